@@ -1,0 +1,106 @@
+// Package store is the contract of the durable store, and its implementation on S3.
+//
+// A name is the place of an object in the store, for example
+// "v1/acme/objects/DAX 20220104"; package keys makes names. The contract is
+// held by one conformance suite, store/storetest, which runs on every backend.
+// Everything here is safe for concurrent use.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Callers decide by these. Every error of a Store wraps one of them, or is the
+// context's own error.
+var (
+	// ErrNotFound says that there is no object of that name.
+	ErrNotFound = errors.New("no such object")
+	// ErrPrecondition says that the object is not the one that the caller
+	// named by its version, or that there is one where none should be.
+	ErrPrecondition = errors.New("precondition failed")
+	// ErrConflict says that a concurrent write of the same name won.
+	ErrConflict = errors.New("conflicting write")
+	// ErrUnavailable says that the store did not answer, or answered that it
+	// cannot serve now. Another try later may succeed.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrUnexpected says that the store answered something that no try later
+	// will mend: refused credentials, a missing bucket, an unreadable answer.
+	ErrUnexpected = errors.New("unexpected answer of the store")
+)
+
+// Head is what the store knows of an object beside its bytes.
+type Head struct {
+	// Version is the ETag of the write, without quotes. The bytes of
+	// (name, version) never change.
+	Version string
+	// Size is in bytes.
+	Size        int64
+	ContentType string
+	// Digest is the SHA-256 of the bytes, in lower-case hex; empty if the
+	// object was written by other means than Larder.
+	Digest string
+	// Writer is the user who wrote the object, if known.
+	Writer string
+	// Modified is the time of the write, in whole seconds, UTC.
+	Modified time.Time
+	// Meta is the metadata that the writer gave, by lower-case name.
+	Meta map[string]string
+}
+
+// Conditions of a write. At most one is set.
+type Conditions struct {
+	// IfMatch lets the write happen only if this version is there.
+	IfMatch string
+	// IfAbsent lets the write happen only if nothing is there.
+	IfAbsent bool
+}
+
+// Write is an object to be put.
+type Write struct {
+	// Head's ContentType, Digest, Writer, Modified and Meta are kept with the
+	// object. Size is len(Body), Version is the store's to give.
+	Head
+	Body []byte
+	Conditions
+}
+
+// Entry is one object of a listing.
+type Entry struct {
+	Name     string
+	Version  string
+	Size     int64
+	Modified time.Time
+}
+
+// Store keeps objects durably. When a write returns nil the object is on
+// stable storage and every later call, anywhere, sees it or a newer one.
+type Store interface {
+	// Get reads the first limit bytes of an object, all of it if it is
+	// smaller, together with its head, in one request. Head.Size is the size
+	// of the whole object. An object of no bytes is not an error.
+	// Absence is ErrNotFound.
+	Get(ctx context.Context, name string, limit int64) (Head, []byte, error)
+	// GetRange reads the n bytes from off on of one version. If that version
+	// is no longer there, ErrPrecondition. A range that the object does not
+	// have in full is ErrUnexpected; never fewer bytes without an error.
+	GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error)
+	// Head is Get without the bytes.
+	Head(ctx context.Context, name string) (Head, error)
+	// Put writes an object whole and returns its head. A failed condition is
+	// ErrPrecondition. ErrUnavailable and context errors leave the outcome
+	// unknown: the write may have happened, or may still happen. All other
+	// errors mean that nothing was written.
+	Put(ctx context.Context, name string, w Write) (Head, error)
+	// Delete removes an object; removing what is not there is no error. The
+	// outcome is unknown as for Put. It takes no condition, since some
+	// implementations of S3 ignore one silently.
+	Delete(ctx context.Context, name string) error
+	// List returns up to limit entries (1 to 1,000) whose names begin with
+	// prefix and sort after the name after, in the order of their bytes, and
+	// whether there are more.
+	List(ctx context.Context, prefix, after string, limit int) (entries []Entry, more bool, err error)
+	// Ping says whether the store answers and the bucket is there.
+	Ping(ctx context.Context) error
+}
