@@ -1,0 +1,77 @@
+package keys
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestChunk(t *testing.T) {
+	k := mustKey(t, "acme", Objects, "DAX 20220104")
+	for _, c := range []struct {
+		version string
+		n       int
+		want    string
+	}{
+		{"9a0364b9e99bb480dd25e1f0284c8555-3", 12, "12,4,7,34:acmeobjects9a0364b9e99bb480dd25e1f0284c8555-3DAX 20220104"},
+		{"", 0, "0,4,7,0:acmeobjectsDAX 20220104"},
+		{"\xff\x00:,", math.MaxInt, "9223372036854775807,4,7,4:acmeobjects\xff\x00:,DAX 20220104"},
+	} {
+		s := Chunk(k, c.version, c.n)
+		if s != c.want {
+			t.Errorf("Chunk = %q, want %q", s, c.want)
+		}
+		if gotK, gotV, gotN, err := ParseChunk(s); err != nil || gotK != k || gotV != c.version || gotN != c.n {
+			t.Errorf("ParseChunk(%q) = %v, %q, %d, %v", s, gotK, gotV, gotN, err)
+		}
+	}
+	for _, s := range []string{
+		"", ":", "0", "0,4,7,0", "0,4,7:acmeobjectsa", "0,4,7,0,0:acmeobjectsa", "0,4,7,0:acmeobjects", "0,4,7,0:acmethingssa",
+		"-1,4,7,0:acmeobjectsa", "+1,4,7,0:acmeobjectsa", "00,4,7,0:acmeobjectsa", ",4,7,0:acmeobjectsa", "0,4,7,:acmeobjectsa",
+		"9223372036854775808,4,7,0:acmeobjectsa", "0,4,7,9:acmeobjectsa", "0,4,7,9223372036854775807:acmeobjectsa",
+		"0,-4,7,0:acmeobjectsa", "0,4,10,0:acmestrategiesa",
+	} {
+		if k, version, n, err := ParseChunk(s); !errors.Is(err, ErrBadKey) {
+			t.Errorf("ParseChunk(%q) = %v, %q, %d, %v, want ErrBadKey", s, k, version, n, err)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { Chunk(k, "9a0364b9e99bb480dd25e1f0284c8555", 7) }); n != 1 {
+		t.Errorf("Chunk allocates %v times, want once", n)
+	}
+}
+
+func FuzzChunk(f *testing.F) {
+	f.Add("acme", "a", "v", 0, "acme", "b", "", 10)
+	f.Add("acme", "a", "1,2:", 1, "acme", ",:", "\xff", 1)
+	f.Fuzz(func(t *testing.T, org, name, version string, n int, otherOrg, otherName, otherVersion string, otherN int) {
+		k, other := Key{org, Objects, name}, Key{otherOrg, Objects, otherName}
+		s := Chunk(k, version, n)
+		same := k == other && version == otherVersion && n == otherN
+		if (s == Chunk(other, otherVersion, otherN)) != same {
+			t.Fatalf("%q is the chunk key of two", s)
+		}
+		gotK, gotV, gotN, err := ParseChunk(s)
+		if _, bad := New(org, Objects, name); bad != nil || n < 0 {
+			if !errors.Is(err, ErrBadKey) {
+				t.Fatalf("ParseChunk(%q) = %v, want ErrBadKey", s, err)
+			}
+			return
+		}
+		if err != nil || gotK != k || gotV != version || gotN != n {
+			t.Fatalf("ParseChunk(%q) = %v, %q, %d, %v", s, gotK, gotV, gotN, err)
+		}
+	})
+}
+
+func FuzzParseChunk(f *testing.F) {
+	f.Add("0,4,7,1:acmeobjectsva")
+	f.Add("10,4,10,0:acmestrategies" + aapl)
+	f.Add("0,4,7,0:" + strings.Repeat("9", 40))
+	f.Fuzz(func(t *testing.T, s string) {
+		k, version, n, err := ParseChunk(s)
+		if err == nil && Chunk(k, version, n) != s {
+			t.Fatalf("%q is parsed to %v, %q, %d", s, k, version, n)
+		}
+	})
+}

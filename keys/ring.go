@@ -1,0 +1,62 @@
+package keys
+
+import "github.com/cespare/xxhash/v2"
+
+// The ring is rendezvous hashing (Thaler and Ravishankar, "Using name-based
+// mappings to increase hit rates", 1998): every member has a score for every
+// key, and the member with the highest one owns it. A member that joins takes
+// keys only for itself, and a member that leaves gives up only its own.
+
+// Hash returns the key's place on the ring. It does not allocate.
+func (k Key) Hash() uint64 {
+	var buf [maxOrg + len(Strategies) + maxName + 2]byte
+	// Neither an org nor a service holds a NUL.
+	text := append(buf[:0], k.Org...)
+	text = append(text, 0)
+	text = append(text, k.Service...)
+	text = append(text, 0)
+	text = append(text, k.Name...)
+	return xxhash.Sum64(text)
+}
+
+// ChunkHash returns the place on the ring of the n-th chunk of every version
+// of k. The owner of a key owns its first chunk, so that a small object is
+// found in one hop: ChunkHash(k, 0) is k.Hash(). The others spread.
+func ChunkHash(k Key, n int) uint64 {
+	h := k.Hash()
+	if n == 0 {
+		return h
+	}
+	return mix(h + uint64(n)*goldenGamma)
+}
+
+// HashMember returns the hash of a member's stable name, for Score.
+func HashMember(name string) uint64 { return xxhash.Sum64String(name) }
+
+// Score returns the weight of a member for a key, from their hashes. For one
+// key, different members' hashes have different scores.
+func Score(member, key uint64) uint64 { return mix(member ^ key) }
+
+// Heaviest returns the index of the member with the highest score for the key;
+// of equal ones the first, and -1 if there are no members.
+func Heaviest(members []uint64, key uint64) int {
+	best, heaviest := -1, uint64(0)
+	for i, m := range members {
+		if s := Score(m, key); best < 0 || s > heaviest {
+			best, heaviest = i, s
+		}
+	}
+	return best
+}
+
+// goldenGamma is 2^64 divided by the golden ratio, made odd: SplitMix64's step.
+const goldenGamma = 0x9e3779b97f4a7c15
+
+// mix is a permutation of the 64-bit numbers in which every bit of the input
+// changes every bit of the output about half of the time: variant 13 of David
+// Stafford's finalisers, as in SplitMix64 (Steele, Lea and Flood, 2014).
+func mix(z uint64) uint64 {
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
