@@ -28,6 +28,11 @@ var (
 	// ErrUnexpected says that the store answered something that no try later
 	// will mend: refused credentials, a missing bucket, an unreadable answer.
 	ErrUnexpected = errors.New("unexpected answer of the store")
+	// ErrMetadata says that a Put was refused before anything was sent, since
+	// a store cannot keep its head: a name in Meta that is not a lower-case
+	// header name or begins with "larder-", more than 2 KB of metadata, a
+	// content type or digest that is none.
+	ErrMetadata = errors.New("metadata cannot be kept")
 )
 
 // Head is what the store knows of an object beside its bytes.

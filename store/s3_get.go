@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Get implements Store. A limit of 0 or less is Head.
+func (s *S3) Get(ctx context.Context, name string, limit int64) (Head, []byte, error) {
+	if limit <= 0 {
+		head, err := s.Head(ctx, name)
+		return head, nil, err
+	}
+	first := fmt.Sprintf("bytes=0-%d", limit-1)
+	head, body, err := s.getFirst(ctx, name, &first, limit)
+	if errors.Is(err, errRange) {
+		// An object of no bytes has no first byte, so S3 refuses the range,
+		// and does not give the head with the refusal. By now there may be
+		// another object, of any size.
+		head, body, err = s.getFirst(ctx, name, nil, limit)
+	}
+	if err != nil {
+		return Head{}, nil, fmt.Errorf("get %s: %w", name, err)
+	}
+	return head, body, nil
+}
+
+func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit int64) (head Head, body []byte, err error) {
+	err = s.read(ctx, "get", func(ctx context.Context, answered func()) error {
+		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
+			Bucket: &s.bucket,
+			Key:    s.object(name),
+			Range:  byteRange,
+		})
+		if err != nil {
+			return err
+		}
+		defer out.Body.Close()
+		answered()
+		offset, total, err := extent(out.ContentRange, out.ContentLength)
+		if err != nil {
+			return err
+		}
+		if offset != 0 {
+			return fmt.Errorf("%w: the answer begins at byte %d", ErrUnexpected, offset)
+		}
+		head = headOf(out.ETag, total, out.ContentType, out.LastModified, out.Metadata)
+		body, err = readBody(out.Body, min(limit, total))
+		return err
+	})
+	return head, body, err
+}
+
+// GetRange implements Store.
+func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (body []byte, err error) {
+	if off < 0 || n <= 0 {
+		return nil, fmt.Errorf("get %s: %w: %d bytes from %d", name, errRange, n, off)
+	}
+	err = s.read(ctx, "get_range", func(ctx context.Context, answered func()) error {
+		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
+			Bucket:  &s.bucket,
+			Key:     s.object(name),
+			Range:   aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
+			IfMatch: quoted(version),
+		})
+		if err != nil {
+			return err
+		}
+		defer out.Body.Close()
+		answered()
+		if got := unquoted(out.ETag); got != version {
+			return fmt.Errorf("%w: the version is %s", ErrPrecondition, got)
+		}
+		offset, total, err := extent(out.ContentRange, out.ContentLength)
+		if err != nil {
+			return err
+		}
+		if total < off+n {
+			return fmt.Errorf("%w: %d bytes from %d of %d", errRange, n, off, total)
+		}
+		if offset != off {
+			return fmt.Errorf("%w: the answer begins at byte %d", ErrUnexpected, offset)
+		}
+		body, err = readBody(out.Body, n)
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: %s", ErrPrecondition, err.Error())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", name, err)
+	}
+	return body, nil
+}
+
+// extent is where an answer begins in its object, and the size of the object.
+// An answer without Content-Range is the whole object.
+func extent(contentRange *string, contentLength *int64) (offset, total int64, err error) {
+	if contentRange == nil {
+		if contentLength == nil || *contentLength < 0 {
+			return 0, 0, fmt.Errorf("%w: an answer without a length", ErrUnexpected)
+		}
+		return 0, *contentLength, nil
+	}
+	var last int64
+	if _, err := fmt.Sscanf(*contentRange, "bytes %d-%d/%d", &offset, &last, &total); err != nil {
+		return 0, 0, fmt.Errorf("%w: Content-Range %q", ErrUnexpected, *contentRange)
+	}
+	return offset, total, nil
+}
+
+// readBody reads n bytes into one buffer of that size. Fewer are an error.
+func readBody(body io.Reader, n int64) ([]byte, error) {
+	buffer := make([]byte, n)
+	if got, err := io.ReadFull(body, buffer); err != nil {
+		return nil, fmt.Errorf("%w: the answer broke off after %d of %d bytes: %s", ErrUnavailable, got, n, err.Error())
+	}
+	return buffer, nil
+}
+
+func headOf(etag *string, size int64, contentType *string, modified *time.Time, metadata map[string]string) Head {
+	head := Head{Version: unquoted(etag), Size: size, ContentType: aws.ToString(contentType)}
+	head.Modified = seconds(modified)
+	fromMetadata(&head, metadata)
+	return head
+}
+
+func seconds(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Second)
+}
+
+func quoted(version string) *string { return aws.String(`"` + version + `"`) }
+
+func unquoted(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }

@@ -1,0 +1,158 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// How a head is kept as S3 user metadata (headers x-amz-meta-NAME):
+//
+//	larder-sha256    Digest
+//	larder-writer    Writer
+//	larder-modified  Modified, as unix seconds
+//	larder-encoding  "percent" if the values are encoded; else it is absent
+//	anything else    Meta, names as they are
+//
+// S3 carries printable ASCII safely and nothing else: what is beyond it is
+// lost or changed on the way by one server or another. If the writer or any
+// value of Meta needs it, then that object is marked with larder-encoding, and
+// in all of its values every byte outside plainBytes is written as %XX, and an
+// empty value as a lone %. Without the mark a value is what it is, percent
+// signs included: so what other tools wrote reads as they wrote it, and the
+// usual value can be read in any of them.
+const (
+	ownPrefix    = "larder-"
+	ownDigest    = ownPrefix + "sha256"
+	ownWriter    = ownPrefix + "writer"
+	ownModified  = ownPrefix + "modified"
+	ownEncoding  = ownPrefix + "encoding"
+	encodingName = "percent"
+
+	// metadataLimit is S3's own: bytes in all names and values together.
+	metadataLimit = 2 << 10
+
+	nameBytes  = "abcdefghijklmnopqrstuvwxyz0123456789!#$&'*+-.^_`|~"
+	plainBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~:/@ "
+	hexDigits  = "0123456789ABCDEF"
+)
+
+// toMetadata is the user metadata of a head. Its error is ErrMetadata.
+func toMetadata(h Head) (map[string]string, error) {
+	values := make(map[string]string, len(h.Meta)+4)
+	for name, value := range h.Meta {
+		if name == "" || strings.Trim(name, nameBytes) != "" {
+			return nil, fmt.Errorf("%w: the name %q is not a lower-case header name", ErrMetadata, name)
+		}
+		if strings.HasPrefix(name, ownPrefix) {
+			return nil, fmt.Errorf("%w: the name %q is reserved", ErrMetadata, name)
+		}
+		values[name] = value
+	}
+	if h.Writer != "" {
+		values[ownWriter] = h.Writer
+	}
+	encodeAll(values)
+	if h.Digest != "" {
+		values[ownDigest] = h.Digest
+	}
+	if !h.Modified.IsZero() {
+		values[ownModified] = strconv.FormatInt(h.Modified.Unix(), 10)
+	}
+	size := 0
+	for name, value := range values {
+		size += len(name) + len(value)
+	}
+	if size > metadataLimit {
+		return nil, fmt.Errorf("%w: %d bytes of names and values, S3 takes %d", ErrMetadata, size, metadataLimit)
+	}
+	return values, nil
+}
+
+// fromMetadata fills in what the user metadata holds. It changes values.
+func fromMetadata(h *Head, values map[string]string) {
+	if values[ownEncoding] == encodingName {
+		for name, value := range values {
+			values[name] = decode(value)
+		}
+	}
+	h.Digest = values[ownDigest]
+	h.Writer = values[ownWriter]
+	if seconds, err := strconv.ParseInt(values[ownModified], 10, 64); err == nil {
+		h.Modified = time.Unix(seconds, 0).UTC()
+	}
+	maps.DeleteFunc(values, func(name, _ string) bool { return strings.HasPrefix(name, ownPrefix) })
+	if len(values) > 0 {
+		h.Meta = values
+	}
+}
+
+// encodeAll encodes the values and marks them, if any of them needs it.
+func encodeAll(values map[string]string) {
+	needed := false
+	for _, value := range values {
+		needed = needed || !isPlain(value)
+	}
+	if !needed {
+		return
+	}
+	for name, value := range values {
+		values[name] = encode(value)
+	}
+	values[ownEncoding] = encodingName
+}
+
+// isPlain says whether every S3 and every proxy gives a value back as it is.
+// Spaces at the ends and in a row are not safe in headers, "=?" begins an
+// encoded word of RFC 2047, and the SDK leaves out what is empty.
+func isPlain(value string) bool {
+	if value == "" || strings.TrimSpace(value) != value || strings.Contains(value, "  ") || strings.Contains(value, "=?") {
+		return false
+	}
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func encode(value string) string {
+	if value == "" {
+		return "%"
+	}
+	var out strings.Builder
+	for i := range len(value) {
+		c := value[i]
+		outer := i == 0 || i == len(value)-1 || value[i-1] == ' '
+		if strings.IndexByte(plainBytes, c) >= 0 && (c != ' ' || !outer) {
+			out.WriteByte(c)
+			continue
+		}
+		out.WriteByte('%')
+		out.WriteByte(hexDigits[c>>4])
+		out.WriteByte(hexDigits[c&15])
+	}
+	return out.String()
+}
+
+// decode is encode's reverse. What encode does not make stays as it is.
+func decode(value string) string {
+	if value == "%" {
+		return ""
+	}
+	var out strings.Builder
+	for i := 0; i < len(value); i++ {
+		if value[i] == '%' && i+2 < len(value) {
+			if b, err := strconv.ParseUint(value[i+1:i+3], 16, 8); err == nil {
+				out.WriteByte(byte(b))
+				i += 2
+				continue
+			}
+		}
+		out.WriteByte(value[i])
+	}
+	return out.String()
+}

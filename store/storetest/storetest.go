@@ -1,0 +1,51 @@
+// Package storetest is the conformance suite that every store.Store passes:
+// what the contract promises, tried on a real server.
+package storetest
+
+import (
+	"testing"
+
+	"larder/store"
+)
+
+// Gap is something that a server, other than S3 itself, does not do. A store
+// on such a server cannot keep that part of the contract.
+type Gap int
+
+const (
+	// NoDigestCheck is a server that takes bytes which do not match the
+	// digest that came with them.
+	NoDigestCheck Gap = iota + 1
+	// NoAtomicConditions is a server that lets several of the writes that
+	// race for one absent object win.
+	NoAtomicConditions
+)
+
+// Run tests the stores that open makes. Each call of open may give the same
+// store or a new one; the suite uses names of its own for every test.
+func Run(t *testing.T, open func(t *testing.T) store.Store, gaps ...Gap) {
+	s := suite{open: open, gaps: gaps}
+	for _, group := range []struct {
+		name string
+		test func(t *testing.T)
+	}{
+		{"Put", s.put},
+		{"Conditions", s.conditions},
+		{"Races", s.races},
+		{"Get", s.get},
+		{"GetRange", s.getRange},
+		{"Metadata", s.metadata},
+		{"Names", s.names},
+		{"Delete", s.delete},
+		{"List", s.list},
+		{"Cancel", s.cancel},
+		{"Ping", s.ping},
+	} {
+		t.Run(group.name, group.test)
+	}
+}
+
+type suite struct {
+	open func(t *testing.T) store.Store
+	gaps []Gap
+}
