@@ -1,0 +1,381 @@
+// Package cluster knows which nodes are alive, which of them owns a hash, and how to talk to them.
+//
+// Membership comes from memberlist, ownership from rendezvous hashing over the members' stable names (the ring),
+// and talk goes over authenticated HTTP connections (the peer port). The node's wiring, the read path and the write
+// path call it. It guarantees that a request is answered by the very process it was meant for or by nobody, and
+// that a node that leaves has stopped owning before anybody else is told. Members may disagree about each other for
+// seconds at a time: correctness must never rest on their agreeing. The package must know nothing of what is stored
+// or where. A Cluster is safe for concurrent use.
+package cluster
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+)
+
+var (
+	// ErrMemberGone ends a request to a member that was seen dead. Unless ErrUnreachable comes with it, the member
+	// may have carried the request out.
+	ErrMemberGone = errors.New("the member is gone")
+
+	// ErrUnreachable says that the member surely did not carry the request out, because it was never sent or
+	// reached another process that refused it.
+	ErrUnreachable = errors.New("the member cannot be reached")
+
+	errStopped = errors.New("this node has stopped")
+)
+
+// Bounds of the steps of Leave. Telling everybody takes one round trip and some gossip, a few hundred milliseconds;
+// what is spent beyond that is spent on members that do not answer.
+const (
+	leaveTimeout        = 5 * time.Second
+	leaveFanoutTimeout  = 2 * time.Second
+	leaveMetaTimeout    = 500 * time.Millisecond
+	leaveGossipTimeout  = time.Second
+	leavingPath         = "/.cluster/leaving"
+	leavingRoutePattern = "POST " + leavingPath
+)
+
+// Config says who the node is and where it meets the others.
+type Config struct {
+	Name       string   // the stable name, which survives restarts; the ring hashes it
+	GossipAddr string   // host:port to bind for gossip, TCP and UDP; port 0 takes a free one
+	PeerAddr   string   // host:port to bind for peers; port 0 takes a free one
+	Advertise  string   // host or IP that others are told; empty: the address bound
+	Join       []string // members to join: host:port, or dns+NAME:PORT
+	Label      string   // clusters with different labels never merge
+	Secret     []byte   // protects gossip and peer connections; empty protects nothing: for loopback only
+	Log        zerolog.Logger
+}
+
+// Member is one start of one node.
+type Member struct {
+	Name        string // the stable name
+	PeerAddr    string // host:port of its peer port
+	Incarnation uint64 // when it started, in Unix nanoseconds: of two with the same name the later one counts
+	ID          string // random, new with every start
+}
+
+// Cluster is this node's view of the cluster and its place in it.
+type Cluster struct {
+	cfg  Config
+	log  zerolog.Logger
+	self Member
+
+	sockets  gossipSockets
+	gossipIP net.IP // what others are told
+	seeds    []seed
+	resolver *net.Resolver
+	rejoin   time.Duration // how often a joined node looks for members that it misses
+
+	peers     net.Listener
+	mux       *http.ServeMux
+	handshake handshake
+	transport *http.Transport
+	hints     *hints
+	seldom    *seldom
+
+	ring     atomic.Pointer[ring]
+	joined   atomic.Bool
+	started  atomic.Bool
+	onChange []func()           // fixed once Run has begun
+	changed  chan struct{}      // holds a token while a ring change has not been told yet
+	barriers chan chan struct{} // closed by the teller once all earlier changes have been told
+
+	wrapTransport func(memberlist.NodeAwareTransport) memberlist.NodeAwareTransport // tests cut the network here
+
+	// listMu is held while memberlist is told to leave, and by the end of Run: memberlist panics when told to leave
+	// after its shutdown.
+	listMu sync.Mutex
+	list   *memberlist.Memberlist // nil while Run is not running
+
+	// mu guards the fields below. memberlist calls into this package with its own lock held and mu is taken then,
+	// so memberlist must never be called with mu held.
+	mu         sync.Mutex
+	records    map[string]*record // by Member.ID; self is always there
+	departures []Departure        // oldest first
+	farewells  map[string]time.Time
+}
+
+// New checks cfg and binds both ports, and starts nothing else. Run must follow, if only with an ended context, for
+// the ports to be closed again.
+func New(cfg Config) (*Cluster, error) {
+	seeds, err := parseSeeds(cfg.Join)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case cfg.Name == "":
+		return nil, errors.New("--name: a node needs a name that survives its restarts")
+	case len(cfg.Label) > memberlist.LabelMaxSize:
+		return nil, fmt.Errorf("cluster label: %d bytes, at most %d are possible", len(cfg.Label), memberlist.LabelMaxSize)
+	}
+	sockets, err := bindGossip(cfg.GossipAddr)
+	if err != nil {
+		return nil, err
+	}
+	peers, err := net.Listen("tcp", cfg.PeerAddr)
+	if err != nil {
+		sockets.close()
+		return nil, bindError("--peer-addr", cfg.PeerAddr, err)
+	}
+	c, err := assemble(cfg, seeds, sockets, peers)
+	if err != nil {
+		sockets.close()
+		_ = peers.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// assemble puts a Cluster together around its bound ports.
+func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listener) (*Cluster, error) {
+	_, gossipIP, err := advertised(cfg.Advertise, sockets.addr().IP)
+	if err != nil {
+		return nil, err
+	}
+	peerTCP := peers.Addr().(*net.TCPAddr)
+	peerHost, _, err := advertised(cfg.Advertise, peerTCP.IP)
+	if err != nil {
+		return nil, err
+	}
+	hs, err := newHandshake(cfg.Secret, cfg.Label)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		cfg: cfg,
+		log: cfg.Log.With().Str("component", "cluster").Logger(),
+		self: Member{
+			Name:        cfg.Name,
+			PeerAddr:    net.JoinHostPort(peerHost, fmt.Sprint(peerTCP.Port)),
+			Incarnation: uint64(time.Now().UnixNano()),
+			ID:          rand.Text(),
+		},
+		sockets:   sockets,
+		gossipIP:  gossipIP,
+		seeds:     seeds,
+		resolver:  net.DefaultResolver,
+		rejoin:    rejoinInterval,
+		peers:     peers,
+		mux:       http.NewServeMux(),
+		handshake: hs,
+		transport: newPeerTransport(hs),
+		seldom:    newSeldom(time.Minute),
+		changed:   make(chan struct{}, 1),
+		barriers:  make(chan chan struct{}),
+		records:   make(map[string]*record),
+		farewells: make(map[string]time.Time),
+	}
+	if _, err := encodeMeta(c.self, true); err != nil {
+		return nil, err
+	}
+	c.hints = newHints(c)
+	c.records[c.self.ID] = newRecord(c.self, "")
+	c.ring.Store(newRing(1, c.self, c.records))
+	c.mux.HandleFunc(leavingRoutePattern, c.serveLeaving)
+	return c, nil
+}
+
+// Handle adds a route to the peer port. It must be called before Run.
+func (c *Cluster) Handle(pattern string, h http.Handler) { c.mux.Handle(pattern, h) }
+
+// OnChange registers f to be called after ring changes, from one goroutine and in order. Changes that follow each
+// other closely may be told by one call. It must be called before Run.
+func (c *Cluster) OnChange(f func()) { c.onChange = append(c.onChange, f) }
+
+// Self returns this node, whether it is leaving or not.
+func (c *Cluster) Self() Member { return c.self }
+
+// Joined reports whether the node has met the cluster: a first join has succeeded, or there is nobody to join.
+func (c *Cluster) Joined() bool { return c.joined.Load() }
+
+// Run serves peers, gossips and joins until ctx ends, and then closes both ports without a goodbye: see Leave. It
+// may be called once.
+func (c *Cluster) Run(ctx context.Context) error {
+	if !c.started.CompareAndSwap(false, true) {
+		return errors.New("run cluster: it ran before")
+	}
+	list, err := c.startGossip()
+	if err != nil {
+		_ = c.peers.Close()
+		return fmt.Errorf("run cluster: %w", err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.serve(ctx) })
+	g.Go(func() error { c.tellChanges(ctx); return nil })
+	g.Go(func() error { c.hints.deliver(ctx); return nil })
+	g.Go(func() error { c.join(ctx, list); return nil })
+	<-ctx.Done()
+	c.stopGossip()
+	c.endRequests()
+	err = g.Wait()
+	c.transport.CloseIdleConnections()
+	return err
+}
+
+func (c *Cluster) startGossip() (*memberlist.Memberlist, error) {
+	var transport memberlist.NodeAwareTransport = newGossipTransport(c.sockets, c.gossipIP, c.log)
+	if c.wrapTransport != nil {
+		transport = c.wrapTransport(transport)
+	}
+	cfg, err := c.memberlistConfig(transport)
+	if err != nil {
+		_ = transport.Shutdown()
+		return nil, err
+	}
+	list, err := memberlist.Create(cfg)
+	if err != nil {
+		_ = transport.Shutdown()
+		return nil, fmt.Errorf("start gossip: %w", err)
+	}
+	c.listMu.Lock()
+	defer c.listMu.Unlock()
+	c.list = list
+	return list, nil
+}
+
+// stopGossip shuts memberlist down once a Leave under way has ended. memberlist's own goroutines see it within a
+// probe interval; nothing of it can be waited for.
+func (c *Cluster) stopGossip() {
+	c.listMu.Lock()
+	defer c.listMu.Unlock()
+	if err := c.list.Shutdown(); err != nil {
+		c.log.Debug().Err(err).Msg("gossip did not stop cleanly")
+	}
+	c.list = nil
+}
+
+// endRequests ends the requests to other members that still wait.
+func (c *Cluster) endRequests() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, rec := range c.records {
+		rec.end(errStopped)
+	}
+}
+
+// tellChanges calls the functions that OnChange registered.
+func (c *Cluster) tellChanges(ctx context.Context) {
+	tell := func() {
+		for _, f := range c.onChange {
+			f()
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.changed:
+			tell()
+		case told := <-c.barriers:
+			select {
+			case <-c.changed:
+				tell()
+			default:
+			}
+			close(told)
+		}
+	}
+}
+
+// Leave makes the node stop owning and tells the others so, within 5 s or until ctx ends. The peer port goes on
+// serving until Run's context ends.
+//
+// The order matters to a writer elsewhere, which stops revoking at a member that has left: this node's own ring
+// drops it first, the functions of OnChange return, and only then does anybody else hear of it. So a node whose
+// OnChange gives up what it had on trust is never trusted and forgotten at once.
+//
+// When every member acknowledges, every ring has dropped this node when Leave returns. A member that does not
+// acknowledge learns it from gossip.
+func (c *Cluster) Leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	c.farewell(c.self.ID)
+
+	c.listMu.Lock()
+	running := c.list != nil
+	c.listMu.Unlock()
+	if !running {
+		return nil
+	}
+	if err := c.settle(ctx); err != nil {
+		return fmt.Errorf("leave cluster: %w", err)
+	}
+	c.tellLeaving(ctx)
+
+	c.listMu.Lock()
+	defer c.listMu.Unlock()
+	if c.list == nil {
+		return nil
+	}
+	if err := c.list.UpdateNode(bounded(ctx, leaveMetaTimeout)); err != nil {
+		c.log.Debug().Err(err).Msg("gossip that this node is leaving did not go out in time")
+	}
+	if err := c.list.Leave(bounded(ctx, leaveGossipTimeout)); err != nil {
+		return fmt.Errorf("leave cluster: %w", err)
+	}
+	return nil
+}
+
+// settle waits until all ring changes so far have been told.
+func (c *Cluster) settle(ctx context.Context) error {
+	told := make(chan struct{})
+	select {
+	case c.barriers <- told:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-told:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// tellLeaving asks every member to drop this node from its ring now.
+func (c *Cluster) tellLeaving(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveFanoutTimeout)
+	defer cancel()
+	for _, ack := range c.Fanout(ctx, c.Members(), leavingPath, nil) {
+		if ack.Err != nil {
+			c.log.Debug().Err(ack.Err).Str("peer", ack.Member.Name).Msg("a member did not hear that this node is leaving")
+		}
+	}
+}
+
+func (c *Cluster) serveLeaving(w http.ResponseWriter, r *http.Request) {
+	c.farewell(r.Header.Get(headerFrom))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// bounded returns the time until ctx's deadline, within a millisecond and most: memberlist takes zero as for ever.
+func bounded(ctx context.Context, most time.Duration) time.Duration {
+	if end, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(end))
+	}
+	return max(most, time.Millisecond)
+}
+
+// derive makes a key for one purpose from the cluster secret.
+func derive(secret []byte, purpose string) ([]byte, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, purpose, sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("derive %s key: %w", purpose, err)
+	}
+	return key, nil
+}

@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+const (
+	handshakeMagic   = "larder\x00\x01"
+	handshakeOK      = 1
+	handshakeTimeout = 2 * time.Second
+	nonceSize        = 32
+	helloSize        = len(handshakeMagic) + nonceSize + sha256.Size
+)
+
+var errHandshake = errors.New("the other side has another cluster secret or label, or is no node of this program")
+
+// handshake proves to both ends of a new connection that the other holds the cluster secret and the label:
+//
+//	client → server  magic, client's nonce, MAC("hello", client's nonce)
+//	server → client  server's nonce, MAC("server", both nonces)
+//	client → server  MAC("client", both nonces)
+//	server → client  1
+//
+// Whoever does not hold the secret gets not one byte, since the server checks the hello before it speaks. Hello and
+// client proof of an earlier connection, sent again, get an answer to the hello and no further: the server's nonce is
+// new. Each MAC names its sender, so that none serves as another. The connection carries plain bytes afterwards:
+// this keeps strangers out, and does not protect from someone who can change packets on their way.
+type handshake struct {
+	key   []byte
+	label string
+}
+
+func newHandshake(secret []byte, label string) (handshake, error) {
+	key, err := derive(secret, "larder peer v1")
+	return handshake{key: key, label: label}, err
+}
+
+func (h handshake) mac(role string, nonces ...[]byte) []byte {
+	m := hmac.New(sha256.New, h.key)
+	for _, part := range append([][]byte{[]byte(role), []byte(h.label)}, nonces...) {
+		_ = binary.Write(m, binary.BigEndian, uint32(len(part)))
+		m.Write(part)
+	}
+	return m.Sum(nil)
+}
+
+// client authenticates a connection that this node has dialled.
+func (h handshake) client(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	nonce := newNonce()
+	hello := append(append([]byte(handshakeMagic), nonce...), h.mac("hello", nonce)...)
+	if _, err := conn.Write(hello); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	answer := make([]byte, nonceSize+sha256.Size)
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return refused(err)
+	}
+	theirs, proof := answer[:nonceSize], answer[nonceSize:]
+	if !hmac.Equal(proof, h.mac("server", nonce, theirs)) {
+		return fmt.Errorf("handshake: %w", errHandshake)
+	}
+	if _, err := conn.Write(h.mac("client", nonce, theirs)); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	var ok [1]byte
+	if _, err := io.ReadFull(conn, ok[:]); err != nil {
+		return refused(err)
+	}
+	if ok[0] != handshakeOK {
+		return fmt.Errorf("handshake: %w", errHandshake)
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// refused tells a connection that the other side closed from one that broke or stayed silent.
+func refused(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("handshake: %w", errHandshake)
+	}
+	return fmt.Errorf("handshake: %w", err)
+}
+
+// server authenticates a connection that this node has accepted. On an error nothing may be written to it.
+func (h handshake) server(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	hello := make([]byte, helloSize)
+	magic, rest := hello[:len(handshakeMagic)], hello[len(handshakeMagic):]
+	if _, err := io.ReadFull(conn, magic); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	if string(magic) != handshakeMagic {
+		return fmt.Errorf("handshake: %w", errHandshake)
+	}
+	if _, err := io.ReadFull(conn, rest); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	theirs := rest[:nonceSize]
+	if !hmac.Equal(rest[nonceSize:], h.mac("hello", theirs)) {
+		return fmt.Errorf("handshake: %w", errHandshake)
+	}
+	nonce := newNonce()
+	if _, err := conn.Write(append(nonce[:nonceSize:nonceSize], h.mac("server", theirs, nonce)...)); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	proof := make([]byte, sha256.Size)
+	if _, err := io.ReadFull(conn, proof); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	if !hmac.Equal(proof, h.mac("client", theirs, nonce)) {
+		return fmt.Errorf("handshake: %w", errHandshake)
+	}
+	if _, err := conn.Write([]byte{handshakeOK}); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+func newNonce() []byte {
+	nonce := make([]byte, nonceSize)
+	_, _ = rand.Read(nonce) // never fails: the program ends before it would
+	return nonce
+}
