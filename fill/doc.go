@@ -1,0 +1,20 @@
+// Package fill is the read path: it finds the head of a key, under a lease or
+// from the key's owner or from the store, and the chunks of that version from
+// memory, from the chunk's owner or from the store.
+//
+// It guarantees that a reader gets bytes of one version only, that the store
+// sees one request however many callers ask at once, and that an answer that
+// was under way when a key was revoked is neither kept nor given to a caller
+// who asked later. Package httpapi calls Open and Stat; package writepath calls
+// Drop, BeginWrite and EndWrite. It must never decide who may read, and never
+// forward a peer's request. Everything is safe for concurrent use.
+//
+// The path of a read, top to bottom:
+//
+//	Open → resolve → (lease | owner | store) → chunk → groupcache → (memory | owner | store)
+//
+// Two kinds of thing are kept. Chunks, under (key, version, n), never change
+// and live in groupcache. Heads (key → version) change, live in the table of
+// heads.go and are trusted only for as long as a lease runs (Gray and
+// Cheriton, "Leases", SOSP 1989).
+package fill

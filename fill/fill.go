@@ -1,0 +1,160 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/golang/groupcache"
+	"github.com/rs/zerolog"
+
+	"larder/cluster"
+	"larder/keys"
+	"larder/store"
+)
+
+// ErrPanic says that a fetch panicked; the panic was logged with its stack.
+var ErrPanic = errors.New("internal error during a fetch")
+
+const (
+	// fetchLimit bounds one fetch, whatever its callers' patience.
+	fetchLimit = 15 * time.Second
+	// ownerPatience is how long an owner may take to begin its answer before
+	// the asker goes to the store itself. A hung owner costs this once per
+	// fetch until it is seen dead.
+	ownerPatience = 3 * time.Second
+	// freshTries is how often a read starts again because its version was
+	// gone: keys are seldom rewritten, and each try asks the store.
+	freshTries = 3
+)
+
+// Store is what fill needs of the durable store.
+type Store interface {
+	Get(ctx context.Context, name string, limit int64) (store.Head, []byte, error)
+	GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error)
+	Head(ctx context.Context, name string) (store.Head, error)
+}
+
+// Ring is what fill needs of the cluster.
+type Ring interface {
+	// Owner is the member that the ring gives a hash to, and whether it is this node.
+	Owner(hash uint64) (m cluster.Member, self bool)
+	// Do sends one request to one member.
+	Do(ctx context.Context, m cluster.Member, req *http.Request) (*http.Response, error)
+	// Sender is the member that sent a peer request; ok is false if a
+	// revocation would not reach it.
+	Sender(r *http.Request) (m cluster.Member, ok bool)
+}
+
+// Config of a Filler.
+type Config struct {
+	// Group names the groupcache group; it must be unique in the process and
+	// may differ between nodes.
+	Group string
+	// Memory is the budget of the memory tier in bytes.
+	Memory int64
+	// ChunkSize is in bytes. Nodes of one cluster use the same.
+	ChunkSize int64
+	// Lease is how long another node may trust a head that this one granted.
+	Lease time.Duration
+	// Revalidate is how long an owner trusts a head without asking the store.
+	Revalidate time.Duration
+	Log        zerolog.Logger
+}
+
+// Filler answers reads. Make one with New.
+type Filler struct {
+	cfg     Config
+	store   Store
+	ring    Ring
+	heads   *heads
+	chunks  *groupcache.Group
+	flights sync.WaitGroup
+	log     zerolog.Logger
+}
+
+// New makes a Filler. The groupcache group that it registers lives as long as
+// the process, since groupcache cannot forget one.
+func New(cfg Config, st Store, ring Ring) (*Filler, error) {
+	if cfg.ChunkSize <= 0 || cfg.Memory < 4*cfg.ChunkSize {
+		return nil, fmt.Errorf("memory of %d bytes holds fewer than four chunks of %d bytes", cfg.Memory, cfg.ChunkSize)
+	}
+	f := &Filler{
+		cfg:   cfg,
+		store: st,
+		ring:  ring,
+		heads: newHeads(maxHeads(cfg.Memory), cfg.Lease),
+		log:   cfg.Log.With().Str("component", "fill").Logger(),
+	}
+	f.chunks = newGroup(cfg.Group, cfg.Memory, f)
+	return f, nil
+}
+
+// Close waits until every fetch that is under way has ended. Each is bounded.
+func (f *Filler) Close() { f.flights.Wait() }
+
+// Options of a read.
+type Options struct {
+	// Fresh asks the store itself, whatever leases say.
+	Fresh bool
+}
+
+// Open finds the newest version of a key and its first chunk. Absence is
+// store.ErrNotFound. The Object stays readable while its version is in memory
+// or in the store.
+func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
+	var err error
+	for range freshTries {
+		var obj *Object
+		if obj, err = f.open(ctx, k, o); !errors.Is(err, store.ErrPrecondition) {
+			return obj, err
+		}
+		// The version was rewritten between its head and its bytes.
+		o.Fresh = true
+	}
+	return nil, fmt.Errorf("get %s: rewritten faster than it can be read: %w", k, store.ErrUnavailable)
+}
+
+func (f *Filler) open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
+	a, err := f.find(ctx, k, withBytes, o)
+	if err != nil {
+		return nil, err
+	}
+	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k}
+	if a.hasFirst {
+		obj.first = a.first
+		return obj, nil
+	}
+	first, source, err := f.chunk(k, a.Head, 0)
+	if err != nil {
+		return nil, err
+	}
+	if a.Source != S3 {
+		obj.Source = source
+	}
+	obj.first = first
+	return obj, nil
+}
+
+// Stat finds the head of a key. Absence is store.ErrNotFound.
+func (f *Filler) Stat(ctx context.Context, k keys.Key, o Options) (store.Head, Source, error) {
+	a, err := f.find(ctx, k, headOnly, o)
+	return a.Head, a.Source, err
+}
+
+func (f *Filler) find(ctx context.Context, k keys.Key, w want, o Options) (answer, error) {
+	var a answer
+	var err error
+	if o.Fresh {
+		a, err = f.fresh(ctx, k, w)
+	} else {
+		a, err = f.resolve(ctx, k, w)
+	}
+	if err == nil && a.Absent {
+		err = fmt.Errorf("get %s: %w", k, store.ErrNotFound)
+	}
+	return a, err
+}

@@ -1,0 +1,237 @@
+package fill
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	pb "github.com/golang/groupcache/groupcachepb"
+
+	"larder/cluster"
+	"larder/keys"
+	"larder/store"
+)
+
+// The routes that a node answers to its peers.
+const (
+	headRoute  = "/fill/head"
+	chunkRoute = "/fill/chunk"
+)
+
+// sourceHeader says where the owner had a chunk from.
+const sourceHeader = "Larder-Source"
+
+var (
+	// errOwnerSays marks an error that the owner found out for certain, so
+	// that asking the store once more would only say it later.
+	errOwnerSays = errors.New("the owner says")
+	// errNoHop keeps a peer's request from being forwarded.
+	errNoHop = errors.New("a peer's request is not forwarded")
+)
+
+// headAnswer is what an owner says of a key.
+type headAnswer struct {
+	known
+	Source Source
+	Lease  time.Duration // from the moment the question was asked; 0: for this request only
+}
+
+// Handle registers what this node answers to its peers.
+func (f *Filler) Handle(handle func(pattern string, h http.Handler)) {
+	handle("GET "+headRoute, http.HandlerFunc(f.serveHead))
+	handle("GET "+chunkRoute, http.HandlerFunc(f.serveChunk))
+}
+
+// askHead asks the owner for a head and a lease on it. An error that wraps
+// errOwnerSays is the owner's verdict; any other means that it gave no answer.
+func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, w want) (answer, time.Duration, error) {
+	q := url.Values{"place": {k.Place()}, "bytes": {strconv.FormatBool(bool(w))}, "chunk": {strconv.FormatInt(f.cfg.ChunkSize, 10)}}
+	resp, cancel, err := f.ask(ctx, owner, headRoute, q)
+	if err != nil {
+		return answer{}, 0, err
+	}
+	defer cancel()
+	defer resp.Body.Close()
+	var h headAnswer
+	if err := json.NewDecoder(resp.Body).Decode(&h); err != nil {
+		return answer{}, 0, fmt.Errorf("read the owner's head: %w", err)
+	}
+	return answer{known: h.known, Source: h.Source}, min(h.Lease, f.cfg.Lease), nil
+}
+
+// ask sends one request to a peer and bounds the wait for its first byte. The
+// caller calls cancel once it has read the body.
+func (f *Filler) ask(ctx context.Context, m cluster.Member, route string, q url.Values) (*http.Response, context.CancelFunc, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	patience := time.AfterFunc(ownerPatience, cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, route+"?"+q.Encode(), nil)
+	if err != nil {
+		cancel()
+		return nil, nil, fmt.Errorf("ask %s: %w", m.Name, err)
+	}
+	resp, err := f.ring.Do(ctx, m, req)
+	patience.Stop()
+	if err != nil {
+		cancel()
+		return nil, nil, fmt.Errorf("ask %s: %w", m.Name, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, cancel, nil
+	}
+	defer cancel()
+	defer resp.Body.Close()
+	return nil, nil, peerError(m, resp)
+}
+
+// peerError turns a peer's refusal into the error that it had.
+func peerError(m cluster.Member, resp *http.Response) error {
+	detail, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // a detail that is cut short is still one
+	detail = bytes.TrimSpace(detail)
+	switch resp.StatusCode {
+	case http.StatusPreconditionFailed:
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrPrecondition)
+	case http.StatusServiceUnavailable:
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrUnavailable)
+	case http.StatusBadGateway:
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrUnexpected)
+	}
+	return fmt.Errorf("%s answered %s: %s", m.Name, resp.Status, detail)
+}
+
+// refuse answers a peer with an error that peerError understands.
+func refuse(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, errNoHop):
+		status = http.StatusMisdirectedRequest
+	case errors.Is(err, keys.ErrBadKey):
+		status = http.StatusBadRequest
+	case errors.Is(err, store.ErrPrecondition):
+		status = http.StatusPreconditionFailed
+	case errors.Is(err, store.ErrUnavailable):
+		status = http.StatusServiceUnavailable
+	case errors.Is(err, store.ErrUnexpected):
+		status = http.StatusBadGateway
+	}
+	http.Error(w, err.Error(), status)
+}
+
+// serveHead answers a peer that asks for a head. A node that is not the owner
+// in its own view answers 421 and asks nobody.
+func (f *Filler) serveHead(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	k, err := keys.FromPlace(q.Get("place"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	owner, self := f.ring.Owner(k.Hash())
+	if !self || q.Get("chunk") != strconv.FormatInt(f.cfg.ChunkSize, 10) {
+		refuse(w, errNoHop)
+		return
+	}
+	a, err := f.resolveAs(r.Context(), k, want(q.Get("bytes") == "true"), owner, self)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	h := headAnswer{known: a.known, Source: a.Source}
+	if _, member := f.ring.Sender(r); member { // anyone else would not be told of a write
+		h.Lease = f.grant(k, a.Head.Version, a.Absent)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(h); err != nil {
+		f.log.Debug().Err(err).Stringer("key", k).Msg("head not sent to a peer")
+	}
+}
+
+// serveChunk answers a peer that asks for a chunk which this node owns.
+func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	chunkKey := q.Get("key")
+	k, _, n, err := keys.ParseChunk(chunkKey)
+	size, sizeErr := strconv.ParseInt(q.Get("size"), 10, 64)
+	if err != nil || sizeErr != nil || f.chunkLen(size, n) <= 0 {
+		refuse(w, fmt.Errorf("%w: not a chunk of an object", keys.ErrBadKey))
+		return
+	}
+	_, self := f.ring.Owner(keys.ChunkHash(k, n))
+	if !self || q.Get("chunk") != strconv.FormatInt(f.cfg.ChunkSize, 10) {
+		refuse(w, errNoHop)
+		return
+	}
+	v, source, err := f.get(chunkKey, f.chunkLen(size, n), &fetch{Context: context.Background(), size: size, noHop: true})
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(v.Len()))
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set(sourceHeader, string(source))
+	if _, err := w.Write(bytesOf(v)); err != nil {
+		f.log.Debug().Err(err).Stringer("key", k).Msg("chunk not sent to a peer")
+	}
+}
+
+// peer is a chunk's owner, as groupcache asks it.
+type peer struct {
+	filler *Filler
+	member cluster.Member
+}
+
+// Get is groupcache's question to the owner. Any error makes groupcache load
+// from the store here, so a verdict of the owner travels in the fetch.
+func (p peer) Get(ctx context.Context, in *pb.GetRequest, out *pb.GetResponse) (err error) {
+	c := ctx.Value(fetchKey{}).(*fetch)
+	if c.noHop {
+		return errNoHop
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			k, _, _, _ := keys.ParseChunk(in.GetKey()) // the picker has parsed it before
+			err = p.filler.panicked(k, r)
+		}
+	}()
+	out.Value, err = p.fetch(ctx, c, in.GetKey())
+	if errors.Is(err, errOwnerSays) {
+		c.verdict = err
+	}
+	if err != nil {
+		p.filler.log.Debug().Err(err).Str("peer", p.member.Name).Msg("owner gave no chunk")
+	}
+	return err
+}
+
+func (p peer) fetch(ctx context.Context, c *fetch, chunkKey string) ([]byte, error) {
+	f := p.filler
+	_, _, n, err := keys.ParseChunk(chunkKey)
+	if err != nil {
+		return nil, err
+	}
+	q := url.Values{"key": {chunkKey}, "size": {strconv.FormatInt(c.size, 10)}, "chunk": {strconv.FormatInt(f.cfg.ChunkSize, 10)}}
+	resp, cancel, err := f.ask(ctx, p.member, chunkRoute, q)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	defer resp.Body.Close()
+	if resp.ContentLength != f.chunkLen(c.size, n) {
+		return nil, fmt.Errorf("%s promised %d bytes of a chunk of %d", p.member.Name, resp.ContentLength, f.chunkLen(c.size, n))
+	}
+	b := make([]byte, resp.ContentLength)
+	if _, err := io.ReadFull(resp.Body, b); err != nil {
+		return nil, fmt.Errorf("read a chunk of %s: %w", p.member.Name, err)
+	}
+	c.source = Peer
+	if resp.Header.Get(sourceHeader) == string(S3) {
+		c.source = S3
+	}
+	return b, nil
+}

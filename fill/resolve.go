@@ -1,0 +1,214 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/golang/groupcache"
+
+	"larder/cluster"
+	"larder/keys"
+	"larder/store"
+)
+
+// Source is where an answer came from.
+type Source string
+
+// The sources, as Cache-Status and the metrics name them.
+const (
+	Memory Source = "memory" // this node's
+	Peer   Source = "peer"   // the owner's memory
+	S3     Source = "s3"
+)
+
+// want is how much a lookup has to bring.
+type want bool
+
+const (
+	headOnly  want = false
+	withBytes want = true
+)
+
+// known is what can be known of a key: a head, or that there is none.
+type known struct {
+	Head   store.Head
+	Absent bool
+}
+
+// answer is what a lookup brought.
+type answer struct {
+	known
+	Source   Source
+	first    groupcache.ByteView // the first chunk, if hasFirst
+	hasFirst bool
+}
+
+// flightKey tells lookups apart that cannot serve each other. A lookup as
+// owner asks the store; one as another node asks the owner.
+type flightKey struct {
+	key     keys.Key
+	asOwner bool
+	want    want
+}
+
+// flight is one lookup that any number of callers wait for.
+type flight struct {
+	gen   uint64
+	began time.Time
+	done  chan struct{} // closed when the fields below are set
+	ans   answer
+	err   error
+}
+
+// resolve finds the head of k: under a live lease, else by one lookup for all
+// who ask at once.
+func (f *Filler) resolve(ctx context.Context, k keys.Key, w want) (answer, error) {
+	owner, self := f.ring.Owner(k.Hash())
+	return f.resolveAs(ctx, k, w, owner, self)
+}
+
+func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluster.Member, self bool) (answer, error) {
+	s := f.heads.of(k)
+	fk := flightKey{key: k, asOwner: self, want: w}
+	now := time.Now()
+	s.mu.Lock()
+	if e, ok := s.live(k, now); ok {
+		s.mu.Unlock()
+		return answer{known: e.known, Source: Memory}, nil
+	}
+	fl := s.flights[fk]
+	if fl == nil || !s.joinable(fl, k, now) {
+		fl = &flight{gen: s.gen, began: now, done: make(chan struct{})}
+		s.flights[fk] = fl
+		f.flights.Go(func() { f.fly(s, fk, fl, owner) })
+	}
+	s.mu.Unlock()
+
+	select {
+	case <-fl.done:
+		return fl.ans, fl.err
+	case <-ctx.Done():
+		return answer{}, fmt.Errorf("get %s: %w", k, ctx.Err())
+	}
+}
+
+// joinable says whether a caller who asks now may have the answer of a lookup
+// that began earlier. Like a lease, that trust ends when the key is dropped,
+// and after the time that a writer waits for a node which it cannot reach.
+// During a write the store may change at any moment, so everyone asks anew.
+// The caller holds mu.
+func (s *shard) joinable(fl *flight, k keys.Key, now time.Time) bool {
+	return fl.gen == s.gen && now.Sub(fl.began) < s.lease && !s.isUnsettled(k, now)
+}
+
+// fly runs a lookup to its end, on nobody's context but its own.
+func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			fl.err = f.panicked(fk.key, p)
+		}
+		s.mu.Lock()
+		if s.flights[fk] == fl {
+			delete(s.flights, fk)
+		}
+		s.mu.Unlock()
+		close(fl.done)
+	}()
+	if fk.asOwner {
+		fl.ans, fl.err = f.lookAsOwner(ctx, s, fk.key, fk.want, fl.gen)
+		return
+	}
+	fl.ans, fl.err = f.lookAtOwner(ctx, s, fk.key, fk.want, fl.gen, owner)
+}
+
+// lookAsOwner asks the store, keeps the head and puts the first chunk into memory.
+func (f *Filler) lookAsOwner(ctx context.Context, s *shard, k keys.Key, w want, gen uint64) (answer, error) {
+	asked := time.Now()
+	a, err := f.fromStore(ctx, k, w)
+	if err != nil {
+		return answer{}, err
+	}
+	if a.hasFirst {
+		f.prime(k, a.Head.Version, 0, a.first)
+	}
+	s.keep(k, gen, entry{known: a.known, until: asked.Add(f.cfg.Revalidate), owned: true})
+	return a, nil
+}
+
+// lookAtOwner asks the key's owner. If that gives no answer, the store's
+// answer is good for this request and is not kept.
+func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, gen uint64, owner cluster.Member) (answer, error) {
+	asked := time.Now()
+	a, lease, err := f.askHead(ctx, owner, k, w)
+	if errors.Is(err, errOwnerSays) {
+		return answer{}, err
+	}
+	if err != nil {
+		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
+		return f.fromStore(ctx, k, w)
+	}
+	if lease > 0 {
+		s.keep(k, gen, entry{known: a.known, until: asked.Add(lease)})
+	}
+	if a.Source == Memory {
+		a.Source = Peer
+	}
+	return a, nil
+}
+
+// fresh asks the store for this caller alone. An owner keeps the answer; any
+// other node forgets what it held, which can only be as new or older.
+func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = f.panicked(k, p)
+		}
+	}()
+	_, self := f.ring.Owner(k.Hash())
+	s := f.heads.of(k)
+	s.mu.Lock()
+	gen := s.gen
+	s.mu.Unlock()
+	if self {
+		return f.lookAsOwner(ctx, s, k, w, gen)
+	}
+	a, err = f.fromStore(ctx, k, w)
+	if err == nil {
+		s.mu.Lock()
+		delete(s.entries, k)
+		s.mu.Unlock()
+	}
+	return a, err
+}
+
+// fromStore makes one request to the store: the head, and with it the first
+// chunk if that is wanted. Absence is an answer.
+func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (answer, error) {
+	a := answer{Source: S3}
+	var body []byte
+	var err error
+	if w == withBytes {
+		a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize)
+		a.first, a.hasFirst = viewOf(body), true
+	} else {
+		a.Head, err = f.store.Head(ctx, k.Place())
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return answer{known: known{Absent: true}, Source: S3}, nil
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return a, nil
+}
+
+// panicked logs a panic and makes it an error, so that it strands nobody.
+func (f *Filler) panicked(k keys.Key, p any) error {
+	f.log.Error().Stringer("key", k).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in a fetch")
+	return fmt.Errorf("get %s: %w", k, ErrPanic)
+}
