@@ -1,0 +1,110 @@
+package writepath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"larder/fill"
+	"larder/keys"
+	"larder/store"
+)
+
+// apply is a write at the key's owner: take turns, revoke, upload, publish,
+// keep the bytes.
+func (p *Path) apply(ctx context.Context, k keys.Key, op Op, body []byte) (Result, error) {
+	t, err := p.turns.take(ctx, k)
+	if err != nil {
+		return Result{}, err
+	}
+	defer p.turns.done(k, t)
+	if _, self := p.cluster.Owner(k.Hash()); !self {
+		return Result{}, errNotOwner // the ring changed while this write waited for its turn
+	}
+
+	began := time.Now()
+	present := p.heads.BeginWrite(k)
+	outcome := fill.Outcome{}
+	defer func() { p.heads.EndWrite(k, outcome) }()
+
+	if err := p.revoke(ctx, k, began); err != nil {
+		return Result{}, err
+	}
+	if !p.turns.upload(k, t) {
+		return Result{}, errNotOwner // another node is writing k: it has revoked it here
+	}
+	asked := time.Now()
+	r, err := p.write(ctx, k, op, body, present)
+	if err != nil {
+		outcome.Unknown = isUnknown(err)
+		if outcome.Unknown {
+			err = fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		return Result{}, err
+	}
+	outcome = fill.Outcome{Done: true, Absent: op.Delete, Head: r.Head, Asked: asked}
+	if !op.Delete {
+		p.heads.Prime(k, r.Head.Version, body)
+	}
+	return r, nil
+}
+
+// isUnknown says whether a write that failed so may have happened all the same.
+func isUnknown(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// write changes the store. present says that the key is known to be there.
+func (p *Path) write(ctx context.Context, k keys.Key, op Op, body []byte, present bool) (Result, error) {
+	cond, err := p.conditions(ctx, k, op)
+	if err != nil {
+		return Result{}, err
+	}
+	if op.Delete {
+		return Result{}, p.store.Delete(ctx, k.Place())
+	}
+	w := store.Write{Head: op.Head, Body: body, Conditions: cond}
+	if cond == (store.Conditions{}) && !present {
+		return p.putNew(ctx, k, w)
+	}
+	h, err := p.store.Put(ctx, k.Place(), w)
+	return Result{Head: h, Created: cond.IfAbsent}, err
+}
+
+// putNew puts an object that is likely new. The store does not say whether a
+// put replaced something, so it is asked to create first: one request for a
+// new key, two for one that is replaced without having been read lately.
+func (p *Path) putNew(ctx context.Context, k keys.Key, w store.Write) (Result, error) {
+	w.IfAbsent = true
+	h, err := p.store.Put(ctx, k.Place(), w)
+	if !errors.Is(err, store.ErrPrecondition) && !errors.Is(err, store.ErrConflict) {
+		return Result{Head: h, Created: true}, err
+	}
+	w.IfAbsent = false
+	h, err = p.store.Put(ctx, k.Place(), w)
+	return Result{Head: h}, err
+}
+
+// conditions turns what the caller demands into what the store can hold to.
+// Where the store has no such condition, it is asked what is there; the
+// owner's turn keeps that from changing until the write.
+func (p *Path) conditions(ctx context.Context, k keys.Key, op Op) (store.Conditions, error) {
+	if !op.Delete && len(op.IfMatch) == 0 {
+		return store.Conditions{IfAbsent: op.IfAbsent}, nil
+	}
+	if !op.Delete && len(op.IfMatch) == 1 && op.IfMatch[0] != "*" {
+		return store.Conditions{IfMatch: op.IfMatch[0]}, nil
+	}
+	h, err := p.store.Head(ctx, k.Place())
+	switch {
+	case errors.Is(err, store.ErrNotFound) && len(op.IfMatch) > 0:
+		return store.Conditions{}, fmt.Errorf("%s is not there: %w", k, store.ErrPrecondition)
+	case err != nil:
+		return store.Conditions{}, err
+	case len(op.IfMatch) > 0 && !slices.Contains(op.IfMatch, "*") && !slices.Contains(op.IfMatch, h.Version):
+		return store.Conditions{}, fmt.Errorf("%s has version %q now: %w", k, h.Version, store.ErrPrecondition)
+	}
+	return store.Conditions{IfMatch: h.Version}, nil
+}

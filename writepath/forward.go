@@ -1,0 +1,176 @@
+package writepath
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"larder/cluster"
+	"larder/keys"
+	"larder/store"
+)
+
+const (
+	writeRoute = "/writepath/write"
+	// opHeader carries an Op as base64 of JSON, beside the bytes in the body.
+	opHeader = "Larder-Op"
+	// smallBody bounds the bodies that are not objects.
+	smallBody = 4 << 10
+)
+
+// failures are the errors that travel from the owner to the node that
+// forwarded a write, by a name each.
+func failures() []failure {
+	return []failure{
+		{"not-owner", errNotOwner},
+		{"not-applied", ErrNotApplied},
+		{"unknown", ErrUnknown},
+		{"not-found", store.ErrNotFound},
+		{"precondition", store.ErrPrecondition},
+		{"conflict", store.ErrConflict},
+		{"metadata", store.ErrMetadata},
+		{"unexpected", store.ErrUnexpected},
+		{"unavailable", store.ErrUnavailable},
+	}
+}
+
+type failure struct {
+	name string
+	err  error
+}
+
+// reply is the owner's answer to a forwarded write.
+type reply struct {
+	Result
+	Failure string `json:",omitempty"` // a name of failures
+	Detail  string `json:",omitempty"`
+}
+
+// Handle registers what this node answers to its peers.
+func (p *Path) Handle(handle func(pattern string, h http.Handler)) {
+	handle("POST "+revokeRoute, http.HandlerFunc(p.serveRevoke))
+	handle("POST "+writeRoute, http.HandlerFunc(p.serveWrite))
+}
+
+// forward takes a write to another node. ErrUnreachable and errNotOwner say
+// that it did not begin there; any other breakdown leaves its outcome unknown.
+func (p *Path) forward(ctx context.Context, owner cluster.Member, k keys.Key, op Op, body []byte) (Result, error) {
+	opJSON, err := json.Marshal(op)
+	if err != nil {
+		return Result{}, fmt.Errorf("forward %s: %w", k, err)
+	}
+	target := writeRoute + "?" + url.Values{"place": {k.Place()}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return Result{}, fmt.Errorf("forward %s: %w", k, err)
+	}
+	req.Header.Set(opHeader, base64.StdEncoding.EncodeToString(opJSON))
+	resp, err := p.cluster.Do(ctx, owner, req)
+	if errors.Is(err, cluster.ErrUnreachable) {
+		return Result{}, err
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("write %s at %s: %w: %w", k, owner.Name, ErrUnknown, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusMisdirectedRequest {
+		return Result{}, errNotOwner
+	}
+	var r reply
+	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil || resp.StatusCode != http.StatusOK {
+		return Result{}, fmt.Errorf("write %s at %s, status %d: %w: %w", k, owner.Name, resp.StatusCode, ErrUnknown, err)
+	}
+	return r.Result, r.failure()
+}
+
+// failure is the error that the owner had.
+func (r reply) failure() error {
+	if r.Failure == "" {
+		return nil
+	}
+	for _, f := range failures() {
+		if f.name == r.Failure {
+			return fmt.Errorf("%s: %w", r.Detail, f.err)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrUnknown, r.Detail)
+}
+
+// serveWrite does a write that another node forwarded. A node that is not the
+// owner in its own view answers 421 and forwards nothing.
+func (p *Path) serveWrite(w http.ResponseWriter, r *http.Request) {
+	k, op, err := parseForwarded(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if _, self := p.cluster.Owner(k.Hash()); !self {
+		http.Error(w, errNotOwner.Error(), http.StatusMisdirectedRequest)
+		return
+	}
+	body, err := readExact(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), writeLimit)
+	defer cancel()
+	result, err := p.apply(ctx, k, op, body)
+	p.reply(w, result, err)
+}
+
+func (p *Path) reply(w http.ResponseWriter, result Result, err error) {
+	out := reply{Result: result}
+	if err != nil {
+		out.Failure, out.Detail = "unknown", err.Error()
+		for _, f := range failures() {
+			if errors.Is(err, f.err) {
+				out.Failure = f.name
+				break
+			}
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(out); err != nil {
+		p.log.Debug().Err(err).Msg("answer to a forwarded write not sent")
+	}
+}
+
+func parseForwarded(r *http.Request) (keys.Key, Op, error) {
+	k, err := keys.FromPlace(r.URL.Query().Get("place"))
+	if err != nil {
+		return k, Op{}, err
+	}
+	var op Op
+	opJSON, err := base64.StdEncoding.DecodeString(r.Header.Get(opHeader))
+	if err == nil {
+		err = json.Unmarshal(opJSON, &op)
+	}
+	if err != nil {
+		return k, op, fmt.Errorf("read %s: %w", opHeader, err)
+	}
+	return k, op, nil
+}
+
+// readExact reads a body of known length into a buffer of that length.
+func readExact(r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return nil, errors.New("a forwarded write says how long it is")
+	}
+	b := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, b); err != nil {
+		return nil, fmt.Errorf("read %s bytes: %w", strconv.FormatInt(r.ContentLength, 10), err)
+	}
+	return b, nil
+}
+
+func readSmall(r *http.Request) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(r.Body, smallBody))
+}

@@ -1,0 +1,41 @@
+package writepath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"larder/cluster"
+	"larder/keys"
+)
+
+// route takes a write to the key's owner. It tries again only while it is
+// certain that nobody has begun the write: while nodes disagree on the owner,
+// or until an owner that died is seen dead. An owner that is alive but out of
+// this node's reach is not bypassed: it may hold a head of the key.
+func (p *Path) route(caller context.Context, k keys.Key, op Op, body []byte) (Result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), writeLimit)
+	defer cancel()
+	for {
+		owner, self := p.cluster.Owner(k.Hash())
+		var r Result
+		var err error
+		if self {
+			r, err = p.apply(ctx, k, op, body)
+		} else {
+			r, err = p.forward(ctx, owner, k, op, body)
+		}
+		if !errors.Is(err, errNotOwner) && !errors.Is(err, cluster.ErrUnreachable) {
+			return r, err
+		}
+		select {
+		case <-time.After(retryPause/2 + rand.N(retryPause/2)):
+		case <-caller.Done():
+			return Result{}, fmt.Errorf("write %s: %w: %w", k, ErrNotApplied, caller.Err())
+		case <-ctx.Done():
+			return Result{}, fmt.Errorf("write %s: %w within %s: %w", k, ErrNotApplied, writeLimit, err)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package writepath
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/cluster"
+	"larder/fill"
+	"larder/keys"
+	"larder/store"
+)
+
+var (
+	// ErrUnknown says that the write may have happened, or may still happen.
+	ErrUnknown = errors.New("outcome of the write unknown")
+	// ErrNotApplied says that no node took the write within its time.
+	// Nothing was written.
+	ErrNotApplied = errors.New("write not taken")
+	// errNotOwner is a node's answer that the write belongs to another node.
+	errNotOwner = errors.New("not the owner of the key")
+)
+
+const (
+	// writeLimit bounds a write from its arrival at a node to its answer. It
+	// leaves room for an owner to be seen dead, a lease to run out, and an
+	// upload.
+	writeLimit = 45 * time.Second
+	// retryPause is the wait before a write that no owner took is tried again;
+	// half of it is by chance, so that two owners for a moment do not meet again.
+	retryPause = 100 * time.Millisecond
+	// tellAgain is the wait before a member that did not acknowledge a
+	// revocation is told again.
+	tellAgain = 250 * time.Millisecond
+)
+
+// Store is what writepath needs of the durable store.
+type Store interface {
+	Head(ctx context.Context, name string) (store.Head, error)
+	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
+	Delete(ctx context.Context, name string) error
+}
+
+// Heads is the table of heads of this node, and its memory tier.
+type Heads interface {
+	BeginWrite(k keys.Key) (present bool)
+	EndWrite(k keys.Key, o fill.Outcome)
+	Drop(k keys.Key)
+	Prime(k keys.Key, version string, body []byte)
+}
+
+// Cluster is what writepath needs of the cluster.
+type Cluster interface {
+	Owner(hash uint64) (m cluster.Member, self bool)
+	Self() cluster.Member
+	Members() []cluster.Member
+	Departed(within time.Duration) []cluster.Departure
+	Do(ctx context.Context, m cluster.Member, req *http.Request) (*http.Response, error)
+	Fanout(ctx context.Context, members []cluster.Member, path string, body []byte) []cluster.Ack
+	Gossip(msg []byte)
+}
+
+// Config of a Path.
+type Config struct {
+	// Lease is the longest that another node trusts a head.
+	Lease time.Duration
+	Log   zerolog.Logger
+}
+
+// Path takes writes. Make one with New.
+type Path struct {
+	cfg     Config
+	store   Store
+	heads   Heads
+	cluster Cluster
+	turns   turns
+	log     zerolog.Logger
+}
+
+// New makes a Path.
+func New(cfg Config, st Store, heads Heads, c Cluster) *Path {
+	return &Path{
+		cfg:     cfg,
+		store:   st,
+		heads:   heads,
+		cluster: c,
+		turns:   turns{keys: map[keys.Key]*turn{}},
+		log:     cfg.Log.With().Str("component", "writepath").Logger(),
+	}
+}
+
+// Op is a write: a put, or a delete.
+type Op struct {
+	Delete bool
+	// Head is what is kept with the bytes of a put: content type, digest,
+	// writer, metadata.
+	Head store.Head
+	// IfMatch lets the write happen only if one of these versions is there;
+	// "*" is any version.
+	IfMatch []string
+	// IfAbsent lets a put happen only if nothing is there.
+	IfAbsent bool
+}
+
+// Result of a write that was acknowledged.
+type Result struct {
+	// Head is what is there now; zero after a delete.
+	Head store.Head
+	// Created says that nothing was there before.
+	Created bool
+}
+
+// Put writes an object. The errors are those of store.Store's Put, ErrUnknown
+// and ErrNotApplied. Once the owner has begun, it finishes even if ctx ends.
+func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, ifMatch []string, ifAbsent bool) (Result, error) {
+	h.Modified = time.Now().UTC().Truncate(time.Second)
+	return p.route(ctx, k, Op{Head: h, IfMatch: ifMatch, IfAbsent: ifAbsent}, body)
+}
+
+// Drain takes no more writes as an owner, and waits for those under way. The
+// node can leave the ring afterwards: the next owner of a key must not write
+// while this one still does.
+func (p *Path) Drain(ctx context.Context) error { return p.turns.close(ctx) }
+
+// Delete removes an object. Absence is store.ErrNotFound.
+func (p *Path) Delete(ctx context.Context, k keys.Key, ifMatch []string) error {
+	_, err := p.route(ctx, k, Op{Delete: true, IfMatch: ifMatch}, nil)
+	return err
+}
