@@ -1,0 +1,211 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/auth"
+	"larder/fill"
+	"larder/keys"
+	"larder/store"
+	"larder/writepath"
+)
+
+// Reader is the read path.
+type Reader interface {
+	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
+	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, fill.Source, error)
+}
+
+// Writer is the write path.
+type Writer interface {
+	Put(ctx context.Context, k keys.Key, h store.Head, body []byte, ifMatch []string, ifAbsent bool) (writepath.Result, error)
+	Delete(ctx context.Context, k keys.Key, ifMatch []string) error
+}
+
+// Lister lists the store.
+type Lister interface {
+	List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error)
+}
+
+// Authenticator finds out who sends an Authorization header of this value.
+type Authenticator interface {
+	Authenticate(authorization string) (auth.Principal, error)
+}
+
+// Observer hears of every request once it has been answered. source is empty
+// if no bytes were read.
+type Observer func(op string, status int, source fill.Source, bytes int64, took time.Duration)
+
+// Config of an API.
+type Config struct {
+	// MaxObject is the largest object that is taken, in bytes.
+	MaxObject int64
+	Observe   Observer
+	Log       zerolog.Logger
+}
+
+// API answers HTTP requests. Make one with New.
+type API struct {
+	cfg  Config
+	read Reader
+	wrt  Writer
+	list Lister
+	auth Authenticator
+	log  zerolog.Logger
+}
+
+// New makes an API.
+func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
+	if cfg.Observe == nil {
+		cfg.Observe = func(string, int, fill.Source, int64, time.Duration) {}
+	}
+	return &API{cfg: cfg, read: r, wrt: w, list: l, auth: a, log: cfg.Log.With().Str("component", "httpapi").Logger()}
+}
+
+// call is one request on its way through the API.
+type call struct {
+	*http.Request
+	w      *recorder
+	who    auth.Principal
+	op     string // get, head, put, delete, list, whoami; for the metrics
+	source fill.Source
+}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	c := &call{Request: r, w: &recorder{ResponseWriter: w}, op: "other"}
+	defer func() {
+		if p := recover(); p != nil {
+			a.recovered(c, p)
+		}
+		a.cfg.Observe(c.op, c.w.status, c.source, c.w.bytes, time.Since(began))
+	}()
+	if err := a.serve(c); err != nil {
+		a.fail(c, err)
+	}
+}
+
+func (a *API) serve(c *call) (err error) {
+	if c.who, err = a.auth.Authenticate(c.Header.Get("Authorization")); err != nil {
+		return err
+	}
+	path := c.URL.EscapedPath()
+	if path == "/v1/whoami" {
+		return a.whoami(c)
+	}
+	service, key, err := splitPath(path, c.URL.Query())
+	if err != nil {
+		return err
+	}
+	if key == "" {
+		return a.serveList(c, service)
+	}
+	k, err := keys.New(c.who.Org, service, key)
+	if err != nil {
+		return err
+	}
+	switch c.Method {
+	case http.MethodGet:
+		return a.get(c, k)
+	case http.MethodHead:
+		return a.head(c, k)
+	case http.MethodPut:
+		return a.put(c, k)
+	case http.MethodDelete:
+		return a.delete(c, k)
+	}
+	return notAllowed(c, "GET, HEAD, PUT, DELETE")
+}
+
+// splitPath finds service and key in /v1/{service}/{key}, or the key in
+// ?key=. An empty key is the service as a whole. The path is not cleaned: "a//b"
+// and ".." are keys like others.
+func splitPath(path string, q url.Values) (service, key string, err error) {
+	rest, ok := strings.CutPrefix(path, "/v1/")
+	if !ok {
+		return "", "", errNoRoute
+	}
+	service, escaped, _ := strings.Cut(rest, "/")
+	if service != keys.Objects && service != keys.Strategies {
+		return "", "", errNoRoute
+	}
+	key, err = url.PathUnescape(escaped)
+	if err != nil {
+		return "", "", fmt.Errorf("%w: %w; a %% in a key is written %%25", keys.ErrBadKey, err)
+	}
+	if !q.Has("key") {
+		return service, key, nil
+	}
+	if key != "" {
+		return "", "", fmt.Errorf("%w: give it once, in the path or as ?key=", keys.ErrBadKey)
+	}
+	if key = q.Get("key"); key == "" {
+		return "", "", fmt.Errorf("%w: ?key= is empty; leave it out to list", keys.ErrBadKey)
+	}
+	return service, key, nil
+}
+
+func (a *API) whoami(c *call) error {
+	c.op = "whoami"
+	if c.Method != http.MethodGet && c.Method != http.MethodHead {
+		return notAllowed(c, "GET, HEAD")
+	}
+	return writeJSON(c.w, http.StatusOK, struct {
+		Org  string    `json:"org"`
+		User string    `json:"user"`
+		Role auth.Role `json:"role"`
+	}{c.who.Org, c.who.User, c.who.Role})
+}
+
+func notAllowed(c *call, allow string) error {
+	c.w.Header().Set("Allow", allow)
+	return fmt.Errorf("%w: %s; allowed here: %s", errMethod, c.Method, allow)
+}
+
+// recovered answers a request whose handler panicked, if nothing was sent yet,
+// and otherwise breaks the connection off.
+func (a *API) recovered(c *call, p any) {
+	if p == http.ErrAbortHandler { //nolint:errorlint // the value that net/http itself compares by identity
+		panic(p)
+	}
+	a.log.Error().Interface("panic", p).Str("path", c.URL.Path).Bytes("stack", debug.Stack()).Msg("panic in a request")
+	if c.w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	a.fail(c, fill.ErrPanic)
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= http.StatusOK {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+
+	"github.com/dunglas/httpsfv"
+)
+
+// digest is one that a request states of its body.
+type digest struct {
+	header, algorithm string
+	sum               []byte
+}
+
+type digests []digest
+
+// parseDigests reads Content-Digest and Repr-Digest (RFC 9530). A body is sent
+// without content coding, so both are of the same bytes. Algorithms other than
+// sha-256 and sha-512 are not checked, as the RFC has it.
+func parseDigests(h http.Header) (digests, error) {
+	var all digests
+	for _, name := range []string{"Content-Digest", "Repr-Digest"} {
+		if len(h.Values(name)) == 0 {
+			continue
+		}
+		dict, err := httpsfv.UnmarshalDictionary(h.Values(name))
+		if err != nil {
+			return nil, digestForm(name)
+		}
+		for _, algorithm := range dict.Names() {
+			if algorithm != "sha-256" && algorithm != "sha-512" {
+				continue
+			}
+			member, _ := dict.Get(algorithm)
+			item, _ := member.(httpsfv.Item)
+			sum, ok := item.Value.([]byte)
+			if !ok {
+				return nil, digestForm(name)
+			}
+			all = append(all, digest{header: name, algorithm: algorithm, sum: sum})
+		}
+	}
+	return all, nil
+}
+
+func digestForm(header string) error {
+	return fmt.Errorf("%w: %s must look like sha-256=:BASE64:", errDigest, header)
+}
+
+// check compares the digests with the bytes that came.
+func (d digests) check(body []byte) error {
+	for _, want := range d {
+		var got []byte
+		if want.algorithm == "sha-512" {
+			sum := sha512.Sum512(body)
+			got = sum[:]
+		} else {
+			sum := sha256.Sum256(body)
+			got = sum[:]
+		}
+		if !bytes.Equal(got, want.sum) {
+			return fmt.Errorf("%w: %s says %s=:%s:, the %d bytes that came have :%s:", errDigest, want.header, want.algorithm,
+				base64.StdEncoding.EncodeToString(want.sum), len(body), base64.StdEncoding.EncodeToString(got))
+		}
+	}
+	return nil
+}

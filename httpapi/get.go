@@ -1,0 +1,199 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"larder/fill"
+	"larder/keys"
+	"larder/store"
+)
+
+const (
+	metaPrefix = "Larder-Meta-"
+	// sendStall is how long a client may take to accept what is being sent to
+	// it, for each megabyte and once more.
+	sendStall = 30 * time.Second
+)
+
+func (a *API) get(c *call, k keys.Key) error {
+	c.op = "get"
+	opts := options(c)
+	if notModified, err := a.notModified(c, k, opts); notModified || err != nil {
+		return err
+	}
+	obj, err := a.read.Open(c.Context(), k, opts)
+	if err != nil {
+		return err
+	}
+	c.source = obj.Source
+	setHeaders(c.w.Header(), obj.Head, obj.Source)
+	deadline := sendStall * time.Duration(1+obj.Head.Size>>20)
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(deadline)) // a writer without deadlines has none to keep
+	if conditional(c.Header) {
+		return a.serveContent(c, obj)
+	}
+	c.w.Header().Set("Content-Length", strconv.FormatInt(obj.Head.Size, 10))
+	_, err = obj.WriteTo(c.w)
+	return err
+}
+
+func (a *API) head(c *call, k keys.Key) error {
+	c.op = "head"
+	h, source, err := a.read.Stat(c.Context(), k, options(c))
+	if err != nil {
+		return err
+	}
+	c.source = source
+	setHeaders(c.w.Header(), h, source)
+	if noneMatch(c.Header, h.Version) {
+		c.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	c.w.Header().Set("Content-Length", strconv.FormatInt(h.Size, 10))
+	c.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// options of a read, from the request.
+func options(c *call) fill.Options {
+	for _, v := range c.Header.Values("Cache-Control") {
+		for d := range strings.SplitSeq(v, ",") {
+			if d = strings.ToLower(strings.TrimSpace(d)); d == "no-cache" || d == "no-store" || d == "max-age=0" {
+				return fill.Options{Fresh: true}
+			}
+		}
+	}
+	return fill.Options{}
+}
+
+// notModified answers a reader who has the current version already, without
+// fetching its bytes.
+func (a *API) notModified(c *call, k keys.Key, o fill.Options) (bool, error) {
+	if c.Header.Get("If-None-Match") == "" {
+		return false, nil
+	}
+	h, source, err := a.read.Stat(c.Context(), k, o)
+	if err != nil || !noneMatch(c.Header, h.Version) {
+		return false, err
+	}
+	c.source = source
+	setHeaders(c.w.Header(), h, source)
+	c.w.Header().Del("Content-Type")
+	c.w.WriteHeader(http.StatusNotModified)
+	return true, nil
+}
+
+// noneMatch says whether If-None-Match names this version.
+func noneMatch(h http.Header, version string) bool {
+	for _, v := range h.Values("If-None-Match") {
+		for tag := range strings.SplitSeq(v, ",") {
+			if tag = strings.TrimSpace(tag); tag == "*" || unquote(tag) == version {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unquote is the version in an entity tag, weak or strong; tags without
+// quotes, which some clients send, are taken as they are.
+func unquote(tag string) string {
+	return strings.Trim(strings.TrimPrefix(tag, "W/"), `"`)
+}
+
+// conditional says whether a request asks for a part, or under a condition.
+func conditional(h http.Header) bool {
+	for _, name := range []string{"Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
+		if h.Get(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// serveContent leaves ranges and conditions to the standard library, and turns
+// its refusals into problems.
+func (a *API) serveContent(c *call, obj *fill.Object) error {
+	w := &refusals{ResponseWriter: c.w}
+	http.ServeContent(w, c.Request, "", obj.Head.Modified, obj.Reader())
+	switch w.refused {
+	case 0:
+		return nil
+	case http.StatusRequestedRangeNotSatisfiable:
+		c.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", obj.Head.Size))
+		return fmt.Errorf("%w: %s of %d bytes", errRange, c.Header.Get("Range"), obj.Head.Size)
+	case http.StatusPreconditionFailed:
+		return fmt.Errorf("%w: its version is %q", errCondition, obj.Head.Version)
+	}
+	return errors.New("ServeContent refused with status " + strconv.Itoa(w.refused))
+}
+
+// refusals keeps back what http.ServeContent would answer with a status of 400 or more.
+type refusals struct {
+	http.ResponseWriter
+	refused int
+}
+
+func (r *refusals) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		r.refused = status
+		return
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *refusals) Write(b []byte) (int, error) {
+	if r.refused != 0 {
+		return len(b), nil
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+func setHeaders(h http.Header, o store.Head, source fill.Source) {
+	h.Set("Etag", `"`+o.Version+`"`)
+	h.Set("Last-Modified", o.Modified.UTC().Format(http.TimeFormat))
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Type", o.ContentType)
+	h.Set("Cache-Control", "private, no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Status", cacheStatus(source))
+	if d, err := hex.DecodeString(o.Digest); err == nil && len(d) > 0 {
+		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(d)+":")
+	}
+	if o.Writer != "" {
+		h.Set("Larder-Writer", headerValue(o.Writer))
+	}
+	for name, v := range o.Meta {
+		h.Set(textproto.CanonicalMIMEHeaderKey(metaPrefix+name), headerValue(v))
+	}
+}
+
+// cacheStatus is the field of RFC 9211.
+func cacheStatus(s fill.Source) string {
+	switch s {
+	case fill.Memory:
+		return "larder; hit; detail=memory"
+	case fill.Peer:
+		return "larder; hit; detail=peer"
+	}
+	return "larder; fwd=miss; detail=s3"
+}
+
+// headerValue makes a value safe in a header line: metadata that other tools
+// wrote into the bucket may hold anything.
+func headerValue(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,218 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"larder/keys"
+	"larder/store"
+)
+
+const (
+	storePage    = 1000   // the most that the store lists in one request
+	defaultLimit = 1000   // keys of one answer, unless ?limit= says otherwise
+	maxLimit     = 10_000 // the most that ?limit= may say
+	// maxPages bounds the work for one answer when a filter leaves most keys
+	// out; the answer then holds fewer keys than its limit, and a cursor.
+	maxPages = 20
+)
+
+// listed is one key of a listing.
+type listed struct {
+	Key      string    `json:"key"`
+	Size     int64     `json:"size"`
+	ETag     string    `json:"etag"`
+	Modified time.Time `json:"modified"`
+	*strategyParts
+}
+
+// strategyParts stand beside a strategy key.
+type strategyParts struct {
+	Name    string `json:"name"`
+	EnvDate string `json:"env_date"`
+	EnvHash string `json:"env_hash"`
+}
+
+// listing is a listing under way: what is asked for, and how far it is.
+type listing struct {
+	org, service string
+	prefix       string // of places in the store
+	after        string // the place that was listed last
+	limit        int    // 0: no limit
+	filter       strategyParts
+}
+
+func (a *API) serveList(c *call, service string) error {
+	c.op = "list"
+	if c.Method != http.MethodGet && c.Method != http.MethodHead {
+		return notAllowed(c, "GET, HEAD; a PUT or DELETE names a key")
+	}
+	l, err := parseListing(c.who.Org, service, c.URL.Query())
+	if err != nil {
+		return err
+	}
+	if strings.Contains(c.Header.Get("Accept"), "application/x-ndjson") {
+		return a.streamList(c, l)
+	}
+	if l.limit == 0 {
+		l.limit = defaultLimit
+	}
+	found := make([]listed, 0, min(l.limit, storePage))
+	more := true
+	for pages := 0; more && pages < maxPages && len(found) < l.limit; pages++ {
+		if found, more, err = a.nextPage(c, l, found); err != nil {
+			return err
+		}
+	}
+	cursor := ""
+	if more {
+		cursor = base64.RawURLEncoding.EncodeToString([]byte(l.after))
+	}
+	return writeJSON(c.w, http.StatusOK, struct {
+		Keys   []listed `json:"keys"`
+		Cursor string   `json:"cursor"`
+	}{found, cursor})
+}
+
+// streamList answers one key a line, all of them.
+func (a *API) streamList(c *call, l *listing) error {
+	sent, more := 0, true
+	for more && (l.limit == 0 || sent < l.limit) {
+		var page []listed
+		var err error
+		if page, more, err = a.nextPage(c, l, nil); err != nil {
+			return err
+		}
+		if l.limit > 0 {
+			page = page[:min(len(page), l.limit-sent)]
+		}
+		sent += len(page)
+		c.w.Header().Set("Content-Type", "application/x-ndjson")
+		lines := json.NewEncoder(c.w)
+		for _, e := range page {
+			if err := lines.Encode(e); err != nil {
+				return err
+			}
+		}
+		rc := http.NewResponseController(c.w)
+		_ = rc.SetWriteDeadline(time.Now().Add(sendStall)) // a writer without deadlines has none to keep
+		if err := rc.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextPage appends what one request to the store lists, less what the filter
+// leaves out, up to the limit.
+func (a *API) nextPage(c *call, l *listing, found []listed) ([]listed, bool, error) {
+	entries, more, err := a.list.List(c.Context(), l.prefix, l.after, storePage)
+	if err != nil {
+		return nil, false, err
+	}
+	for i, e := range entries {
+		l.after = e.Name
+		if item, ok := l.match(e); ok {
+			found = append(found, item)
+		}
+		if l.limit > 0 && len(found) >= l.limit {
+			return found, more || i+1 < len(entries), nil
+		}
+	}
+	return found, more, nil
+}
+
+// match turns an entry of the store into a listed key. What is not a key, which
+// other tools may have put there, is left out.
+func (l *listing) match(e store.Entry) (listed, bool) {
+	k, err := keys.FromPlace(e.Name)
+	if err != nil {
+		return listed{}, false
+	}
+	item := listed{Key: k.Name, Size: e.Size, ETag: `"` + e.Version + `"`, Modified: e.Modified}
+	if l.service != keys.Strategies {
+		return item, true
+	}
+	s, err := keys.ParseStrategy(k.Name)
+	if err != nil {
+		return listed{}, false
+	}
+	item.strategyParts = &strategyParts{Name: s.Name, EnvDate: s.EnvDate, EnvHash: s.EnvHash}
+	return item, l.filter.admits(*item.strategyParts)
+}
+
+// admits says whether a strategy key passes the filter. Dates are compared as
+// moments; a date alone admits all moments written with that date.
+func (f strategyParts) admits(s strategyParts) bool {
+	if f.Name != "" && f.Name != s.Name || f.EnvHash != "" && f.EnvHash != s.EnvHash {
+		return false
+	}
+	if f.EnvDate == "" || f.EnvDate == s.EnvDate {
+		return true
+	}
+	want, err := time.Parse(time.RFC3339, f.EnvDate)
+	if err != nil {
+		return strings.HasPrefix(s.EnvDate, f.EnvDate+"T")
+	}
+	have, err := time.Parse(time.RFC3339, s.EnvDate)
+	return err == nil && have.Equal(want)
+}
+
+func parseListing(org, service string, q url.Values) (*listing, error) {
+	for name := range q {
+		switch name {
+		case "prefix", "limit", "cursor":
+		case "name", "env_date", "env_hash":
+			if service != keys.Strategies {
+				return nil, fmt.Errorf("%w: %s filters strategies only", errQuery, name)
+			}
+		default:
+			return nil, fmt.Errorf("%w: %q is not known; known are prefix, limit, cursor, and for strategies name, env_date, env_hash", errQuery, name)
+		}
+	}
+	l := &listing{org: org, service: service, filter: strategyParts{
+		Name:    q.Get("name"),
+		EnvDate: strings.ReplaceAll(q.Get("env_date"), " ", "+"), // a + that was not percent-encoded
+		EnvHash: q.Get("env_hash"),
+	}}
+	if err := checkDate(l.filter.EnvDate); err != nil {
+		return nil, err
+	}
+	prefix := q.Get("prefix")
+	if prefix == "" && l.filter.Name != "" {
+		prefix = l.filter.Name + "|"
+	}
+	var err error
+	if l.prefix, err = keys.PlacePrefix(org, service, prefix); err != nil {
+		return nil, err
+	}
+	if s := q.Get("limit"); s != "" {
+		if l.limit, err = strconv.Atoi(s); err != nil || l.limit < 1 || l.limit > maxLimit {
+			return nil, fmt.Errorf("%w: limit is a number from 1 to %d, not %q", errQuery, maxLimit, s)
+		}
+	}
+	after, err := base64.RawURLEncoding.DecodeString(q.Get("cursor"))
+	if err != nil || len(after) > 0 && !strings.HasPrefix(string(after), l.prefix) {
+		return nil, fmt.Errorf("%w: the cursor is not one of this listing; start without one", errQuery)
+	}
+	l.after = string(after)
+	return l, nil
+}
+
+func checkDate(s string) error {
+	if s == "" {
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if _, err := time.Parse(layout, s); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: env_date is like 2022-01-30 or 2022-01-30T00:00:00+00:00, not %q", errQuery, s)
+}
