@@ -1,0 +1,158 @@
+// Package admin is a node's port for operators: metrics, liveness, readiness,
+// profiles and the cluster as this node sees it. It changes nothing. Liveness
+// says only that the process answers; readiness says what is missing. Safe for
+// concurrent use.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+
+	"larder/cluster"
+)
+
+// pingEvery is the pause between tries to see the store and the cluster.
+const pingEvery = 500 * time.Millisecond
+
+// Admin answers operators. Make one with New.
+type Admin struct {
+	Metrics *Metrics
+	page    *template.Template
+	log     zerolog.Logger
+
+	mu      sync.Mutex // guards missing
+	missing string     // what keeps the node from being ready; empty if it is
+}
+
+// New makes an Admin of a node that is not ready yet.
+func New(log zerolog.Logger) *Admin {
+	return &Admin{
+		Metrics: newMetrics(),
+		page:    template.Must(template.New("cluster").Parse(page)),
+		log:     log.With().Str("component", "admin").Logger(),
+		missing: "starting",
+	}
+}
+
+// Run waits until the node has seen the store and joined the cluster, each
+// once, and makes it ready. Later trouble of the store is for metrics to tell:
+// what memory holds is still served.
+func (a *Admin) Run(ctx context.Context, ping func(context.Context) error, joined func() bool) error {
+	seen := false
+	for {
+		missing := ""
+		if !seen {
+			if err := ping(ctx); err != nil {
+				missing = "the store has not been seen: " + err.Error()
+			}
+			seen = missing == ""
+		}
+		if missing == "" && !joined() {
+			missing = "no other member has been reached yet"
+		}
+		if missing == "" {
+			a.become("starting", "")
+			return nil
+		}
+		a.log.Warn().Str("missing", missing).Msg("not ready")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pingEvery):
+		}
+	}
+}
+
+// NotReady takes the node out of service.
+func (a *Admin) NotReady(why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.missing = why
+}
+
+// become changes what is missing, if that is still from.
+func (a *Admin) become(from, to string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.missing == from {
+		a.missing = to
+	}
+}
+
+// Handler serves the admin port.
+func (a *Admin) Handler(c *cluster.Cluster) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, r *http.Request) { a.cluster(w, r, c) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {
+	a.mu.Lock()
+	missing := a.missing
+	a.mu.Unlock()
+	if missing != "" {
+		text(w, http.StatusServiceUnavailable, missing)
+		return
+	}
+	text(w, http.StatusOK, "ready")
+}
+
+// member is one of /cluster's members.
+type member struct {
+	Name    string    `json:"name"`
+	Peer    string    `json:"peer"`
+	Started time.Time `json:"started"`
+	Self    bool      `json:"self"`
+}
+
+const page = `<!doctype html>
+<meta charset="utf-8"><title>Larder cluster</title>
+<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>
+<h1>{{len .}} members</h1>
+<table><tr><th>name<th>peer address<th>started
+{{range .}}<tr><td>{{.Name}}{{if .Self}} (this node){{end}}<td>{{.Peer}}<td>{{.Started.Format "2006-01-02 15:04:05 MST"}}
+{{end}}</table>
+`
+
+func (a *Admin) cluster(w http.ResponseWriter, r *http.Request, c *cluster.Cluster) {
+	members := []member{}
+	for _, m := range c.Members() {
+		members = append(members, member{
+			Name: m.Name, Peer: m.PeerAddr, Started: time.Unix(0, int64(m.Incarnation)).UTC(), Self: m.ID == c.Self().ID,
+		})
+	}
+	var err error
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		err = a.page.Execute(w, members)
+	} else {
+		w.Header().Set("Content-Type", "application/json")
+		err = json.NewEncoder(w).Encode(map[string]any{"members": members})
+	}
+	if err != nil {
+		a.log.Debug().Err(err).Msg("cluster page not sent")
+	}
+}
+
+func text(w http.ResponseWriter, status int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(s + "\n")) // a client that has left needs no answer
+}
