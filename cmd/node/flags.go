@@ -1,0 +1,149 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/dustin/go-humanize"
+)
+
+// flagGroups are the headings of 'node -h'.
+func flagGroups() []kong.Group {
+	return []kong.Group{
+		{Key: "addresses", Title: "Where it listens:"},
+		{Key: "cluster", Title: "The cluster it belongs to:"},
+		{Key: "storage", Title: "Where objects are kept:"},
+		{Key: "cache", Title: "What it holds in memory, and how long it trusts it:"},
+		{Key: "access", Title: "Who may use it:"},
+		{Key: "logs", Title: "What it says:"},
+	}
+}
+
+// serveCmd is a node's configuration.
+type serveCmd struct {
+	HTTPAddr  string `group:"addresses" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The researchers' endpoint. Off loopback it needs --tokens-file. (${default})"`
+	AdminAddr string `group:"addresses" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"/metrics, /livez, /readyz, /cluster, /debug/pprof. (${default})"`
+
+	GossipAddr        string   `group:"cluster" default:"127.0.0.1:7946" placeholder:"HOST:PORT" help:"Who is alive: TCP and UDP. (${default})"`
+	PeerAddr          string   `group:"cluster" default:"127.0.0.1:7947" placeholder:"HOST:PORT" help:"Heads, chunks and writes between nodes. (${default})"`
+	Advertise         string   `group:"cluster" placeholder:"HOST" help:"The host or IP that other members are told. (the address bound)"`
+	Join              []string `group:"cluster" placeholder:"HOST:PORT" help:"Members to join, comma-separated; dns+NAME:PORT is resolved again and again."`
+	Name              string   `group:"cluster" placeholder:"NAME" help:"The node's stable name, which decides what it owns. (the host name)"`
+	ClusterLabel      string   `group:"cluster" default:"larder" placeholder:"LABEL" help:"Clusters with different labels never merge. (${default})"`
+	ClusterSecretFile string   `group:"cluster" placeholder:"FILE" help:"A secret that all members share; it protects gossip and the peer port. Needed off loopback."`
+
+	DataDir     string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
+	S3Bucket    string `name:"s3-bucket" env:"LARDER_S3_BUCKET" group:"storage" placeholder:"BUCKET" help:"A bucket of a real S3. Credentials come by the AWS SDK's usual chain."`
+	S3Endpoint  string `name:"s3-endpoint" env:"LARDER_S3_ENDPOINT" group:"storage" placeholder:"URL" help:"An S3 that is not AWS."`
+	S3Region    string `name:"s3-region" env:"LARDER_S3_REGION" group:"storage" placeholder:"REGION" help:"The bucket's region. (the SDK's, else us-east-1)"`
+	S3PathStyle bool   `name:"s3-path-style" env:"LARDER_S3_PATH_STYLE" group:"storage" help:"Address the bucket in the path, as most S3 servers that are not AWS need."`
+	S3Prefix    string `name:"s3-prefix" env:"LARDER_S3_PREFIX" group:"storage" placeholder:"PREFIX" help:"Keep everything below this prefix of the bucket."`
+
+	Memory        byteSize      `group:"cache" placeholder:"SIZE" help:"The memory tier's budget, for example 4GiB; GOMEMLIMIT follows. (half of the memory limit)"`
+	ChunkSize     byteSize      `group:"cache" default:"8MiB" placeholder:"SIZE" help:"The unit that memory holds and moves; the same on all nodes. (${default})"`
+	Lease         time.Duration `group:"cache" default:"5s" placeholder:"TIME" help:"How long a node trusts a head that its owner gave it. (${default})"`
+	Revalidate    time.Duration `group:"cache" default:"60s" placeholder:"TIME" help:"How long an owner trusts a head without asking S3. (${default})"`
+	MaxObjectSize byteSize      `group:"cache" default:"5GiB" placeholder:"SIZE" help:"Larger objects are refused with 413. Until objects are kept in several chunks, so are those larger than --chunk-size. (${default})"`
+
+	TokensFile     string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
+	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without tokens: everyone who reaches the port reads and writes everything."`
+
+	LogLevel string `group:"logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error. (${default})"`
+}
+
+// byteSize is a number of bytes that is written like 4GiB or 8MB.
+type byteSize int64
+
+func (b *byteSize) UnmarshalText(text []byte) error {
+	n, err := humanize.ParseBytes(string(text))
+	if err != nil || n > 1<<62 {
+		return fmt.Errorf("%q is not a size; write it like 512MiB or 4GiB", text)
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+// AfterApply checks what the flags say together, fills in what depends on the
+// machine, and makes paths absolute. Kong calls it.
+func (c *serveCmd) AfterApply() error {
+	if err := c.defaults(); err != nil {
+		return err
+	}
+	offLoopback := !isLoopback(c.GossipAddr) || !isLoopback(c.PeerAddr)
+	switch {
+	case !isLoopback(c.HTTPAddr) && c.TokensFile == "" && !c.InsecureNoAuth:
+		return fmt.Errorf("--http-addr %s is not loopback and there are no tokens: give --tokens-file ('node token' makes an entry), or --insecure-no-auth if everyone who reaches this port may read and write everything", c.HTTPAddr)
+	case offLoopback && c.ClusterSecretFile == "":
+		return errors.New("--gossip-addr or --peer-addr is not loopback: give --cluster-secret-file, the same secret on every node (for example from 'openssl rand -hex 32')")
+	case len(c.Join) > 0 && c.S3Bucket == "":
+		return errors.New("--join without --s3-bucket: the nodes of a cluster share one S3; give them all the same bucket ('node s3' serves one for several nodes on one machine)")
+	case c.S3Bucket == "" && (c.S3Endpoint != "" || c.S3Prefix != ""):
+		return errors.New("--s3-endpoint and --s3-prefix need --s3-bucket")
+	case c.Lease <= 0 || c.Revalidate < c.Lease:
+		return fmt.Errorf("--lease %s and --revalidate %s: both are positive, and an owner trusts a head at least as long as it grants one", c.Lease, c.Revalidate)
+	case c.ChunkSize < 64<<10:
+		return errors.New("--chunk-size is at least 64KiB")
+	case c.Memory < 4*c.ChunkSize:
+		return fmt.Errorf("--memory %d holds fewer than four chunks: give at least %s, or a smaller --chunk-size", c.Memory, humanize.IBytes(uint64(4*c.ChunkSize)))
+	}
+	return nil
+}
+
+func (c *serveCmd) defaults() (err error) {
+	if c.Name == "" {
+		if c.Name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("no host name; give --name: %w", err)
+		}
+	}
+	if c.Memory == 0 {
+		limit, err := memoryLimit()
+		if err != nil {
+			return fmt.Errorf("memory limit not known; give --memory: %w", err)
+		}
+		c.Memory = byteSize(limit / 2)
+	}
+	// The embedded S3 changes the working directory.
+	for _, path := range []*string{&c.DataDir, &c.TokensFile, &c.ClusterSecretFile} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// minSecret is the shortest cluster secret that is taken, in bytes.
+const minSecret = 16
+
+// secret reads the cluster secret; white space around it does not count.
+func (c *serveCmd) secret() ([]byte, error) {
+	if c.ClusterSecretFile == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(c.ClusterSecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("--cluster-secret-file: %w", err)
+	}
+	s := strings.TrimSpace(string(b))
+	if len(s) < minSecret {
+		return nil, fmt.Errorf("--cluster-secret-file %s holds %d bytes, needed are at least %d (for example from 'openssl rand -hex 32')", c.ClusterSecretFile, len(s), minSecret)
+	}
+	return []byte(s), nil
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"larder/auth"
+	"larder/keys"
+)
+
+// tokenCmd makes a credential.
+type tokenCmd struct {
+	Org     string        `required:"" placeholder:"ORG" help:"The organisation whose objects it opens."`
+	User    string        `required:"" placeholder:"USER" help:"Who uses it; recorded with what is written."`
+	Role    string        `default:"writer" enum:"reader,writer,admin" help:"reader, writer or admin. (${default})"`
+	Expires time.Duration `placeholder:"TIME" help:"How long it is good, for example 720h. (for ever)"`
+}
+
+// Run prints the token to standard output, and its entry to standard error
+// beside advice, so that either can be taken by a script.
+func (c *tokenCmd) Run() error {
+	if err := keys.ValidOrg(c.Org); err != nil {
+		return fmt.Errorf("--org: %w", err)
+	}
+	var expires time.Time
+	if c.Expires > 0 {
+		expires = time.Now().Add(c.Expires).UTC().Truncate(time.Second)
+	}
+	token, entry, err := auth.Mint(c.Org, c.User, auth.Role(c.Role), expires)
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal([]auth.Entry{entry})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "The token, to be given to %s and shown only now, is on standard output.\nThe tokens file holds a list; add this entry to it:\n", c.User)
+	fmt.Fprintln(os.Stderr, string(line))
+	fmt.Println(token)
+	return nil
+}
