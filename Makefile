@@ -1,0 +1,35 @@
+# What a developer runs. 'make test' is what .ci/run runs.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+BIN := $(CURDIR)/bin
+VENV := $(CURDIR)/.venv
+
+.PHONY: build test lint cluster tools clean
+
+build: ## the node, in bin/
+	go build -o $(BIN)/node ./cmd/node
+
+cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
+	NODE=$(BIN)/node scripts/cluster
+
+test: lint $(VENV)/bin/moto_server ## vet, lint, and all tests with the race detector
+	go vet ./...
+	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server go test -race -timeout 20m ./...
+
+lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+	$< run ./...
+
+tools: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(VENV)/bin/moto_server
+
+$(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	@mkdir -p $(BIN)
+	GOBIN=$(BIN) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(BIN)/golangci-lint $@
+
+$(VENV)/bin/moto_server: test-requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -r test-requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(BIN) $(VENV)
