@@ -133,8 +133,8 @@ func (f *Filler) PickPeer(chunkKey string) (groupcache.ProtoGetter, bool) {
 // Groupcache takes one function for the whole process that finds a group's
 // picker, so the pickers of the process have to be found by group name.
 var (
-	registerPickers sync.Once
-	pickers         sync.Map // group name → *Filler
+	registerPickers sync.Once //nolint:gochecknoglobals // as groupcache's own registry
+	pickers         sync.Map  //nolint:gochecknoglobals // group name → *Filler
 )
 
 func newGroup(name string, memory int64, f *Filler) *groupcache.Group {

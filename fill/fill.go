@@ -73,6 +73,7 @@ type Filler struct {
 	heads   *heads
 	chunks  *groupcache.Group
 	flights sync.WaitGroup
+	members map[string]bool // by ID, as RingChanged was told last; it alone uses them
 	log     zerolog.Logger
 }
 

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
@@ -220,18 +221,25 @@ func (f *Filler) Forget() {
 	}
 }
 
-// RingChanged forgets the heads that this node owned and no longer owns, and
-// keeps lookups that began under the old ring from storing their answers.
-func (f *Filler) RingChanged() {
+// RingChanged takes in that these are the members now. The node forgets the
+// heads that it owned and no longer owns. When a member has come, it forgets
+// all: the newcomer may have been alone until now, or part of another half of
+// the cluster, and have written without telling this node. Lookups that began
+// under the old ring are not kept.
+func (f *Filler) RingChanged(members []cluster.Member) {
+	now := make(map[string]bool, len(members))
+	came := false
+	for _, m := range members {
+		now[m.ID] = true
+		came = came || !f.members[m.ID]
+	}
+	f.members = now
 	for i := range f.heads.shards {
 		s := &f.heads.shards[i]
 		s.mu.Lock()
 		s.gen++
 		for k, e := range s.entries {
-			if !e.owned {
-				continue
-			}
-			if _, self := f.ring.Owner(k.Hash()); !self {
+			if _, self := f.ring.Owner(k.Hash()); came || e.owned && !self {
 				delete(s.entries, k)
 			}
 		}

@@ -49,7 +49,7 @@ func parseDigests(h http.Header) (digests, error) {
 }
 
 func digestForm(header string) error {
-	return fmt.Errorf("%w: %s must look like sha-256=:BASE64:", errDigest, header)
+	return fmt.Errorf("%w: %s has another form than sha-256=:BASE64:, with the colons", errDigest, header)
 }
 
 // check compares the digests with the bytes that came.
@@ -64,8 +64,8 @@ func (d digests) check(body []byte) error {
 			got = sum[:]
 		}
 		if !bytes.Equal(got, want.sum) {
-			return fmt.Errorf("%w: %s says %s=:%s:, the %d bytes that came have :%s:", errDigest, want.header, want.algorithm,
-				base64.StdEncoding.EncodeToString(want.sum), len(body), base64.StdEncoding.EncodeToString(got))
+			return fmt.Errorf("%w: %s says %s=:%s:, but :%s: is the digest of the %d bytes that came", errDigest, want.header, want.algorithm,
+				base64.StdEncoding.EncodeToString(want.sum), base64.StdEncoding.EncodeToString(got), len(body))
 		}
 	}
 	return nil

@@ -183,8 +183,9 @@ func cacheStatus(s fill.Source) string {
 		return "larder; hit; detail=memory"
 	case fill.Peer:
 		return "larder; hit; detail=peer"
+	default:
+		return "larder; fwd=miss; detail=s3"
 	}
-	return "larder; fwd=miss; detail=s3"
 }
 
 // headerValue makes a value safe in a header line: metadata that other tools

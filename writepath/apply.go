@@ -32,7 +32,7 @@ func (p *Path) apply(ctx context.Context, k keys.Key, op Op, body []byte) (Resul
 	if err := p.revoke(ctx, k, began); err != nil {
 		return Result{}, err
 	}
-	if !p.turns.upload(k, t) {
+	if !p.turns.upload(t) {
 		return Result{}, errNotOwner // another node is writing k: it has revoked it here
 	}
 	asked := time.Now()

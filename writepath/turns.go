@@ -73,7 +73,7 @@ func (t *turns) leave(k keys.Key, w *turn) {
 
 // upload says that the holder of the turn is about to change the store, unless
 // it was told to give way.
-func (t *turns) upload(k keys.Key, w *turn) bool {
+func (t *turns) upload(w *turn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.gaveWay {

@@ -19,7 +19,7 @@ func memoryLimit() (uint64, error) {
 	if err := unix.Sysinfo(&info); err != nil {
 		return 0, fmt.Errorf("sysinfo: %w", err)
 	}
-	limit := uint64(info.Totalram) * uint64(info.Unit)
+	limit := info.Totalram * uint64(info.Unit)
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return limit, nil //nolint:nilerr // no control groups here

@@ -118,7 +118,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 func (n *node) connect() {
 	n.fill.Handle(n.cluster.Handle)
 	n.write.Handle(n.cluster.Handle)
-	n.cluster.OnChange(n.fill.RingChanged)
+	n.cluster.OnChange(func() { n.fill.RingChanged(n.cluster.Members()) })
 	n.cluster.OnGossip(n.write.Hint)
 	n.admin.Metrics.Memory(n.fill.Stats)
 	n.admin.Metrics.Cluster(n.cluster.Members)

@@ -21,6 +21,6 @@ func (versionCmd) Run() error {
 			}
 		}
 	}
-	fmt.Printf("larder %s, commit %s, %s\n", version, commit, goVersion)
-	return nil
+	_, err := fmt.Printf("larder %s, commit %s, %s\n", version, commit, goVersion)
+	return err
 }
