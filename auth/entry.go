@@ -77,9 +77,15 @@ func parse(data []byte, validOrg func(string) error) (map[digest]credential, err
 }
 
 // decode reads the one YAML document of a tokens file. (JSON is YAML.)
-func decode(data []byte) ([]map[string]any, error) {
+func decode(data []byte) (list []map[string]any, err error) {
 	const want = "want one list of {id, org, user, role, sha256, expires}, or [] for no tokens"
-	var list []map[string]any
+	// The decoder panics at some texts that are no YAML, and a node must live
+	// through any file that it reads again.
+	defer func() {
+		if recover() != nil {
+			list, err = nil, errors.New("the file is not YAML, "+want)
+		}
+	}()
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&list); errors.Is(err, io.EOF) {
 		return nil, errors.New("the file is empty, " + want)

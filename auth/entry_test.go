@@ -47,6 +47,7 @@ func TestParseRefuses(t *testing.T) {
 		{"mapping", "tokens: []", "want one list of {id, org"},
 		{"list of texts", "- a", "want one list of {id, org"},
 		{"no YAML", "- id: \"lrd_secret\n", "at [line:column] [1:7]"},
+		{"a tag and no YAML", "! " + strings.Repeat("0", 103), "the file is not YAML, want one list"},
 		{"two documents", good + "---\n" + good, "more than one YAML document"},
 		{"field twice", with("org: acme", "org: acme, org: evil"), `"org" already defined`},
 		{"unknown field", with("}", ", expire: x}"), `entry 1 (id "a"): there is no field "expire", want id, org`},

@@ -21,6 +21,10 @@ import (
 //     in a name is always escaped, so such a folder ends in '~' and an object
 //     never does: no object stands where another one needs a folder.
 const (
+	// PrefixReserve is how many bytes of a name in the bucket are left to the
+	// operator's prefix.
+	PrefixReserve = 127
+
 	// layout begins every place, so that another encoding can live beside it.
 	layout = "v1"
 	// segmentFull is the length from which on a segment is not continued. A
@@ -28,9 +32,9 @@ const (
 	// %E2%80%A8, may begin at 199), plus the '~'. The rest up to 255 is for
 	// servers that add suffixes of their own.
 	segmentFull = 200
-	// maxPlace is the longest place: the 1,024 bytes that S3 takes, less 128
+	// maxPlace is the longest place: the 1,024 bytes that S3 takes, less those
 	// for the operator's prefix and the '/' after it.
-	maxPlace = 1024 - 128
+	maxPlace = 1024 - PrefixReserve - 1
 
 	upperHex = "0123456789ABCDEF"
 )

@@ -11,6 +11,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/dustin/go-humanize"
+
+	"larder/keys"
 )
 
 // flagGroups are the headings of 'node -h'.
@@ -85,6 +87,8 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--join without --s3-bucket: the nodes of a cluster share one S3; give them all the same bucket ('node s3' serves one for several nodes on one machine)")
 	case c.S3Bucket == "" && (c.S3Endpoint != "" || c.S3Prefix != ""):
 		return errors.New("--s3-endpoint and --s3-prefix need --s3-bucket")
+	case len(c.S3Prefix) > keys.PrefixReserve:
+		return fmt.Errorf("--s3-prefix has %d bytes; at most %d leave room for keys", len(c.S3Prefix), keys.PrefixReserve)
 	case c.Lease <= 0 || c.Revalidate < c.Lease:
 		return fmt.Errorf("--lease %s and --revalidate %s: both are positive, and an owner trusts a head at least as long as it grants one", c.Lease, c.Revalidate)
 	case c.ChunkSize < 64<<10:

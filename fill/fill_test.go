@@ -1,0 +1,362 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/cluster"
+	"larder/keys"
+	"larder/store"
+)
+
+func TestManyCallersOneRequest(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, "bytes")
+	release := make(chan struct{})
+	st.interfere(func() { <-release }, nil)
+
+	var callers sync.WaitGroup
+	for range 100 {
+		callers.Go(func() {
+			if o, err := f.Open(t.Context(), k, Options{}); err != nil || o.Head.Size != 5 || o.Source != S3 {
+				t.Errorf("got %+v, %v", o, err)
+			}
+		})
+	}
+	within(t, "the request", func() bool { return st.asked.Load() == 1 })
+	close(release)
+	callers.Wait()
+	if got := read(t, f, k); got != "bytes" {
+		t.Errorf("read %q", got)
+	}
+	if n := st.asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+func TestAbsenceIsAnAnswer(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	k := newKey(t)
+	for range 3 {
+		if _, err := f.Open(t.Context(), k, Options{}); !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	if n := st.asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+func TestCallerWhoLeavesTakesNobodyAlong(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, "bytes")
+	release := make(chan struct{})
+	st.interfere(func() { <-release }, nil)
+
+	ctx, leave := context.WithCancel(t.Context())
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := f.Open(ctx, k, Options{}); first <- err }()
+	within(t, "the request", func() bool { return st.asked.Load() == 1 })
+	go func() { _, err := f.Open(t.Context(), k, Options{}); second <- err }()
+	leave()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first caller got %v", err)
+	}
+	close(release)
+	if err := <-second; err != nil {
+		t.Errorf("the second caller got %v", err)
+	}
+	if n := st.asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+func TestPanicBecomesAnError(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	k := newKey(t)
+	h := put(t, k, "bytes")
+	st.interfere(func() { panic("broken") }, nil)
+	if _, err := f.Open(t.Context(), k, Options{}); !errors.Is(err, ErrPanic) {
+		t.Errorf("a lookup: %v", err)
+	}
+	if _, err := f.Open(t.Context(), k, Options{Fresh: true}); !errors.Is(err, ErrPanic) {
+		t.Errorf("a fresh lookup: %v", err)
+	}
+	if _, _, err := f.chunk(k, h, 0); !errors.Is(err, ErrPanic) {
+		t.Errorf("a chunk: %v", err)
+	}
+	st.interfere(nil, nil)
+	if got := read(t, f, k); got != "bytes" {
+		t.Errorf("afterwards: %q", got)
+	}
+}
+
+// A lookup has been told v1 by the store when the key is revoked and written.
+func TestLateAnswerIsNeitherKeptNorJoined(t *testing.T) {
+	for name, revoke := range map[string]func(*Filler, keys.Key){
+		"by a peer": func(f *Filler, k keys.Key) { f.Drop(k) },
+		"by a write here": func(f *Filler, k keys.Key) {
+			f.BeginWrite(k)
+			f.EndWrite(k, Outcome{})
+		},
+		"by the ring":    func(f *Filler, _ keys.Key) { f.RingChanged([]cluster.Member{{ID: "new"}}) },
+		"by its leaving": func(f *Filler, _ keys.Key) { f.Forget() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, st, _ := newFiller(t, nil)
+			k := newKey(t)
+			put(t, k, "v1")
+			told, release := make(chan struct{}), make(chan struct{})
+			st.interfere(nil, func() { close(told); <-release })
+			early := make(chan string)
+			go func() { early <- read(t, f, k) }()
+			<-told
+			st.interfere(nil, nil)
+
+			revoke(f, k)
+			put(t, k, "v2")
+			if got := read(t, f, k); got != "v2" {
+				t.Errorf("a caller joined the old lookup and read %q", got)
+			}
+			close(release)
+			<-early // v1 or, since its chunk was fetched anew, v2: it began before the write
+			if got := read(t, f, k); got != "v2" {
+				t.Errorf("the old answer was kept: %q", got)
+			}
+		})
+	}
+}
+
+func TestDuringAWriteEveryReadAsksTheStore(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, "v1")
+	read(t, f, k)
+	if !f.BeginWrite(k) {
+		t.Error("the key was not known to be there")
+	}
+	before := st.asked.Load()
+	for range 3 {
+		read(t, f, k)
+	}
+	if n := st.asked.Load() - before; n != 3 {
+		t.Errorf("three reads asked the store %d times", n)
+	}
+	h := put(t, k, "v2")
+	f.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
+	f.Prime(k, h.Version, []byte("v2"))
+	before = st.asked.Load()
+	if got := read(t, f, k); got != "v2" {
+		t.Errorf("read %q", got)
+	}
+	if n := st.asked.Load() - before; n != 0 {
+		t.Errorf("after the write the store was asked %d times", n)
+	}
+}
+
+func TestUnknownOutcomeLeavesNoHead(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, "v1")
+	f.BeginWrite(k)
+	f.EndWrite(k, Outcome{Unknown: true})
+	if got := read(t, f, k); got != "v1" {
+		t.Errorf("read %q", got)
+	}
+	put(t, k, "v2") // the store completes the write late
+	if got := read(t, f, k); got != "v2" {
+		t.Errorf("read %q", got)
+	}
+	if n := st.asked.Load(); n != 2 {
+		t.Errorf("two reads asked the store %d times", n)
+	}
+}
+
+func TestOwnerAsksAgainAfterRevalidate(t *testing.T) {
+	f, st, _ := newFiller(t, func(c *Config) { c.Lease, c.Revalidate = time.Millisecond, 20*time.Millisecond })
+	k := newKey(t)
+	put(t, k, "v1")
+	read(t, f, k)
+	put(t, k, "v2") // by other means than Larder
+	within(t, "the new version", func() bool { return read(t, f, k) == "v2" })
+	if n := st.asked.Load(); n < 2 {
+		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+func TestFreshAsksTheStore(t *testing.T) {
+	f, _, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, "v1")
+	read(t, f, k)
+	h := put(t, k, "v2")
+	if got, _, err := f.Stat(t.Context(), k, Options{Fresh: true}); err != nil || got.Version != h.Version {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got := read(t, f, k); got != "v2" {
+		t.Errorf("what a reader saw is gone for the next: %q", got)
+	}
+}
+
+// The head is under a lease, but its version was replaced and is not in memory.
+func TestVersionThatIsGoneStartsAgain(t *testing.T) {
+	f, _, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, "v1")
+	if _, _, err := f.Stat(t.Context(), k, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, k, "v2")
+	if got := read(t, f, k); got != "v2" {
+		t.Errorf("read %q", got)
+	}
+}
+
+func TestObjectsOfSeveralChunks(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	for _, size := range []int{0, 1, testChunk - 1, testChunk, testChunk + 1, 3*testChunk + 7} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			k := newKey(t)
+			body := strings.Repeat("0123456789", size/10+1)[:size]
+			put(t, k, body)
+			if got := read(t, f, k); got != body {
+				t.Errorf("%d bytes came back as %d others", size, len(got))
+			}
+			before := st.asked.Load()
+			o, err := f.Open(t.Context(), k, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := o.Reader()
+			for _, off := range []int{0, size / 2, max(0, size-3), size} {
+				if _, err := r.Seek(int64(off), io.SeekStart); err != nil {
+					t.Fatal(err)
+				}
+				if rest, err := io.ReadAll(r); err != nil || string(rest) != body[off:] {
+					t.Errorf("from %d: %d bytes, %v", off, len(rest), err)
+				}
+			}
+			if n := st.asked.Load() - before; n != 0 {
+				t.Errorf("what is in memory was asked for %d times", n)
+			}
+		})
+	}
+}
+
+// A version that is replaced while it is read is broken off, not mixed.
+func TestReplacedWhileRead(t *testing.T) {
+	f, _, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, strings.Repeat("1", 2*testChunk))
+	o, err := f.Open(t.Context(), k, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, k, strings.Repeat("2", 2*testChunk))
+	var got buffer
+	if _, err := o.WriteTo(&got); !errors.Is(err, store.ErrPrecondition) {
+		t.Errorf("error %v", err)
+	}
+	if strings.Contains(string(got), "2") {
+		t.Error("bytes of two versions")
+	}
+}
+
+func TestANodeThatLeavesTrustsNothing(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, "v1")
+	read(t, f, k)
+	f.Forget()
+	read(t, f, k)
+	before := st.asked.Load()
+	if read(t, f, k); st.asked.Load() == before {
+		t.Error("a head was kept after Forget")
+	}
+}
+
+func TestGrantOnlyWhatIsOwned(t *testing.T) {
+	f, _, ring := newFiller(t, nil)
+	k := newKey(t)
+	h := put(t, k, "v1")
+	if d := f.grant(k, h.Version, false); d != 0 {
+		t.Errorf("granted %s on an unknown head", d)
+	}
+	read(t, f, k)
+	if d := f.grant(k, h.Version, false); d != f.cfg.Lease {
+		t.Errorf("granted %s", d)
+	}
+	if d := f.grant(k, "another", false); d != 0 {
+		t.Errorf("granted %s on another version", d)
+	}
+	f.BeginWrite(k)
+	if d := f.grant(k, h.Version, false); d != 0 {
+		t.Errorf("granted %s during a write", d)
+	}
+	f.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
+	ring.other.Store(true)
+	f.RingChanged(nil)
+	if d := f.grant(k, h.Version, false); d != 0 {
+		t.Errorf("granted %s on a head of another owner", d)
+	}
+}
+
+func TestOwnerOutOfReach(t *testing.T) {
+	f, st, ring := newFiller(t, nil)
+	ring.other.Store(true)
+	k := newKey(t)
+	put(t, k, "v1")
+	read(t, f, k)
+	put(t, k, "v2")
+	if got := read(t, f, k); got != "v2" {
+		t.Errorf("an answer past the owner was kept: %q", got)
+	}
+	if n := st.asked.Load(); n != 2 {
+		t.Errorf("two reads asked the store %d times", n)
+	}
+}
+
+func TestHeadsAreBounded(t *testing.T) {
+	h := newHeads(2*headShards, time.Minute)
+	now := time.Now()
+	for i := range 20 * headShards {
+		k := keys.Key{Org: "o", Service: keys.Objects, Name: fmt.Sprint(i)}
+		s := h.of(k)
+		s.keep(k, s.gen, entry{until: now.Add(time.Hour)})
+	}
+	if n := h.count(); n > 2*headShards {
+		t.Errorf("%d heads where %d are allowed", n, 2*headShards)
+	}
+}
+
+func BenchmarkOpenFromMemory(b *testing.B) {
+	f, err := New(Config{Group: b.Name() + fmt.Sprint(groups.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
+		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop()}, testStore, &alone{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	k := keys.Key{Org: "test", Service: keys.Objects, Name: "benchmark"}
+	if _, err := testStore.Put(b.Context(), k.Place(), store.Write{Body: make([]byte, 1024)}); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		o, err := f.Open(b.Context(), k, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := o.WriteTo(io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

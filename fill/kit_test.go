@@ -1,0 +1,201 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"larder/cluster"
+	"larder/keys"
+	"larder/store"
+	"larder/store/embedded"
+)
+
+const testChunk = 64 << 10
+
+// testStore is the S3 server that all tests of the package share.
+var testStore *store.S3
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "fill")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		s, err := embedded.New(embedded.Config{Dir: dir, Log: zerolog.Nop()})
+		if err != nil {
+			panic(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		defer func() { cancel(); <-ended }()
+		if err := s.Ready(ctx); err != nil {
+			panic(err)
+		}
+		if testStore, err = store.NewS3(ctx, s.S3Config()); err != nil {
+			panic(err)
+		}
+		return m.Run()
+	}())
+}
+
+// counted is the store with a count of what it was asked, and a place to
+// interfere.
+type counted struct {
+	*store.S3
+	asked  atomic.Int64
+	mu     sync.Mutex
+	before func() // called before a request goes to the store
+	after  func() // called when it has answered, before the answer is returned
+}
+
+func (c *counted) interfere(before, after func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before, c.after = before, after
+}
+
+func (c *counted) around() (after func()) {
+	c.asked.Add(1)
+	c.mu.Lock()
+	before, after := c.before, c.after
+	c.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	if after == nil {
+		after = func() {}
+	}
+	return after
+}
+
+func (c *counted) Get(ctx context.Context, name string, limit int64) (store.Head, []byte, error) {
+	after := c.around()
+	h, b, err := c.S3.Get(ctx, name, limit)
+	after()
+	return h, b, err
+}
+
+func (c *counted) GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error) {
+	after := c.around()
+	b, err := c.S3.GetRange(ctx, name, version, off, n)
+	after()
+	return b, err
+}
+
+func (c *counted) Head(ctx context.Context, name string) (store.Head, error) {
+	after := c.around()
+	h, err := c.S3.Head(ctx, name)
+	after()
+	return h, err
+}
+
+// alone is a ring of one node, until another is made its owner.
+type alone struct{ other atomic.Bool }
+
+func (a *alone) Owner(uint64) (cluster.Member, bool) {
+	if a.other.Load() {
+		return cluster.Member{Name: "other", ID: "other"}, false
+	}
+	return cluster.Member{Name: "self", ID: "self"}, true
+}
+
+func (a *alone) Do(context.Context, cluster.Member, *http.Request) (*http.Response, error) {
+	return nil, errors.New("no connection")
+}
+
+func (a *alone) Sender(*http.Request) (cluster.Member, bool) {
+	return cluster.Member{ID: "other"}, true
+}
+
+var groups atomic.Int64
+
+func newFiller(t *testing.T, change func(*Config)) (*Filler, *counted, *alone) {
+	t.Helper()
+	cfg := Config{
+		Group: fmt.Sprint("test", groups.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
+		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop(),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	st, ring := &counted{S3: testStore}, &alone{}
+	f, err := New(cfg, st, ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What both ends of the connections to the shared store do is theirs.
+	others := []goleak.Option{
+		goleak.IgnoreCurrent(),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).workerFunc"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+	}
+	t.Cleanup(func() {
+		f.Close()
+		goleak.VerifyNone(t, others...)
+	})
+	return f, st, ring
+}
+
+// newKey is a key that no other test uses.
+func newKey(t *testing.T) keys.Key {
+	t.Helper()
+	k, err := keys.New("test", keys.Objects, fmt.Sprint(t.Name(), groups.Add(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// put writes to the store itself, past every cache.
+func put(t *testing.T, k keys.Key, body string) store.Head {
+	t.Helper()
+	h, err := testStore.Put(t.Context(), k.Place(), store.Write{Head: store.Head{ContentType: "text/plain"}, Body: []byte(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func read(t *testing.T, f *Filler, k keys.Key) string {
+	t.Helper()
+	o, err := f.Open(t.Context(), k, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b buffer
+	if _, err := o.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+type buffer []byte
+
+func (b *buffer) Write(p []byte) (int, error) {
+	*b = append(*b, p...)
+	return len(p), nil
+}
+
+// within fails the test if ok does not come to hold.
+func within(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain for: " + what)
+		}
+	}
+}
