@@ -110,6 +110,9 @@ type Cluster struct {
 	farewells  map[string]time.Time
 }
 
+// GossipAddr returns the address that was bound for gossip.
+func (c *Cluster) GossipAddr() string { return c.sockets.addr().String() }
+
 // New checks cfg and binds both ports, and starts nothing else. Run must follow, if only with an ended context, for
 // the ports to be closed again.
 func New(cfg Config) (*Cluster, error) {
@@ -300,7 +303,8 @@ func (c *Cluster) tellChanges(ctx context.Context) {
 // OnChange gives up what it had on trust is never trusted and forgotten at once.
 //
 // When every member acknowledges, every ring has dropped this node when Leave returns. A member that does not
-// acknowledge learns it from gossip.
+// acknowledge learns it from gossip. If OnChange takes too long nobody is told: that is an error, and the others will
+// see this node die.
 func (c *Cluster) Leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()

@@ -19,10 +19,14 @@ const (
 	headerNode = "Larder-Node" // the ID of the member a request is meant for; in a 421, of the one that answered
 	headerFrom = "Larder-From" // the ID of the member that asks
 
-	maxPending        = 256 // handshakes under way
-	headerTimeout     = 5 * time.Second
-	serverIdleTimeout = 5 * time.Minute // longer than the client's, so that no request meets a connection just closed
-	closeGrace        = time.Second     // for answers that are being sent when Run's context ends
+	maxPending = 256         // handshakes under way
+	closeGrace = time.Second // for answers that are being sent when Run's context ends
+
+	// A connection that is not used is closed by the client, well before the server would: so no request meets a
+	// connection that is just being closed. That holds for the first request on a connection too, since net/http's
+	// client dials connections ahead and puts them by.
+	serverIdleTimeout   = 4 * clientIdleTimeout
+	serverHeaderTimeout = 4 * clientIdleTimeout
 )
 
 // serve answers peers until ctx ends.
@@ -31,7 +35,7 @@ func (c *Cluster) serve(ctx context.Context) error {
 	defer cancel()
 	srv := &http.Server{
 		Handler:           c.onlyForThisNode(c.mux),
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: serverHeaderTimeout,
 		IdleTimeout:       serverIdleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          log.New(serverLog{c.log}, "", 0),

@@ -145,7 +145,7 @@ func (b *boundBody) Close() error {
 	return err
 }
 
-// peerConn counts the writes that were begun on a connection.
+// peerConn counts the writes on a connection, each from before it begins; those that wrote nothing are taken back.
 type peerConn struct {
 	*net.TCPConn
 	writes atomic.Int64
@@ -154,17 +154,25 @@ type peerConn struct {
 // Write writes p.
 func (c *peerConn) Write(p []byte) (int, error) {
 	c.writes.Add(1)
-	return c.TCPConn.Write(p)
+	n, err := c.TCPConn.Write(p)
+	if n == 0 {
+		c.writes.Add(-1)
+	}
+	return n, err
 }
 
 // ReadFrom writes what r yields, from the kernel's hand if it can.
 func (c *peerConn) ReadFrom(r io.Reader) (int64, error) {
 	c.writes.Add(1)
-	return c.TCPConn.ReadFrom(r)
+	n, err := c.TCPConn.ReadFrom(r)
+	if n == 0 {
+		c.writes.Add(-1)
+	}
+	return n, err
 }
 
 // sentTrace finds out whether anything of a request can have left this node: it notes which connections the request
-// was given and how many writes had been begun on them.
+// was given and how many writes there had been on them.
 type sentTrace struct {
 	mu    sync.Mutex // guards given
 	given []givenConn

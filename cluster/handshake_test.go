@@ -1,0 +1,185 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+func dialPeer(t *testing.T, n node) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", n.self.PeerAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// received returns what the other side sends until it closes.
+func received(t *testing.T, conn net.Conn) []byte {
+	t.Helper()
+	var all bytes.Buffer
+	_, err := io.Copy(&all, conn)
+	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+		t.Error("the connection was not closed")
+	}
+	return all.Bytes()
+}
+
+func mustHandshake(t testing.TB, secret, label string) handshake {
+	t.Helper()
+	hs, err := newHandshake([]byte(secret), label)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hs
+}
+
+func TestStrangersGetNothingFromThePeerPort(t *testing.T) {
+	n := start(t, "a")
+	hello := func(hs handshake) []byte {
+		nonce := newNonce()
+		return append(append([]byte(handshakeMagic), nonce...), hs.mac("hello", nonce)...)
+	}
+	for name, sent := range map[string][]byte{
+		"silence":           nil,
+		"HTTP":              []byte("GET /ok HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n"),
+		"zeros":             make([]byte, 4096),
+		"the magic":         []byte(handshakeMagic),
+		"a wrong MAC":       append([]byte(handshakeMagic), make([]byte, nonceSize+32)...),
+		"another secret":    hello(mustHandshake(t, "guess", "test")),
+		"no secret":         hello(mustHandshake(t, "", "test")),
+		"another label":     hello(mustHandshake(t, "a secret of the tests", "other")),
+		"a MAC's last byte": append(hello(n.handshake)[:helloSize-1], 'x', 'y'),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := dialPeer(t, n)
+			if _, err := conn.Write(sent); err != nil {
+				t.Fatal(err)
+			}
+			if got := received(t, conn); len(got) > 0 {
+				t.Errorf("got %d bytes: %q", len(got), got)
+			}
+		})
+	}
+}
+
+// recorder keeps what is written to a connection.
+type recorder struct {
+	net.Conn
+	sent bytes.Buffer
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.sent.Write(p)
+	return r.Conn.Write(p)
+}
+
+// What a member has sent, sent again, gets the answer to its hello, which proves nothing to anybody, and no further.
+func TestReplayedHandshakeFails(t *testing.T) {
+	n := start(t, "a", before(serveTestRoutes))
+	first := &recorder{Conn: dialPeer(t, n)}
+	if err := n.handshake.client(first); err != nil {
+		t.Fatal(err)
+	}
+	req := fmt.Sprintf("POST /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s: %s\r\nContent-Length: 2\r\n\r\nok", headerNode, n.self.ID)
+	if _, err := first.Write([]byte(req)); err != nil {
+		t.Fatal(err)
+	}
+	if got := received(t, first); !bytes.Contains(got, []byte("200 OK")) {
+		t.Fatalf("the member itself got %q", got)
+	}
+
+	again := dialPeer(t, n)
+	if _, err := again.Write(first.sent.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if got := received(t, again); len(got) > nonceSize+32 {
+		t.Errorf("got %d bytes: %q", len(got), got)
+	}
+}
+
+// A server that answers with what it was sent must not be taken for a member.
+func TestClientRefusesItsOwnReflection(t *testing.T) {
+	hs := mustHandshake(t, "s", "l")
+	ours, theirs := net.Pipe()
+	defer func() { _ = ours.Close() }()
+	go func() {
+		defer func() { _ = theirs.Close() }()
+		hello := make([]byte, helloSize)
+		if _, err := io.ReadFull(theirs, hello); err == nil {
+			_, _ = theirs.Write(hello[len(handshakeMagic):])
+		}
+	}()
+	if err := hs.client(ours); err == nil {
+		t.Error("took its own words for a proof")
+	}
+}
+
+// Strangers who keep connections open do not keep a member out.
+func TestPeerPortUnderAFloodOfSilentConnections(t *testing.T) {
+	nodes := startAll(t, 2, before(serveTestRoutes))
+	for range maxPending + 50 {
+		dialPeer(t, nodes[1])
+	}
+	post(t, nodes[0], nodes[1].self)
+}
+
+func TestRequestForAnotherNodeIsRefused(t *testing.T) {
+	nodes := startAll(t, 2, before(serveTestRoutes))
+	for name, id := range map[string]string{"of another": nodes[0].self.ID, "empty": ""} {
+		t.Run(name, func(t *testing.T) {
+			req, err := http.NewRequest(http.MethodPost, "http://"+nodes[1].self.PeerAddr+"/ok", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set(headerNode, id)
+			resp, err := nodes[0].transport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			if resp.StatusCode != http.StatusMisdirectedRequest || resp.Header.Get(headerNode) != nodes[1].self.ID {
+				t.Errorf("status %d, %s %q", resp.StatusCode, headerNode, resp.Header.Get(headerNode))
+			}
+		})
+	}
+}
+
+// FuzzHandshake holds that the server says nothing to whoever does not hold the secret.
+func FuzzHandshake(f *testing.F) {
+	hs := mustHandshake(f, "secret", "label")
+	f.Add([]byte(handshakeMagic))
+	f.Add(append([]byte(handshakeMagic), make([]byte, 64)...))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		ours, theirs := net.Pipe()
+		answered := make(chan int64)
+		go func() {
+			n, _ := io.Copy(io.Discard, ours)
+			answered <- n
+		}()
+		go func() {
+			_, _ = ours.Write(sent)
+			if len(sent) < helloSize {
+				_ = ours.Close()
+			}
+		}()
+		if err := hs.server(theirs); err == nil {
+			t.Error("let a stranger in")
+		}
+		_ = theirs.Close()
+		if n := <-answered; n > 0 {
+			t.Errorf("a stranger got %d bytes", n)
+		}
+		_ = ours.Close()
+	})
+}

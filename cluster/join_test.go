@@ -1,0 +1,317 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/miekg/dns"
+	"github.com/rs/zerolog"
+)
+
+// lines keeps a log.
+type lines struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+// count returns how many lines hold both.
+func (l *lines) count(level, text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for line := range strings.Lines(l.buf.String()) {
+		if strings.Contains(line, `"level":"`+level+`"`) && strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
+func logged(l *lines) setup {
+	return config(func(cfg *Config) { cfg.Log = zerolog.New(l) })
+}
+
+func (l *lines) await(t *testing.T, level, text string) {
+	t.Helper()
+	eventually(t, func() error {
+		if l.count(level, text) == 0 {
+			return fmt.Errorf("no %s of %q", level, text)
+		}
+		return nil
+	})
+}
+
+func TestJoinIsTriedUntilTheSeedStarts(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log lines
+	early := start(t, "early", logged(&log), config(func(cfg *Config) { cfg.Join = []string{addr} }))
+	log.await(t, "warn", "cannot join yet")
+	if early.Joined() {
+		t.Error("joined nobody")
+	}
+	seed := start(t, "seed", config(func(cfg *Config) { cfg.GossipAddr = addr }))
+	agree(t, early, seed)
+	eventually(t, func() error {
+		if !early.Joined() {
+			return errors.New("has not noticed that it joined")
+		}
+		return nil
+	})
+	if n := log.count("warn", "cannot join yet"); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+}
+
+func TestOwnAddressAmongThoseToJoin(t *testing.T) {
+	for _, bind := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
+		n := start(t, "a", config(func(cfg *Config) {
+			cfg.GossipAddr, cfg.Advertise = bind, "127.0.0.1"
+		}), before(func(c *Cluster) {
+			c.seeds = []seed{{host: "localhost", port: uint16(c.sockets.addr().Port)}}
+			if bind == "127.0.0.1:0" {
+				c.seeds[0].host = "127.0.0.1"
+			}
+		}))
+		eventually(t, func() error {
+			if !n.Joined() {
+				return fmt.Errorf("bound to %s and joining itself: waits for others", bind)
+			}
+			return nil
+		})
+	}
+}
+
+// Clusters of other labels or secrets never merge, and say why, once.
+func TestStrangersDoNotJoin(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		label          string
+		secret         []byte
+		warning, heard string
+	}{
+		{"other label", "other", []byte("a secret of the tests"), "cannot join", "its label is not ours"},
+		{"other secret", "test", []byte("another"), "cannot join", "compare --cluster-secret-file"},
+		{"no secret", "test", nil, "cannot join", "compare --cluster-secret-file"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var said, heard lines
+			a := start(t, "a", logged(&heard))
+			b := start(t, "b", joining(a), logged(&said), config(func(cfg *Config) { cfg.Label, cfg.Secret = c.label, c.secret }))
+			said.await(t, "warn", c.warning)
+			heard.await(t, "warn", c.heard)
+			for range 3 {
+				if met, err := b.meet(t.Context(), b.list); met || err == nil {
+					t.Error("met")
+				}
+			}
+			if b.Joined() || len(a.Members()) != 1 || len(b.Members()) != 1 {
+				t.Errorf("members %v and %v", a.Members(), b.Members())
+			}
+			if n, m := said.count("warn", c.warning), heard.count("warn", c.heard); n != 1 || m != 1 {
+				t.Errorf("%d and %d warnings", n, m)
+			}
+		})
+	}
+}
+
+// nameServer answers for one name with addresses that can change.
+type nameServer struct {
+	conn net.PacketConn
+
+	mu    sync.Mutex // guards addrs
+	addrs []string
+}
+
+func startNameServer(t *testing.T) *nameServer {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &nameServer{conn: conn}
+	srv := &dns.Server{PacketConn: conn, Handler: s}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.ActivateAndServe()
+	}()
+	t.Cleanup(func() {
+		_ = conn.Close()
+		<-done
+	})
+	return s
+}
+
+func (s *nameServer) set(addrs ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addrs = addrs
+}
+
+// ServeDNS answers one query; with no addresses the name does not exist.
+func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	answer := new(dns.Msg).SetReply(q)
+	if len(s.addrs) == 0 {
+		answer.Rcode = dns.RcodeNameError
+	}
+	if q.Question[0].Qtype == dns.TypeA {
+		for _, addr := range s.addrs {
+			answer.Answer = append(answer.Answer, &dns.A{
+				Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET},
+				A:   net.ParseIP(addr),
+			})
+		}
+	}
+	_ = w.WriteMsg(answer)
+}
+
+func (s *nameServer) resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", s.conn.LocalAddr().String())
+	}}
+}
+
+// Nodes that find only themselves at first, as the pods of a set do that start together, merge when the name shows
+// the others; and a name is asked again when its addresses change.
+func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
+	names := startNameServer(t)
+	port := freePort(t, "127.0.0.1", "127.0.0.2", "127.0.0.3")
+	at := func(i int) node {
+		addr := fmt.Sprintf("127.0.0.%d", i)
+		return start(t, fmt.Sprint("node-", i), config(func(cfg *Config) {
+			cfg.GossipAddr = fmt.Sprintf("%s:%d", addr, port)
+			cfg.Join = []string{fmt.Sprintf("dns+nodes.larder.test:%d", port)}
+		}), before(func(c *Cluster) { c.resolver = names.resolver() }))
+	}
+	joins := func(n node) {
+		eventually(t, func() error {
+			if !n.Joined() {
+				return fmt.Errorf("%s has not joined", n.self.Name)
+			}
+			return nil
+		})
+	}
+	a := at(1)
+	if met, err := a.meet(t.Context(), nil); met || err == nil {
+		t.Error("a name that does not resolve counts as nobody to join")
+	}
+	names.set("127.0.0.1")
+	joins(a)
+	names.set("127.0.0.2")
+	b := at(2)
+	joins(b)
+	if len(a.Members()) != 1 || len(b.Members()) != 1 {
+		t.Fatal("they met too early for this test")
+	}
+	names.set("127.0.0.1", "127.0.0.2", "127.0.0.3")
+	c := at(3)
+	agree(t, a, b, c)
+}
+
+// freePort returns a port that is free for TCP and UDP on all those addresses.
+func freePort(t *testing.T, hosts ...string) int {
+	t.Helper()
+	for range 20 {
+		first, err := bindGossip(hosts[0] + ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := first.addr().Port
+		first.close()
+		if !slices.ContainsFunc(hosts[1:], func(host string) bool {
+			s, err := bindBoth(fmt.Sprintf("%s:%d", host, port))
+			if err == nil {
+				s.close()
+			}
+			return err != nil
+		}) {
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+// network carries the gossip of several nodes and can be cut in two.
+type network struct {
+	mu   sync.Mutex // guards side
+	side map[string]bool
+}
+
+func (n *network) split(nodes ...node) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.side = make(map[string]bool)
+	for _, node := range nodes {
+		n.side[node.gossipAddr()] = true
+	}
+}
+
+func (n *network) cut(from, to string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.side[from] != n.side[to]
+}
+
+func (n *network) setup() setup {
+	return before(func(c *Cluster) {
+		c.wrapTransport = func(t memberlist.NodeAwareTransport) memberlist.NodeAwareTransport {
+			return cutTransport{NodeAwareTransport: t, network: n, self: c.sockets.addr().String()}
+		}
+	})
+}
+
+// cutTransport loses what crosses the cut.
+type cutTransport struct {
+	memberlist.NodeAwareTransport
+	network *network
+	self    string
+}
+
+func (t cutTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+	if t.network.cut(t.self, a.Addr) {
+		return time.Now(), nil
+	}
+	return t.NodeAwareTransport.WriteToAddress(b, a)
+}
+
+func (t cutTransport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	if t.network.cut(t.self, a.Addr) {
+		return nil, errors.New("no route to host")
+	}
+	return t.NodeAwareTransport.DialAddressTimeout(a, timeout)
+}
+
+func TestPartitionHeals(t *testing.T) {
+	var net network
+	nodes := startAll(t, 4, net.setup())
+	net.split(nodes[0], nodes[1])
+	agree(t, nodes[:2]...)
+	agree(t, nodes[2:]...)
+	net.split()
+	agree(t, nodes...)
+}

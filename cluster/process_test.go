@@ -1,0 +1,390 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// childEnv holds the configuration of a node that runs in a process of its own: the test binary, started again.
+const childEnv = "LARDER_CLUSTER_TEST_NODE"
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(childEnv); spec != "" {
+		if err := runChild(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	code := m.Run()
+	if code == 0 {
+		code = leaks()
+	}
+	os.Exit(code)
+}
+
+// leaks waits for memberlist's last probes, which nothing can wait for, and then for nobody.
+func leaks() int {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := goleak.Find()
+		if err == nil {
+			return 0
+		}
+		if time.Now().After(deadline) {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+}
+
+// child is what a process tells about its node.
+type child struct {
+	Self   Member
+	Gossip string
+}
+
+// runChild runs a node until standard input ends, so that no child outlives its test.
+func runChild(spec string) error {
+	cfg := Config{Label: "test", Secret: []byte("a secret of the tests"), Log: testLog()}
+	if err := json.Unmarshal([]byte(spec), &cfg); err != nil {
+		return fmt.Errorf("read %s: %w", childEnv, err)
+	}
+	c, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	serveTestRoutes(c)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	if err := json.NewEncoder(os.Stdout).Encode(child{Self: c.Self(), Gossip: c.sockets.addr().String()}); err != nil {
+		return fmt.Errorf("tell who this is: %w", err)
+	}
+	return c.Run(ctx)
+}
+
+// serveTestRoutes adds routes that answer, that never answer, and that stop in the middle.
+func serveTestRoutes(c *Cluster) {
+	c.Handle("POST /ok", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write(body)
+	}))
+	var hanging atomic.Int64
+	c.Handle("/hang", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		hanging.Add(1)
+		<-r.Context().Done()
+	}))
+	c.Handle("POST /hanging", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if hanging.Load() == 0 {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	c.Handle("/half", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "8")
+		_, _ = w.Write([]byte("half"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+}
+
+// process is a node in a process of its own.
+type process struct {
+	child
+	cmd *exec.Cmd
+}
+
+// spawn starts a node in a process of its own and kills it when the test ends.
+func spawn(t *testing.T, name, gossipAddr, peerAddr string, join ...string) process {
+	t.Helper()
+	spec, err := json.Marshal(map[string]any{"Name": name, "GossipAddr": gossipAddr, "PeerAddr": peerAddr, "Join": join})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+string(spec))
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := process{cmd: cmd}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		p.kill(t)
+	})
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("%s did not start: %v", name, err)
+	}
+	if err := json.Unmarshal(line, &p.child); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// kill is kill -9.
+func (p process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Wait()
+}
+
+// pause stops the process, and returns when it has stopped.
+func (p process) pause(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+		if err == nil && status.Stopped() {
+			return
+		}
+		if err != syscall.EINTR {
+			t.Fatalf("waiting for the process to stop: %v, status %v", err, status)
+		}
+	}
+}
+
+// resume lets the process go on.
+func (p process) resume(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hasMembers waits until n's members are exactly those.
+func hasMembers(t *testing.T, n node, members ...Member) {
+	t.Helper()
+	eventually(t, func() error {
+		have := n.Members()
+		if len(have) != len(members) {
+			return fmt.Errorf("%s has members %v", n.self.Name, have)
+		}
+		for _, m := range members {
+			if !contains(have, m) {
+				return fmt.Errorf("%s lacks %s", n.self.Name, m.Name)
+			}
+		}
+		return nil
+	})
+}
+
+// departed reports whether n counts that start of a node among the dead.
+func departed(n node, id string) bool {
+	for _, d := range n.Departed(time.Minute) {
+		if d.Member.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func TestKilledNodeIsReplacedByItsRestart(t *testing.T) {
+	a := start(t, "a")
+	old := spawn(t, "b", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
+	hasMembers(t, a, a.self, old.Self)
+
+	old.kill(t)
+	again := spawn(t, "b", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
+	hasMembers(t, a, a.self, again.Self)
+	if !departed(a, old.Self.ID) {
+		t.Error("the start that was killed is not among the departed")
+	}
+	eventually(t, func() error {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.records) != 2 {
+			return fmt.Errorf("the old start is still known: %v", a.records)
+		}
+		return nil
+	})
+	hasMembers(t, a, a.self, again.Self)
+}
+
+// A node that comes back at the addresses of its last start must not answer in its name.
+func TestRestartAtTheSameAddressAnswersForItselfOnly(t *testing.T) {
+	a := start(t, "a")
+	old := spawn(t, "b", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
+	hasMembers(t, a, a.self, old.Self)
+	post(t, a, old.Self) // leaves a connection that the restart will have closed
+
+	old.kill(t)
+	again := spawn(t, "b", old.Gossip, old.Self.PeerAddr) // nobody to join: it must be found
+	eventually(t, func() error {
+		acks := a.Fanout(t.Context(), []Member{old.Self}, "/ok", nil)
+		if !errors.Is(acks[0].Err, ErrUnreachable) {
+			return fmt.Errorf("the old start answers: %v", acks[0].Err)
+		}
+		return nil
+	})
+	hasMembers(t, a, a.self, again.Self)
+	post(t, a, again.Self)
+	if err := a.Fanout(t.Context(), []Member{old.Self}, "/ok", nil)[0].Err; !errors.Is(err, ErrUnreachable) {
+		t.Errorf("the old start answers after the new one is known: %v", err)
+	}
+}
+
+// post fails the test unless m acknowledges.
+func post(t *testing.T, from node, m Member) {
+	t.Helper()
+	if err := from.Fanout(t.Context(), []Member{m}, "/ok", []byte("x"))[0].Err; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPausedNodeComesBack(t *testing.T) {
+	nodes := startAll(t, 2)
+	b := spawn(t, "b", "127.0.0.1:0", "127.0.0.1:0", nodes[0].gossipAddr())
+	for _, n := range nodes {
+		hasMembers(t, n, nodes[0].self, nodes[1].self, b.Self)
+	}
+	b.pause(t)
+	for _, n := range nodes {
+		hasMembers(t, n, nodes[0].self, nodes[1].self)
+		if !departed(n, b.Self.ID) {
+			t.Errorf("%s does not count the paused node as departed", n.self.Name)
+		}
+	}
+	b.resume(t)
+	for _, n := range nodes {
+		hasMembers(t, n, nodes[0].self, nodes[1].self, b.Self)
+		if !departed(n, b.Self.ID) {
+			t.Errorf("%s has forgotten that the node was away", n.self.Name)
+		}
+	}
+	post(t, nodes[0], b.Self)
+}
+
+func TestFanoutWithDeadAndHungMembers(t *testing.T) {
+	a := start(t, "a")
+	well := start(t, "well", joining(a), before(serveTestRoutes))
+	dead := spawn(t, "dead", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
+	hung := spawn(t, "hung", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
+	members := []Member{dead.Self, hung.Self, well.self}
+	hasMembers(t, a, append(members, a.self)...)
+	for _, m := range members {
+		post(t, a, m)
+	}
+
+	dead.kill(t)
+	hung.pause(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	acks := a.Fanout(ctx, members, "/ok", []byte("x"))
+	for i, m := range members {
+		if acks[i].Member != m {
+			t.Errorf("answer %d is of %s", i, acks[i].Member.Name)
+		}
+	}
+	if err := acks[0].Err; !errors.Is(err, ErrUnreachable) {
+		t.Errorf("the dead member: %v", err)
+	}
+	if err := acks[1].Err; !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnreachable) {
+		t.Errorf("the hung member: %v", err)
+	}
+	if err := acks[2].Err; err != nil {
+		t.Errorf("the member that is well: %v", err)
+	}
+
+	// Without a deadline the wait for the hung member ends when it is seen dead.
+	if err := a.Fanout(t.Context(), members[1:2], "/ok", nil)[0].Err; !errors.Is(err, ErrMemberGone) && !errors.Is(err, ErrUnreachable) {
+		t.Errorf("the hung member, for as long as it takes: %v", err)
+	}
+}
+
+func TestMemberDiesInTheMiddleOfAnAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*testing.T, process)
+		gone bool // only its being seen dead ends the request
+	}{
+		{"killed", func(t *testing.T, p process) { p.kill(t) }, false},
+		{"hung", func(t *testing.T, p process) { p.pause(t) }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := start(t, "a")
+			b := spawn(t, "b", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
+			hasMembers(t, a, a.self, b.Self)
+			resp, err := a.Do(t.Context(), b.Self, request(t, http.MethodGet, "/half"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			waiting := make(chan error, 1)
+			go func() {
+				resp, err := a.Do(context.Background(), b.Self, request(t, http.MethodPost, "/hang"))
+				if err == nil {
+					_ = resp.Body.Close()
+				}
+				waiting <- err
+			}()
+			if _, err := io.ReadFull(resp.Body, make([]byte, 4)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() error { return a.Fanout(t.Context(), []Member{b.Self}, "/hanging", nil)[0].Err })
+			c.end(t, b)
+			_, err = resp.Body.Read(make([]byte, 4))
+			if err == nil || err == io.EOF || errors.Is(err, ErrMemberGone) != c.gone {
+				t.Errorf("reading on: %v", err)
+			}
+			if err := <-waiting; err == nil || (c.gone && !errors.Is(err, ErrMemberGone)) {
+				t.Errorf("waiting for an answer: %v", err)
+			}
+		})
+	}
+}
+
+func request(t *testing.T, method, path string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequest(method, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+func TestLeaveDoesNotWaitForAHungMember(t *testing.T) {
+	nodes := startAll(t, 2)
+	hung := spawn(t, "hung", "127.0.0.1:0", "127.0.0.1:0", nodes[0].gossipAddr())
+	for _, n := range nodes {
+		hasMembers(t, n, nodes[0].self, nodes[1].self, hung.Self)
+	}
+	hung.pause(t)
+	if err := nodes[1].Leave(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if contains(nodes[0].Members(), nodes[1].self) {
+		t.Error("the member that answers still counts the one that left")
+	}
+}

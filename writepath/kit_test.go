@@ -1,0 +1,256 @@
+package writepath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/cluster"
+	"larder/fill"
+	"larder/keys"
+	"larder/store"
+	"larder/store/embedded"
+)
+
+const testChunk = 64 << 10
+
+// testStore is the S3 server that all tests of the package share.
+var testStore *store.S3
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "writepath")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		s, err := embedded.New(embedded.Config{Dir: dir, Log: zerolog.Nop()})
+		if err != nil {
+			panic(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		defer func() { cancel(); <-ended }()
+		if err := s.Ready(ctx); err != nil {
+			panic(err)
+		}
+		if testStore, err = store.NewS3(ctx, s.S3Config()); err != nil {
+			panic(err)
+		}
+		return m.Run()
+	}())
+}
+
+// faulty is the store, with a place to interfere with writes.
+type faulty struct {
+	*store.S3
+	mu     sync.Mutex
+	before func() error // called before a write; an error takes its place
+	after  func() error // called after a write has happened
+}
+
+func (f *faulty) interfere(before, after func() error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before, f.after = before, after
+}
+
+func (f *faulty) Put(ctx context.Context, name string, w store.Write) (store.Head, error) {
+	f.mu.Lock()
+	before, after := f.before, f.after
+	f.mu.Unlock()
+	if before != nil {
+		if err := before(); err != nil {
+			return store.Head{}, err
+		}
+	}
+	h, err := f.S3.Put(ctx, name, w)
+	if err == nil && after != nil {
+		err = after()
+	}
+	return h, err
+}
+
+// node is a whole node but for its HTTP interface, in this process.
+type node struct {
+	name    string
+	cluster *watched
+	fill    *fill.Filler
+	path    *Path
+	store   *faulty
+}
+
+// watched is the cluster, with a place to interfere with revocations.
+type watched struct {
+	*cluster.Cluster
+	mu   sync.Mutex
+	deaf map[string]bool // members by name that a fan-out does not reach
+	told []string        // members by name that one has reached
+}
+
+func (w *watched) Fanout(ctx context.Context, members []cluster.Member, path string, body []byte) []cluster.Ack {
+	w.mu.Lock()
+	deaf := w.deaf
+	w.mu.Unlock()
+	var acks []cluster.Ack
+	var reached []cluster.Member
+	for _, m := range members {
+		if deaf[m.Name] {
+			acks = append(acks, cluster.Ack{Member: m, Err: errors.New("deaf")})
+			continue
+		}
+		reached = append(reached, m)
+	}
+	acks = append(acks, w.Cluster.Fanout(ctx, reached, path, body)...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range acks {
+		if a.Err == nil {
+			w.told = append(w.told, a.Member.Name)
+		}
+	}
+	return acks
+}
+
+func (w *watched) setDeaf(names ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deaf = map[string]bool{}
+	for _, n := range names {
+		w.deaf[n] = true
+	}
+}
+
+func (w *watched) wasTold(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.told, name)
+}
+
+var serial atomic.Int64
+
+// startNode starts a node that joins the others.
+func startNode(t testing.TB, name string, lease time.Duration, others ...*node) *node {
+	t.Helper()
+	var join []string
+	for _, o := range others {
+		join = append(join, o.cluster.GossipAddr())
+	}
+	c, err := cluster.New(cluster.Config{
+		Name: name, GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Join: join, Label: t.Name(), Log: zerolog.Nop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{name: name, cluster: &watched{Cluster: c}, store: &faulty{S3: testStore}}
+	n.fill, err = fill.New(fill.Config{
+		Group: fmt.Sprint(t.Name(), serial.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
+		Lease: lease, Revalidate: time.Hour, Log: zerolog.Nop(),
+	}, testStore, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.path = New(Config{Lease: lease, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
+	n.fill.Handle(c.Handle)
+	n.path.Handle(c.Handle)
+	c.OnChange(func() { n.fill.RingChanged(c.Members()) })
+	c.OnGossip(n.path.Hint)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		n.fill.Close()
+	})
+	return n
+}
+
+// startCluster starts nodes that see each other.
+func startCluster(t testing.TB, size int, lease time.Duration) []*node {
+	t.Helper()
+	var nodes []*node
+	for i := range size {
+		nodes = append(nodes, startNode(t, fmt.Sprint("node-", i), lease, nodes...))
+	}
+	awaitMembers(t, nodes, size)
+	return nodes
+}
+
+func awaitMembers(t testing.TB, nodes []*node, size int) {
+	t.Helper()
+	within(t, fmt.Sprint(size, " members everywhere"), func() bool {
+		return !slices.ContainsFunc(nodes, func(n *node) bool { return len(n.cluster.Members()) != size })
+	})
+}
+
+// keyOwnedBy finds a key that no other test uses and that this node owns.
+func keyOwnedBy(t testing.TB, n *node) keys.Key {
+	t.Helper()
+	for {
+		k, err := keys.New("test", keys.Objects, fmt.Sprint(t.Name(), serial.Add(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, self := n.cluster.Owner(k.Hash()); self {
+			return k
+		}
+	}
+}
+
+func (n *node) put(ctx context.Context, k keys.Key, body string) (Result, error) {
+	return n.path.Put(ctx, k, store.Head{ContentType: "text/plain"}, []byte(body), nil, false)
+}
+
+func mustPut(t testing.TB, n *node, k keys.Key, body string) Result {
+	t.Helper()
+	r, err := n.put(t.Context(), k, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// get is what a node answers now; empty if there is nothing.
+func get(t testing.TB, n *node, k keys.Key) string {
+	t.Helper()
+	o, err := n.fill.Open(t.Context(), k, fill.Options{})
+	if errors.Is(err, store.ErrNotFound) {
+		return ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b buffer
+	if _, err := o.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+type buffer []byte
+
+func (b *buffer) Write(p []byte) (int, error) {
+	*b = append(*b, p...)
+	return len(p), nil
+}
+
+func within(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain for: " + what)
+		}
+	}
+}
