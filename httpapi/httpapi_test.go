@@ -1,0 +1,284 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/auth"
+	"larder/fill"
+	"larder/keys"
+	"larder/store"
+	"larder/writepath"
+)
+
+func TestSplitPath(t *testing.T) {
+	for _, c := range []struct {
+		target, service, key string
+		err                  error
+	}{
+		{target: "/v1/objects/k", service: "objects", key: "k"},
+		{target: "/v1/objects/ab/cd", service: "objects", key: "ab/cd"},
+		{target: "/v1/objects/ab%2Fcd", service: "objects", key: "ab/cd"},
+		{target: "/v1/objects/a//b", service: "objects", key: "a//b"},
+		{target: "/v1/objects//a", service: "objects", key: "/a"},
+		{target: "/v1/objects/..", service: "objects", key: ".."},
+		{target: "/v1/objects/a+b", service: "objects", key: "a+b"},
+		{target: "/v1/objects?key=a%2Bb", service: "objects", key: "a+b"},
+		{target: "/v1/objects/?key=..", service: "objects", key: ".."},
+		{target: "/v1/strategies/A|2022%7C%7C1", service: "strategies", key: "A|2022||1"},
+		{target: "/v1/objects", service: "objects"},
+		{target: "/v1/objects/", service: "objects"},
+		{target: "/v1/objects/a?key=b", err: keys.ErrBadKey},
+		{target: "/v1/objects?key=", err: keys.ErrBadKey},
+		{target: "/v1/others/a", err: errNoRoute},
+		{target: "/v2/objects/a", err: errNoRoute},
+		{target: "/", err: errNoRoute},
+	} {
+		u, err := url.ParseRequestURI(c.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		service, key, err := splitPath(u.EscapedPath(), u.Query())
+		if !errors.Is(err, c.err) || c.err == nil && (service != c.service || key != c.key) {
+			t.Errorf("%s: %q %q %v", c.target, service, key, err)
+		}
+	}
+}
+
+func FuzzSplitPath(f *testing.F) {
+	f.Add("a//b/../c%")
+	f.Fuzz(func(t *testing.T, key string) {
+		if key == "" {
+			return
+		}
+		_, got, err := splitPath("/v1/objects/"+url.PathEscape(key), nil)
+		if err != nil || got != key {
+			t.Errorf("%q came out as %q, %v", key, got, err)
+		}
+	})
+}
+
+func TestDigests(t *testing.T) {
+	body := []byte("hello")
+	sum := sha256.Sum256(body)
+	right := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	other := "sha-256=:" + base64.StdEncoding.EncodeToString(make([]byte, 32)) + ":"
+	for _, c := range []struct {
+		name, value string
+		good        bool
+	}{
+		{"Content-Digest", right, true},
+		{"Repr-Digest", right, true},
+		{"Repr-Digest", "md5=:AAAA:, " + right, true},
+		{"Repr-Digest", "md5=:AAAA:", true},
+		{"Content-Digest", other, false},
+		{"Repr-Digest", right + ", sha-512=:AAAA:", false},
+		{"Content-Digest", "sha-256=abc", false},
+		{"Content-Digest", "sha-256", false},
+		{"Content-Digest", "sha-256=:***:", false},
+		{"Content-Digest", "sha-256=::", false},
+		{"Content-Digest", ";;", false},
+	} {
+		d, err := parseDigests(http.Header{c.name: {c.value}})
+		if err == nil {
+			err = d.check(body)
+		}
+		if c.good && err != nil || !c.good && !errors.Is(err, errDigest) {
+			t.Errorf("%s: %s: %v", c.name, c.value, err)
+		}
+	}
+}
+
+func TestWriteConditions(t *testing.T) {
+	for _, c := range []struct {
+		match, none string
+		versions    []string
+		absent, bad bool
+	}{
+		{},
+		{match: `"a"`, versions: []string{"a"}},
+		{match: `"a", "b"`, versions: []string{"a", "b"}},
+		{match: `*`, versions: []string{"*"}},
+		{match: `a`, versions: []string{"a"}},
+		{none: `*`, absent: true},
+		{none: `"a"`, bad: true},
+		{match: `W/"a"`, bad: true},
+		{match: `,`, bad: true},
+		{match: `"a"`, none: `*`, bad: true},
+	} {
+		h := http.Header{}
+		for name, v := range map[string]string{"If-Match": c.match, "If-None-Match": c.none} {
+			if v != "" {
+				h.Set(name, v)
+			}
+		}
+		versions, absent, err := writeConditions(h)
+		if c.bad != errors.Is(err, errHeader) || !c.bad && (absent != c.absent || !reflect.DeepEqual(versions, c.versions)) {
+			t.Errorf("%q %q: %v %v %v", c.match, c.none, versions, absent, err)
+		}
+	}
+}
+
+func TestListingQueries(t *testing.T) {
+	for _, c := range []struct {
+		service, query string
+		err            error
+	}{
+		{"objects", "prefix=a&limit=5", nil},
+		{"objects", "limit=0", errQuery},
+		{"objects", "limit=10001", errQuery},
+		{"objects", "limit=x", errQuery},
+		{"objects", "cursor=***", errQuery},
+		{"objects", "cursor=b3RoZXI", errQuery}, // of another org
+		{"objects", "prefx=a", errQuery},
+		{"objects", "name=a", errQuery},
+		{"objects", "prefix=%00", keys.ErrBadKey},
+		{"strategies", "name=A&env_date=2022-01-30&env_hash=ab", nil},
+		{"strategies", "env_date=2022-01-30T00:00:00+00:00", nil},
+		{"strategies", "env_date=yesterday", errQuery},
+	} {
+		q, err := url.ParseQuery(c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseListing("acme", c.service, q); !errors.Is(err, c.err) {
+			t.Errorf("%s?%s: %v", c.service, c.query, err)
+		}
+	}
+}
+
+func TestFilter(t *testing.T) {
+	have := strategyParts{Name: "A", EnvDate: "2022-01-30T00:00:00+00:00", EnvHash: "ab"}
+	for _, c := range []struct {
+		filter strategyParts
+		admits bool
+	}{
+		{strategyParts{}, true},
+		{strategyParts{Name: "A"}, true},
+		{strategyParts{Name: "B"}, false},
+		{strategyParts{EnvHash: "ab", Name: "A"}, true},
+		{strategyParts{EnvHash: "a"}, false},
+		{strategyParts{EnvDate: "2022-01-30"}, true},
+		{strategyParts{EnvDate: "2022-01-31"}, false},
+		{strategyParts{EnvDate: "2022-01-30T00:00:00Z"}, true},
+		{strategyParts{EnvDate: "2022-01-30T01:00:00+01:00"}, true},
+		{strategyParts{EnvDate: "2022-01-30T01:00:00Z"}, false},
+	} {
+		if got := c.filter.admits(have); got != c.admits {
+			t.Errorf("%+v: %v", c.filter, got)
+		}
+	}
+}
+
+// Each error of the parts below has one status.
+func TestStatuses(t *testing.T) {
+	for err, status := range map[error]int{
+		keys.ErrBadKey:           400,
+		store.ErrMetadata:        400,
+		auth.ErrNoCredential:     401,
+		auth.ErrBadCredential:    401,
+		auth.ErrExpired:          401,
+		errReadOnly:              403,
+		store.ErrNotFound:        404,
+		errMethod:                405,
+		store.ErrConflict:        409,
+		store.ErrPrecondition:    412,
+		errTooLarge:              413,
+		errRange:                 416,
+		fill.ErrPanic:            500,
+		errors.New("unforeseen"): 500,
+		store.ErrUnexpected:      502,
+		store.ErrUnavailable:     503,
+		writepath.ErrNotApplied:  503,
+		fmt.Errorf("%w: %w", writepath.ErrUnknown, context.DeadlineExceeded): 503,
+		context.DeadlineExceeded: 504,
+	} {
+		if p := problemOf(fmt.Errorf("wrapped: %w", err)); p.Status != status || p.Type == "" || p.Title == "" || p.Detail == "" {
+			t.Errorf("%v: %+v, want status %d", err, p, status)
+		}
+	}
+}
+
+// broken is a read and write path that fails in every way asked of it.
+type broken struct{ fail func() error }
+
+func (b broken) Open(context.Context, keys.Key, fill.Options) (*fill.Object, error) {
+	return nil, b.fail()
+}
+
+func (b broken) Stat(context.Context, keys.Key, fill.Options) (store.Head, fill.Source, error) {
+	return store.Head{}, "", b.fail()
+}
+
+func (b broken) Put(context.Context, keys.Key, store.Head, []byte, []string, bool) (writepath.Result, error) {
+	return writepath.Result{}, b.fail()
+}
+
+func (b broken) Delete(context.Context, keys.Key, []string) error { return b.fail() }
+
+func (b broken) List(context.Context, string, string, int) ([]store.Entry, bool, error) {
+	return nil, false, b.fail()
+}
+
+func (b broken) Authenticate(string) (auth.Principal, error) {
+	return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer}, nil
+}
+
+func TestFailuresAreProblems(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail   func() error
+		status int
+	}{
+		"unavailable": {func() error { return store.ErrUnavailable }, 503},
+		"panic":       {func() error { panic("broken") }, 500},
+	} {
+		b := broken{c.fail}
+		var observed []int
+		api := New(Config{
+			MaxObject: 10, Log: zerolog.Nop(),
+			Observe: func(_ string, status int, _ fill.Source, _ int64, _ time.Duration) {
+				observed = append(observed, status)
+			},
+		}, b, b, b, b)
+		for _, r := range []*http.Request{
+			httptest.NewRequest("GET", "/v1/objects/k", nil),
+			httptest.NewRequest("HEAD", "/v1/objects/k", nil),
+			httptest.NewRequest("PUT", "/v1/objects/k", strings.NewReader("body")),
+			httptest.NewRequest("DELETE", "/v1/objects/k", nil),
+			httptest.NewRequest("GET", "/v1/objects", nil),
+		} {
+			w := httptest.NewRecorder()
+			api.ServeHTTP(w, r)
+			var p problem
+			err := json.Unmarshal(w.Body.Bytes(), &p)
+			if r.Method == http.MethodHead {
+				p.Status, err = w.Code, nil
+			}
+			if w.Code != c.status || p.Status != c.status || err != nil {
+				t.Errorf("%s of %s: %d %s", r.Method, name, w.Code, w.Body)
+			}
+			if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
+				t.Errorf("%s of %s: %s", r.Method, name, got)
+			}
+			if (w.Header().Get("Retry-After") != "") != (c.status == 503) {
+				t.Errorf("%s of %s: Retry-After %q", r.Method, name, w.Header().Get("Retry-After"))
+			}
+		}
+		if len(observed) != 5 || observed[0] != c.status {
+			t.Errorf("%s: observed %v", name, observed)
+		}
+	}
+}
