@@ -231,7 +231,8 @@ func TestRefusesToStart(t *testing.T) {
 		{"no address", []string{"--http-addr", "here"}, []string{"--http-addr"}},
 		{"no gossip address", []string{"--gossip-addr", "here"}, []string{"--gossip-addr"}},
 		{"no peer address", []string{"--peer-addr", "127.0.0.1:99999"}, []string{"--peer-addr"}},
-		{"bad join", []string{"--join", "here", "--s3-bucket", "b"}, []string{"--join"}},
+		{"bad join", []string{"--join", "here", "--s3-bucket", "b", "--s3-region", "r"}, []string{"--join"}},
+		{"bucket without a region", []string{"--s3-bucket", "b"}, []string{"--s3-region", "AWS_REGION"}},
 		{"S3 without credentials of its own", []string{"s3", "--data-dir", dir}, []string{"AWS_ACCESS_KEY_ID"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
