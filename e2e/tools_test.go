@@ -44,7 +44,10 @@ func testCurl(t *testing.T, c *testcluster.Cluster, cred credential) {
 	basic := []string{"-u", "ada:" + cred.token}
 	bearer := []string{"-H", "Authorization: Bearer " + cred.token}
 	for _, access := range [][]string{basic, bearer} {
-		with := func(args ...string) []byte { t.Helper(); return curl(append(append([]string{}, access...), args...)...) }
+		with := func(args ...string) []byte {
+			t.Helper()
+			return curl(append(append([]string{}, access...), args...)...)
+		}
 		with("-T", local, c.Nodes[0].URL()+"/v1/objects/from/curl")
 		if got := with(c.Nodes[1].URL() + "/v1/objects/from/curl"); !bytes.Equal(got, body) {
 			t.Errorf("%d other bytes came back", len(got))
