@@ -23,6 +23,9 @@ import (
 // pingEvery is the pause between tries to see the store and the cluster.
 const pingEvery = 500 * time.Millisecond
 
+// starting is what is missing until the first look.
+const starting = "starting"
+
 // Admin answers operators. Make one with New.
 type Admin struct {
 	Metrics *Metrics
@@ -39,7 +42,7 @@ func New(log zerolog.Logger) *Admin {
 		Metrics: newMetrics(),
 		page:    template.Must(template.New("cluster").Parse(page)),
 		log:     log.With().Str("component", "admin").Logger(),
-		missing: "starting",
+		missing: starting,
 	}
 }
 
@@ -47,7 +50,7 @@ func New(log zerolog.Logger) *Admin {
 // once, and makes it ready. Later trouble of the store is for metrics to tell:
 // what memory holds is still served.
 func (a *Admin) Run(ctx context.Context, ping func(context.Context) error, joined func() bool) error {
-	seen := false
+	seen, was := false, starting
 	for {
 		missing := ""
 		if !seen {
@@ -59,11 +62,14 @@ func (a *Admin) Run(ctx context.Context, ping func(context.Context) error, joine
 		if missing == "" && !joined() {
 			missing = "no other member has been reached yet"
 		}
+		a.become(was, missing)
 		if missing == "" {
-			a.become("starting", "")
 			return nil
 		}
-		a.log.Warn().Str("missing", missing).Msg("not ready")
+		if missing != was {
+			a.log.Warn().Str("missing", missing).Msg("not ready")
+		}
+		was = missing
 		select {
 		case <-ctx.Done():
 			return nil

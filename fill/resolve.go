@@ -141,9 +141,19 @@ func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
 	}()
 	if fk.asOwner {
 		fl.ans, fl.err = f.lookAsOwner(ctx, s, fk.key, fk.want, fl.gen)
-		return
+	} else {
+		fl.ans, fl.err = f.lookAtOwner(ctx, s, fk.key, fk.want, fl.gen, owner)
 	}
-	fl.ans, fl.err = f.lookAtOwner(ctx, s, fk.key, fk.want, fl.gen, owner)
+	fl.err = outOfTime(fl.err)
+}
+
+// outOfTime makes the end of a fetch's own time what it means to its callers,
+// whose time has not ended: the store gave no answer.
+func outOfTime(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: no answer within %s: %w", store.ErrUnavailable, fetchLimit, err)
+	}
+	return err
 }
 
 // lookAsOwner asks the store, keeps the head and puts the first chunk into memory.

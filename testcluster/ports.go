@@ -37,7 +37,7 @@ func free(addr string) error {
 	if err != nil {
 		return fmt.Errorf("try %s: %w", addr, err)
 	}
-	defer tcp.Close()
+	defer func() { _ = tcp.Close() }() // a listener that nobody has used
 	udp, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		return fmt.Errorf("try %s: %w", addr, err)
