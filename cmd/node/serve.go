@@ -156,9 +156,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
-	g.Go(func() error {
-		return n.admin.Run(failed, n.store.Ping, func() bool { return n.cluster.Joined() && n.write.Settled() })
-	})
+	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
 	g.Go(n.private.serve)
 	g.Go(n.public.serve)
 	n.announce()
@@ -172,6 +170,29 @@ func (n *node) run(ctx context.Context) error {
 	err := g.Wait()
 	n.fill.Close()
 	return err
+}
+
+// The checks of readiness, each until it succeeds once.
+
+func (n *node) seeStore(ctx context.Context) error {
+	if err := n.store.Ping(ctx); err != nil {
+		return fmt.Errorf("the store has not been seen: %w", err)
+	}
+	return nil
+}
+
+func (n *node) haveJoined(context.Context) error {
+	if !n.cluster.Joined() {
+		return errors.New("no other member has been reached yet")
+	}
+	return nil
+}
+
+func (n *node) haveSettled(context.Context) error {
+	if !n.write.Settled() {
+		return errors.New("not every member has finished the writes that it began before it knew this node")
+	}
+	return nil
 }
 
 func (n *node) shutdown() {
