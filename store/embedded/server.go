@@ -215,7 +215,7 @@ func (s *Server) stop(served <-chan error) error {
 			return fmt.Errorf("stop: %w", err)
 		}
 		select {
-		case <-served: // with an error that says that its listener was closed
+		case <-served: //nolint:errcheck // with an error that says that its listener was closed
 			return nil
 		case <-time.After(stopPause):
 		}
