@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -392,6 +394,46 @@ func TestOwnerOutOfReach(t *testing.T) {
 	}
 	if n := st.asked.Load(); n != 2 {
 		t.Errorf("two reads asked the store %d times", n)
+	}
+}
+
+// The owner dies in the middle of a chunk: half of it comes, then nothing.
+func TestOwnerDiesInMidAnswer(t *testing.T) {
+	f, st, ring := newFiller(t, nil)
+	k := newKey(t)
+	h := put(t, k, "whole bytes")
+	ring.other.Store(true)
+	ring.answer.Store(&http.Response{
+		StatusCode: http.StatusOK, ContentLength: h.Size, Header: http.Header{},
+		Body: io.NopCloser(iotest.TimeoutReader(strings.NewReader("whole"))),
+	})
+	v, source, err := f.chunk(k, h, 0)
+	if err != nil || v.String() != "whole bytes" || source != S3 {
+		t.Errorf("got %q from %s, %v", v, source, err)
+	}
+	if n := st.asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+// The owner says for certain that it cannot serve: the store is not asked again.
+func TestOwnersVerdict(t *testing.T) {
+	f, st, ring := newFiller(t, nil)
+	k := newKey(t)
+	h := put(t, k, "bytes")
+	ring.other.Store(true)
+	for status, want := range map[int]error{503: store.ErrUnavailable, 502: store.ErrUnexpected, 412: store.ErrPrecondition} {
+		ring.answer.Store(&http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("because"))})
+		if _, _, err := f.chunk(k, h, 0); !errors.Is(err, want) {
+			t.Errorf("chunk, status %d: %v", status, err)
+		}
+		ring.answer.Store(&http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("because"))})
+		if _, err := f.resolve(t.Context(), k, headOnly); !errors.Is(err, want) {
+			t.Errorf("head, status %d: %v", status, err)
+		}
+	}
+	if n := st.asked.Load(); n != 0 {
+		t.Errorf("the store was asked %d times", n)
 	}
 }
 
