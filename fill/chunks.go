@@ -105,8 +105,13 @@ func (f *Filler) load(ctx context.Context, chunkKey string, dest groupcache.Sink
 	}()
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
+	length := f.chunkLen(c.size, n)
+	if err := reserve(ctx, f.budgets.loads, length); err != nil {
+		return err
+	}
+	defer f.budgets.loads.Release(length)
 	c.source = S3
-	b, err := f.store.GetRange(ctx, k.Place(), version, int64(n)*f.cfg.ChunkSize, f.chunkLen(c.size, n))
+	b, err := f.store.GetRange(ctx, k.Place(), version, int64(n)*f.cfg.ChunkSize, length)
 	if errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrNotFound) {
 		f.dropVersion(k, version)
 		return fmt.Errorf("get %s version %s: %w", k, version, store.ErrPrecondition)

@@ -73,6 +73,7 @@ type Filler struct {
 	ring    Ring
 	heads   *heads
 	chunks  *groupcache.Group
+	budgets budgets
 	flights sync.WaitGroup
 	// strangers are the members, by ID, that RingChanged was told of last.
 	strangers atomic.Pointer[map[string]bool]
@@ -86,11 +87,12 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		return nil, fmt.Errorf("memory of %d bytes holds fewer than four chunks of %d bytes", cfg.Memory, cfg.ChunkSize)
 	}
 	f := &Filler{
-		cfg:   cfg,
-		store: st,
-		ring:  ring,
-		heads: newHeads(maxHeads(cfg.Memory)),
-		log:   cfg.Log.With().Str("component", "fill").Logger(),
+		cfg:     cfg,
+		store:   st,
+		ring:    ring,
+		budgets: newBudgets(cfg.Memory, cfg.ChunkSize),
+		heads:   newHeads(maxHeads(cfg.Memory)),
+		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.strangers.Store(&map[string]bool{})
 	f.chunks = newGroup(cfg.Group, cfg.Memory, f)
@@ -104,11 +106,14 @@ func (f *Filler) Close() { f.flights.Wait() }
 type Options struct {
 	// Fresh asks the store itself, whatever leases say.
 	Fresh bool
+	// Lazy opens an object without its first chunk, for who reads parts of it.
+	Lazy bool
 }
 
-// Open finds the newest version of a key and its first chunk. Absence is
-// store.ErrNotFound. The Object stays readable while its version is in memory
-// or in the store.
+// Open finds the newest version of a key, and its first chunk unless o says
+// otherwise. Absence is store.ErrNotFound; ErrBusy says that there is no memory
+// for the chunk. The Object stays readable while its version is in memory or in
+// the store.
 func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	var err error
 	for range freshTries {
@@ -123,24 +128,53 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 }
 
 func (f *Filler) open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
+	if o.Lazy {
+		h, _, err := f.Stat(ctx, k, o)
+		return &Object{Head: h, filler: f, key: k}, err
+	}
+	held, err := f.budgets.streams.hold(ctx, k, 0, f.firstLen(k))
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", k, err)
+	}
+	obj, err := f.openWhole(ctx, k, o)
+	if err != nil {
+		held.release()
+		return nil, err
+	}
+	held.shrink(int64(obj.first.Len()))
+	obj.pin = held
+	return obj, nil
+}
+
+func (f *Filler) openWhole(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	a, err := f.find(ctx, k, withBytes, o)
 	if err != nil {
 		return nil, err
 	}
-	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k}
+	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, hasFirst: true}
 	if a.hasFirst {
-		obj.first = a.first
 		return obj, nil
 	}
-	first, source, err := f.chunk(k, a.Head, 0)
-	if err != nil {
+	var source Source
+	if obj.first, source, err = f.chunk(k, a.Head, 0); err != nil {
 		return nil, err
 	}
 	if a.Source != S3 {
 		obj.Source = source
 	}
-	obj.first = first
 	return obj, nil
+}
+
+// firstLen is the length of the first chunk of k as far as it is known: a whole
+// one otherwise.
+func (f *Filler) firstLen(k keys.Key) int64 {
+	s := f.heads.of(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.live(k, time.Now()); ok {
+		return f.chunkLen(e.Head.Size, 0)
+	}
+	return f.cfg.ChunkSize
 }
 
 // Stat finds the head of a key. Absence is store.ErrNotFound.

@@ -29,7 +29,7 @@ func TestManyCallersOneRequest(t *testing.T) {
 	var callers sync.WaitGroup
 	for range 100 {
 		callers.Go(func() {
-			if o, err := f.Open(t.Context(), k, Options{}); err != nil || o.Head.Size != 5 || o.Source != S3 {
+			if o, err := f.Open(t.Context(), k, Options{}); err != nil || o.Head.Size != 5 {
 				t.Errorf("got %+v, %v", o, err)
 			}
 		})
@@ -239,7 +239,7 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := o.Reader()
+			r := o.Reader(t.Context())
 			for _, off := range []int{0, size / 2, max(0, size-3), size} {
 				if _, err := r.Seek(int64(off), io.SeekStart); err != nil {
 					t.Fatal(err)
@@ -265,8 +265,9 @@ func TestReplacedWhileRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, k, strings.Repeat("2", 2*testChunk))
+	defer o.Close()
 	var got buffer
-	if _, err := o.WriteTo(&got); !errors.Is(err, store.ErrPrecondition) {
+	if err := o.Send(t.Context(), &got); !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("error %v", err)
 	}
 	if strings.Contains(string(got), "2") {
@@ -468,8 +469,9 @@ func BenchmarkOpenFromMemory(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := o.WriteTo(io.Discard); err != nil {
+		if err := o.Send(b.Context(), io.Discard); err != nil {
 			b.Fatal(err)
 		}
+		o.Close()
 	}
 }

@@ -195,6 +195,12 @@ func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
 		refuse(w, errNoHop)
 		return
 	}
+	held, err := f.budgets.serving.hold(r.Context(), k, n, f.chunkLen(size, n))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.release()
 	var v groupcache.ByteView
 	var source Source
 	f.atWork(w, func() {

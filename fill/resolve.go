@@ -225,6 +225,10 @@ func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (answer, err
 	var body []byte
 	var err error
 	if w == withBytes {
+		if err := reserve(ctx, f.budgets.loads, f.cfg.ChunkSize); err != nil {
+			return answer{}, err
+		}
+		defer f.budgets.loads.Release(f.cfg.ChunkSize)
 		a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize)
 		a.first, a.hasFirst = viewOf(body), true
 	} else {

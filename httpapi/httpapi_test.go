@@ -196,6 +196,7 @@ func TestStatuses(t *testing.T) {
 		errMethod:                405,
 		store.ErrConflict:        409,
 		store.ErrPrecondition:    412,
+		fill.ErrBusy:             503,
 		errTooLarge:              413,
 		errRange:                 416,
 		fill.ErrPanic:            500,

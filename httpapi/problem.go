@@ -72,6 +72,7 @@ func kinds() []kind {
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
 		{err: store.ErrPrecondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
 		{err: errBusy, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
+		{err: fill.ErrBusy, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
 		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
 		{err: errRange, status: 416, name: "no-such-range", title: "No such range"},
 		{err: fill.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,
@@ -138,6 +139,7 @@ func (a *API) fail(c *call, err error) {
 
 // dropObject takes what was said of an object out of an answer that is not it.
 func dropObject(h http.Header) {
+	h.Del("Content-Length")
 	for name := range h {
 		switch {
 		case strings.HasPrefix(name, metaPrefix):

@@ -234,8 +234,9 @@ func get(t testing.TB, n *node, k keys.Key) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer o.Close()
 	var b buffer
-	if _, err := o.WriteTo(&b); err != nil {
+	if err := o.Send(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
