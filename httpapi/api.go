@@ -98,16 +98,20 @@ func (a *API) serve(c *call) (err error) {
 	if c.who, err = a.auth.Authenticate(c.Header.Get("Authorization")); err != nil {
 		return err
 	}
+	query, err := url.ParseQuery(c.URL.RawQuery)
+	if err != nil {
+		return fmt.Errorf("%w: %w; a %% is written %%25 and a ; %%3B", errQuery, err)
+	}
 	path := c.URL.EscapedPath()
 	if path == "/v1/whoami" {
 		return a.whoami(c)
 	}
-	service, key, err := splitPath(path, c.URL.Query())
+	service, key, err := splitPath(path, query)
 	if err != nil {
 		return err
 	}
 	if key == "" {
-		return a.serveList(c, service)
+		return a.serveList(c, service, query)
 	}
 	k, err := keys.New(c.who.Org, service, key)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -38,7 +39,7 @@ func (a *API) get(c *call, k keys.Key) error {
 	deadline := sendStall * time.Duration(1+obj.Head.Size>>20)
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(deadline)) // a writer without deadlines has none to keep
 	if conditional(c.Header) {
-		return a.serveContent(c, obj)
+		return a.serveContent(c, obj.Head, obj.Reader())
 	}
 	c.w.Header().Set("Content-Length", strconv.FormatInt(obj.Head.Size, 10))
 	_, err = obj.WriteTo(c.w)
@@ -56,6 +57,10 @@ func (a *API) head(c *call, k keys.Key) error {
 	if noneMatch(c.Header, h.Version) {
 		c.w.WriteHeader(http.StatusNotModified)
 		return nil
+	}
+	c.Header.Del("Range") // which only a GET has; without it no content is read for a HEAD
+	if conditional(c.Header) {
+		return a.serveContent(c, h, io.NewSectionReader(nil, 0, h.Size))
 	}
 	c.w.Header().Set("Content-Length", strconv.FormatInt(h.Size, 10))
 	c.w.WriteHeader(http.StatusOK)
@@ -121,17 +126,17 @@ func conditional(h http.Header) bool {
 
 // serveContent leaves ranges and conditions to the standard library, and turns
 // its refusals into problems.
-func (a *API) serveContent(c *call, obj *fill.Object) error {
+func (a *API) serveContent(c *call, h store.Head, content io.ReadSeeker) error {
 	w := &refusals{ResponseWriter: c.w}
-	http.ServeContent(w, c.Request, "", obj.Head.Modified, obj.Reader())
+	http.ServeContent(w, c.Request, "", h.Modified, content)
 	switch w.refused {
 	case 0:
 		return nil
 	case http.StatusRequestedRangeNotSatisfiable:
-		c.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", obj.Head.Size))
-		return fmt.Errorf("%w: %s of %d bytes", errRange, c.Header.Get("Range"), obj.Head.Size)
+		c.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", h.Size))
+		return fmt.Errorf("%w: %s of %d bytes", errRange, c.Header.Get("Range"), h.Size)
 	case http.StatusPreconditionFailed:
-		return fmt.Errorf("%w: its version is %q", errCondition, obj.Head.Version)
+		return fmt.Errorf("%w: its version is %q", errCondition, h.Version)
 	}
 	return errors.New("ServeContent refused with status " + strconv.Itoa(w.refused))
 }

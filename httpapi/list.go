@@ -48,12 +48,12 @@ type listing struct {
 	filter       strategyParts
 }
 
-func (a *API) serveList(c *call, service string) error {
+func (a *API) serveList(c *call, service string, query url.Values) error {
 	c.op = "list"
 	if c.Method != http.MethodGet && c.Method != http.MethodHead {
 		return notAllowed(c, "GET, HEAD; a PUT or DELETE names a key")
 	}
-	l, err := parseListing(c.who.Org, service, c.URL.Query())
+	l, err := parseListing(c.who.Org, service, query)
 	if err != nil {
 		return err
 	}

@@ -110,8 +110,10 @@ func (n *node) openStore(ctx context.Context) (err error) {
 		s3 = n.embedded.S3Config()
 	}
 	s3.Observe = n.admin.Metrics.S3
-	n.store, err = store.NewS3(ctx, s3)
-	return err
+	if n.store, err = store.NewS3(ctx, s3); err != nil {
+		return fmt.Errorf("--s3-bucket, --s3-region: %w", err)
+	}
+	return nil
 }
 
 // connect ties the parts together.

@@ -1,0 +1,44 @@
+package testcluster
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// build is the one build of the test process.
+type build struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+var node build //nolint:gochecknoglobals // one build for all tests of the process
+
+// Build returns the path of the node's binary. It is built once for each test
+// process, with the race detector if the test has it, and left in the
+// system's folder for temporary files.
+func Build(t testing.TB) string {
+	t.Helper()
+	node.once.Do(func() { node.path, node.err = compile() })
+	if node.err != nil {
+		t.Fatal(node.err)
+	}
+	return node.path
+}
+
+func compile() (string, error) {
+	dir, err := os.MkdirTemp("", "larder-node-")
+	if err != nil {
+		return "", fmt.Errorf("build node: %w", err)
+	}
+	path := filepath.Join(dir, "node")
+	args := append(append([]string{"build"}, raceFlags()...), "-o", path, "larder/cmd/node")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build node: %w\n%s", err, out)
+	}
+	return path, nil
+}
