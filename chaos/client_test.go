@@ -30,6 +30,7 @@ type client struct {
 	rng     *rand.Rand
 	history *history
 	mixed   func(error) // told of bytes that are no value
+	reader  bool // it never writes, so that it never waits for a writer
 	puts    int
 }
 
@@ -54,7 +55,11 @@ func (c *client) run(ctx context.Context) {
 // choose makes up the next operation.
 func (c *client) choose() *op {
 	o := &op{client: c.id, node: c.node.index, key: c.keys[c.rng.IntN(len(c.keys))]}
-	switch n := c.rng.IntN(100); {
+	n := c.rng.IntN(100)
+	if c.reader {
+		n = c.rng.IntN(60)
+	}
+	switch {
 	case n < 45:
 		o.verb = get
 	case n < 52:

@@ -84,7 +84,8 @@ func (r *running) under(t *testing.T, do func()) {
 	defer clients.Wait()
 	defer cancel()
 	for i := range clientsPerNode * len(r.cluster.nodes) {
-		c := r.client(i, r.cluster.nodes[i%len(r.cluster.nodes)])
+		c := r.client(i, r.cluster.nodes[i/clientsPerNode])
+		c.reader = i%clientsPerNode == 0
 		clients.Go(func() { c.run(ctx) })
 	}
 	do()
