@@ -118,6 +118,8 @@ func TestClientRefusesItsOwnReflection(t *testing.T) {
 		hello := make([]byte, helloSize)
 		if _, err := io.ReadFull(theirs, hello); err == nil {
 			_, _ = theirs.Write(hello[len(handshakeMagic):])
+			_, _ = io.ReadFull(theirs, make([]byte, 32))
+			_, _ = theirs.Write([]byte{handshakeOK})
 		}
 	}()
 	if err := hs.client(ours); err == nil {
@@ -132,6 +134,40 @@ func TestPeerPortUnderAFloodOfSilentConnections(t *testing.T) {
 		dialPeer(t, nodes[1])
 	}
 	post(t, nodes[0], nodes[1].self)
+}
+
+func TestOldestHandshakeIsGivenUp(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newAuthListener(inner, mustHandshake(t, "s", "l"), testLog(), newSeldom(time.Minute))
+	defer func() {
+		_ = l.Close()
+		l.wg.Wait()
+	}()
+	var conns []net.Conn
+	for i := range maxPending + 20 {
+		conn, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		conns = append(conns, conn)
+		eventually(t, func() error {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if n := len(l.pending); n > maxPending {
+				t.Fatalf("%d handshakes are under way", n)
+			} else if n == 0 || l.pending[n-1].RemoteAddr().String() != conn.LocalAddr().String() {
+				return fmt.Errorf("connection %d is not accepted", i)
+			}
+			return nil
+		})
+	}
+	if got := received(t, conns[0]); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestRequestForAnotherNodeIsRefused(t *testing.T) {

@@ -100,6 +100,16 @@ func TestOwnAddressAmongThoseToJoin(t *testing.T) {
 			}
 			return nil
 		})
+		seeds, err := n.lookup(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.mu.Lock()
+		n.records[n.self.ID].gossipAddr = "" // as behind a name that others know it by
+		n.mu.Unlock()
+		if missing := n.missing(seeds); len(missing) > 0 {
+			t.Errorf("bound to %s, looks for itself at %v", bind, missing)
+		}
 	}
 }
 

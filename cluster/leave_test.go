@@ -55,31 +55,46 @@ func TestLeaveIsSeenByAllBeforeItReturns(t *testing.T) {
 // Nobody hears of the leaving before this node's own users have given up what they held on trust.
 func TestLeaveTellsItsOwnUsersFirst(t *testing.T) {
 	a := start(t, "a")
-	entered, resume := make(chan struct{}), make(chan struct{})
+	resume := make(chan struct{})
 	var leaving atomic.Bool
 	b := start(t, "b", joining(a), before(func(c *Cluster) {
 		c.OnChange(func() {
-			if leaving.Load() && !contains(c.Members(), c.self) {
-				close(entered)
+			if leaving.Load() {
 				<-resume
-				leaving.Store(false)
 			}
 		})
 	}))
 	agree(t, a, b)
 	leaving.Store(true)
-	left := make(chan error)
-	go func() { left <- b.Leave(t.Context()) }()
-	<-entered
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := b.Leave(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("left while its own users were busy: %v", err)
+	}
 	if !contains(a.Members(), b.self) {
 		t.Error("told the others first")
 	}
 	close(resume)
-	if err := <-left; err != nil {
+	if err := b.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if contains(a.Members(), b.self) {
 		t.Error("left without telling")
+	}
+}
+
+// Leave does not rest on gossip, which may be late or lost.
+func TestLeaveWithoutGossip(t *testing.T) {
+	var net network
+	nodes := startAll(t, 3, net.setup())
+	net.split(nodes[1])
+	if err := nodes[1].Leave(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, n := range nodes {
+		if contains(n.Members(), nodes[1].self) {
+			t.Errorf("%s still counts the member that left", n.self.Name)
+		}
 	}
 }
 

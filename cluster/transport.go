@@ -130,7 +130,7 @@ type boundBody struct {
 // Read reads the body.
 func (b *boundBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		if cause := context.Cause(b.bound); errors.Is(cause, ErrMemberGone) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}

@@ -103,8 +103,8 @@ type Store interface {
 	// implementations of S3 ignore one silently.
 	Delete(ctx context.Context, name string) error
 	// List returns up to limit entries (1 to 1,000) whose names begin with
-	// prefix and sort after the name after, in the order of their bytes, and
-	// whether there are more.
+	// prefix, which is UTF-8 like every name, and sort after the name after,
+	// in the order of their bytes, and whether there are more.
 	List(ctx context.Context, prefix, after string, limit int) (entries []Entry, more bool, err error)
 	// Ping says whether the store answers and the bucket is there.
 	Ping(ctx context.Context) error

@@ -111,13 +111,15 @@ func (p *Path) serveWrite(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if _, self := p.cluster.Owner(k.Hash()); !self {
-		http.Error(w, errNotOwner.Error(), http.StatusMisdirectedRequest)
-		return
-	}
+	// The body is read before any answer: a connection that is closed on a
+	// body not read yet would leave the outcome unknown to the other side.
 	body, err := readExact(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if _, self := p.cluster.Owner(k.Hash()); !self {
+		http.Error(w, errNotOwner.Error(), http.StatusMisdirectedRequest)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), writeLimit)

@@ -27,6 +27,11 @@ func (s suite) bench(t *testing.T) bench {
 
 func (s suite) has(gap Gap) bool { return slices.Contains(s.gaps, gap) }
 
+// tolerates is for the errors of a server that FailsUnderRaces.
+func (s suite) tolerates(err error) bool {
+	return s.has(FailsUnderRaces) && errors.Is(err, store.ErrUnavailable)
+}
+
 // name is a name of this test's own.
 func (b bench) name(rest string) string { return b.folder + rest }
 

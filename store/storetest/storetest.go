@@ -16,9 +16,15 @@ const (
 	// NoDigestCheck is a server that takes bytes which do not match the
 	// digest that came with them.
 	NoDigestCheck Gap = iota + 1
-	// NoAtomicConditions is a server that lets several of the writes that
-	// race for one absent object win.
+	// NoAtomicConditions is a server that may let several of the writes win
+	// that race under one condition.
 	NoAtomicConditions
+	// FailsUnderRaces is a server that may answer 500 to requests for one name
+	// that overtake each other.
+	FailsUnderRaces
+	// DropsUnderscores is a server that drops headers, and so metadata, with
+	// an underscore in the name.
+	DropsUnderscores
 )
 
 // Run tests the stores that open makes. Each call of open may give the same
