@@ -25,33 +25,50 @@ func withDrift(lease time.Duration) time.Duration { return lease + lease/100 + 1
 // lease that was granted before it was seen dead; that lease is waited out.
 func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 	lease := withDrift(p.cfg.Lease)
-	expired := began.Add(lease)
-	wait, cancel := context.WithDeadline(ctx, expired)
-	defer cancel()
-
 	told := map[string]bool{p.cluster.Self().ID: true}
 	for {
-		silent := p.tell(wait, k, told)
-		if len(silent) == 0 {
+		p.tellAll(ctx, k, told, began.Add(lease))
+		until := p.departedUntil(told, lease)
+		if !time.Now().Before(until) || ctx.Err() != nil {
 			break
 		}
-		p.cluster.Gossip([]byte(k.Place())) // a hint for whoever the fan-out misses
-		if !time.Now().Before(expired) {
-			p.log.Warn().Stringer("key", k).Int("members", len(silent)).Str("peer", silent[0].Name).
-				Msg("revocation not acknowledged, waited out the lease")
-			break
-		}
-		pause(wait, tellAgain)
-	}
-	for _, d := range p.cluster.Departed(lease) {
-		if !told[d.Member.ID] {
-			pause(ctx, time.Until(d.At.Add(lease)))
-		}
+		pause(ctx, time.Until(until))
+		// Who came during that wait is told too: it may own the key now, and trust what the store holds.
+		began = time.Now()
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("revoke %s: %w: %w", k, ErrNotApplied, err)
 	}
 	return nil
+}
+
+// tellAll tells every member, until all have acknowledged or the lease has expired.
+func (p *Path) tellAll(ctx context.Context, k keys.Key, told map[string]bool, expired time.Time) {
+	wait, cancel := context.WithDeadline(ctx, expired)
+	defer cancel()
+	for {
+		silent := p.tell(wait, k, told)
+		if len(silent) == 0 {
+			return
+		}
+		p.cluster.Gossip([]byte(k.Place())) // a hint for whoever the fan-out misses
+		if !time.Now().Before(expired) {
+			p.log.Warn().Stringer("key", k).Int("members", len(silent)).Str("peer", silent[0].Name).
+				Msg("revocation not acknowledged, waited out the lease")
+			return
+		}
+		pause(wait, tellAgain)
+	}
+}
+
+// departedUntil is when the last lease has run out that a member can hold which died lately and was not told.
+func (p *Path) departedUntil(told map[string]bool, lease time.Duration) (until time.Time) {
+	for _, d := range p.cluster.Departed(lease) {
+		if end := d.At.Add(lease); !told[d.Member.ID] && end.After(until) {
+			until = end
+		}
+	}
+	return until
 }
 
 // tell tells every member that was not told yet to drop its head of k, all at
