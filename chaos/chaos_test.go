@@ -17,12 +17,14 @@ var (
 func fixed() []scenario {
 	return []scenario{
 		{name: "kill", seed: 1, nodes: 3, kinds: []kind{kill}, lasts: 15 * time.Second},
-		{name: "roll", seed: 2, nodes: 3, kinds: []kind{roll}, lasts: 10 * time.Second},
-		{name: "scale", seed: 3, nodes: 3, kinds: []kind{scale}, lasts: 12 * time.Second},
-		{name: "s3", seed: 4, nodes: 3, kinds: []kind{s3Slow, s3Reset, s3Lost, s3Error, s3Busy, s3Late}, lasts: 20 * time.Second},
-		{name: "pause", seed: 5, nodes: 3, kinds: []kind{pause}, lasts: 15 * time.Second},
-		{name: "cut", seed: 6, nodes: 3, kinds: []kind{cut, apart, delay}, lasts: 20 * time.Second},
-		{name: "mixed", seed: 7, nodes: 5, kinds: []kind{kill, s3Slow, s3Lost}, lasts: 15 * time.Second},
+		{name: "roll", seed: 2, nodes: 3, kinds: []kind{roll}, lasts: 8 * time.Second},
+		{name: "scale", seed: 3, nodes: 3, kinds: []kind{scale}, lasts: 10 * time.Second},
+		{name: "s3", seed: 4, nodes: 3, kinds: []kind{s3Reset, s3Lost, s3Error, s3Busy, s3Late}, lasts: 15 * time.Second},
+		{name: "slow", seed: 5, nodes: 3, kinds: []kind{hiccup, s3Slow}, lasts: 12 * time.Second},
+		{name: "blip", seed: 6, nodes: 3, kinds: []kind{blip, s3Slow}, lasts: 12 * time.Second},
+		{name: "pause", seed: 7, nodes: 3, kinds: []kind{pause}, lasts: 12 * time.Second},
+		{name: "cut", seed: 8, nodes: 3, kinds: []kind{cut, apart, delay}, lasts: 18 * time.Second},
+		{name: "mixed", seed: 9, nodes: 5, kinds: []kind{kill, s3Slow, s3Lost}, lasts: 15 * time.Second},
 	}
 }
 
@@ -63,8 +65,8 @@ func rounds(t *testing.T, separate bool) {
 func roundOf(seed uint64, separate bool) scenario {
 	rng := rand.New(rand.NewPCG(seed, 'r'))
 	ofS3 := []kind{s3Slow, s3Reset, s3Lost, s3Error, s3Busy, s3Gone, s3Late}
-	ofNodes := []kind{kill, roll, scale, pause}
-	ofNetwork := []kind{cut, apart, delay}
+	ofNodes := []kind{kill, roll, scale, hiccup, pause}
+	ofNetwork := []kind{blip, cut, apart, delay}
 	some := func(kinds []kind) []kind {
 		rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 		return kinds[:1+rng.IntN(len(kinds))]

@@ -30,7 +30,7 @@ type client struct {
 	rng     *rand.Rand
 	history *history
 	mixed   func(error) // told of bytes that are no value
-	reader  bool // it never writes, so that it never waits for a writer
+	reader  bool        // it never writes, so that it never waits for a writer
 	puts    int
 }
 

@@ -102,13 +102,11 @@ func (i *inflictor) node(ctx context.Context, f fault) {
 			n.launch()
 			n.welcome()
 		})
-	case pause:
+	case hiccup, pause:
 		i.during(n, func() {
 			n.Pause()
 			sleep(ctx, f.lasts)
 			n.Resume()
-			// What was asked before it was paused may take this long still.
-			sleep(ctx, time.Second)
 		})
 	case roll:
 		for _, n := range i.cluster.nodes[:i.nodes] {

@@ -14,11 +14,13 @@ import (
 type kind string
 
 const (
-	kill  kind = "kill"  // SIGKILL, and a start some time later
-	pause kind = "pause" // SIGSTOP for longer than the lease, SIGCONT
-	roll  kind = "roll"  // each node in turn: SIGTERM, wait, start
-	scale kind = "scale" // two nodes come, and leave some time later
+	kill   kind = "kill"   // SIGKILL, and a start some time later
+	hiccup kind = "hiccup" // SIGSTOP, and SIGCONT before the lease is over and anybody is seen dead
+	pause  kind = "pause"  // SIGSTOP for longer than the lease, SIGCONT
+	roll   kind = "roll"   // each node in turn: SIGTERM, wait, start
+	scale  kind = "scale"  // two nodes come, and leave some time later
 
+	blip  kind = "blip"  // a cut that is over before anybody is seen dead
 	cut   kind = "cut"   // nothing passes from one node to another, or between them
 	apart kind = "apart" // nothing passes between one node and all others
 	delay kind = "delay" // packets between two nodes take their time
@@ -44,14 +46,17 @@ const (
 
 func (k kind) track() track {
 	switch k {
-	case kill, pause, roll, scale:
+	case kill, hiccup, pause, roll, scale:
 		return ofNodes
-	case cut, apart, delay:
+	case blip, cut, apart, delay:
 		return ofNetwork
 	default:
 		return ofS3
 	}
 }
+
+// cuts says whether two nodes are cut off from each other.
+func (k kind) cuts() bool { return k == cut || k == blip }
 
 // fault is one fault of a schedule.
 type fault struct {
@@ -66,11 +71,11 @@ type fault struct {
 func (f fault) String() string {
 	s := fmt.Sprintf("%5.1fs +%4.1fs %-8s", f.at.Seconds(), f.lasts.Seconds(), f.kind)
 	switch {
-	case f.kind == cut && f.oneWay:
+	case f.kind.cuts() && f.oneWay:
 		return fmt.Sprintf("%s node-%d to node-%d", s, f.node+1, f.peer+1)
-	case f.kind == cut || f.kind == delay:
+	case f.kind.cuts() || f.kind == delay:
 		s = fmt.Sprintf("%s node-%d and node-%d", s, f.node+1, f.peer+1)
-	case f.kind == kill || f.kind == pause || f.kind == apart:
+	case f.kind == kill || f.kind == hiccup || f.kind == pause || f.kind == apart:
 		s = fmt.Sprintf("%s node-%d", s, f.node+1)
 	}
 	if f.delay > 0 {
@@ -99,7 +104,7 @@ func schedule(seed uint64, nodes int, kinds []kind, lasts time.Duration) []fault
 				break
 			}
 			all = append(all, f)
-			at += f.lasts + between(rng, time.Second, 4*time.Second)
+			at += f.lasts + between(rng, f.kind.rest(), 4*f.kind.rest())
 		}
 	}
 	slices.SortStableFunc(all, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
@@ -113,6 +118,8 @@ func newFault(rng *rand.Rand, k kind, nodes int) fault {
 	switch k {
 	case kill:
 		f.lasts = between(rng, 200*time.Millisecond, 5*time.Second)
+	case hiccup, blip:
+		f.lasts = between(rng, 200*time.Millisecond, 900*time.Millisecond)
 	case pause:
 		f.lasts = between(rng, 1500*time.Millisecond, 7*time.Second)
 	case roll:
@@ -133,6 +140,14 @@ func newFault(rng *rand.Rand, k kind, nodes int) fault {
 		f.lasts = between(rng, 2*time.Second, 6*time.Second)
 	}
 	return f
+}
+
+// rest is the least time from the end of a fault to the next of its track.
+func (k kind) rest() time.Duration {
+	if k == hiccup || k == blip {
+		return 200 * time.Millisecond
+	}
+	return time.Second
 }
 
 func between(rng *rand.Rand, least, most time.Duration) time.Duration {
