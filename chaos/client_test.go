@@ -122,6 +122,7 @@ func (c *client) request(ctx context.Context, o *op) (*http.Request, error) {
 		method, content = http.MethodPut, body(c.rng, o.value)
 	case remove:
 		method = http.MethodDelete
+	default:
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.node.url()+"/v1/objects/"+o.key, bytes.NewReader(content))
 	if err != nil {

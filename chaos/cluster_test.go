@@ -70,24 +70,24 @@ func newCluster(t testing.TB, cfg config) *cluster {
 	c.front = newFront(t, s3Addr, cfg.seed)
 
 	total := cfg.nodes + cfg.spare
-	places := slices.Repeat([]place{loopback()}, total)
+	var places []place
 	if cfg.apart {
 		var err error
 		if places, c.network, err = newNetwork(t, total); err != nil {
 			t.Fatal(err)
 		}
 	}
+	for len(places) < total {
+		places = append(places, loopback())
+	}
 	secret := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secret, []byte(rand.Text()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	flags := append([]string{"--cluster-secret-file", secret, "--memory", "128MiB", "--s3-bucket", "larder", "--s3-path-style"}, cfg.flags...)
-	shared := ""
 	for i, p := range places {
-		if shared == "" || cfg.apart {
-			shared = c.front.open(t, p)
-		}
-		c.nodes = append(c.nodes, c.newNode(i, p, dir, env, append([]string{binary, "--s3-endpoint", "http://" + shared}, flags...)))
+		args := []string{binary, "--cluster-secret-file", secret, "--memory", "128MiB", "--s3-bucket", "larder", "--s3-path-style"}
+		args = append(append(args, "--s3-endpoint", "http://"+c.front.open(t, p)), cfg.flags...)
+		c.nodes = append(c.nodes, c.newNode(cfg, i, p, dir, env, args))
 	}
 	for _, n := range c.nodes[:cfg.nodes] {
 		n.launch()
@@ -110,7 +110,7 @@ func environment() []string {
 }
 
 func (c *cluster) startS3(dir, binary string, env []string) string {
-	addr := testcluster.FreeAddr(c.t)
+	addr := at(loopback().ip, s3Port)
 	c.s3 = testcluster.NewProcess(c.t, "s3", dir, env, func() []string {
 		return []string{binary, "s3", "--addr", addr, "--data-dir", "s3-data"}
 	})
@@ -125,18 +125,18 @@ func (c *cluster) startS3(dir, binary string, env []string) string {
 	return addr
 }
 
-func (c *cluster) newNode(i int, p place, dir string, env, args []string) *node {
+func (c *cluster) newNode(cfg config, i int, p place, dir string, env, args []string) *node {
 	n := &node{
 		t: c.t, index: i, place: p,
-		httpAddr: p.addr(c.t, "127.0.0.1", 8080), adminAddr: p.addr(c.t, "127.0.0.1", 9090),
-		gossipAddr: p.addr(c.t, p.ip, 7946), peerAddr: p.addr(c.t, p.ip, 7947),
+		httpAddr: at(p.local, httpPort), adminAddr: at(p.local, adminPort),
+		gossipAddr: at(p.ip, gossipPort), peerAddr: at(p.ip, peerPort),
 		http: &http.Transport{DialContext: p.dial, MaxIdleConnsPerHost: 64, DisableCompression: true},
 	}
 	n.idle = sync.NewCond(&n.mu)
 	name := fmt.Sprintf("node-%d", i+1)
 	n.Process = testcluster.NewProcess(c.t, name, dir, env, func() []string {
 		var join []string
-		for _, other := range c.nodes {
+		for _, other := range c.nodes[:cfg.nodes] { // the others are found through these
 			if other != n {
 				join = append(join, other.gossipAddr)
 			}

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"larder/testcluster"
 )
 
 // s3Fault is what the front does to requests to S3. The zero s3Fault is none.
@@ -72,11 +70,10 @@ func (f *front) open(t testing.TB, p place) string {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d := &door{place: p}
-	testcluster.Eventually(t, time.Second, "a door to S3", func() error {
-		d.addr = p.addr(t, "127.0.0.1", 9000)
-		return d.serve(f)
-	})
+	d := &door{place: p, addr: at(p.local, s3Port)}
+	if err := d.serve(f); err != nil {
+		t.Fatal(err)
+	}
 	f.doors = append(f.doors, d)
 	return d.addr
 }

@@ -3,25 +3,42 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
 	"strconv"
-	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"larder/testcluster"
 )
 
 // place is where a node runs: this process's own network, or a network
 // namespace that has a loopback of its own and a tunnel to the other places.
 type place struct {
-	ip string // where the other nodes reach it
-	ns int    // the namespace; -1 if it is this process's
+	ip    string // where the other nodes reach it
+	local string // where this process does, and where its door to S3 is
+	ns    int    // the namespace; -1 if it is this process's
 }
 
-func loopback() place { return place{ip: "127.0.0.1", ns: -1} }
+// The ports of every place. They are below those that the kernel and package
+// testcluster choose from.
+const (
+	httpPort = 11080 + iota
+	adminPort
+	gossipPort
+	peerPort
+	s3Port
+)
+
+// loopback makes a place in this process's own network. All of 127.0.0.0/8 is
+// loopback, so an address by chance is one that nobody else uses.
+func loopback() place {
+	ip := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(250), 1+rand.IntN(250), 1+rand.IntN(250))
+	return place{ip: ip, local: ip, ns: -1}
+}
+
+// at joins a host and a port.
+func at(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // do calls f on a thread that is in the place: sockets which f makes, and
 // processes which it starts, belong there. f must not start goroutines for that.
@@ -63,14 +80,6 @@ func (p place) listen(addr string) (l net.Listener, err error) {
 	return l, err
 }
 
-// addr returns a free address of the place on host. A namespace is all ours.
-func (p place) addr(t testing.TB, host string, port int) string {
-	if p.ns < 0 {
-		return testcluster.FreeAddr(t)
-	}
-	return net.JoinHostPort(host, strconv.Itoa(port))
-}
-
 func ownNamespace() (int, error) {
 	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -99,7 +108,7 @@ func newPlace(ip string) (p place, tunnel *os.File, err error) {
 		}
 		runtime.UnlockOSThread()
 	}()
-	p = place{ip: ip}
+	p = place{ip: ip, local: "127.0.0.1"}
 	if p.ns, err = ownNamespace(); err != nil {
 		return p, nil, err
 	}

@@ -117,15 +117,15 @@ func (r *running) check(t *testing.T) {
 	for _, err := range r.mixed {
 		t.Error(err)
 	}
-	var oldest time.Duration
-	count := 0
+	var all []stale
 	for key, ops := range r.history.byKey() {
-		for _, st := range staleReads(ops) {
-			count++
-			oldest = max(oldest, st.age)
-			if own := time.Duration(st.read.ret - st.read.call); r.agree() || st.age > revalidate+own {
-				t.Errorf("a read is %s old:\n%s\nreplaced by\n%s", st.age, st.read, st.by)
-			}
+		old := staleReads(ops)
+		all = append(all, old...)
+		tooOld := slices.DeleteFunc(slices.Clone(old), func(st stale) bool {
+			return !r.agree() && st.age <= revalidate+time.Duration(st.read.ret-st.read.call)
+		})
+		if len(tooOld) > 0 {
+			t.Errorf("%d reads were too old, the first by %s:\n%s\nreplaced by\n%s", len(tooOld), tooOld[0].age, tooOld[0].read, tooOld[0].by)
 		}
 		judged := ops
 		if !r.agree() {
@@ -138,7 +138,13 @@ func (r *running) check(t *testing.T) {
 		path, err := report(fmt.Sprintf("%d-%s", r.seed, key), v, judged)
 		t.Errorf("%s: linearizable: %s; see %s (%v)", key, v.CheckResult, path, err)
 	}
-	t.Logf("%d stale reads, the oldest by %s", count, oldest)
+	oldest := stale{}
+	for _, st := range all {
+		if st.age > oldest.age {
+			oldest = st
+		}
+	}
+	t.Logf("stale reads: %d, the oldest by %s", len(all), oldest.age)
 }
 
 // availability shows the toll of each fault and asserts what must not fail.
