@@ -21,9 +21,9 @@ func fixed() []scenario {
 		{name: "scale", seed: 3, nodes: 3, kinds: []kind{scale}, lasts: 10 * time.Second},
 		{name: "s3", seed: 4, nodes: 3, kinds: []kind{s3Reset, s3Lost, s3Error, s3Busy, s3Late}, lasts: 15 * time.Second},
 		{name: "slow", seed: 5, nodes: 3, kinds: []kind{hiccup, s3Slow}, lasts: 12 * time.Second},
-		{name: "blip", seed: 6, nodes: 3, kinds: []kind{blip, s3Slow}, lasts: 12 * time.Second},
-		{name: "pause", seed: 7, nodes: 3, kinds: []kind{pause}, lasts: 12 * time.Second},
-		{name: "cut", seed: 8, nodes: 3, kinds: []kind{cut, apart, delay}, lasts: 18 * time.Second},
+		{name: "blip", seed: 6, nodes: 3, kinds: []kind{blip}, lasts: 12 * time.Second},
+		{name: "pause", seed: 2, nodes: 3, kinds: []kind{pause}, lasts: 16 * time.Second},
+		{name: "cut", seed: 1, nodes: 3, kinds: []kind{cut, apart, delay}, lasts: 18 * time.Second},
 		{name: "mixed", seed: 9, nodes: 5, kinds: []kind{kill, s3Slow, s3Lost}, lasts: 15 * time.Second},
 	}
 }

@@ -16,7 +16,7 @@ type kind string
 const (
 	kill   kind = "kill"   // SIGKILL, and a start some time later
 	hiccup kind = "hiccup" // SIGSTOP, and SIGCONT before the lease is over and anybody is seen dead
-	pause  kind = "pause"  // SIGSTOP for longer than the lease, SIGCONT
+	pause  kind = "pause"  // SIGSTOP until the node is seen dead, SIGCONT
 	roll   kind = "roll"   // each node in turn: SIGTERM, wait, start
 	scale  kind = "scale"  // two nodes come, and leave some time later
 
@@ -121,13 +121,13 @@ func newFault(rng *rand.Rand, k kind, nodes int) fault {
 	case hiccup, blip:
 		f.lasts = between(rng, 200*time.Millisecond, 900*time.Millisecond)
 	case pause:
-		f.lasts = between(rng, 1500*time.Millisecond, 7*time.Second)
+		f.lasts = between(rng, 3*time.Second, 8*time.Second)
 	case roll:
 		f.lasts = 6 * time.Second
 	case scale:
 		f.lasts = between(rng, 3*time.Second, 6*time.Second)
-	case cut, apart:
-		f.lasts = between(rng, 2*time.Second, 8*time.Second)
+	case cut, apart: // the others see the node dead after some 3 s
+		f.lasts = between(rng, 3*time.Second, 9*time.Second)
 	case delay:
 		f.lasts, f.delay = between(rng, 2*time.Second, 6*time.Second), between(rng, 20*time.Millisecond, 600*time.Millisecond)
 	case s3Slow:
