@@ -20,8 +20,11 @@ import (
 	"larder/cluster"
 )
 
-// pingEvery is the pause between tries to see the store and the cluster.
-const pingEvery = 500 * time.Millisecond
+// checkEvery is the pause between tries of a readiness check.
+const checkEvery = 100 * time.Millisecond
+
+// starting is what is missing until the first look.
+const starting = "starting"
 
 // Admin answers operators. Make one with New.
 type Admin struct {
@@ -39,37 +42,35 @@ func New(log zerolog.Logger) *Admin {
 		Metrics: newMetrics(),
 		page:    template.Must(template.New("cluster").Parse(page)),
 		log:     log.With().Str("component", "admin").Logger(),
-		missing: "starting",
+		missing: starting,
 	}
 }
 
-// Run waits until the node has seen the store and joined the cluster, each
-// once, and makes it ready. Later trouble of the store is for metrics to tell:
-// what memory holds is still served.
-func (a *Admin) Run(ctx context.Context, ping func(context.Context) error, joined func() bool) error {
-	seen := false
-	for {
-		missing := ""
-		if !seen {
-			if err := ping(ctx); err != nil {
-				missing = "the store has not been seen: " + err.Error()
-			}
-			seen = missing == ""
+// Run makes the node ready once each check has succeeded, in their order; an
+// error says what is missing. A check that has succeeded is not asked again:
+// later trouble is for metrics to tell, and what memory holds is still served.
+func (a *Admin) Run(ctx context.Context, checks ...func(context.Context) error) error {
+	was := starting
+	for len(checks) > 0 {
+		err := checks[0](ctx)
+		if err == nil {
+			checks = checks[1:]
+			continue
 		}
-		if missing == "" && !joined() {
-			missing = "no other member has been reached yet"
+		missing := err.Error()
+		a.become(was, missing)
+		if missing != was {
+			a.log.Warn().Str("missing", missing).Msg("not ready")
 		}
-		if missing == "" {
-			a.become("starting", "")
-			return nil
-		}
-		a.log.Warn().Str("missing", missing).Msg("not ready")
+		was = missing
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pingEvery):
+		case <-time.After(checkEvery):
 		}
 	}
+	a.become(was, "")
+	return nil
 }
 
 // NotReady takes the node out of service.

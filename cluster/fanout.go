@@ -21,6 +21,15 @@ type Ack struct {
 	Err    error
 }
 
+// Refused is the answer of a member that was reached and did not acknowledge.
+type Refused struct {
+	Status int
+	Detail string // the beginning of its answer's body
+}
+
+// Error says what the member answered.
+func (r *Refused) Error() string { return fmt.Sprintf("answered %d: %s", r.Status, r.Detail) }
+
 // Fanout posts body to path at all members at once and returns their answers in the same order: a status of 2xx
 // acknowledges. It takes as long as the slowest member, at most until ctx ends; a member that fails or hangs does
 // not touch the others. A message may arrive twice: it is sent again when a kept-alive connection turns out dead.
@@ -47,7 +56,7 @@ func (c *Cluster) post(ctx context.Context, m Member, path string, body []byte) 
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode/100 != 2 {
 		detail, _ := io.ReadAll(io.LimitReader(resp.Body, ackBodyShown))
-		return fmt.Errorf("post %s: %s answered %s: %s", path, m.Name, resp.Status, strings.TrimSpace(string(detail)))
+		return fmt.Errorf("post %s to %s: %w", path, m.Name, &Refused{Status: resp.StatusCode, Detail: strings.TrimSpace(string(detail))})
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, ackBodyDrained) // the status is the acknowledgement
 	return nil

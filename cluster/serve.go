@@ -27,6 +27,8 @@ const (
 	// client dials connections ahead and puts them by.
 	serverIdleTimeout   = 4 * clientIdleTimeout
 	serverHeaderTimeout = 4 * clientIdleTimeout
+	// serverWriteTimeout bounds a request from its header to the end of its answer.
+	serverWriteTimeout = 2 * time.Minute
 )
 
 // serve answers peers until ctx ends.
@@ -37,6 +39,7 @@ func (c *Cluster) serve(ctx context.Context) error {
 		Handler:           c.onlyForThisNode(c.mux),
 		ReadHeaderTimeout: serverHeaderTimeout,
 		IdleTimeout:       serverIdleTimeout,
+		WriteTimeout:      serverWriteTimeout,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          log.New(serverLog{c.log}, "", 0),
 	}

@@ -277,4 +277,3 @@ func refusal(t *testing.T, args []string) string {
 	}
 	return string(out)
 }
-

@@ -20,12 +20,15 @@ import (
 	"larder/testcluster"
 )
 
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
 // answerLimit is the time within which a node answers whatever happens: a
 // request that takes longer is hung.
 const answerLimit = 20 * time.Second
 
 // answer is a node's, read to its end.
 type answer struct {
+	method string
 	status int
 	header http.Header
 	body   []byte
@@ -54,7 +57,7 @@ func send(ctx context.Context, method, target string, body []byte, headers ...st
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
-	return answer{status: resp.StatusCode, header: resp.Header, body: got}, err
+	return answer{method: method, status: resp.StatusCode, header: resp.Header, body: got}, err
 }
 
 // do is send for a request that must be answered.
@@ -103,6 +106,12 @@ func (a answer) problem(status int, name string) error {
 	if ct := a.header.Get("Content-Type"); ct != "application/problem+json" {
 		return fmt.Errorf("an error of type %q: %.300s", ct, a.body)
 	}
+	if status == http.StatusServiceUnavailable && a.header.Get("Retry-After") == "" {
+		return fmt.Errorf("503 without Retry-After: %.300s", a.body)
+	}
+	if a.method == http.MethodHead {
+		return nil
+	}
 	var p struct {
 		Type, Title, Detail string
 		Status              int
@@ -112,9 +121,6 @@ func (a answer) problem(status int, name string) error {
 	}
 	if p.Type != "urn:larder:problem:"+name || p.Status != status || p.Title == "" || p.Detail == "" {
 		return fmt.Errorf("the problem is %+v, want %s with title and detail", p, name)
-	}
-	if status == http.StatusServiceUnavailable && a.header.Get("Retry-After") == "" {
-		return fmt.Errorf("503 without Retry-After: %.300s", a.body)
 	}
 	return nil
 }

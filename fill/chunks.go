@@ -112,7 +112,7 @@ func (f *Filler) load(ctx context.Context, chunkKey string, dest groupcache.Sink
 		return fmt.Errorf("get %s version %s: %w", k, version, store.ErrPrecondition)
 	}
 	if err != nil {
-		return err
+		return outOfTime(err)
 	}
 	return setNoCopy(dest, b)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang/groupcache"
@@ -73,8 +74,9 @@ type Filler struct {
 	heads   *heads
 	chunks  *groupcache.Group
 	flights sync.WaitGroup
-	members map[string]bool // by ID, as RingChanged was told last; it alone uses them
-	log     zerolog.Logger
+	// strangers are the members, by ID, that RingChanged was told of last.
+	strangers atomic.Pointer[map[string]bool]
+	log       zerolog.Logger
 }
 
 // New makes a Filler. The groupcache group that it registers lives as long as
@@ -87,14 +89,15 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		cfg:   cfg,
 		store: st,
 		ring:  ring,
-		heads: newHeads(maxHeads(cfg.Memory), cfg.Lease),
+		heads: newHeads(maxHeads(cfg.Memory)),
 		log:   cfg.Log.With().Str("component", "fill").Logger(),
 	}
+	f.strangers.Store(&map[string]bool{})
 	f.chunks = newGroup(cfg.Group, cfg.Memory, f)
 	return f, nil
 }
 
-// Close waits until every fetch that is under way has ended. Each is bounded.
+// Close waits until every lookup that is under way has ended. Each is bounded.
 func (f *Filler) Close() { f.flights.Wait() }
 
 // Options of a read.

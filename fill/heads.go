@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
@@ -20,27 +19,26 @@ type heads struct {
 //
 // Every drop of a key raises the shard's generation. A lookup notes the
 // generation when it starts and keeps its answer only if it is still the same
-// when it ends; a caller joins a lookup only if it is the same. So:
+// when it ends. So:
 //
 //	lookup: asks the store, is told v1
 //	                                     owner: revokes k here, drop raises the generation
 //	                                     owner: uploads v2, acknowledges
 //	lookup: generation differs, v1 is not kept
-//	reader: asks after the acknowledgement, does not join, asks again, gets v2
+//	reader: asks again, gets v2
 //
 // One counter for many keys costs a few needless lookups and no memory.
 type shard struct {
 	mu      sync.Mutex // guards all below
 	max     int
-	lease   time.Duration
 	gen     uint64
 	entries map[keys.Key]entry
 	flights map[flightKey]*flight
-	// unsettled holds the keys which the store may change at any moment: those
-	// being written here, and those whose write ended without a known outcome,
-	// until the store can no longer complete it. No lookup of one is kept or
-	// joined.
-	unsettled map[keys.Key]time.Time
+	// The store may change these keys at any moment, so no head of one is kept:
+	// those being written here, and those whose write ended without a known
+	// outcome, until the store can no longer complete it.
+	writing map[keys.Key]time.Time // since when
+	unknown map[keys.Key]time.Time // until when
 }
 
 // entry is a head under a lease.
@@ -50,18 +48,15 @@ type entry struct {
 	owned bool      // as the key's owner, against the store; otherwise as the owner granted it
 }
 
-// untilEnd stands for the end of a write that is under way.
-const untilEnd = 24 * time.Hour
-
-func newHeads(limit int, lease time.Duration) *heads {
+func newHeads(limit int) *heads {
 	h := &heads{}
 	for i := range h.shards {
 		h.shards[i] = shard{
-			max:       max(1, limit/headShards),
-			lease:     lease,
-			entries:   map[keys.Key]entry{},
-			flights:   map[flightKey]*flight{},
-			unsettled: map[keys.Key]time.Time{},
+			max:     max(1, limit/headShards),
+			entries: map[keys.Key]entry{},
+			flights: map[flightKey]*flight{},
+			writing: map[keys.Key]time.Time{},
+			unknown: map[keys.Key]time.Time{},
 		}
 	}
 	return h
@@ -84,36 +79,48 @@ func (s *shard) live(k keys.Key, now time.Time) (entry, bool) {
 	return e, ok
 }
 
-// keep stores an answer that a lookup began at generation gen has found.
-func (s *shard) keep(k keys.Key, gen uint64, e entry) {
+// keep stores an answer that a lookup began at generation gen has found, and
+// says whether it is good now: then whoever asked before this moment may have
+// it. asked is when the store, or the owner, was asked.
+func (f *Filler) keep(s *shard, k keys.Key, gen uint64, asked time.Time, e entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gen == gen && !s.isUnsettled(k, time.Now()) {
-		s.put(k, e)
+	_, writing := s.writing[k]
+	if s.gen != gen || writing || s.isUnknown(k, asked) || !time.Now().Before(e.until) || e.owned && !f.mayOwn(k) {
+		return false
 	}
+	return s.put(k, e)
 }
 
-// isUnsettled says whether the store may change k at any moment. The caller holds mu.
-func (s *shard) isUnsettled(k keys.Key, now time.Time) bool {
-	until, ok := s.unsettled[k]
-	return ok && now.Before(until)
+// mayOwn says whether this node may trust the store's answer as the key's owner.
+func (f *Filler) mayOwn(k keys.Key) bool {
+	_, self := f.ring.Owner(k.Hash())
+	return self && len(*f.strangers.Load()) == 0
 }
 
-// unsettle marks k, and forgets the marks that are over. The caller holds mu.
-func (s *shard) unsettle(k keys.Key, now time.Time, d time.Duration) {
-	for other, until := range s.unsettled {
-		if !now.Before(until) {
-			delete(s.unsettled, other)
+// isUnknown says whether a write of unknown outcome could still change k at
+// that moment. The caller holds mu.
+func (s *shard) isUnknown(k keys.Key, at time.Time) bool {
+	until, ok := s.unknown[k]
+	return ok && at.Before(until)
+}
+
+// markUnknown marks k for a time, and forgets the marks that are over. The caller holds mu.
+func (s *shard) markUnknown(k keys.Key, d time.Duration) {
+	now := time.Now()
+	for other, until := range s.unknown {
+		if now.After(until.Add(d)) { // longer than a lookup or a write that began under the mark
+			delete(s.unknown, other)
 		}
 	}
-	s.unsettled[k] = now.Add(d)
+	s.unknown[k] = now.Add(d)
 }
 
 // put stores an entry, at the cost of another if the shard is full: of a few,
 // the one whose lease ends first. The caller holds mu.
-func (s *shard) put(k keys.Key, e entry) {
+func (s *shard) put(k keys.Key, e entry) bool {
 	if s.max == 0 {
-		return
+		return false
 	}
 	if _, there := s.entries[k]; !there && len(s.entries) >= s.max {
 		var victim keys.Key
@@ -130,6 +137,7 @@ func (s *shard) put(k keys.Key, e entry) {
 		delete(s.entries, victim)
 	}
 	s.entries[k] = e
+	return true
 }
 
 // drop forgets k, and makes lookups of it that are under way useless to later callers.
@@ -168,10 +176,10 @@ func (f *Filler) BeginWrite(k keys.Key) (present bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	e, known := s.live(k, now)
+	e, live := s.live(k, now)
 	s.drop(k)
-	s.unsettle(k, now, untilEnd)
-	return known && !e.Absent
+	s.writing[k] = now
+	return live && !e.Absent
 }
 
 // Outcome of a write, for EndWrite. The zero Outcome is a write that did not
@@ -189,20 +197,20 @@ type Outcome struct {
 
 // EndWrite ends what BeginWrite began. A write that happened is published: it
 // is this node's head of k, if the node owns k. Lookups that began during the
-// write are neither kept nor joined, since they may have seen the store before
-// it. After an unknown outcome no head of k is trusted for the time that the
-// store may take to complete it.
+// write are not kept, since they may have seen the store before it. After an
+// unknown outcome no head of k is trusted for the time that the store may take
+// to complete it, whatever is written in that time.
 func (f *Filler) EndWrite(k keys.Key, o Outcome) {
-	_, self := f.ring.Owner(k.Hash())
 	s := f.heads.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop(k)
-	delete(s.unsettled, k)
+	began := s.writing[k]
+	delete(s.writing, k)
 	switch {
 	case o.Unknown:
-		s.unsettle(k, time.Now(), f.cfg.Revalidate)
-	case o.Done && self:
+		s.markUnknown(k, f.cfg.Revalidate)
+	case o.Done && f.mayOwn(k) && !s.isUnknown(k, began):
 		until := o.Asked.Add(f.cfg.Revalidate)
 		s.put(k, entry{known: known{Head: o.Head, Absent: o.Absent}, until: until, owned: true})
 	}
@@ -221,25 +229,21 @@ func (f *Filler) Forget() {
 	}
 }
 
-// RingChanged takes in that these are the members now. The node forgets the
-// heads that it owned and no longer owns. When a member has come, it forgets
-// all: the newcomer may have been alone until now, or part of another half of
-// the cluster, and have written without telling this node. Lookups that began
-// under the old ring are not kept.
-func (f *Filler) RingChanged(members []cluster.Member) {
-	now := make(map[string]bool, len(members))
-	came := false
-	for _, m := range members {
-		now[m.ID] = true
-		came = came || !f.members[m.ID]
-	}
-	f.members = now
+// RingChanged takes in that the ring has changed, and that these members, by
+// ID, are strangers: they were not members before, so they may have written
+// without telling this node, and this one without telling them. Until there are
+// none, the node keeps no head as an owner, and asks no stranger for one.
+//
+// A node forgets the heads that it owned and no longer owns, and all of them
+// when there are strangers. Lookups that began before are not kept.
+func (f *Filler) RingChanged(strangers map[string]bool) {
+	f.strangers.Store(&strangers)
 	for i := range f.heads.shards {
 		s := &f.heads.shards[i]
 		s.mu.Lock()
 		s.gen++
 		for k, e := range s.entries {
-			if _, self := f.ring.Owner(k.Hash()); came || e.owned && !self {
+			if len(strangers) > 0 || e.owned && !f.mayOwn(k) {
 				delete(s.entries, k)
 			}
 		}
@@ -247,18 +251,19 @@ func (f *Filler) RingChanged(members []cluster.Member) {
 	}
 }
 
-// grant gives a lease on the head of k to another node, if this node has one
-// to give: how long it may be trusted from the moment it was asked for.
-func (f *Filler) grant(k keys.Key, version string, absent bool) time.Duration {
+// grant gives another node a lease on the head of k, if this node has one to
+// give: what is known now, and for how long that may be trusted from the moment
+// it was asked for.
+func (f *Filler) grant(k keys.Key) (known, time.Duration) {
 	s := f.heads.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	e, ok := s.live(k, now)
-	if !ok || !e.owned || e.Absent != absent || e.Head.Version != version {
-		return 0
+	if !ok || !e.owned {
+		return known{}, 0
 	}
-	return min(f.cfg.Lease, e.until.Sub(now))
+	return e.known, min(f.cfg.Lease, e.until.Sub(now))
 }
 
 func (h *heads) count() (n int64) {

@@ -102,7 +102,10 @@ func (c *counted) Head(ctx context.Context, name string) (store.Head, error) {
 }
 
 // alone is a ring of one node, until another is made its owner.
-type alone struct{ other atomic.Bool }
+type alone struct {
+	other  atomic.Bool
+	answer atomic.Pointer[http.Response] // what the other answers; nil: no connection
+}
 
 func (a *alone) Owner(uint64) (cluster.Member, bool) {
 	if a.other.Load() {
@@ -112,6 +115,9 @@ func (a *alone) Owner(uint64) (cluster.Member, bool) {
 }
 
 func (a *alone) Do(context.Context, cluster.Member, *http.Request) (*http.Response, error) {
+	if r := a.answer.Load(); r != nil {
+		return r, nil
+	}
 	return nil, errors.New("no connection")
 }
 
@@ -141,6 +147,7 @@ func newFiller(t *testing.T, change func(*Config)) (*Filler, *counted, *alone) {
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).workerFunc"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 	}
 	t.Cleanup(func() {

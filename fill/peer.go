@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/golang/groupcache"
 	pb "github.com/golang/groupcache/groupcachepb"
 
 	"larder/cluster"
@@ -66,11 +69,15 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 	return answer{known: h.known, Source: h.Source}, min(h.Lease, f.cfg.Lease), nil
 }
 
-// ask sends one request to a peer and bounds the wait for its first byte. The
-// caller calls cancel once it has read the body.
+// ask sends one request to a peer, and waits for its answer as long as the
+// peer shows that it is at work. The caller calls cancel once it has read the
+// body.
 func (f *Filler) ask(ctx context.Context, m cluster.Member, route string, q url.Values) (*http.Response, context.CancelFunc, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	patience := time.AfterFunc(ownerPatience, cancel)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(int, textproto.MIMEHeader) error { patience.Reset(ownerPatience); return nil },
+	})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, route+"?"+q.Encode(), nil)
 	if err != nil {
 		cancel()
@@ -137,18 +144,39 @@ func (f *Filler) serveHead(w http.ResponseWriter, r *http.Request) {
 		refuse(w, errNoHop)
 		return
 	}
-	a, err := f.resolveAs(r.Context(), k, want(q.Get("bytes") == "true"), owner, self)
+	var a answer
+	f.atWork(w, func() { a, err = f.resolveAs(r.Context(), k, want(q.Get("bytes") == "true"), owner, self) })
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	h := headAnswer{known: a.known, Source: a.Source}
 	if _, member := f.ring.Sender(r); member { // anyone else would not be told of a write
-		h.Lease = f.grant(k, a.Head.Version, a.Absent)
+		if granted, lease := f.grant(k); lease > 0 {
+			h.known, h.Lease = granted, lease
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(h); err != nil {
 		f.log.Debug().Err(err).Stringer("key", k).Msg("head not sent to a peer")
+	}
+}
+
+// atWork does work for a peer, and tells it now and then that it has not been
+// forgotten: a slow store is no reason for everyone to ask it as well. work
+// does not panic: what it calls recovers.
+func (f *Filler) atWork(w http.ResponseWriter, work func()) {
+	done := make(chan struct{})
+	f.flights.Go(func() { defer close(done); work() })
+	tick := time.NewTicker(ownerPatience / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			w.WriteHeader(http.StatusProcessing)
+		}
 	}
 }
 
@@ -167,7 +195,11 @@ func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
 		refuse(w, errNoHop)
 		return
 	}
-	v, source, err := f.get(chunkKey, f.chunkLen(size, n), &fetch{Context: context.Background(), size: size, noHop: true})
+	var v groupcache.ByteView
+	var source Source
+	f.atWork(w, func() {
+		v, source, err = f.get(chunkKey, f.chunkLen(size, n), &fetch{Context: context.Background(), size: size, noHop: true})
+	})
 	if err != nil {
 		refuse(w, err)
 		return

@@ -44,6 +44,7 @@ type answer struct {
 	Source   Source
 	first    groupcache.ByteView // the first chunk, if hasFirst
 	hasFirst bool
+	kept     bool // the head was trusted when the lookup ended
 }
 
 // flightKey tells lookups apart that cannot serve each other. A lookup as
@@ -71,37 +72,56 @@ func (f *Filler) resolve(ctx context.Context, k keys.Key, w want) (answer, error
 }
 
 func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluster.Member, self bool) (answer, error) {
-	s := f.heads.of(k)
-	fk := flightKey{key: k, asOwner: self, want: w}
-	now := time.Now()
-	s.mu.Lock()
-	if e, ok := s.live(k, now); ok {
-		s.mu.Unlock()
-		return answer{known: e.known, Source: Memory}, nil
-	}
-	fl := s.flights[fk]
-	if fl == nil || !s.joinable(fl, k, now) {
-		fl = &flight{gen: s.gen, began: now, done: make(chan struct{})}
-		s.flights[fk] = fl
-		f.flights.Go(func() { f.fly(s, fk, fl, owner) })
-	}
-	s.mu.Unlock()
-
-	select {
-	case <-fl.done:
-		return fl.ans, fl.err
-	case <-ctx.Done():
-		return answer{}, fmt.Errorf("get %s: %w", k, ctx.Err())
+	arrived := time.Now()
+	for {
+		a, fl := f.join(k, w, owner, self)
+		if fl == nil {
+			return a, nil
+		}
+		select {
+		case <-fl.done:
+		case <-ctx.Done():
+			return answer{}, fmt.Errorf("get %s: %w", k, ctx.Err())
+		}
+		if fl.err != nil || fl.ans.kept || !fl.began.Before(arrived) {
+			return fl.ans, fl.err
+		}
+		// The lookup began before this caller asked, and what it found may have
+		// been replaced since, even acknowledged. The next began later.
 	}
 }
 
-// joinable says whether a caller who asks now may have the answer of a lookup
-// that began earlier. Like a lease, that trust ends when the key is dropped,
-// and after the time that a writer waits for a node which it cannot reach.
-// During a write the store may change at any moment, so everyone asks anew.
-// The caller holds mu.
-func (s *shard) joinable(fl *flight, k keys.Key, now time.Time) bool {
-	return fl.gen == s.gen && now.Sub(fl.began) < s.lease && !s.isUnsettled(k, now)
+// join returns what is known under a live lease, or the lookup to wait for: one
+// that is under way, or a new one.
+func (f *Filler) join(k keys.Key, w want, owner cluster.Member, self bool) (answer, *flight) {
+	s := f.heads.of(k)
+	fk := flightKey{key: k, asOwner: self, want: w}
+	whole := flightKey{key: k, asOwner: self, want: withBytes}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	running := s.flights[whole]
+	if running != nil && running.gen != s.gen {
+		running = nil
+	}
+	// Who wants the bytes waits for a lookup that brings them even if the head
+	// is known meanwhile: the chunk would be a second request.
+	if running != nil && w == withBytes {
+		return answer{}, running
+	}
+	if e, ok := s.live(k, now); ok {
+		return answer{known: e.known, Source: Memory}, nil
+	}
+	if running != nil {
+		return answer{}, running
+	}
+	if fl := s.flights[fk]; fl != nil && fl.gen == s.gen {
+		return answer{}, fl
+	}
+	fl := &flight{gen: s.gen, began: now, done: make(chan struct{})}
+	s.flights[fk] = fl
+	f.flights.Go(func() { f.fly(s, fk, fl, owner) })
+	return answer{}, fl
 }
 
 // fly runs a lookup to its end, on nobody's context but its own.
@@ -121,9 +141,19 @@ func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
 	}()
 	if fk.asOwner {
 		fl.ans, fl.err = f.lookAsOwner(ctx, s, fk.key, fk.want, fl.gen)
-		return
+	} else {
+		fl.ans, fl.err = f.lookAtOwner(ctx, s, fk.key, fk.want, fl.gen, owner)
 	}
-	fl.ans, fl.err = f.lookAtOwner(ctx, s, fk.key, fk.want, fl.gen, owner)
+	fl.err = outOfTime(fl.err)
+}
+
+// outOfTime makes the end of a fetch's own time what it means to its callers,
+// whose time has not ended: the store gave no answer.
+func outOfTime(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: no answer within %s: %w", store.ErrUnavailable, fetchLimit, err)
+	}
+	return err
 }
 
 // lookAsOwner asks the store, keeps the head and puts the first chunk into memory.
@@ -136,13 +166,17 @@ func (f *Filler) lookAsOwner(ctx context.Context, s *shard, k keys.Key, w want, 
 	if a.hasFirst {
 		f.prime(k, a.Head.Version, 0, a.first)
 	}
-	s.keep(k, gen, entry{known: a.known, until: asked.Add(f.cfg.Revalidate), owned: true})
+	a.kept = f.keep(s, k, gen, asked, entry{known: a.known, until: asked.Add(f.cfg.Revalidate), owned: true})
 	return a, nil
 }
 
-// lookAtOwner asks the key's owner. If that gives no answer, the store's
-// answer is good for this request and is not kept.
+// lookAtOwner asks the key's owner. If that gives no answer, or is a stranger
+// who may hold a head from another time, the store's answer is good for this
+// request and is not kept.
 func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, gen uint64, owner cluster.Member) (answer, error) {
+	if (*f.strangers.Load())[owner.ID] {
+		return f.fromStore(ctx, k, w)
+	}
 	asked := time.Now()
 	a, lease, err := f.askHead(ctx, owner, k, w)
 	if errors.Is(err, errOwnerSays) {
@@ -152,9 +186,7 @@ func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, 
 		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
 		return f.fromStore(ctx, k, w)
 	}
-	if lease > 0 {
-		s.keep(k, gen, entry{known: a.known, until: asked.Add(lease)})
-	}
+	a.kept = f.keep(s, k, gen, asked, entry{known: a.known, until: asked.Add(lease)})
 	if a.Source == Memory {
 		a.Source = Peer
 	}

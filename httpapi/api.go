@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
 	"larder/auth"
 	"larder/fill"
@@ -48,8 +49,11 @@ type Observer func(op string, status int, source fill.Source, bytes int64, took 
 type Config struct {
 	// MaxObject is the largest object that is taken, in bytes.
 	MaxObject int64
-	Observe   Observer
-	Log       zerolog.Logger
+	// BodyMemory is how many bytes of bodies are held at once; it is at least
+	// MaxObject. Writes beyond it wait, and then get 503.
+	BodyMemory int64
+	Observe    Observer
+	Log        zerolog.Logger
 }
 
 // API answers HTTP requests. Make one with New.
@@ -59,7 +63,9 @@ type API struct {
 	wrt  Writer
 	list Lister
 	auth Authenticator
-	log  zerolog.Logger
+	// bodies bounds the bytes of bodies that are held at once.
+	bodies *semaphore.Weighted
+	log    zerolog.Logger
 }
 
 // New makes an API.
@@ -67,7 +73,11 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, int, fill.Source, int64, time.Duration) {}
 	}
-	return &API{cfg: cfg, read: r, wrt: w, list: l, auth: a, log: cfg.Log.With().Str("component", "httpapi").Logger()}
+	return &API{
+		cfg: cfg, read: r, wrt: w, list: l, auth: a,
+		bodies: semaphore.NewWeighted(max(cfg.BodyMemory, cfg.MaxObject)),
+		log:    cfg.Log.With().Str("component", "httpapi").Logger(),
+	}
 }
 
 // call is one request on its way through the API.
@@ -83,11 +93,11 @@ type call struct {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	c := &call{Request: r, w: &recorder{ResponseWriter: w}, op: "other"}
+	defer func() { a.cfg.Observe(c.op, c.w.status, c.source, c.w.bytes, time.Since(began)) }()
 	defer func() {
 		if p := recover(); p != nil {
 			a.recovered(c, p)
 		}
-		a.cfg.Observe(c.op, c.w.status, c.source, c.w.bytes, time.Since(began))
 	}()
 	if err := a.serve(c); err != nil {
 		a.fail(c, err)
@@ -172,7 +182,7 @@ func (a *API) whoami(c *call) error {
 
 func notAllowed(c *call, allow string) error {
 	c.w.Header().Set("Allow", allow)
-	return fmt.Errorf("%w: %s; allowed here: %s", errMethod, c.Method, allow)
+	return fmt.Errorf("%w: %s; allowed here: %s; a write names a key", errMethod, c.Method, allow)
 }
 
 // recovered answers a request whose handler panicked, if nothing was sent yet,
@@ -209,6 +219,14 @@ func (r *recorder) Write(b []byte) (int, error) {
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
 	return n, err
+}
+
+// FlushError sends what was written so far.
+func (r *recorder) FlushError() error {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return http.NewResponseController(r.ResponseWriter).Flush()
 }
 
 // Unwrap lets http.ResponseController find the connection.

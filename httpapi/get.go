@@ -82,8 +82,8 @@ func options(c *call) fill.Options {
 // notModified answers a reader who has the current version already, without
 // fetching its bytes.
 func (a *API) notModified(c *call, k keys.Key, o fill.Options) (bool, error) {
-	if c.Header.Get("If-None-Match") == "" {
-		return false, nil
+	if c.Header.Get("If-None-Match") == "" || c.Header.Get("If-Match") != "" || c.Header.Get("If-Unmodified-Since") != "" {
+		return false, nil // the others come first, and are the standard library's
 	}
 	h, source, err := a.read.Stat(c.Context(), k, o)
 	if err != nil || !noneMatch(c.Header, h.Version) {
@@ -168,7 +168,8 @@ func setHeaders(h http.Header, o store.Head, source fill.Source) {
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("Content-Type", o.ContentType)
 	h.Set("Cache-Control", "private, no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Content-Type-Options", "nosniff") // nor does a browser run what a researcher stored
+	h.Set("Content-Security-Policy", "sandbox")
 	h.Set("Cache-Status", cacheStatus(source))
 	if d, err := hex.DecodeString(o.Digest); err == nil && len(d) > 0 {
 		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(d)+":")

@@ -41,17 +41,17 @@ type strategyParts struct {
 
 // listing is a listing under way: what is asked for, and how far it is.
 type listing struct {
-	org, service string
-	prefix       string // of places in the store
-	after        string // the place that was listed last
-	limit        int    // 0: no limit
-	filter       strategyParts
+	service string
+	prefix  string // of places in the store
+	after   string // the place that was listed last
+	limit   int    // 0: no limit
+	filter  strategyParts
 }
 
 func (a *API) serveList(c *call, service string, query url.Values) error {
 	c.op = "list"
 	if c.Method != http.MethodGet && c.Method != http.MethodHead {
-		return notAllowed(c, "GET, HEAD; a PUT or DELETE names a key")
+		return notAllowed(c, "GET, HEAD")
 	}
 	l, err := parseListing(c.who.Org, service, query)
 	if err != nil {
@@ -176,7 +176,7 @@ func parseListing(org, service string, q url.Values) (*listing, error) {
 			return nil, fmt.Errorf("%w: %q is not known; known are prefix, limit, cursor, and for strategies name, env_date, env_hash", errQuery, name)
 		}
 	}
-	l := &listing{org: org, service: service, filter: strategyParts{
+	l := &listing{service: service, filter: strategyParts{
 		Name:    q.Get("name"),
 		EnvDate: strings.ReplaceAll(q.Get("env_date"), " ", "+"), // a + that was not percent-encoded
 		EnvHash: q.Get("env_hash"),

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
+	"time"
 
 	"larder/auth"
 	"larder/fill"
@@ -23,6 +26,7 @@ var (
 	errDigest    = errors.New("bad digest")
 	errHeader    = errors.New("bad header")
 	errQuery     = errors.New("bad query")
+	errBusy      = errors.New("this node holds as many bytes of writes under way as it may")
 	errRange     = errors.New("the object has no such range")
 	errCondition = errors.New("the object is not the one that the request's condition names")
 )
@@ -67,6 +71,7 @@ func kinds() []kind {
 		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", advice: "; read the key again and decide anew"},
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
 		{err: store.ErrPrecondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
+		{err: errBusy, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
 		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
 		{err: errRange, status: 416, name: "no-such-range", title: "No such range"},
 		{err: fill.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,
@@ -114,7 +119,7 @@ func (a *API) fail(c *call, err error) {
 		a.log.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
 	}
 	h := c.w.Header()
-	h.Del("Etag")
+	dropObject(h)
 	switch p.Status {
 	case http.StatusUnauthorized:
 		h.Add("WWW-Authenticate", `Bearer realm="larder"`)
@@ -131,11 +136,24 @@ func (a *API) fail(c *call, err error) {
 	}
 }
 
+// dropObject takes what was said of an object out of an answer that is not it.
+func dropObject(h http.Header) {
+	for name := range h {
+		switch {
+		case strings.HasPrefix(name, metaPrefix):
+			h.Del(name)
+		case slices.Contains([]string{"Etag", "Last-Modified", "Repr-Digest", "Larder-Writer", "Accept-Ranges", "Content-Security-Policy"}, name):
+			h.Del(name)
+		}
+	}
+}
+
 func writeJSON(w http.ResponseWriter, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendStall)) // a writer without deadlines has none to keep
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, err = w.Write(append(body, '\n'))

@@ -1,21 +1,29 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"larder/keys"
 	"larder/store"
 )
 
-// recvStall is how long a client may pause while it sends a body.
-const recvStall = 30 * time.Second
+const (
+	// recvStall is how long a client may take to send a body, for each megabyte
+	// and once more.
+	recvStall = 30 * time.Second
+	// admitLimit is how long a write waits for others to give memory back.
+	admitLimit = 10 * time.Second
+	// maxMetadata is S3's bound on the metadata of an object, in bytes.
+	maxMetadata = 2 << 10
+)
 
 func (a *API) put(c *call, k keys.Key) error {
 	c.op = "put"
@@ -34,6 +42,11 @@ func (a *API) put(c *call, k keys.Key) error {
 	if err != nil {
 		return err
 	}
+	release, err := a.admit(c)
+	if err != nil {
+		return err
+	}
+	defer release()
 	body, err := a.readBody(c)
 	if err != nil {
 		return err
@@ -82,10 +95,21 @@ func headOf(c *call) (store.Head, error) {
 	if h.ContentType == "" {
 		h.ContentType = "application/octet-stream"
 	}
+	size := 0
 	for name, values := range c.Header {
-		if meta, ok := strings.CutPrefix(name, metaPrefix); ok && meta != "" {
-			h.Meta[strings.ToLower(meta)] = strings.Join(values, ", ")
+		meta, ok := strings.CutPrefix(name, metaPrefix)
+		if !ok || meta == "" {
+			continue
 		}
+		value := strings.Join(values, ", ")
+		if !utf8.ValidString(value) {
+			return h, fmt.Errorf("%w: %s is not UTF-8", errHeader, name)
+		}
+		h.Meta[strings.ToLower(meta)] = value
+		size += len(meta) + len(value)
+	}
+	if size > maxMetadata {
+		return h, fmt.Errorf("%w: %d bytes of Larder-Meta-*; S3 keeps at most %d", store.ErrMetadata, size, maxMetadata)
 	}
 	if e := c.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return h, fmt.Errorf("%w: Content-Encoding %q is not kept; send the bytes as they shall come back", errHeader, e)
@@ -125,22 +149,38 @@ func writeConditions(h http.Header) (ifMatch []string, ifAbsent bool, err error)
 	return ifMatch, ifAbsent, nil
 }
 
-// readBody reads a body whole. A body that is announced as too large is
-// refused before it is sent, if the client waits for 100-continue.
+// admit waits until there is room for a body, and refuses one that is announced
+// as too large: before it is sent, if the client waits for 100-continue.
+func (a *API) admit(c *call) (release func(), err error) {
+	size := c.ContentLength
+	if size > a.cfg.MaxObject {
+		return nil, tooLarge(a.cfg.MaxObject)
+	}
+	if size < 0 {
+		size = a.cfg.MaxObject
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), admitLimit)
+	defer cancel()
+	if err := a.bodies.Acquire(ctx, size); err != nil {
+		return nil, errBusy
+	}
+	return func() { a.bodies.Release(size) }, nil
+}
+
+// readBody reads a body whole.
 func (a *API) readBody(c *call) ([]byte, error) {
 	limit := a.cfg.MaxObject
-	if c.ContentLength > limit {
-		return nil, tooLarge(limit)
-	}
-	in := &stallReader{r: c.Body, deadline: http.NewResponseController(c.w).SetReadDeadline}
-	if c.ContentLength >= 0 {
-		body := make([]byte, c.ContentLength)
-		if _, err := io.ReadFull(in, body); err != nil {
+	size := c.ContentLength
+	deadline := recvStall * time.Duration(1+max(size, limit)>>20)
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(deadline)) // a reader without deadlines has none to keep
+	if size >= 0 {
+		body := make([]byte, size)
+		if _, err := io.ReadFull(c.Body, body); err != nil {
 			return nil, fmt.Errorf("%w: it was cut short: %w", errBody, err)
 		}
 		return body, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(in, limit+1))
+	body, err := io.ReadAll(io.LimitReader(c.Body, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: it was cut short: %w", errBody, err)
 	}
@@ -152,17 +192,4 @@ func (a *API) readBody(c *call) ([]byte, error) {
 
 func tooLarge(limit int64) error {
 	return fmt.Errorf("%w: the largest that this cluster takes has %d bytes", errTooLarge, limit)
-}
-
-// stallReader gives each read its own time.
-type stallReader struct {
-	r        io.Reader
-	deadline func(time.Time) error
-}
-
-func (s *stallReader) Read(p []byte) (int, error) {
-	if err := s.deadline(time.Now().Add(recvStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
-	}
-	return s.r.Read(p)
 }

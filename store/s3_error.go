@@ -50,7 +50,10 @@ func sentinel(err error, took time.Duration) error {
 	return fmt.Errorf("%w: %s", ErrUnexpected, err.Error())
 }
 
-// byCode decides by S3's code where the status does not say enough. The
+// byCode decides by S3's code where the status does not say enough. Absence
+// is only what S3 calls so: a 404 of something else, a wrong endpoint say, must
+// not make every object look absent. (The SDK gives the code NotFound to a
+// HEAD that is answered 404, which has no body to tell more.) The
 // embedded server says InsufficientStorage (507) and QuotaExceeded (403) when
 // its disk or quota is full.
 func byCode(status int, code string) error {
@@ -76,8 +79,6 @@ func byStatus(status int) error {
 	switch {
 	case status >= 200 && status < 300:
 		return errUnreadable
-	case status == http.StatusNotFound:
-		return ErrNotFound
 	case status == http.StatusPreconditionFailed:
 		return ErrPrecondition
 	case status == http.StatusRequestedRangeNotSatisfiable:

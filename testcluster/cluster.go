@@ -113,17 +113,29 @@ func (c *Cluster) AddNode() *Node {
 	return n
 }
 
+// Stranger starts a node that tries to join the cluster but has further flags,
+// which should keep it out. It is not one of Nodes.
+func (c *Cluster) Stranger(name string, flags ...string) *Node {
+	c.t.Helper()
+	return c.start(name, flags)
+}
+
 func (c *Cluster) add() *Node {
 	c.t.Helper()
-	n := &Node{cluster: c}
-	name := fmt.Sprintf("node-%d", len(c.Nodes)+1)
+	n := c.start(fmt.Sprintf("node-%d", len(c.Nodes)+1), nil)
+	c.Nodes = append(c.Nodes, n)
+	return n
+}
+
+func (c *Cluster) start(name string, flags []string) *Node {
+	c.t.Helper()
+	n := &Node{cluster: c, flags: flags}
 	n.Process = NewProcess(c.t, name, c.Dir, c.env(), func() []string {
 		if c.opts.Embedded {
 			return append(append([]string{}, c.opts.Wrap...), n.args()...)
 		}
 		return n.args()
 	})
-	c.Nodes = append(c.Nodes, n)
 	n.startFirst()
 	return n
 }

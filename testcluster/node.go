@@ -24,6 +24,7 @@ type Node struct {
 	HTTPAddr, AdminAddr, GossipAddr, PeerAddr string
 
 	cluster *Cluster
+	flags   []string // this node's own, after those of all
 }
 
 // URL is the researchers' endpoint, without a slash at the end.
@@ -51,10 +52,12 @@ func (n *Node) FreshAddrs() {
 func (n *Node) WaitReady() {
 	n.t.Helper()
 	Eventually(n.t, startLimit, n.Name+" is ready", func() error {
+		n.t.Helper()
 		if !n.Running() {
 			n.t.Fatalf("%s has ended: %s", n.Name, lastLine(n.Log()))
 		}
-		return n.ready()
+		_, err := n.look("/readyz")
+		return err
 	})
 }
 
@@ -67,6 +70,7 @@ func (n *Node) startFirst() {
 		n.Launch()
 		taken := false
 		Eventually(n.t, startLimit, n.Name+" has bound its ports", func() error {
+			n.t.Helper()
 			if !n.Running() {
 				if taken = strings.Contains(n.Log(), "address already in use"); !taken {
 					n.t.Fatalf("%s has ended: %s", n.Name, lastLine(n.Log()))
@@ -84,9 +88,12 @@ func (n *Node) startFirst() {
 	n.t.Fatalf("%s found no free ports in %d tries", n.Name, startTries)
 }
 
-func (n *Node) ready() error {
-	_, err := n.look("/readyz")
-	return err
+// Missing is what keeps a node that runs from being ready; empty if nothing does.
+func (n *Node) Missing() string {
+	if _, err := n.look("/readyz"); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // Members are the stable names that the node's /cluster shows.
@@ -134,7 +141,7 @@ func (n *Node) args() []string {
 		args = append(args, "--cluster-secret-file", c.secretFile)
 	}
 	if c.bucket == "" {
-		return append(append(args, "--data-dir", "data-"+n.Name), c.opts.Flags...)
+		return append(append(args, "--data-dir", "data-"+n.Name), c.ownFlags(n)...)
 	}
 	args = append(args, "--s3-bucket", c.bucket, "--s3-endpoint", "http://"+c.s3Addr, "--s3-path-style")
 	var join []string
@@ -146,7 +153,11 @@ func (n *Node) args() []string {
 	if len(join) > 0 {
 		args = append(args, "--join", strings.Join(join, ","))
 	}
-	return append(args, c.opts.Flags...)
+	return append(args, c.ownFlags(n)...)
+}
+
+func (c *Cluster) ownFlags(n *Node) []string {
+	return append(append([]string{}, c.opts.Flags...), n.flags...)
 }
 
 func lastLine(log string) string {

@@ -24,21 +24,27 @@ func (p *Path) apply(ctx context.Context, k keys.Key, op Op, body []byte) (Resul
 		return Result{}, errNotOwner // the ring changed while this write waited for its turn
 	}
 
-	began := time.Now()
 	present := p.heads.BeginWrite(k)
+	began := time.Now() // no lease is granted from here on
 	outcome := fill.Outcome{}
 	defer func() { p.heads.EndWrite(k, outcome) }()
 
 	if err := p.revoke(ctx, k, began); err != nil {
 		return Result{}, err
 	}
+	asked := time.Now()
 	if !p.turns.upload(t) {
 		return Result{}, errNotOwner // another node is writing k: it has revoked it here
 	}
-	asked := time.Now()
+	// Whoever settles with this node from here on waits for the upload; who did
+	// before is in the ring already.
+	if _, self := p.cluster.Owner(k.Hash()); !self || time.Since(asked) > sendWithin {
+		return Result{}, errNotOwner
+	}
+	outcome.Unknown = true // until the store has answered
 	r, err := p.write(ctx, k, op, body, present)
 	if err != nil {
-		outcome.Unknown = isUnknown(err)
+		outcome.Unknown = isUnknown(err) && !errors.Is(err, ErrNotApplied)
 		if outcome.Unknown {
 			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
@@ -59,6 +65,9 @@ func isUnknown(err error) bool {
 // write changes the store. present says that the key is known to be there.
 func (p *Path) write(ctx context.Context, k keys.Key, op Op, body []byte, present bool) (Result, error) {
 	cond, err := p.conditions(ctx, k, op)
+	if isUnknown(err) {
+		err = fmt.Errorf("%w: %w", ErrNotApplied, err) // the store was only asked
+	}
 	if err != nil {
 		return Result{}, err
 	}

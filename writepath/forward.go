@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"larder/cluster"
 	"larder/keys"
@@ -57,6 +58,7 @@ type reply struct {
 func (p *Path) Handle(handle func(pattern string, h http.Handler)) {
 	handle("POST "+revokeRoute, http.HandlerFunc(p.serveRevoke))
 	handle("POST "+writeRoute, http.HandlerFunc(p.serveWrite))
+	handle("POST "+settleRoute, http.HandlerFunc(p.serveSettle))
 }
 
 // forward takes a write to another node. ErrUnreachable and errNotOwner say
@@ -83,9 +85,13 @@ func (p *Path) forward(ctx context.Context, owner cluster.Member, k keys.Key, op
 	if resp.StatusCode == http.StatusMisdirectedRequest {
 		return Result{}, errNotOwner
 	}
+	if resp.StatusCode != http.StatusOK {
+		detail, _ := io.ReadAll(io.LimitReader(resp.Body, smallBody)) // a detail that is cut short is still one
+		return Result{}, fmt.Errorf("write %s: %s answered %s: %s: %w", k, owner.Name, resp.Status, bytes.TrimSpace(detail), store.ErrUnexpected)
+	}
 	var r reply
-	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil || resp.StatusCode != http.StatusOK {
-		return Result{}, fmt.Errorf("write %s at %s, status %d: %w: %w", k, owner.Name, resp.StatusCode, ErrUnknown, err)
+	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+		return Result{}, fmt.Errorf("write %s at %s: %w: %w", k, owner.Name, ErrUnknown, err)
 	}
 	return r.Result, r.failure()
 }
@@ -113,7 +119,7 @@ func (p *Path) serveWrite(w http.ResponseWriter, r *http.Request) {
 	}
 	// The body is read before any answer: a connection that is closed on a
 	// body not read yet would leave the outcome unknown to the other side.
-	body, err := readExact(r)
+	body, err := readExact(http.NewResponseController(w), r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -162,10 +168,11 @@ func parseForwarded(r *http.Request) (keys.Key, Op, error) {
 }
 
 // readExact reads a body of known length into a buffer of that length.
-func readExact(r *http.Request) ([]byte, error) {
+func readExact(rc *http.ResponseController, r *http.Request) ([]byte, error) {
 	if r.ContentLength < 0 {
 		return nil, errors.New("a forwarded write says how long it is")
 	}
+	_ = rc.SetReadDeadline(time.Now().Add(writeLimit)) // a reader without deadlines has none to keep
 	b := make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, b); err != nil {
 		return nil, fmt.Errorf("read %s bytes: %w", strconv.FormatInt(r.ContentLength, 10), err)

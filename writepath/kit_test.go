@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"larder/cluster"
 	"larder/fill"
@@ -162,14 +163,15 @@ func startNode(t testing.TB, name string, lease time.Duration, others ...*node) 
 	n.path = New(Config{Lease: lease, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
 	n.fill.Handle(c.Handle)
 	n.path.Handle(c.Handle)
-	c.OnChange(func() { n.fill.RingChanged(c.Members()) })
+	c.OnChange(n.path.RingChanged)
 	c.OnGossip(n.path.Hint)
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
+	var ended errgroup.Group
+	ended.Go(func() error { return c.Run(ctx) })
+	ended.Go(func() error { return n.path.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := ended.Wait(); err != nil {
 			t.Error(err)
 		}
 		n.fill.Close()
@@ -191,7 +193,7 @@ func startCluster(t testing.TB, size int, lease time.Duration) []*node {
 func awaitMembers(t testing.TB, nodes []*node, size int) {
 	t.Helper()
 	within(t, fmt.Sprint(size, " members everywhere"), func() bool {
-		return !slices.ContainsFunc(nodes, func(n *node) bool { return len(n.cluster.Members()) != size })
+		return !slices.ContainsFunc(nodes, func(n *node) bool { return len(n.cluster.Members()) != size || !n.path.Settled() })
 	})
 }
 

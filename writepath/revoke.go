@@ -2,6 +2,7 @@ package writepath
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -10,31 +11,53 @@ import (
 	"larder/keys"
 )
 
-const revokeRoute = "/writepath/revoke"
+const (
+	revokeRoute = "/writepath/revoke"
+	// busyWithin is how long a member that is writing the key itself waits for
+	// its own upload before it says that it is busy.
+	busyWithin = 500 * time.Millisecond
+	// tellLimit bounds one try to tell a member.
+	tellLimit = time.Second
+)
 
-// drift is how much faster than another node's clock this one may run while a
-// lease is waited out: one part in a hundred, and a little for rounding.
+// withDrift is how long a lease is waited out: another node's clock may run
+// slower than this one's by one part in a hundred, and a little for rounding.
 func withDrift(lease time.Duration) time.Duration { return lease + lease/100 + 10*time.Millisecond }
 
 // revoke returns when no other node can hold a lease on k that was granted
 // before began: every member has acknowledged that it dropped its head, or the
 // longest lease that a silent one can hold has run out. Members that join
-// meanwhile are told too.
+// meanwhile are told too. A member that says that it is writing k itself is
+// waited for, since its upload may come after this one.
 //
 // A member that died lately may still run, cut off from this node, with a
 // lease that was granted before it was seen dead; that lease is waited out.
 func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 	lease := withDrift(p.cfg.Lease)
+	expired := began.Add(lease)
 	told := map[string]bool{p.cluster.Self().ID: true}
-	for {
-		p.tellAll(ctx, k, told, began.Add(lease))
-		until := p.departedUntil(told, lease)
-		if !time.Now().Before(until) || ctx.Err() != nil {
+	for ctx.Err() == nil {
+		silent, busy := p.tell(ctx, k, told, max(time.Until(expired), tellLimit))
+		if len(silent)+len(busy) == 0 {
 			break
 		}
-		pause(ctx, time.Until(until))
-		// Who came during that wait is told too: it may own the key now, and trust what the store holds.
-		began = time.Now()
+		p.cluster.Gossip([]byte(k.Place())) // a hint for whoever the fan-out misses
+		if len(busy) == 0 && !time.Now().Before(expired) {
+			p.log.Warn().Stringer("key", k).Int("members", len(silent)).Str("peer", silent[0].Name).
+				Msg("revocation not acknowledged, waited out the lease")
+			break
+		}
+		pause(ctx, tellAgain)
+	}
+	for _, d := range p.cluster.Departed(lease) {
+		if told[d.Member.ID] {
+			continue
+		}
+		granted := d.At // the latest moment at which it can have been granted a lease
+		if began.Before(granted) {
+			granted = began
+		}
+		pause(ctx, time.Until(granted.Add(lease)))
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("revoke %s: %w: %w", k, ErrNotApplied, err)
@@ -42,38 +65,10 @@ func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 	return nil
 }
 
-// tellAll tells every member, until all have acknowledged or the lease has expired.
-func (p *Path) tellAll(ctx context.Context, k keys.Key, told map[string]bool, expired time.Time) {
-	wait, cancel := context.WithDeadline(ctx, expired)
-	defer cancel()
-	for {
-		silent := p.tell(wait, k, told)
-		if len(silent) == 0 {
-			return
-		}
-		p.cluster.Gossip([]byte(k.Place())) // a hint for whoever the fan-out misses
-		if !time.Now().Before(expired) {
-			p.log.Warn().Stringer("key", k).Int("members", len(silent)).Str("peer", silent[0].Name).
-				Msg("revocation not acknowledged, waited out the lease")
-			return
-		}
-		pause(wait, tellAgain)
-	}
-}
-
-// departedUntil is when the last lease has run out that a member can hold which died lately and was not told.
-func (p *Path) departedUntil(told map[string]bool, lease time.Duration) (until time.Time) {
-	for _, d := range p.cluster.Departed(lease) {
-		if end := d.At.Add(lease); !told[d.Member.ID] && end.After(until) {
-			until = end
-		}
-	}
-	return until
-}
-
 // tell tells every member that was not told yet to drop its head of k, all at
-// once, and returns those that did not acknowledge.
-func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool) (silent []cluster.Member) {
+// once, and returns those that did not acknowledge, and those that are writing
+// k themselves.
+func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool, limit time.Duration) (silent, busy []cluster.Member) {
 	var untold []cluster.Member
 	for _, m := range p.cluster.Members() {
 		if !told[m.ID] {
@@ -81,17 +76,23 @@ func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool) (sile
 		}
 	}
 	if len(untold) == 0 {
-		return nil
+		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	for _, ack := range p.cluster.Fanout(ctx, untold, revokeRoute, []byte(k.Place())) {
-		if ack.Err != nil {
+		var refused *cluster.Refused
+		switch {
+		case ack.Err == nil:
+			told[ack.Member.ID] = true
+		case errors.As(ack.Err, &refused) && refused.Status == http.StatusConflict:
+			busy = append(busy, ack.Member)
+		default:
 			p.log.Debug().Err(ack.Err).Str("peer", ack.Member.Name).Stringer("key", k).Msg("revocation not acknowledged")
 			silent = append(silent, ack.Member)
-			continue
 		}
-		told[ack.Member.ID] = true
 	}
-	return silent
+	return silent, busy
 }
 
 // pause waits, or until ctx ends.
@@ -127,9 +128,11 @@ func (p *Path) serveRevoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if uploaded := p.turns.giveWay(k); uploaded != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), busyWithin)
+		defer cancel()
 		select {
 		case <-uploaded:
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			http.Error(w, "still writing "+k.String(), http.StatusConflict)
 			return
 		}

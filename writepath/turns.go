@@ -100,6 +100,19 @@ func (t *turns) giveWay(k keys.Key) (uploaded <-chan struct{}) {
 	}
 }
 
+// uploads returns, for each key whose writer is changing the store, the channel
+// that is closed when that is over.
+func (t *turns) uploads() (under []<-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range t.keys {
+		if w.uploaded != nil {
+			under = append(under, w.uploaded)
+		}
+	}
+	return under
+}
+
 // close refuses new writers and waits for the others.
 func (t *turns) close(ctx context.Context) error {
 	t.mu.Lock()

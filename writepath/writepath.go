@@ -35,6 +35,10 @@ const (
 	// tellAgain is the wait before a member that did not acknowledge a
 	// revocation is told again.
 	tellAgain = 250 * time.Millisecond
+	// sendWithin is how soon an upload begins once every lease has ended. A
+	// process that was stopped in between starts anew: it may have been taken
+	// for dead, and its keys have other owners.
+	sendWithin = time.Second
 )
 
 // Store is what writepath needs of the durable store.
@@ -46,20 +50,39 @@ type Store interface {
 
 // Heads is the table of heads of this node, and its memory tier.
 type Heads interface {
+	Writes
+	// Drop forgets a head that another node is about to replace.
+	Drop(k keys.Key)
+	// RingChanged takes in that the ring has changed and who the strangers are.
+	RingChanged(strangers map[string]bool)
+}
+
+// Writes is what a write does to this node's head of its key.
+type Writes interface {
 	BeginWrite(k keys.Key) (present bool)
 	EndWrite(k keys.Key, o fill.Outcome)
-	Drop(k keys.Key)
 	Prime(k keys.Key, version string, body []byte)
 }
 
 // Cluster is what writepath needs of the cluster.
 type Cluster interface {
+	Membership
+	Peers
 	Owner(hash uint64) (m cluster.Member, self bool)
+}
+
+// Membership says who is there.
+type Membership interface {
 	Self() cluster.Member
 	Members() []cluster.Member
 	Departed(within time.Duration) []cluster.Departure
+}
+
+// Peers reaches them.
+type Peers interface {
 	Do(ctx context.Context, m cluster.Member, req *http.Request) (*http.Response, error)
 	Fanout(ctx context.Context, members []cluster.Member, path string, body []byte) []cluster.Ack
+	Sender(r *http.Request) (m cluster.Member, ok bool)
 	Gossip(msg []byte)
 }
 
@@ -77,6 +100,7 @@ type Path struct {
 	heads   Heads
 	cluster Cluster
 	turns   turns
+	settle  settling
 	log     zerolog.Logger
 }
 
@@ -88,6 +112,7 @@ func New(cfg Config, st Store, heads Heads, c Cluster) *Path {
 		heads:   heads,
 		cluster: c,
 		turns:   turns{keys: map[keys.Key]*turn{}},
+		settle:  newSettling(),
 		log:     cfg.Log.With().Str("component", "writepath").Logger(),
 	}
 }

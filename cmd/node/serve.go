@@ -120,7 +120,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 func (n *node) connect() {
 	n.fill.Handle(n.cluster.Handle)
 	n.write.Handle(n.cluster.Handle)
-	n.cluster.OnChange(func() { n.fill.RingChanged(n.cluster.Members()) })
+	n.cluster.OnChange(n.write.RingChanged)
 	n.cluster.OnGossip(n.write.Hint)
 	n.admin.Metrics.Memory(n.fill.Stats)
 	n.admin.Metrics.Cluster(n.cluster.Members)
@@ -131,9 +131,10 @@ func (n *node) connect() {
 		who = n.tokens
 	}
 	n.public.Handler = httpapi.New(httpapi.Config{
-		MaxObject: int64(min(n.cfg.MaxObjectSize, n.cfg.ChunkSize)),
-		Observe:   n.admin.Metrics.Request,
-		Log:       n.log,
+		MaxObject:  int64(min(n.cfg.MaxObjectSize, n.cfg.ChunkSize)),
+		BodyMemory: int64(n.cfg.Memory) / 4,
+		Observe:    n.admin.Metrics.Request,
+		Log:        n.log,
 	}, n.fill, n.write, n.store, who)
 }
 
@@ -154,7 +155,8 @@ func (n *node) run(ctx context.Context) error {
 		g.Go(func() error { return n.tokens.Run(failed) })
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
-	g.Go(func() error { return n.admin.Run(failed, n.store.Ping, n.cluster.Joined) })
+	g.Go(func() error { return n.write.Run(failed) })
+	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
 	g.Go(n.private.serve)
 	g.Go(n.public.serve)
 	n.announce()
@@ -168,6 +170,29 @@ func (n *node) run(ctx context.Context) error {
 	err := g.Wait()
 	n.fill.Close()
 	return err
+}
+
+// The checks of readiness, each until it succeeds once.
+
+func (n *node) seeStore(ctx context.Context) error {
+	if err := n.store.Ping(ctx); err != nil {
+		return fmt.Errorf("the store has not been seen: %w", err)
+	}
+	return nil
+}
+
+func (n *node) haveJoined(context.Context) error {
+	if !n.cluster.Joined() {
+		return errors.New("no other member has been reached yet")
+	}
+	return nil
+}
+
+func (n *node) haveSettled(context.Context) error {
+	if !n.write.Settled() {
+		return errors.New("not every member has finished the writes that it began before it knew this node")
+	}
+	return nil
 }
 
 func (n *node) shutdown() {

@@ -154,7 +154,7 @@ func (b *bucket) HeadBucket(_ context.Context, in *s3.HeadBucketInput) (*s3.Head
 
 // GetBucketAcl is asked before every request. An empty list leaves everything
 // to the root account and nothing to others.
-func (b *bucket) GetBucketAcl(_ context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
+func (b *bucket) GetBucketAcl(_ context.Context, in *s3.GetBucketAclInput) ([]byte, error) { //nolint:revive // the name is versitygw's
 	return nil, b.check(in.Bucket)
 }
 

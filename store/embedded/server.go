@@ -55,6 +55,7 @@ const (
 	// more requests wait for a connection, and are not refused.
 	clientConnections = 512
 	dialTimeout       = 2 * time.Second
+	stopPause         = 10 * time.Millisecond
 )
 
 // Server is the S3 server. New, then Run.
@@ -133,7 +134,7 @@ func address(addr string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("choose a port: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return listener.Addr().String(), nil
 }
 
@@ -173,7 +174,7 @@ func (s *Server) open() (err error) {
 	root := auth.Account{Access: s.cfg.AccessKey, Secret: s.cfg.SecretKey, Role: auth.RoleAdmin}
 	s.api, err = s3api.New(s.bucket,
 		middlewares.RootUserConfig{Access: root.Access, Secret: root.Secret}, region,
-		auth.NewIAMServiceSingle(root), nil, nil, nil, nil,
+		onlyRoot{auth.NewIAMServiceSingle(root)}, nil, nil, nil, nil,
 		s3api.WithQuiet(),
 		s3api.WithKeepAlive(),
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
@@ -194,16 +195,31 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { served <- s.api.ServeMultiPort([]string{s.listen}) }()
 	var err error
 	select {
-	case <-ctx.Done():
-		s.client.CloseIdleConnections()
-		err = s.api.ShutDown()
-		<-served // with an error that says that the listener was closed
 	case err = <-served:
+	case <-ctx.Done():
+		err = s.stop(served)
 	}
 	if err = errors.Join(err, s.close()); err != nil {
 		return fmt.Errorf("embedded store: %w", err)
 	}
 	return nil
+}
+
+// stop lets the requests end that run, for ten seconds at most. versitygw does
+// not notice a stop that comes before it has begun to serve, so it is asked
+// until it is seen to have ended.
+func (s *Server) stop(served <-chan error) error {
+	s.client.CloseIdleConnections()
+	for {
+		if err := s.api.ShutDown(); err != nil {
+			return fmt.Errorf("stop: %w", err)
+		}
+		select {
+		case <-served: //nolint:errcheck // with an error that says that its listener was closed
+			return nil
+		case <-time.After(stopPause):
+		}
+	}
 }
 
 // Ready waits until the server serves.
@@ -246,4 +262,13 @@ func (s *Server) close() error {
 		}
 	}
 	return err
+}
+
+// onlyRoot knows the root account alone. versitygw's own such service has
+// unknown access keys answered 404, which is not what S3 does.
+type onlyRoot struct{ auth.IAMService }
+
+// GetUserAccount implements auth.IAMService. It is not asked for the root.
+func (onlyRoot) GetUserAccount(string) (auth.Account, error) {
+	return auth.Account{}, auth.ErrNoSuchUser
 }

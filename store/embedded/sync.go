@@ -38,23 +38,26 @@ type groupSync struct {
 }
 
 type round struct {
-	done chan struct{}
-	err  error // set before done is closed
+	members int // writes that wait for it, guarded by groupSync.mu
+	done    chan struct{}
+	err     error // set before done is closed
 }
 
 // wait returns when everything written before the call is on stable storage.
 // A sync that fails is an error for all that waited for it.
 func (g *groupSync) wait() error {
 	g.mu.Lock()
+	leads := g.open == nil
+	if leads {
+		g.open = &round{done: make(chan struct{})}
+	}
 	r := g.open
-	if r != nil {
-		g.mu.Unlock()
+	r.members++
+	g.mu.Unlock()
+	if !leads {
 		<-r.done
 		return r.err
 	}
-	r = &round{done: make(chan struct{})}
-	g.open = r
-	g.mu.Unlock()
 
 	g.turn.Lock()
 	g.mu.Lock()

@@ -27,9 +27,9 @@ func (s suite) bench(t *testing.T) bench {
 
 func (s suite) has(gap Gap) bool { return slices.Contains(s.gaps, gap) }
 
-// tolerates is for the errors of a server that FailsUnderRaces.
+// tolerates is for the errors of a server that is TornByRaces.
 func (s suite) tolerates(err error) bool {
-	return s.has(FailsUnderRaces) && errors.Is(err, store.ErrUnavailable)
+	return s.has(TornByRaces) && errors.Is(err, store.ErrUnavailable)
 }
 
 // name is a name of this test's own.

@@ -19,9 +19,9 @@ const (
 	// NoAtomicConditions is a server that may let several of the writes win
 	// that race under one condition.
 	NoAtomicConditions
-	// FailsUnderRaces is a server that may answer 500 to requests for one name
-	// that overtake each other.
-	FailsUnderRaces
+	// TornByRaces is a server that may answer 500, or with the bytes of one
+	// write and the head of another, to a read that a write overtakes.
+	TornByRaces
 	// DropsUnderscores is a server that drops headers, and so metadata, with
 	// an underscore in the name.
 	DropsUnderscores
@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, gaps ...Gap) {
 		{"Put", s.put},
 		{"Conditions", s.conditions},
 		{"Races", s.races},
+		{"Torn", s.torn},
 		{"Get", s.get},
 		{"GetRange", s.getRange},
 		{"Metadata", s.metadata},
