@@ -19,7 +19,7 @@ func fixed() []scenario {
 		{name: "kill", seed: 1, nodes: 3, kinds: []kind{kill}, lasts: 15 * time.Second},
 		{name: "roll", seed: 2, nodes: 3, kinds: []kind{roll}, lasts: 8 * time.Second},
 		{name: "scale", seed: 3, nodes: 3, kinds: []kind{scale}, lasts: 10 * time.Second},
-		{name: "s3", seed: 4, nodes: 3, kinds: []kind{s3Reset, s3Lost, s3Error, s3Busy, s3Late}, lasts: 15 * time.Second},
+		{name: "s3", seed: 3, nodes: 3, kinds: []kind{s3Reset, s3Lost, s3Error, s3Busy, s3Late}, lasts: 18 * time.Second},
 		{name: "slow", seed: 5, nodes: 3, kinds: []kind{hiccup, s3Slow}, lasts: 12 * time.Second},
 		{name: "blip", seed: 6, nodes: 3, kinds: []kind{blip}, lasts: 12 * time.Second},
 		{name: "pause", seed: 2, nodes: 3, kinds: []kind{pause}, lasts: 16 * time.Second},

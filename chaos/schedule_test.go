@@ -135,17 +135,20 @@ func newFault(rng *rand.Rand, k kind, nodes int) fault {
 	case s3Gone:
 		f.lasts = 10 * time.Second
 	case s3Late:
-		f.lasts, f.delay = between(rng, 2*time.Second, 6*time.Second), between(rng, 200*time.Millisecond, 2*time.Second)
+		f.lasts, f.delay = between(rng, time.Second, 4*time.Second), between(rng, 200*time.Millisecond, 2*time.Second)
 	default:
-		f.lasts = between(rng, 2*time.Second, 6*time.Second)
+		f.lasts = between(rng, time.Second, 4*time.Second)
 	}
 	return f
 }
 
 // rest is the least time from the end of a fault to the next of its track.
 func (k kind) rest() time.Duration {
-	if k == hiccup || k == blip {
+	switch {
+	case k == hiccup || k == blip:
 		return 200 * time.Millisecond
+	case k.track() == ofS3:
+		return 500 * time.Millisecond
 	}
 	return time.Second
 }
