@@ -4,7 +4,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 BIN := $(CURDIR)/bin
 VENV := $(CURDIR)/.venv
 
-.PHONY: build test lint cluster tools clean
+.PHONY: build test lint cluster chaos tools clean
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
@@ -15,6 +15,13 @@ cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 test: lint $(VENV)/bin/moto_server ## vet, lint, and all tests with the race detector
 	go vet ./...
 	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -timeout 20m ./...
+
+# A round that failed is repeated with its own seed, which is printed.
+SEED ?= 0
+DURATION ?= 5m
+
+chaos: ## kill, pause, cut off and restart nodes under load; SEED=… DURATION=…
+	go test -race -v -count 1 -timeout 0 -run TestFaults ./chaos -seed $(SEED) -duration $(DURATION)
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 	$< run ./...
