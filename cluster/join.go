@@ -91,7 +91,7 @@ func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bo
 			return nil
 		})
 	}
-	_ = g.Wait() // each answer is in joined
+	_ = g.Wait()               // each answer is in joined
 	met = len(c.Members()) > 1 // others may have found this node first, and only dead addresses are left
 	for i, joinErr := range joined {
 		if joinErr == nil {
