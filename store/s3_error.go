@@ -13,9 +13,10 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// These two are told apart inside the package only.
+// These are told apart inside the package only.
 var (
 	errUnreadable = fmt.Errorf("%w: unreadable", ErrUnexpected)
+	errNoUpload   = fmt.Errorf("%w: the upload is not there", ErrNotFound)
 	errRange      = fmt.Errorf("%w: the object does not have that range", ErrUnexpected)
 )
 
@@ -60,6 +61,8 @@ func byCode(status int, code string) error {
 	switch code {
 	case "NoSuchKey", "NotFound":
 		return ErrNotFound
+	case "NoSuchUpload":
+		return errNoUpload
 	case "PreconditionFailed":
 		return ErrPrecondition
 	case "ConditionalRequestConflict", "OperationAborted":

@@ -15,7 +15,7 @@ import (
 // Callers decide by these. Every error of a Store wraps one of them, or is the
 // context's own error.
 var (
-	// ErrNotFound says that there is no object of that name.
+	// ErrNotFound says that there is no object of that name, or no upload.
 	ErrNotFound = errors.New("no such object")
 	// ErrPrecondition says that the object is not the one that the caller
 	// named by its version, or that there is one where none should be.
@@ -96,7 +96,7 @@ type Store interface {
 	// Put writes an object whole and returns its head. A failed condition is
 	// ErrPrecondition. ErrUnavailable and context errors leave the outcome
 	// unknown: the write may have happened, or may still happen. All other
-	// errors mean that nothing was written.
+	// errors mean that nothing was written. The body is not kept.
 	Put(ctx context.Context, name string, w Write) (Head, error)
 	// Delete removes an object; removing what is not there is no error. The
 	// outcome is unknown as for Put. It takes no condition, since some

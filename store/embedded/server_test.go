@@ -58,6 +58,9 @@ func TestConformance(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) store.Store {
 				return start(t, embedded.Config{Dir: t.TempDir(), Addr: addr})
 			})
+			storetest.RunUploads(t, func(t *testing.T) storetest.Uploader {
+				return start(t, embedded.Config{Dir: t.TempDir(), Addr: addr})
+			})
 		})
 	}
 }
