@@ -156,7 +156,9 @@ func TestDuringAWriteEveryReadAsksTheStore(t *testing.T) {
 	}
 	h := put(t, k, "v2")
 	f.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
-	f.Prime(k, h.Version, []byte("v2"))
+	if err := f.Prime(t.Context(), k, h, 0, []byte("v2")); err != nil {
+		t.Fatal(err)
+	}
 	before = st.asked.Load()
 	if got := read(t, f, k); got != "v2" {
 		t.Errorf("read %q", got)

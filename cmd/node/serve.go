@@ -92,7 +92,9 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.write = writepath.New(writepath.Config{Lease: c.Lease, Log: n.log}, n.store, n.fill, n.cluster)
+	n.write = writepath.New(writepath.Config{
+		Lease: c.Lease, Memory: int64(c.Memory), ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize), Log: n.log,
+	}, n.store, n.fill, n.cluster)
 	n.connect()
 	return n, nil
 }
@@ -131,8 +133,9 @@ func (n *node) connect() {
 		who = n.tokens
 	}
 	n.public.Handler = httpapi.New(httpapi.Config{
-		MaxObject:  int64(min(n.cfg.MaxObjectSize, n.cfg.ChunkSize)),
-		BodyMemory: int64(n.cfg.Memory) / 4,
+		MaxObject:  int64(n.cfg.MaxObjectSize),
+		ChunkSize:  int64(n.cfg.ChunkSize),
+		BodyMemory: int64(n.cfg.Memory) / 16,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)
