@@ -86,7 +86,7 @@ func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.
 		return writepath.Result{}, tooLarge(a.cfg.MaxObject)
 	case err == nil && unknown:
 		return a.takeLarge(c, k, h, d, io.MultiReader(bytes.NewReader(first), body), cond)
-	case err != nil && !(unknown && body.err == io.EOF): //nolint:errorlint // an end that is announced is io.EOF itself
+	case err != nil && (!unknown || body.err != io.EOF): //nolint:errorlint // an end that is announced is io.EOF itself
 		return writepath.Result{}, fmt.Errorf("%w: it was cut short: %w", errBody, err)
 	}
 	first = first[:n]
