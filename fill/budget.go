@@ -36,8 +36,11 @@ type budgets struct {
 }
 
 func newBudgets(memory, chunkSize int64) budgets {
-	most := max(memory/16, 2*chunkSize)
-	return budgets{streams: newPins(most), serving: newPins(most), loads: semaphore.NewWeighted(most)}
+	return budgets{
+		streams: newPins(max(memory/16, 2*chunkSize)),
+		serving: newPins(max(memory/32, 2*chunkSize)),
+		loads:   semaphore.NewWeighted(max(memory/32, 2*chunkSize)),
+	}
 }
 
 // reserve takes n bytes, waiting for others to give them back, or fails with ErrBusy.
@@ -112,17 +115,15 @@ func (p *pins) hold(ctx context.Context, k keys.Key, n int, size int64) (*pin, e
 	return h, nil
 }
 
-// shrink gives back what the chunk turned out not to need.
-func (h *pin) shrink(size int64) {
+// again is the same pin for one more holder.
+func (h *pin) again() *pin {
 	if h == nil {
-		return
+		return nil
 	}
 	h.pins.mu.Lock()
 	defer h.pins.mu.Unlock()
-	if size < h.size {
-		h.pins.budget.Release(h.size - size)
-		h.size = size
-	}
+	h.holders++
+	return h
 }
 
 // release says that one holder is done. A nil pin is released any time.

@@ -34,7 +34,7 @@ const (
 
 // Store is what fill needs of the durable store.
 type Store interface {
-	Get(ctx context.Context, name string, limit int64) (store.Head, []byte, error)
+	Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error)
 	GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error)
 	Head(ctx context.Context, name string) (store.Head, error)
 }
@@ -132,54 +132,40 @@ func (f *Filler) open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 		h, _, err := f.Stat(ctx, k, o)
 		return &Object{Head: h, filler: f, key: k}, err
 	}
-	held, err := f.budgets.streams.hold(ctx, k, 0, f.firstLen(k))
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", k, err)
-	}
-	obj, err := f.openWhole(ctx, k, o)
-	if err != nil {
-		held.release()
-		return nil, err
-	}
-	held.shrink(int64(obj.first.Len()))
-	obj.pin = held
-	return obj, nil
-}
-
-func (f *Filler) openWhole(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	a, err := f.find(ctx, k, withBytes, o)
 	if err != nil {
 		return nil, err
 	}
-	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, hasFirst: true}
+	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, hasFirst: true, pin: a.pin}
 	if a.hasFirst {
 		return obj, nil
 	}
-	var source Source
-	if obj.first, source, err = f.chunk(k, a.Head, 0); err != nil {
+	if err := f.openFirst(ctx, obj); err != nil {
+		obj.Close()
 		return nil, err
-	}
-	if a.Source != S3 {
-		obj.Source = source
 	}
 	return obj, nil
 }
 
-// firstLen is the length of the first chunk of k as far as it is known: a whole
-// one otherwise.
-func (f *Filler) firstLen(k keys.Key) int64 {
-	s := f.heads.of(k)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e, ok := s.live(k, time.Now()); ok {
-		return f.chunkLen(e.Head.Size, 0)
+// openFirst fetches the first chunk of an object whose head is known.
+func (f *Filler) openFirst(ctx context.Context, o *Object) (err error) {
+	if o.pin, err = f.budgets.streams.hold(ctx, o.key, 0, f.chunkLen(o.Head.Size, 0)); err != nil {
+		return fmt.Errorf("get %s: %w", o.key, err)
 	}
-	return f.cfg.ChunkSize
+	var source Source
+	if o.first, source, err = f.chunk(o.key, o.Head, 0); err != nil {
+		return err
+	}
+	if o.Source != S3 {
+		o.Source = source
+	}
+	return nil
 }
 
 // Stat finds the head of a key. Absence is store.ErrNotFound.
 func (f *Filler) Stat(ctx context.Context, k keys.Key, o Options) (store.Head, Source, error) {
 	a, err := f.find(ctx, k, headOnly, o)
+	a.pin.release()
 	return a.Head, a.Source, err
 }
 

@@ -29,7 +29,7 @@ type heads struct {
 //
 // One counter for many keys costs a few needless lookups and no memory.
 type shard struct {
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards all below; held when the budgets' is taken, never after it
 	max     int
 	gen     uint64
 	changed time.Time // when the ring changed last: writes that began before publish nothing

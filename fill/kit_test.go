@@ -80,9 +80,9 @@ func (c *counted) around() (after func()) {
 	return after
 }
 
-func (c *counted) Get(ctx context.Context, name string, limit int64) (store.Head, []byte, error) {
+func (c *counted) Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error) {
 	after := c.around()
-	h, b, err := c.S3.Get(ctx, name, limit)
+	h, b, err := c.S3.Get(ctx, name, limit, alloc)
 	after()
 	return h, b, err
 }

@@ -151,6 +151,7 @@ func (f *Filler) serveHead(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	a.pin.release() // the peer asks for the chunk by itself
 	h := headAnswer{known: a.known, Source: a.Source}
 	if _, member := f.ring.Sender(r); member { // anyone else would not be told of a write
 		if granted, lease := f.grant(k); lease > 0 {

@@ -79,6 +79,9 @@ type Entry struct {
 	Modified time.Time
 }
 
+// Alloc gives a buffer of n bytes, for whose memory somebody else answers.
+type Alloc func(n int64) ([]byte, error)
+
 // Store keeps objects durably. When a write returns nil the object is on
 // stable storage and every later call, anywhere, sees it or a newer one.
 type Store interface {
@@ -86,7 +89,11 @@ type Store interface {
 	// smaller, together with its head, in one request. Head.Size is the size
 	// of the whole object. An object of no bytes is not an error.
 	// Absence is ErrNotFound.
-	Get(ctx context.Context, name string, limit int64) (Head, []byte, error)
+	//
+	// alloc is asked for the buffer once its length is known, before the bytes
+	// are read, and may wait or fail; after a try that failed it may be asked
+	// again. Its error is returned. nil makes a new buffer.
+	Get(ctx context.Context, name string, limit int64, alloc Alloc) (Head, []byte, error)
 	// GetRange reads the n bytes from off on of one version. If that version
 	// is no longer there, ErrPrecondition. A range that the object does not
 	// have in full is ErrUnexpected; never fewer bytes without an error.

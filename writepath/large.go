@@ -48,7 +48,7 @@ func newUploads(cfg Config) uploads {
 	return uploads{
 		partSize: part,
 		buffers:  semaphore.NewWeighted(max(cfg.Memory/16, 2*part)),
-		kept:     semaphore.NewWeighted(max(cfg.Memory/16, min(keepAtMost, cfg.Memory/4))),
+		kept:     semaphore.NewWeighted(max(cfg.Memory/32, min(keepAtMost, cfg.Memory/4))),
 	}
 }
 
@@ -82,16 +82,17 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.R
 		return r, err // the store may be completing it
 	case err != nil:
 		p.abort(u)
-		return r, err
+		return r, notApplied(err)
 	}
 	p.spread(ctx, k, r.Head, t.kept)
 	return r, nil
 }
 
 // notApplied says of an error that came before anything could become visible
-// that nothing was written, if it would otherwise mean that this is unknown.
+// that nothing was written, if it would otherwise mean that this is unknown, or
+// that the object is not there: the store has lost the upload.
 func notApplied(err error) error {
-	if isUnknown(err) {
+	if isUnknown(err) || errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("%w: %w", ErrNotApplied, err)
 	}
 	return err

@@ -135,7 +135,7 @@ func (n *node) connect() {
 	n.public.Handler = httpapi.New(httpapi.Config{
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
-		BodyMemory: int64(n.cfg.Memory) / 16,
+		BodyMemory: int64(n.cfg.Memory) / 32,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)

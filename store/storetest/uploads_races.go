@@ -78,7 +78,7 @@ func (s uploads) race(t *testing.T) {
 	read := map[string][]byte{}
 	reading.Go(func() {
 		for !closed(stop) {
-			head, body, err := b.Get(b.Context(), name, 1<<24)
+			head, body, err := b.Get(b.Context(), name, 1<<24, nil)
 			if err != nil || head.Size != int64(len(body)) {
 				b.Errorf("%d bytes, %+v, %v", len(body), head, err)
 				return
