@@ -57,7 +57,7 @@ func (c *Cluster) join(ctx context.Context, list *memberlist.Memberlist) {
 	for {
 		met, err := c.meet(ctx, list)
 		if met && c.joined.CompareAndSwap(false, true) {
-			c.log.Info().Int("members", len(c.Members())).Msg("met all that there is to meet of the cluster")
+			c.log.Info().Int("members", len(c.Members())).Msg("joined the cluster")
 		}
 		wait := c.rejoin
 		if !c.joined.Load() {

@@ -440,6 +440,40 @@ func TestOwnersVerdict(t *testing.T) {
 	}
 }
 
+// Cold reads of more bytes than may be held wait for each other, and the memory
+// comes back however they end.
+func TestColdReadsShareTheirMemory(t *testing.T) {
+	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 1<<20, 16<<20 })
+	body := strings.Repeat("x", 1<<20)
+	var readers sync.WaitGroup
+	for i := range 40 {
+		k := newKey(t)
+		put(t, k, body)
+		readers.Go(func() {
+			switch ctx, leave := context.WithCancel(t.Context()); i % 4 {
+			case 0: // leaves at once
+				leave()
+				if o, err := f.Open(ctx, k, Options{}); err == nil {
+					o.Close()
+				}
+			default:
+				defer leave()
+				if got := read(t, f, k); got != body {
+					t.Errorf("read %d bytes", len(got))
+				}
+			}
+		})
+	}
+	readers.Wait()
+	f.Close()
+	if st.asked.Load() < 30 {
+		t.Errorf("the store was asked %d times", st.asked.Load())
+	}
+	if !f.budgets.streams.budget.TryAcquire(2<<20) || len(f.budgets.streams.held) > 0 {
+		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
+	}
+}
+
 func TestHeadsAreBounded(t *testing.T) {
 	h := newHeads(2 * headShards)
 	now := time.Now()

@@ -128,6 +128,9 @@ func (a *API) serve(c *call) (err error) {
 		return a.serveList(c, service, query)
 	}
 	k, err := keys.New(c.who.Org, service, key)
+	if err != nil && query.Has("key") && strings.Contains(key, " ") {
+		return fmt.Errorf("%w (in a query a + is written %%2B)", err)
+	}
 	if err != nil {
 		return err
 	}

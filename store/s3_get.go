@@ -70,7 +70,11 @@ func (a Alloc) make(n int64) ([]byte, error) {
 	if a == nil {
 		return make([]byte, n), nil
 	}
-	return a(n)
+	b, err := a(n)
+	if err != nil {
+		return nil, allocError{err}
+	}
+	return b, nil
 }
 
 // GetRange implements Store.

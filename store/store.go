@@ -25,6 +25,9 @@ var (
 	// ErrUnavailable says that the store did not answer, or answered that it
 	// cannot serve now. Another try later may succeed.
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrNotSent comes beside ErrUnavailable and says that no connection could
+	// be made: nothing was asked, so nothing was written.
+	ErrNotSent = errors.New("no connection to the store")
 	// ErrUnexpected says that the store answered something that no try later
 	// will mend: refused credentials, a missing bucket, an unreadable answer.
 	ErrUnexpected = errors.New("unexpected answer of the store")
@@ -101,8 +104,9 @@ type Store interface {
 	// Head is Get without the bytes.
 	Head(ctx context.Context, name string) (Head, error)
 	// Put writes an object whole and returns its head. A failed condition is
-	// ErrPrecondition. ErrUnavailable and context errors leave the outcome
-	// unknown: the write may have happened, or may still happen. All other
+	// ErrPrecondition. ErrUnavailable without ErrNotSent, and context
+	// errors, leave the outcome unknown: the write may have happened, or may
+	// still happen. All other
 	// errors mean that nothing was written. The body is not kept.
 	Put(ctx context.Context, name string, w Write) (Head, error)
 	// Delete removes an object; removing what is not there is no error. The

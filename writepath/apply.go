@@ -44,6 +44,9 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	outcome.Unknown = true // until the store has answered
 	r, err := p.write(ctx, k, o, present)
 	if err != nil {
+		if errors.Is(err, store.ErrNotSent) {
+			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
+		}
 		outcome.Unknown = isUnknown(err) && !errors.Is(err, ErrNotApplied)
 		if outcome.Unknown {
 			err = fmt.Errorf("%w: %w", ErrUnknown, err)

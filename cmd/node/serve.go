@@ -65,7 +65,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	if c.TokensFile != "" {
 		if n.tokens, err = auth.Open(auth.Config{Path: c.TokensFile, ValidOrg: keys.ValidOrg}, n.log); err != nil {
-			return nil, fmt.Errorf("--tokens-file: %w", err)
+			return nil, fmt.Errorf("--tokens-file: %w; 'node token' makes its entries", err)
 		}
 	}
 	n.admin = admin.New(n.log)
@@ -107,7 +107,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 	}
 	if c.S3Bucket == "" {
 		if n.embedded, err = embedded.New(embedded.Config{Dir: c.DataDir, Log: n.log}); err != nil {
-			return fmt.Errorf("--data-dir: %w", err)
+			return fmt.Errorf("--data-dir: %w; choose another folder with --data-dir", err)
 		}
 		s3 = n.embedded.S3Config()
 	}
@@ -186,7 +186,7 @@ func (n *node) seeStore(ctx context.Context) error {
 
 func (n *node) haveJoined(context.Context) error {
 	if !n.cluster.Joined() {
-		return errors.New("no other member has been reached yet")
+		return errors.New("no member of --join has been reached yet; are they running, with the same secret and label?")
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (n *node) haveSettled(context.Context) error {
 }
 
 func (n *node) shutdown() {
-	n.log.Info().Msg("shutting down")
+	n.log.Info().Dur("atmost", drainLimit).Msg("shutting down, waiting for requests under way; a second signal ends at once")
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	n.admin.NotReady("shutting down")
