@@ -89,30 +89,40 @@ func (p *pins) hold(ctx context.Context, k keys.Key, n int, size int64) (*pin, e
 	if size <= freeLen {
 		return nil, nil //nolint:nilnil // a nil pin is one that counts nothing
 	}
-	id := chunkID{k, n}
-	p.mu.Lock()
-	h := p.held[id]
-	if h != nil {
-		h.holders++
-		p.mu.Unlock()
-		<-h.ready // bounded, as the first holder's wait is
-		if h.err != nil {
+	for {
+		h, first := p.join(chunkID{k, n}, size)
+		if first {
+			h.err = reserve(ctx, p.budget, size)
+			close(h.ready)
+		}
+		select {
+		case <-h.ready:
+		case <-ctx.Done():
 			h.release()
+			return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		}
+		if h.err == nil {
+			return h, nil
+		}
+		h.release()
+		if first || !errors.Is(h.err, context.Canceled) {
 			return nil, h.err
 		}
-		return h, nil
+		// The caller who waited for room has left; another one waits now.
+	}
+}
+
+// join makes the caller a holder of a chunk, and says whether it is the first.
+func (p *pins) join(id chunkID, size int64) (h *pin, first bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h = p.held[id]; h != nil {
+		h.holders++
+		return h, false
 	}
 	h = &pin{pins: p, id: id, holders: 1, size: size, ready: make(chan struct{})}
 	p.held[id] = h
-	p.mu.Unlock()
-	// Others may wait for this one, so it does not end with its caller.
-	h.err = reserve(context.WithoutCancel(ctx), p.budget, size)
-	close(h.ready)
-	if h.err != nil {
-		h.release()
-		return nil, h.err
-	}
-	return h, nil
+	return h, true
 }
 
 // again is the same pin for one more holder.
@@ -136,7 +146,9 @@ func (h *pin) release() {
 	if h.holders--; h.holders > 0 {
 		return
 	}
-	delete(h.pins.held, h.id)
+	if h.pins.held[h.id] == h {
+		delete(h.pins.held, h.id)
+	}
 	if h.err == nil {
 		h.pins.budget.Release(h.size)
 	}

@@ -56,12 +56,20 @@ func (o *Object) Send(ctx context.Context, w io.Writer) error {
 	defer cancel()
 	queue := make(chan *fetched, ahead-1)
 	fetches.Go(func() { o.fetchAll(ctx, queue, &fetches) })
+	var err error
 	for c := range queue {
-		if err := c.send(ctx, w); err != nil {
-			return err
+		if err == nil {
+			err = c.send(ctx, w)
+		}
+		if err != nil { // what was fetched ahead is given back
+			cancel()
+			c.drop()
 		}
 	}
-	return ctx.Err()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
 // fetched is a chunk that is being fetched, for one stream.
@@ -100,9 +108,9 @@ func (o *Object) fetchAll(ctx context.Context, queue chan<- *fetched, fetches *s
 	}
 }
 
-// send waits for the chunk, writes it and gives its memory back.
+// send waits for the chunk, writes it and gives its memory back. If it fails,
+// the chunk is still to be dropped.
 func (c *fetched) send(ctx context.Context, w io.Writer) error {
-	defer c.drop()
 	select {
 	case <-c.done:
 	case <-ctx.Done():
@@ -111,8 +119,11 @@ func (c *fetched) send(ctx context.Context, w io.Writer) error {
 	if c.err != nil {
 		return c.err
 	}
-	_, err := w.Write(bytesOf(c.view))
-	return err
+	if _, err := w.Write(bytesOf(c.view)); err != nil {
+		return err
+	}
+	c.drop()
+	return nil
 }
 
 // drop gives the chunk's memory back once it has been fetched.
@@ -120,6 +131,7 @@ func (c *fetched) drop() {
 	<-c.done // every fetch is bounded
 	c.view = groupcache.ByteView{}
 	c.pin.release()
+	c.pin = nil
 }
 
 // Reader reads any part of the object, and fetches only the chunks that are
