@@ -3,8 +3,10 @@
 GOLANGCI_LINT_VERSION := v2.15.0
 BIN := $(CURDIR)/bin
 VENV := $(CURDIR)/.venv
+PYVENV := $(CURDIR)/python/.venv
+PYTHON ?= python3
 
-.PHONY: build test lint cluster tools clean
+.PHONY: build test test-python lint cluster tools clean
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
@@ -12,9 +14,13 @@ build: ## the node, in bin/
 cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 	NODE=$(BIN)/node scripts/cluster
 
-test: lint $(VENV)/bin/moto_server ## vet, lint, and all tests with the race detector
+test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with the race detector
 	go vet ./...
 	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -timeout 20m ./...
+
+test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
+	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
+	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 	$< run ./...
@@ -31,5 +37,10 @@ $(VENV)/bin/moto_server: test-requirements.txt
 	$(VENV)/bin/pip install --quiet -r test-requirements.txt
 	touch $@
 
+$(PYVENV)/bin/pytest: python/test-requirements.txt python/pyproject.toml
+	$(PYTHON) -m venv $(PYVENV)
+	$(PYVENV)/bin/pip install --quiet -r python/test-requirements.txt --editable ./python
+	touch $@
+
 clean:
-	rm -rf $(BIN) $(VENV)
+	rm -rf $(BIN) $(VENV) $(PYVENV)
