@@ -91,7 +91,7 @@ def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
 def _decode_plain(kind: str, data: Sequence[Buffer]) -> Any:
     match kind:
         case "bytes":
-            return bytes(data[0])
+            return data[0] if isinstance(data[0], bytes) else bytes(data[0])
         case "text":
             return str(data[0], "utf-8")
         case "json":
@@ -112,7 +112,7 @@ def _is_plain_json(value: Any) -> bool:
         if kind is float:
             return math.isfinite(v)
         if kind is int:
-            return -(1 << 63) <= v < 1 << 64
+            return bool(-(1 << 63) <= v < 1 << 64)
         if v is None or kind is bool or kind is str:
             return True
         if kind is list:
@@ -129,8 +129,9 @@ def _is_plain_array(value: Any) -> bool:
 
     if type(value) is not numpy.ndarray:
         return False
-    dtype: numpy.dtype[Any] = value.dtype  # .npy does not keep all of structured types, and has no Python objects
-    return dtype.kind in "biufcMmSU" and dtype.itemsize > 0 and dtype.metadata is None
+    # .npy does not keep all of structured types, and has no Python objects.
+    dtype: numpy.dtype[Any] = value.dtype
+    return dtype.kind in "biufcMmSU" and dtype.itemsize > 0 and not dtype.metadata
 
 
 def _encode_npy(array: Any) -> Encoded:

@@ -28,6 +28,9 @@ class Cached(Protocol[P, R]):
     __wrapped__: Callable[P, R]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A method, bound as methods are."""
+
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function whatever is stored, and store what it returns."""
 

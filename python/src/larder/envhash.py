@@ -149,6 +149,8 @@ def _plain(value: Any, path: str) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.generic):
         return value
+    if isinstance(value, numpy.timedelta64):  # which numpy takes for an integer
+        raise SettingError(f"{path} is numpy's {value!r}, which has no defined hash; use a timedelta")
     if isinstance(value, (numpy.bool_, numpy.integer, numpy.float16, numpy.float32, numpy.float64, numpy.str_, numpy.bytes_)):
         return value.item()
     if isinstance(value, numpy.datetime64) and not numpy.isnat(value):

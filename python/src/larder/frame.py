@@ -28,6 +28,7 @@ CONTENT_TYPE = "application/vnd.larder.frame"
 
 _PRELUDE = struct.Struct("<8sBBHI")  # magic, version, flags, zero, length of the header
 _MAX_HEADER = 16 << 20
+_WHOLE = 4 << 20  # more bytes are received by pieces
 _PIECE = 1 << 20  # bytes that are received, hashed and reported at a time
 _DOMAIN = b"larder-frame-1\0"
 
@@ -50,7 +51,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of bytes in a frame. ``raw`` is its size before compression."""
+    """A run of bytes in a frame. ``raw`` is its size before compression. The first of a frame is read only."""
 
     data: Buffer
     raw: int
@@ -78,6 +79,7 @@ class Sealed:
 class Source(Protocol):
     """Bytes as they come in."""
 
+    def read(self, size: int, /) -> bytes: ...
     def readinto(self, buffer: memoryview, /) -> int: ...
 
 
@@ -122,25 +124,42 @@ class _Incoming:
     def __post_init__(self) -> None:
         self.hashed = hashlib.sha256()
 
-    def fill(self, view: memoryview) -> None:
-        if view.nbytes > self.left:
-            raise DecodeError(f"a frame says that it goes on for {view.nbytes} bytes where {self.left} are left")
-        self.left -= view.nbytes
+    def take(self, size: int) -> Buffer:
+        """So many bytes, to be read only: without a copy if they are few."""
+        self._count(size)
+        if size > _WHOLE:
+            return self._fill(bytearray(size))
+        data = self.source.read(size) if size else b""
+        if len(data) != size:
+            raise EOFError("the connection ended within a frame")
+        self._saw(data)
+        return data
+
+    def take_writable(self, size: int) -> bytearray:
+        """So many bytes, to be changed by whom they are given to."""
+        self._count(size)
+        return self._fill(bytearray(size))
+
+    def _count(self, size: int) -> None:
+        """Take note of what will be read, before memory is taken for it."""
+        if size > self.left:
+            raise DecodeError(f"a frame says that it goes on for {size} bytes where {self.left} are left")
+        self.left -= size
+
+    def _fill(self, data: bytearray) -> bytearray:
+        view = memoryview(data)
         while view:
             n = self.source.readinto(view[:_PIECE])
             if n == 0:
                 raise EOFError("the connection ended within a frame")
-            self.hashed.update(view[:n])
+            self._saw(view[:n])
             view = view[n:]
-            if self.progress:
-                self.progress(n)
-
-    def take(self, size: int) -> bytearray:
-        if size > self.left:  # before memory is taken for it
-            raise DecodeError(f"a frame says that it goes on for {size} bytes where {self.left} are left")
-        data = bytearray(size)
-        self.fill(memoryview(data))
         return data
+
+    def _saw(self, data: Buffer) -> None:
+        self.hashed.update(data)
+        if self.progress:
+            self.progress(len(data))
 
 
 def read(
@@ -160,7 +179,11 @@ def read(
     """
     incoming = _Incoming(source, size, progress)
     flags, header = _read_header(incoming, size, place)
-    segments = [Segment(incoming.take(s), raw, codec) for s, raw, codec in _listed(header)]
+    segments: list[Segment] = []
+    for n, raw, codec in _listed(header):
+        # What a value is made of comes in the later segments, and shall be the caller's to change.
+        data = incoming.take_writable(n) if segments and not codec else incoming.take(n)
+        segments.append(Segment(data, raw, codec))
     if incoming.left != SEAL_SIZE:
         raise DecodeError(f"{place.key!r} has {incoming.left} bytes where its frame has a seal of {SEAL_SIZE}")
     content = incoming.hashed.copy().digest()
@@ -185,7 +208,7 @@ def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dic
     if length > _MAX_HEADER:
         raise DecodeError(f"{place.key!r} has a header of {length} bytes, at most {_MAX_HEADER} are read")
     try:
-        header = json.loads(incoming.take(length))
+        header = json.loads(bytes(incoming.take(length)))
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"{place.key!r} has a header that is not JSON: {error}") from None
     if not isinstance(header, dict):

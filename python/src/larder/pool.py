@@ -55,6 +55,9 @@ class Connection:
     def close(self) -> None:
         self.http.close()
 
+    def __del__(self) -> None:
+        self.close()  # as a file does; a client that is dropped keeps no connections
+
 
 class Pool:
     """Connections, by node."""

@@ -57,9 +57,9 @@ class Answer:
         self.attempts = attempts  # 1: this was the first
         self._response = response
 
-    def read(self) -> bytes:
-        """What is left of the body."""
-        return self._response.read()
+    def read(self, size: int | None = None, /) -> bytes:
+        """What is left of the body, or at most so many bytes of it."""
+        return self._response.read(size)
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Read some of the body into a buffer; 0 at its end."""
