@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import larder
 from larder.config import parse_nodes
-from tests.conftest import Node
+from tests.conftest import Node, StartNode
 
 
 def test_urls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,16 +47,30 @@ def test_signing_key_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp
         larder.Client()
 
 
-def test_tokens(start_node: "type[Node]", binary: Path, tmp_path: Path) -> None:
-    import subprocess
-
-    tokens = tmp_path / "tokens.yaml"
-    made = {}
+def test_tokens(start_node: StartNode, binary: Path, tmp_path: Path) -> None:
+    tokens: dict[tuple[str, str], str] = {}
     entries = []
     for org, role in (("acme", "writer"), ("acme", "reader"), ("other", "writer")):
-        out = subprocess.run(
-            [binary, "token", "--org", org, "--user", f"{org}-{role}", "--role", role], capture_output=True, check=True, text=True
-        )
-        print(out.stdout, out.stderr)
-        made[org, role] = out.stdout
-        entries.append(out.stderr)
+        words = [str(binary), "token", "--org", org, "--user", f"{org}-{role}", "--role", role]
+        made = subprocess.run(words, capture_output=True, check=True, text=True)
+        tokens[org, role] = made.stdout.strip()
+        entries += json.loads(made.stderr.splitlines()[-1])
+    file = tmp_path / "tokens"
+    file.write_text(json.dumps(entries))
+    node = start_node("--tokens-file", str(file))
+
+    def of(org: str, role: str) -> larder.ObjectService:
+        return larder.ObjectService(larder.Client(node.url, tokens[org, role], signing_key="a-key-of-both-orgs"))
+
+    of("acme", "writer").put("x", (1, 2))
+    assert of("acme", "reader").get("x") == (1, 2)
+    assert of("acme", "reader").info("x").writer == "acme-writer"
+    with pytest.raises(larder.AuthError, match="may only read"):
+        of("acme", "reader").put("x", 1)
+    with pytest.raises(larder.NotFound):
+        of("other", "writer").get("x")
+    of("other", "writer").put_raw("x", of("acme", "reader").get_raw("x"))
+    with pytest.raises(larder.IntegrityError, match="another place"):
+        of("other", "writer").get("x")
+    with pytest.raises(larder.AuthError, match="token"):
+        larder.Client(node.url, "lrd_wrong").whoami()
