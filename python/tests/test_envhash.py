@@ -107,7 +107,7 @@ def itself() -> list[Any]:
         bytearray(b"a"),
         np.arange(3),
         np.longdouble(1),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "D"),
         np.datetime64("2009"),
         np.datetime64("2009-01-02T03:04:05.000006001"),
         np.timedelta64(1, "s"),

@@ -63,6 +63,13 @@ def test_session() -> None:
     assert not larder.is_initialised()
 
 
+def test_sessions_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = larder.init("2022-01-30").client
+    assert larder.init("2022-01-31").client is first
+    monkeypatch.setenv("LARDER_TOKEN", "another")
+    assert larder.init("2022-01-31").client is not first
+
+
 def test_environment_is_a_mapping_of_settings() -> None:
     env = larder.init("2022-01-30")
     empty = env.env_hash

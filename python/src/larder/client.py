@@ -90,6 +90,10 @@ class Client:
             )
         return _rebuild, ([str(n) for n in c.nodes], c.allow_pickle, c.timeout, c.connect_timeout, c.retries, c.progress)
 
+    def same_as(self, other: Client) -> bool:
+        """Whether both have the same settings."""
+        return self._config == other._config
+
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
         self._transport.close()

@@ -121,9 +121,14 @@ def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) ->
     """Begin a session: its environment is what ``larder.env`` and the decorators use from now on.
 
     ``settings`` are the environment's, as if by ``env[name] = value``. The cluster and its credentials come
-    from LARDER_URL, LARDER_TOKEN and LARDER_SIGNING_KEY, or from a ``client``.
+    from LARDER_URL, LARDER_TOKEN and LARDER_SIGNING_KEY, or from a ``client``. A session that follows another
+    keeps its client, and with it its connections, if those variables say the same.
     """
-    _Current.environment = Environment(env_date, client or Client(), settings)
+    if client is None:
+        client = Client()
+        if _Current.environment is not None and _Current.environment.client.same_as(client):
+            client = _Current.environment.client
+    _Current.environment = Environment(env_date, client, settings)
     return _Current.environment
 
 
