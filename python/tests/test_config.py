@@ -20,7 +20,9 @@ def test_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [str(n) for n in parse_nodes(None)] == ["http://a:1", "https://b:443/larder", "http://[::1]:2"]
 
 
-@pytest.mark.parametrize("url", ["a:8080", "ftp://a", "http://", "http://a:port", "http://a?b", " , ", "http://u:secret@a"])
+@pytest.mark.parametrize(
+    "url", ["a:8080", "ftp://a", "http://", "http://a:port", "http://a?b", "http://a b", "http://a/\x00", " , ", "http://u:secret@a"]
+)
 def test_bad_url(url: str) -> None:
     with pytest.raises(larder.ConfigError, match="LARDER_URL") as caught:
         larder.Client(url)
