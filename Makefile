@@ -3,8 +3,10 @@
 GOLANGCI_LINT_VERSION := v2.15.0
 BIN := $(CURDIR)/bin
 VENV := $(CURDIR)/.venv
+PYVENV := $(CURDIR)/python/.venv
+PYTHON ?= python3
 
-.PHONY: build test lint cluster chaos tools clean
+.PHONY: build test test-python lint cluster chaos tools clean
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
@@ -12,7 +14,7 @@ build: ## the node, in bin/
 cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 	NODE=$(BIN)/node scripts/cluster
 
-test: lint $(VENV)/bin/moto_server ## vet, lint, and all tests with the race detector
+test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with the race detector
 	go vet ./...
 	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -timeout 20m $$(go list ./... | grep -v /model)
 	go test ./model # one goroutine, and many states
@@ -23,6 +25,10 @@ DURATION ?= 5m
 
 chaos: ## kill, pause, cut off and restart nodes under load; SEED=… DURATION=…
 	go test -race -v -count 1 -timeout 0 -run TestFaults ./chaos -seed $(SEED) -duration $(DURATION)
+
+test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
+	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
+	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 	$< run ./...
@@ -39,5 +45,10 @@ $(VENV)/bin/moto_server: test-requirements.txt
 	$(VENV)/bin/pip install --quiet -r test-requirements.txt
 	touch $@
 
+$(PYVENV)/bin/pytest: python/test-requirements.txt python/pyproject.toml
+	$(PYTHON) -m venv $(PYVENV)
+	$(PYVENV)/bin/pip install --quiet -r python/test-requirements.txt --editable ./python
+	touch $@
+
 clean:
-	rm -rf $(BIN) $(VENV)
+	rm -rf $(BIN) $(VENV) $(PYVENV)

@@ -157,7 +157,7 @@ func BenchmarkPut(b *testing.B) {
 func BenchmarkGetCold(b *testing.B) {
 	n := size(b)
 	body := object(n)
-	c := testcluster.New(b, testcluster.Options{Nodes: 3, Flags: []string{"--memory", "512MiB"}})
+	c := testcluster.New(b, testcluster.Options{Nodes: 3, Flags: []string{"--memory", "2GiB"}})
 	m := sdk(c)
 	s := &sink{make([]byte, 1<<20)}
 	var other, larder []time.Duration

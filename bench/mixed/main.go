@@ -71,7 +71,9 @@ func body(i int, size int64) io.Reader {
 	return io.LimitReader(rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)}), size)
 }
 
-func (b *bench) key(i int, kind string) string { return fmt.Sprintf("%s/v1/objects/mixed/%s/%d", b.url, kind, i) }
+func (b *bench) key(i int, kind string) string {
+	return fmt.Sprintf("%s/v1/objects/mixed/%s/%d", b.url, kind, i)
+}
 
 func (b *bench) put(i int, kind string) {
 	req, err := http.NewRequest(http.MethodPut, b.key(i, kind), body(i, b.sizes[i]))
@@ -137,7 +139,7 @@ func peak(pid int) string {
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if line, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
 			return strings.TrimSpace(line)

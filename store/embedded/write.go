@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -58,9 +59,19 @@ func (b *bucket) PutObject(ctx context.Context, in s3response.PutObjectInput) (s
 	p := publication{bucket: b, key: *in.Key}
 	out, err := b.posix.PutObjectWithPostFunc(ctx, in, func(*os.File) error { return p.staged() })
 	if err = p.end(b.isFolder(*in.Key, err)); err != nil {
+		discard(in.Body)
 		return s3response.PutObjectOutput{}, b.failed("put object", err)
 	}
 	return out, nil
+}
+
+// discard reads a body to its end that was refused before it was read, a failed
+// condition for example: a connection that is closed on a client which still
+// writes looks to it like an unknown outcome.
+func discard(body io.Reader) {
+	if body != nil {
+		_, _ = io.Copy(io.Discard, body) // the refusal is what counts
+	}
 }
 
 // isFolder finds out whether posix is right when it says that a folder is in

@@ -1,0 +1,75 @@
+"""Larder: what your organisation has already built, in milliseconds.
+
+>>> import larder
+>>> env = larder.init(env_date="2022-01-30")
+>>> env.strategy_service().cache_strategy(strategies)
+>>> env.object_service().put("DAX 20220104", universe)
+
+The tutorial is docs/tutorial.md, the reference docs/python.md.
+"""
+
+from larder.client import Client
+from larder.decorators import Cached, object_service_cache, strategy_service_cache
+from larder.environment import Environment, de_init, env, init, is_initialised
+from larder.errors import (
+    AuthError,
+    BadRequest,
+    ConfigError,
+    Conflict,
+    DecodeError,
+    EncodeError,
+    IntegrityError,
+    LarderError,
+    LarderWarning,
+    NotAFrame,
+    NotBuilt,
+    NotFound,
+    NotInitialised,
+    OutcomeUnknown,
+    ServerError,
+    SettingError,
+    TooLarge,
+    Unavailable,
+    VersionMismatch,
+)
+from larder.listing import Entry, Info, Keys
+from larder.objects import ObjectService
+from larder.strategies import StrategyService
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AuthError",
+    "BadRequest",
+    "Cached",
+    "Client",
+    "ConfigError",
+    "Conflict",
+    "DecodeError",
+    "EncodeError",
+    "Entry",
+    "Environment",
+    "Info",
+    "IntegrityError",
+    "Keys",
+    "LarderError",
+    "LarderWarning",
+    "NotAFrame",
+    "NotBuilt",
+    "NotFound",
+    "NotInitialised",
+    "ObjectService",
+    "OutcomeUnknown",
+    "ServerError",
+    "SettingError",
+    "StrategyService",
+    "TooLarge",
+    "Unavailable",
+    "VersionMismatch",
+    "de_init",
+    "env",
+    "init",
+    "is_initialised",
+    "object_service_cache",
+    "strategy_service_cache",
+]

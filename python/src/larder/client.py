@@ -1,0 +1,276 @@
+"""The client: values under keys, in either of the cache's two services."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import platform
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from larder import codec, config, frame
+from larder.errors import BadRequest, ConfigError, IntegrityError, LarderWarning, NotFound
+from larder.listing import Entry, Info, Keys, html_table
+from larder.progress import bar
+from larder.transport import Answer, Request, Transport
+
+OBJECTS = "objects"
+STRATEGIES = "strategies"
+
+_META = "larder-meta-"
+_MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
+
+
+class Client:
+    """A client of a Larder cluster. Safe for threads, and across forks.
+
+    ``url`` is a node's address, or several (LARDER_URL, with commas). ``token`` is LARDER_TOKEN.
+    ``signing_key`` (LARDER_SIGNING_KEY, or LARDER_SIGNING_KEY_FILE with a key a line) signs what is written,
+    and then nothing is read that is not signed so; of several keys the first signs and all verify. With
+    ``allow_pickle=False`` pickles are refused when they are read. ``timeout`` is how many seconds a node may
+    be silent, and for how long retries begin; ``connect_timeout`` is for connecting. ``progress`` True or
+    False shows or hides the bars of large transfers; None shows them in terminals and notebooks.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str] | None = None,
+        token: str | None = None,
+        signing_key: str | bytes | Sequence[str | bytes] | None = None,
+        *,
+        allow_pickle: bool = True,
+        timeout: float = 60.0,
+        connect_timeout: float = 3.0,
+        retries: int = 4,
+        progress: bool | None = None,
+    ) -> None:
+        self._config = config.Config(
+            nodes=config.parse_nodes(url),
+            token=config.read_token(token),
+            signing_keys=config.read_signing_keys(signing_key),
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            retries=retries,
+            allow_pickle=allow_pickle,
+            progress=progress,
+        )
+        self._transport = Transport(self._config)
+        self._org = ""
+        self._warned = False
+
+    def __repr__(self) -> str:
+        return f"<larder.Client of {', '.join(map(str, self._config.nodes))}, {', '.join(self._traits())}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(["node"], [[str(n)] for n in self._config.nodes], f"larder client, {', '.join(self._traits())}")
+
+    def _traits(self) -> list[str]:
+        c = self._config
+        return [
+            "with a token" if c.token else "without a token",
+            "signing" if c.signing_keys else "not signing",
+            *([] if c.allow_pickle else ["refusing pickles"]),
+        ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A client travels to other processes without its secrets, which they take from their environment."""
+        c = self._config
+        if c.token != config.read_token(None) or c.signing_keys != config.read_signing_keys(None):
+            raise ConfigError(
+                "this client holds a token or signing key that it was given as an argument, and is not pickled with it: "
+                "set LARDER_TOKEN and LARDER_SIGNING_KEY instead, or make a client in each process"
+            )
+        return _rebuild, ([str(n) for n in c.nodes], c.allow_pickle, c.timeout, c.connect_timeout, c.retries, c.progress)
+
+    def same_as(self, other: Client) -> bool:
+        """Whether both have the same settings."""
+        return self._config == other._config
+
+    def close(self) -> None:
+        """Close idle connections. The client may be used again."""
+        self._transport.close()
+
+    def whoami(self) -> dict[str, str]:
+        """The org, user and role of the token."""
+        request = Request("GET", "/v1/whoami", {}, what="whoami")
+        answer: dict[str, str] = self._transport.send(request, lambda a: json.loads(a.read()))
+        return answer
+
+    # Values.
+
+    def store(self, service: str, key: str, value: Any, *, build_seconds: float | None = None, patient: bool = True) -> None:
+        """Put a value. A value under the same key is replaced."""
+        self._warn_if_unsigned()
+        encoded = codec.encode(value)
+        libraries = encoded.about.get("libraries", {})
+        header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
+        signing_key = next(iter(self._config.signing_keys), None)
+        sealed = frame.seal(header, encoded.segments, self._place(service, key), signing_key)
+        statement = {
+            "format": encoded.format,
+            "python": platform.python_version(),
+            "libraries": " ".join(f"{name}={version}" for name, version in libraries.items()),
+            "build-seconds": "" if build_seconds is None else f"{build_seconds:.3f}",
+        }
+        headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
+        self._put(service, key, sealed.parts, sealed.size, sealed.digest, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
+
+    def load(self, service: str, key: str, *, patient: bool = True) -> Any:
+        """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
+        self._warn_if_unsigned()
+        place = self._place(service, key)
+
+        def receive(answer: Answer) -> frame.Frame:
+            size, source = answer.size, answer
+            if size < 0:
+                data = answer.read()
+                return frame.read(io.BytesIO(data), len(data), place, keys, digest=_digest(answer.headers))
+            with bar(f"get {key}", size, self._config.progress) as report:
+                return frame.read(source, size, place, keys, digest=_digest(answer.headers), progress=report)
+
+        keys = self._config.signing_keys
+        request = Request("GET", _path(service, key), {}, what=f"get {key!r}", patient=patient)
+        received = self._transport.send(request, receive)
+        return codec.decode(received, key, allow_pickle=self._config.allow_pickle)
+
+    # Bytes.
+
+    def store_raw(self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """Put bytes as they are: without a frame, and so without a signature."""
+        self._put(service, key, [data], len(data), hashlib.sha256(data).digest(), {"Content-Type": content_type}, patient=True)
+
+    def load_raw(self, service: str, key: str) -> bytes:
+        """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
+        request = Request("GET", _path(service, key), {}, what=f"get {key!r}")
+
+        def receive(answer: Answer) -> bytes:
+            expected = answer.size
+            data = answer.read()
+            if expected >= 0 and len(data) != expected:
+                raise EOFError("the connection ended within an object")
+            digest = _digest(answer.headers)
+            if digest is not None and digest != hashlib.sha256(data).digest():
+                raise IntegrityError(f"the bytes of {key!r} that arrived are not those that were written (SHA-256)")
+            return data
+
+        return self._transport.send(request, receive)
+
+    def _put(
+        self, service: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
+    ) -> None:
+        headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
+        with bar(f"put {key}", size, self._config.progress) as report:
+            request = Request("PUT", _path(service, key), headers, parts, f"put {key!r}", report, patient)
+            self._transport.send(request, Answer.read)
+
+    # What is there.
+
+    def remove(self, service: str, key: str) -> None:
+        """Delete an object. Raises NotFound."""
+        request = Request("DELETE", _path(service, key), {}, what=f"delete {key!r}")
+        try:
+            self._transport.send(request, Answer.read)
+        except NotFound as error:
+            if error.attempt == 1:
+                raise
+            # An earlier attempt of this call deleted it, and its answer was lost.
+
+    def stat(self, service: str, key: str) -> Info:
+        """What is known of an object. Raises NotFound."""
+        request = Request("HEAD", _path(service, key), {}, what=f"info {key!r}")
+        try:
+            headers = self._transport.send(request, lambda a: a.headers)
+        except NotFound as error:
+            error.args = (f"info {key!r}: there is no such object",)  # the answer to a HEAD has no text
+            raise
+        meta = {name.lower().removeprefix(_META): value for name, value in headers.items() if name.lower().startswith(_META)}
+        return _info(key, headers, meta)
+
+    def list(self, service: str, prefix: str = "", **filters: str) -> Keys:
+        """All keys with a prefix, in the cache's order. Filters are those of the service."""
+        found: list[Entry] = []
+        cursor = ""
+        while True:
+            query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
+            path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
+            request = Request("GET", path, {"Accept": "application/json"}, what=f"list {service} {prefix!r}")
+            page = self._transport.send(request, lambda a: json.loads(a.read()))
+            found += map(_entry, page["keys"])
+            cursor = page["cursor"]
+            if not cursor:
+                return Keys(found)
+
+    def _place(self, service: str, key: str) -> frame.Place:
+        if self._config.signing_keys and not self._org:
+            self._org = self.whoami()["org"]
+        return frame.Place(self._org, service, key)
+
+    def _warn_if_unsigned(self) -> None:
+        if self._config.signing_keys or self._warned or not self._config.allow_pickle:
+            return
+        self._warned = True
+        warnings.warn(
+            "no signing key is set: whoever can write to this cache can run code on everyone who reads pickles from it. "
+            "Set LARDER_SIGNING_KEY to a secret that your group shares (docs/python.md)",
+            LarderWarning,
+            stacklevel=4,
+        )
+
+
+def _rebuild(url: Sequence[str], allow_pickle: bool, timeout: float, connect_timeout: float, retries: int, progress: bool | None) -> Client:
+    return Client(url, allow_pickle=allow_pickle, timeout=timeout, connect_timeout=connect_timeout, retries=retries, progress=progress)
+
+
+def _path(service: str, key: str) -> str:
+    if not key:
+        raise BadRequest("the key is empty, want 1 to 512 bytes of text")
+    try:
+        return f"/v1/{service}/{quote(key, safe='')}"
+    except UnicodeEncodeError:
+        raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
+
+
+def _digest(headers: Message) -> bytes | None:
+    """The SHA-256 of Repr-Digest (RFC 9530), if there is one."""
+    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", ""))
+    return base64.b64decode(found.group(1)) if found else None
+
+
+def _entry(listed: Mapping[str, Any]) -> Entry:
+    return Entry(listed["key"], listed["size"], listed["etag"], _time(listed["modified"]))
+
+
+def _time(text: str) -> datetime:
+    """A time in RFC 3339, whose fraction may have nanoseconds."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
+
+
+def _info(key: str, headers: Message, meta: dict[str, str]) -> Info:
+    modified = headers.get("Last-Modified")
+    libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
+    try:
+        build_seconds = float(meta["build-seconds"])
+    except (KeyError, ValueError):
+        build_seconds = None
+    return Info(
+        key=key,
+        size=int(headers.get("Content-Length", "0")),
+        etag=headers.get("ETag", ""),
+        modified=parsedate_to_datetime(modified) if modified else None,
+        writer=headers.get("Larder-Writer", ""),
+        content_type=headers.get("Content-Type", ""),
+        cache_status=headers.get("Cache-Status", ""),
+        format=meta.get("format", ""),
+        python=meta.get("python", ""),
+        libraries=libraries,
+        build_seconds=build_seconds,
+        meta=meta,
+    )

@@ -1,0 +1,164 @@
+"""Values to segments and back: which format a value gets, and what each format needs.
+
+=========  =======================================  ===========================================
+format     values                                   segments
+=========  =======================================  ===========================================
+bytes      bytes                                    the bytes
+text       str                                      UTF-8
+json       None, bool, int, finite float, and       JSON in UTF-8
+           small lists and dicts of these and str
+npy        numpy arrays without Python objects      the header of a .npy file, the data
+pickle     everything else                          a pickle of protocol 5, its buffers in order
+=========  =======================================  ===========================================
+
+Only pickle runs code that the writer chose; all others are read without it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from larder import compress, pickling
+from larder.errors import DecodeError
+from larder.frame import Buffer, Frame, Segment
+
+FORMATS = ("bytes", "text", "json", "npy", "pickle")
+_JSON_VALUES = 1000  # larger structures are pickled, which is faster
+_JSON_DEPTH = 50
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A value as segments, and what a frame's header says of them."""
+
+    format: str
+    segments: list[Segment]
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def encode(value: Any) -> Encoded:
+    """Encode a value in the first format that gives back exactly it."""
+    if type(value) is bytes:
+        return Encoded("bytes", [compress.compress(value)])
+    if type(value) is str:
+        try:
+            return Encoded("text", [compress.compress(value.encode())])
+        except UnicodeEncodeError:
+            return _encode_pickle(value)  # half of a surrogate pair
+    if _is_plain_json(value):
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+            return Encoded("json", [compress.compress(text)])
+        except (UnicodeEncodeError, ValueError):
+            return _encode_pickle(value)
+    if _is_plain_array(value):
+        return _encode_npy(value)
+    return _encode_pickle(value)
+
+
+def _encode_pickle(value: Any) -> Encoded:
+    pickled = pickling.dump(value)
+    segments = [compress.compress(data) for data in (pickled.body, *pickled.buffers)]
+    return Encoded("pickle", segments, {"pickler": pickled.pickler, "libraries": pickled.libraries})
+
+
+def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
+    """The value of a verified frame. Raises DecodeError, or VersionMismatch, which is one."""
+    kind = frame.header.get("format")
+    if kind not in FORMATS:
+        raise DecodeError(f"{key!r} has the format {kind!r}, which this larder does not know: install a newer one")
+    if kind == "pickle" and not allow_pickle:
+        raise DecodeError(
+            f"{key!r} is a pickle, and reading it would run code that its writer chose; this client was made with allow_pickle=False"
+        )
+    data = [compress.decompress(s) for s in frame.segments]
+    if kind == "pickle" and data:
+        return pickling.load(data, frame.header, key)
+    if len(data) != (2 if kind == "npy" else 1):
+        raise DecodeError(f"{key!r} has {len(data)} segments, which is wrong for the format {kind}")
+    try:
+        return _decode_plain(kind, data)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DecodeError(f"{key!r} is not {kind}, as its header says: {error}") from None
+
+
+def _decode_plain(kind: str, data: Sequence[Buffer]) -> Any:
+    match kind:
+        case "bytes":
+            return data[0] if isinstance(data[0], bytes) else bytes(data[0])
+        case "text":
+            return str(data[0], "utf-8")
+        case "json":
+            return json.loads(bytes(data[0]))
+    return _decode_npy(data[0], data[1])
+
+
+def _is_plain_json(value: Any) -> bool:
+    """Whether JSON gives back exactly this value, and quickly."""
+    left = _JSON_VALUES
+
+    def plain(v: Any, depth: int) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > _JSON_DEPTH:
+            return False
+        kind = type(v)
+        if kind is float:
+            return math.isfinite(v)
+        if kind is int:
+            return bool(-(1 << 63) <= v < 1 << 64)
+        if v is None or kind is bool or kind is str:
+            return True
+        if kind is list:
+            return all(plain(item, depth + 1) for item in v)
+        return kind is dict and all(type(k) is str and plain(item, depth + 1) for k, item in v.items())
+
+    return plain(value, 0)
+
+
+def _is_plain_array(value: Any) -> bool:
+    if "numpy" not in sys.modules:  # then it is no array
+        return False
+    import numpy
+
+    if type(value) is not numpy.ndarray:
+        return False
+    # .npy does not keep all of structured types, and has no Python objects.
+    dtype: numpy.dtype[Any] = value.dtype
+    return dtype.kind in "biufcMmSU" and dtype.itemsize > 0 and not dtype.metadata
+
+
+def _encode_npy(array: Any) -> Encoded:
+    import numpy
+
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    flat = numpy.ascontiguousarray(array.T if order == "F" else array)
+    head = io.BytesIO()
+    about = {"descr": array.dtype.str, "fortran_order": order == "F", "shape": array.shape}
+    numpy.lib.format.write_array_header_2_0(head, about)
+    data = flat.reshape(-1).view(numpy.uint8).data if flat.size else b""
+    library = {"numpy": numpy.__version__}
+    return Encoded("npy", [Segment(head.getvalue(), len(head.getvalue())), compress.compress(data)], {"libraries": library})
+
+
+def _decode_npy(head: Buffer, data: Buffer) -> Any:
+    try:
+        import numpy
+    except ImportError:
+        raise DecodeError("the object is a numpy array and numpy is not installed here: pip install numpy") from None
+    source = io.BytesIO(bytes(head))
+    version = numpy.lib.format.read_magic(source)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"npy header of version {version}")
+    reader = numpy.lib.format.read_array_header_1_0 if version == (1, 0) else numpy.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(source)
+    if dtype.hasobject:
+        raise ValueError("an array of Python objects")
+    array = numpy.frombuffer(data, dtype=dtype) if memoryview(data).nbytes else numpy.empty(0, dtype=dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)

@@ -1,0 +1,100 @@
+"""The errors of larder: one tree, and messages that say what to do."""
+
+from __future__ import annotations
+
+
+class LarderError(Exception):
+    """Whatever larder raises by its own choice.
+
+    ``status`` is the HTTP status that a node answered, and ``type`` the name of its problem, such as
+    ``not-found``; both are None where no node answered.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, type: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ConfigError(LarderError, ValueError):
+    """A setting of the client, such as LARDER_URL, is missing or wrong."""
+
+
+class NotInitialised(LarderError, RuntimeError):
+    """There is no environment yet: call ``larder.init``."""
+
+
+class SettingError(LarderError, TypeError):
+    """A setting of an environment is of a type that has no defined hash."""
+
+
+class NotFound(LarderError, KeyError):
+    """There is no such object."""
+
+    attempt: int = 1  # of the request that was answered so
+
+
+class NotBuilt(LarderError, ValueError):
+    """A strategy says that it is not built yet, or has no name."""
+
+
+class AuthError(LarderError):
+    """The token is missing, not known, expired, or may not write."""
+
+
+class BadRequest(LarderError, ValueError):
+    """A node refused a request as wrong, for example a bad key."""
+
+
+class Conflict(LarderError):
+    """Another write came in between."""
+
+
+class TooLarge(LarderError):
+    """The object is larger than the cluster takes."""
+
+
+class Unavailable(LarderError):
+    """No node answered, or those that did cannot serve now. Nothing is lost; try again later.
+
+    ``retry_after`` is how many seconds the node advised to wait, or 0.
+    """
+
+    retry_after: float = 0.0
+
+
+class OutcomeUnknown(Unavailable):
+    """A write may or may not have happened: read the key, or send the same write again."""
+
+
+class ServerError(LarderError):
+    """A node or its store has a fault that an operator must look at."""
+
+
+class IntegrityError(LarderError):
+    """The bytes are not those that were written, or not signed by someone who holds the signing key."""
+
+
+class EncodeError(LarderError):
+    """A value cannot be turned into bytes."""
+
+
+class DecodeError(LarderError):
+    """Bytes cannot be turned into a value again. ``original`` is the error beneath, if there is one."""
+
+    original: BaseException | None = None
+
+
+class NotAFrame(DecodeError):
+    """The object was not written by this client: ``get_raw`` returns its bytes."""
+
+
+class VersionMismatch(DecodeError):
+    """The object was written by versions of Python or of libraries that do not go with those here."""
+
+
+class LarderWarning(UserWarning):
+    """Something was worked round, or is not as safe as it could be."""

@@ -1,0 +1,244 @@
+"""Frames: what this client puts into the cache, as bytes. docs/python.md describes them byte by byte.
+
+A frame is a prelude of 16 bytes, a header in JSON, the segments that the header lists, and a seal of 32
+bytes. Nothing in a frame is unpickled or decompressed before its seal has been verified.
+
+The seal ends the frame, so that one pass of SHA-256 over the bytes serves both it and the digest of HTTP.
+It is HMAC-SHA256 over the place (org, service, key) and the SHA-256 of all that precedes it, or, in a frame
+that is not signed, that SHA-256 itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from larder.errors import DecodeError, EncodeError, IntegrityError, NotAFrame
+
+MAGIC = b"\x89LARDER\n"
+VERSION = 1
+SIGNED = 1  # a flag of the prelude
+SEAL_SIZE = 32
+CONTENT_TYPE = "application/vnd.larder.frame"
+
+_PRELUDE = struct.Struct("<8sBBHI")  # magic, version, flags, zero, length of the header
+_MAX_HEADER = 16 << 20
+_WHOLE = 4 << 20  # more bytes are received by pieces
+_PIECE = 1 << 20  # bytes that are received, hashed and reported at a time
+_DOMAIN = b"larder-frame-1\0"
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a frame belongs. A signature holds for one place only."""
+
+    org: str
+    service: str
+    key: str
+
+    def encoded(self) -> bytes:
+        """Self-delimiting: each part after its length in four bytes, little-endian."""
+        parts = [part.encode() for part in (self.org, self.service, self.key)]
+        return b"".join(struct.pack("<I", len(part)) + part for part in parts)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of bytes in a frame. ``raw`` is its size before compression. The first of a frame is read only."""
+
+    data: Buffer
+    raw: int
+    codec: str = ""  # "" or "zstd"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame that was read and verified."""
+
+    header: dict[str, Any]
+    segments: list[Segment]
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A frame ready to be sent: its parts in order, their size in all and their SHA-256."""
+
+    parts: list[Buffer]
+    size: int
+    digest: bytes
+
+
+class Source(Protocol):
+    """Bytes as they come in."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+def seal(header: dict[str, Any], segments: Sequence[Segment], place: Place, signing_key: bytes | None) -> Sealed:
+    """Make a frame of a header and segments. The segments' bytes are not copied."""
+    listed = [{"size": _size(s.data), "raw": s.raw, "codec": s.codec} for s in segments]
+    try:
+        text = json.dumps({**header, "segments": listed}, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise EncodeError(f"the header of a frame is not JSON: {error}") from error
+    if len(text) > _MAX_HEADER:
+        raise EncodeError(f"the header of a frame has {len(text)} bytes, at most {_MAX_HEADER} are read")
+    flags = SIGNED if signing_key is not None else 0
+    parts: list[Buffer] = [_PRELUDE.pack(MAGIC, VERSION, flags, 0, len(text)) + text]
+    parts += [s.data for s in segments]
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+    parts.append(_seal_of(hashed.digest(), place, signing_key))
+    hashed.update(parts[-1])
+    return Sealed(parts, sum(map(_size, parts)), hashed.digest())
+
+
+def _seal_of(digest: bytes, place: Place, signing_key: bytes | None) -> bytes:
+    if signing_key is None:
+        return digest
+    return hmac.digest(signing_key, _DOMAIN + place.encoded() + digest, "sha256")
+
+
+def _size(data: Buffer) -> int:
+    return data.nbytes if isinstance(data, memoryview) else len(data)
+
+
+@dataclass
+class _Incoming:
+    """Reads exactly what is asked for, and hashes all of it."""
+
+    source: Source
+    left: int
+    progress: Callable[[int], None] | None
+
+    def __post_init__(self) -> None:
+        self.hashed = hashlib.sha256()
+
+    def take(self, size: int) -> Buffer:
+        """So many bytes, to be read only: without a copy if they are few."""
+        self._count(size)
+        if size > _WHOLE:
+            return self._fill(bytearray(size))
+        data = self.source.read(size) if size else b""
+        if len(data) != size:
+            raise EOFError("the connection ended within a frame")
+        self._saw(data)
+        return data
+
+    def take_writable(self, size: int) -> bytearray:
+        """So many bytes, to be changed by whom they are given to."""
+        self._count(size)
+        return self._fill(bytearray(size))
+
+    def _count(self, size: int) -> None:
+        """Take note of what will be read, before memory is taken for it."""
+        if size > self.left:
+            raise DecodeError(f"a frame says that it goes on for {size} bytes where {self.left} are left")
+        self.left -= size
+
+    def _fill(self, data: bytearray) -> bytearray:
+        view = memoryview(data)
+        while view:
+            n = self.source.readinto(view[:_PIECE])
+            if n == 0:
+                raise EOFError("the connection ended within a frame")
+            self._saw(view[:n])
+            view = view[n:]
+        return data
+
+    def _saw(self, data: Buffer) -> None:
+        self.hashed.update(data)
+        if self.progress:
+            self.progress(len(data))
+
+
+def read(
+    source: Source,
+    size: int,
+    place: Place,
+    signing_keys: Sequence[bytes],
+    *,
+    digest: bytes | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Frame:
+    """Read a frame of ``size`` bytes and verify it.
+
+    With signing keys, the frame must be signed with one of them for this place. ``digest`` is the SHA-256 of
+    the whole, if it is known otherwise. Raises NotAFrame, DecodeError or IntegrityError; EOFError if the
+    source ends early.
+    """
+    incoming = _Incoming(source, size, progress)
+    flags, header = _read_header(incoming, size, place)
+    segments: list[Segment] = []
+    for n, raw, codec in _listed(header):
+        # What a value is made of comes in the later segments, and shall be the caller's to change.
+        data = incoming.take_writable(n) if segments and not codec else incoming.take(n)
+        segments.append(Segment(data, raw, codec))
+    if incoming.left != SEAL_SIZE:
+        raise DecodeError(f"{place.key!r} has {incoming.left} bytes where its frame has a seal of {SEAL_SIZE}")
+    content = incoming.hashed.copy().digest()
+    found = bytes(incoming.take(SEAL_SIZE))
+    if digest is not None and not hmac.compare_digest(digest, incoming.hashed.digest()):
+        raise IntegrityError(f"the bytes of {place.key!r} that arrived are not those that were written (SHA-256)")
+    _verify(found, content, bool(flags & SIGNED), place, signing_keys)
+    return Frame(header, segments, bool(flags & SIGNED))
+
+
+def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dict[str, Any]]:
+    not_a_frame = NotAFrame(f"{place.key!r} was not written by this client; get_raw returns its bytes")
+    if size < _PRELUDE.size + SEAL_SIZE:
+        raise not_a_frame
+    magic, version, flags, zero, length = _PRELUDE.unpack(incoming.take(_PRELUDE.size))
+    if magic != MAGIC:
+        raise not_a_frame
+    if version != VERSION or flags & ~SIGNED or zero:
+        raise DecodeError(
+            f"{place.key!r} is a frame of version {version}, flags {flags}; this larder reads version {VERSION}: install a newer one"
+        )
+    if length > _MAX_HEADER:
+        raise DecodeError(f"{place.key!r} has a header of {length} bytes, at most {_MAX_HEADER} are read")
+    try:
+        header = json.loads(bytes(incoming.take(length)))
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"{place.key!r} has a header that is not JSON: {error}") from None
+    if not isinstance(header, dict):
+        raise DecodeError(f"{place.key!r} has a header that is no object")
+    return flags, header
+
+
+def _listed(header: dict[str, Any]) -> Iterator[tuple[int, int, str]]:
+    segments = header.pop("segments", None)
+    if not isinstance(segments, list):
+        raise DecodeError("the header of a frame lists no segments")
+    for s in segments:
+        match s:
+            case {"size": int(size), "raw": int(raw), "codec": str(codec)} if size >= 0 and raw >= 0:
+                yield size, raw, codec
+            case _:
+                raise DecodeError("the header of a frame lists a segment without size, raw and codec")
+
+
+def _verify(found: bytes, content: bytes, signed: bool, place: Place, signing_keys: Sequence[bytes]) -> None:
+    if signing_keys:
+        if not signed:
+            raise IntegrityError(
+                f"{place.key!r} is not signed, and a signing key is set here: have it written again by a client with that key"
+            )
+        matches = [hmac.compare_digest(found, _seal_of(content, place, key)) for key in signing_keys]
+        if not any(matches):
+            raise IntegrityError(
+                f"the signature of {place.key!r} does not verify with the signing key set here: it was signed with another key, "
+                "altered, or copied from another place"
+            )
+    elif not signed and not hmac.compare_digest(found, content):
+        raise IntegrityError(f"{place.key!r} was altered or damaged: its checksum does not match")

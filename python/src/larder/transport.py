@@ -1,0 +1,270 @@
+"""Requests to whichever node answers: retries, and refusals turned into errors.
+
+Every request that is sent here is idempotent, so one whose outcome is not known is sent again while its
+caller waits: at once on another node, then after a pause that grows and is drawn by chance (Brooker,
+"Exponential Backoff and Jitter", 2015). A node that could not be reached is passed over for some seconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from larder import errors
+from larder.config import Config, Node
+from larder.frame import Buffer
+from larder.pool import Connection, Pool
+
+T = TypeVar("T")
+
+_AVOID = 5.0  # seconds for which a node that could not be reached is passed over
+_FIRST_PAUSE, _MAX_PAUSE = 0.1, 5.0  # seconds
+_ASK_FIRST = 1 << 20  # a larger body is sent only once the node says that it takes it
+_ASK_WAIT = 15.0  # seconds; a node lets writes wait for memory for 10
+_PIECE = 1 << 20
+_RETRY = frozenset({429, 503, 504})
+_DRAIN = 64 << 10
+
+# What a connection raises when the node goes away, whatever it was doing.
+_BROKEN = (OSError, http.client.HTTPException, EOFError)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. ``body`` is its parts in order, whose sizes ``headers`` announce."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Sequence[Buffer] = ()
+    what: str = ""  # for messages
+    progress: Callable[[int], None] | None = None
+    patient: bool = True  # False: each node is tried once, and none that was just seen down
+
+
+class Answer:
+    """A node's answer, whose body is being read."""
+
+    def __init__(self, response: http.client.HTTPResponse, attempts: int) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.attempts = attempts  # 1: this was the first
+        self._response = response
+
+    def read(self, size: int | None = None, /) -> bytes:
+        """What is left of the body, or at most so many bytes of it."""
+        return self._response.read(size)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read some of the body into a buffer; 0 at its end."""
+        return self._response.readinto(buffer)
+
+    @property
+    def size(self) -> int:
+        """The size of the body, or -1 if it was not announced."""
+        return -1 if self._response.length is None else self._response.length
+
+
+class Transport:
+    """Sends requests. Safe for concurrent use and across forks."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._pool = Pool(config.connect_timeout, config.timeout)
+        self._down: dict[Node, float] = {}  # until when a node is passed over
+        self._headers = {"User-Agent": "larder-python", "Accept-Encoding": "identity"}
+        if config.token:
+            self._headers["Authorization"] = f"Bearer {config.token}"
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._pool.close()
+
+    def send(self, request: Request, read: Callable[[Answer], T]) -> T:
+        """Send a request until a node answers, and return what ``read`` makes of the answer.
+
+        ``read`` may be called again with another answer if a connection breaks while it reads.
+        """
+        attempts = max(len(self._config.nodes), 1 + self._config.retries if request.patient else 1)
+        failure: Exception = errors.Unavailable(f"{request.what}: no attempt was made")
+        tried: set[Node] = set()
+        deadline = time.monotonic() + self._config.timeout
+        for attempt in range(1, attempts + 1):
+            node = self._choose(request, tried)
+            tried.add(node)
+            try:
+                return self._once(node, request, read, attempt)
+            except errors.Unavailable as error:
+                failure, wait = error, error.retry_after
+            except _BROKEN as error:
+                avoid = self._config.timeout if isinstance(error, TimeoutError) else _AVOID
+                self._down[node] = time.monotonic() + avoid
+                failure, wait = error, 0.0
+            if time.monotonic() > deadline:
+                break
+            if attempt < attempts and request.patient:
+                self._pause(attempt, wait, others=len(tried) < len(self._config.nodes))
+        if isinstance(failure, errors.Unavailable):
+            raise failure
+        raise self._unreachable(request, failure, attempt)
+
+    def _unreachable(self, request: Request, error: Exception, attempts: int) -> errors.Unavailable:
+        nodes = ", ".join(map(str, self._config.nodes))
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        kind = errors.Unavailable
+        advice = "is LARDER_URL right, and is a node running there?"
+        if request.method in ("PUT", "DELETE") and not isinstance(error, ConnectionRefusedError):
+            kind = errors.OutcomeUnknown
+            advice = "the write may have happened: read the key, or send the same write again"
+        return kind(f"{request.what}: no answer from {nodes} after {attempts} attempts ({reason}); {advice}")
+
+    def _choose(self, request: Request, tried: set[Node]) -> Node:
+        """A node that is not known to be down, and rather one that was not tried."""
+        now = time.monotonic()
+        up = [n for n in self._config.nodes if self._down.get(n, 0.0) <= now]
+        if not up and not request.patient:
+            raise errors.Unavailable(f"{request.what}: no node answered a moment ago, and this call does not wait")
+        up = up or list(self._config.nodes)
+        return next((n for n in up if n not in tried), None) or random.choice(up)
+
+    def _pause(self, attempt: int, wait: float, *, others: bool) -> None:
+        if others and attempt < len(self._config.nodes):
+            return
+        longest = min(_MAX_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
+        time.sleep(min(_MAX_PAUSE, wait) + random.uniform(0, longest))
+
+    def _once(self, node: Node, request: Request, read: Callable[[Answer], T], attempt: int) -> T:
+        while True:
+            connection = self._pool.take(node)
+            answered = False
+            try:
+                response = self._exchange(connection, request)
+                answered = True
+                self._down.pop(node, None)
+                if response.status >= 400:
+                    raise _refusal(request, response)
+                result = read(Answer(response, attempt))
+            except errors.LarderError as error:
+                if isinstance(error, errors.NotFound):
+                    error.attempt = attempt
+                self._finish(connection, response if answered else None)
+                raise
+            except _BROKEN:
+                connection.close()
+                if connection.used and not answered:
+                    attempt += 1
+                    continue  # the node had closed it; a new one tells whether the node is there
+                raise
+            except BaseException:
+                connection.close()
+                raise
+            self._finish(connection, response)
+            return result
+
+    def _finish(self, connection: Connection, response: http.client.HTTPResponse | None) -> None:
+        """Keep the connection if the answer was read, or little of it is left."""
+        if response is None or response.will_close:
+            connection.close()
+            return
+        try:
+            if not response.isclosed():
+                response.read(_DRAIN)
+        except _BROKEN:
+            connection.close()
+            return
+        if response.isclosed():
+            self._pool.give(connection)
+        else:
+            connection.close()
+
+    def _exchange(self, connection: Connection, request: Request) -> http.client.HTTPResponse:
+        """Send a request and read the head of its answer."""
+        h, size = connection.http, sum(memoryview(part).nbytes for part in request.body)
+        h.putrequest(request.method, connection.node.path + request.path, skip_accept_encoding=True)
+        for name, value in {**self._headers, **request.headers}.items():
+            h.putheader(name, value.encode())
+        ask = size >= _ASK_FIRST and connection.node.scheme == "http"
+        if request.method == "PUT":
+            h.putheader("Content-Length", str(size))
+        if ask:
+            h.putheader("Expect", "100-continue")
+        h.endheaders()
+        if ask and not _may_send(connection):
+            response = h.getresponse()
+            response.will_close = True  # the body that was announced will not come
+            return response
+        try:
+            _send_body(connection, request)
+        except OSError:
+            return _last_word(connection)
+        return h.getresponse()
+
+
+def _may_send(connection: Connection) -> bool:
+    """Whether the node says 100 Continue, or nothing for long (RFC 9110, section 10.1.1)."""
+    if not connection.readable(_ASK_WAIT):
+        return True
+    start = connection.sock.recv(10, socket.MSG_PEEK)
+    return start.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1"))
+
+
+def _send_body(connection: Connection, request: Request) -> None:
+    for part in request.body:
+        view = memoryview(part).cast("B")
+        for at in range(0, view.nbytes, _PIECE):
+            piece = view[at : at + _PIECE]
+            connection.sock.sendall(piece)
+            if request.progress:
+                request.progress(piece.nbytes)
+
+
+def _last_word(connection: Connection) -> http.client.HTTPResponse:
+    """What a node answered before it stopped reading."""
+    response = connection.http.getresponse()
+    response.will_close = True
+    return response
+
+
+def _refusal(request: Request, response: http.client.HTTPResponse) -> errors.LarderError:
+    """The error that an answer is."""
+    try:
+        problem = json.loads(response.read(_DRAIN) or b"{}")
+    except ValueError:
+        problem = {}
+    problem = problem if isinstance(problem, dict) else {}
+    status = response.status
+    type_ = str(problem.get("type", "")).removeprefix("urn:larder:problem:") or None
+    detail = str(problem.get("detail") or f"{status} {response.reason}")
+    if status >= 400 and not problem and request.method != "HEAD":
+        detail += "; that is not an answer of a Larder node: is LARDER_URL right?"
+    error = _kind(status, type_, bool(problem) or request.method == "HEAD")(f"{request.what}: {detail}", status=status, type=type_)
+    if isinstance(error, errors.Unavailable):
+        error.retry_after = _seconds(response.headers.get("Retry-After"))
+    return error
+
+
+def _kind(status: int, type_: str | None, ours: bool) -> type[errors.LarderError]:
+    if status == 404 and ours and type_ in (None, "not-found"):
+        return errors.NotFound
+    if type_ == "outcome-unknown":
+        return errors.OutcomeUnknown
+    if status in _RETRY:
+        return errors.Unavailable
+    kinds: dict[int, type[errors.LarderError]] = {
+        401: errors.AuthError,
+        403: errors.AuthError,
+        409: errors.Conflict,
+        412: errors.Conflict,
+        413: errors.TooLarge,
+    }
+    return kinds.get(status) or (errors.ServerError if status >= 500 else errors.BadRequest)
+
+
+def _seconds(retry_after: str | None) -> float:
+    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0

@@ -1,0 +1,119 @@
+"""Frames: read what was written, and nothing else."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from larder import errors, frame
+from larder.frame import Place, Segment
+
+PLACE = Place("acme", "objects", "DAX")
+KEY, OTHER = b"k" * 32, b"o" * 32
+
+
+def sealed(signing_key: bytes | None = None, place: Place = PLACE, body: bytes = b"hello") -> bytes:
+    made = frame.seal({"format": "bytes"}, [Segment(body, len(body)), Segment(b"more", 4)], place, signing_key)
+    data = b"".join(made.parts)
+    assert len(data) == made.size
+    return data
+
+
+def read(data: bytes, *keys: bytes, place: Place = PLACE, **options: Any) -> frame.Frame:
+    return frame.read(io.BytesIO(data), len(data), place, keys, **options)
+
+
+def test_bytes_of_a_frame() -> None:
+    """The vector of docs/python.md, for readers in other languages."""
+    made = frame.seal({"format": "text"}, [Segment(b"hi", 2)], PLACE, b"0123456789abcdef")
+    data = b"".join(made.parts)
+    header = b'{"format":"text","segments":[{"size":2,"raw":2,"codec":""}]}'
+    assert data[:16] == b"\x89LARDER\n\x01\x01\x00\x00" + len(header).to_bytes(4, "little")
+    assert data[16:-32] == header + b"hi"
+    assert data[-32:].hex() == "176090f8e914698acc50fe9040f2155245b7389489fb8ec7fc78fbe1f8b6e8ea"
+    assert made.digest.hex() == "d7623dc17d98c491421f70b6092c43ec5dd5e036d0d139c27b15fd0892d237c6"
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_reads_what_was_written(key: bytes | None) -> None:
+    got = read(sealed(key), *([key] if key else []))
+    assert got.header == {"format": "bytes"}
+    assert [bytes(s.data) for s in got.segments] == [b"hello", b"more"]
+    assert got.signed == bool(key)
+
+
+def test_any_of_several_keys_verifies() -> None:
+    assert read(sealed(OTHER), KEY, OTHER).signed
+
+
+@given(st.data())
+def test_no_altered_byte_is_read(data: st.DataObject) -> None:
+    for key in (None, KEY):
+        good = sealed(key)
+        at = data.draw(st.integers(0, len(good) - 1))
+        bad = bytearray(good)
+        bad[at] ^= data.draw(st.integers(1, 255))
+        with pytest.raises((errors.DecodeError, errors.IntegrityError)):
+            read(bytes(bad), *([key] if key else []))
+
+
+@given(st.data())
+def test_no_part_is_read(data: st.DataObject) -> None:
+    good = sealed(KEY)
+    end = data.draw(st.integers(0, len(good) - 1))
+    with pytest.raises((errors.DecodeError, errors.IntegrityError)):
+        read(good[:end], KEY)
+    with pytest.raises((errors.DecodeError, errors.IntegrityError)):
+        read(good + good[:1], KEY)
+    with pytest.raises(EOFError):
+        frame.read(io.BytesIO(good[:end]), len(good), PLACE, [KEY])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused(data: bytes) -> None:
+    for start in (b"", b"\x89LARDER\n\x01\x00\x00\x00"):
+        with pytest.raises((errors.DecodeError, errors.IntegrityError)):
+            read(start + data)
+
+
+@pytest.mark.parametrize("place", [Place("acme", "objects", "DAX2"), Place("acme", "strategies", "DAX"), Place("acm", "eobjects", "DAX")])
+def test_transplanted(place: Place) -> None:
+    with pytest.raises(errors.IntegrityError, match="another place"):
+        read(sealed(KEY, place), KEY)
+
+
+def test_wrong_key_and_no_signature() -> None:
+    with pytest.raises(errors.IntegrityError, match="another key"):
+        read(sealed(OTHER), KEY)
+    with pytest.raises(errors.IntegrityError, match="is not signed"):
+        read(sealed(), KEY)
+    stripped = bytearray(sealed(KEY))
+    stripped[9] = 0  # the flag
+    with pytest.raises(errors.IntegrityError):
+        read(bytes(stripped), KEY)
+
+
+def test_digest_of_http() -> None:
+    with pytest.raises(errors.IntegrityError, match="SHA-256"):
+        read(sealed(), digest=bytes(32))
+
+
+def test_not_a_frame() -> None:
+    with pytest.raises(errors.NotAFrame, match="get_raw"):
+        read(b"x" * 100)
+
+
+def test_newer_version() -> None:
+    with pytest.raises(errors.DecodeError, match="newer"):
+        read(frame.MAGIC + b"\x02" + bytes(100))
+
+
+def test_sizes_beyond_the_frame_take_no_memory() -> None:
+    huge = frame.seal({}, [Segment(b"hello", 5)], PLACE, None)
+    parts = b"".join(huge.parts).replace(b'"size":5', b'"size":9')
+    with pytest.raises((errors.DecodeError, errors.IntegrityError)):
+        read(parts)
