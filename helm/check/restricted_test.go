@@ -9,7 +9,6 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-
 // pods are the pods that the objects make.
 func pods(t *testing.T, objects []runtime.Object) []core.PodTemplateSpec {
 	t.Helper()

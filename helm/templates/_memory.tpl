@@ -28,6 +28,9 @@
 {{- if and $limit (gt (int64 $tier) (div (mul (int64 $limit) 80) 100)) }}
 {{- fail (printf "cache.memory is %s bytes of resources.limits.memory's %s: leave at least a fifth of the limit for requests, or the kernel kills the node" $tier $limit) }}
 {{- end }}
+{{- if and $limit (lt (int64 $limit) 268435456) }}
+{{- fail (printf "resources.limits.memory is %s bytes: a node needs at least 256Mi" $limit) }}
+{{- end }}
 {{- $tier }}
 {{- end }}
 
