@@ -4,7 +4,14 @@ GOLANGCI_LINT_VERSION := v2.15.0
 BIN := $(CURDIR)/bin
 VENV := $(CURDIR)/.venv
 
-.PHONY: build test lint cluster tools clean
+GOVULNCHECK_VERSION := v1.9.0
+MODULES := . helm/check image
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+PLATFORMS := linux/$(shell go env GOARCH)
+
+.PHONY: build test lint cluster chart image vuln tools clean
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
@@ -15,9 +22,20 @@ cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 test: lint $(VENV)/bin/moto_server ## vet, lint, and all tests with the race detector
 	go vet ./...
 	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -timeout 20m ./...
+	cd helm/check && go test -timeout 10m ./...
+	cd image && go test -timeout 10m ./...
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
-	$< run ./...
+	set -e; for m in $(MODULES); do (cd $$m && $< run ./...); done
+
+chart: ## the chart's table of values from values.yaml, and the chart's tests
+	cd helm/check && go test -run TestValuesTable . -update && go test ./...
+
+image: ## the container image as an OCI layout in bin/image, without a container engine; PLATFORMS=linux/amd64,linux/arm64
+	cd image && go run . --out $(BIN)/image --version $(VERSION) --commit $(COMMIT) --created $(CREATED) --platforms $(PLATFORMS)
+
+vuln: ## known vulnerabilities in what the node calls; asks vuln.go.dev, so it is no part of 'make test'
+	GOFLAGS= go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 tools: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(VENV)/bin/moto_server
 
