@@ -68,7 +68,7 @@ func build(ctx context.Context, o options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }() // a folder for temporary files
 	if err := os.RemoveAll(o.Out); err != nil {
 		return "", err
 	}

@@ -213,11 +213,11 @@ func secretFiles(t *testing.T, secrets []*core.Secret) string {
 	t.Helper()
 	files := map[string]string{"secret": strings.Repeat("x", 32), "tokens.yaml": "[]"}
 	for _, s := range secrets {
-		if text, ok := s.StringData["cluster-secret"]; ok {
-			files["secret"] = text
+		if text, ok := s.Data["cluster-secret"]; ok {
+			files["secret"] = string(text)
 		}
-		if text, ok := s.StringData["tokens.yaml"]; ok {
-			files["tokens.yaml"] = text
+		if text, ok := s.Data["tokens.yaml"]; ok {
+			files["tokens.yaml"] = string(text)
 		}
 	}
 	dir := t.TempDir()
@@ -231,7 +231,7 @@ func secretFiles(t *testing.T, secrets []*core.Secret) string {
 
 // dig returns the value at a path of keys, or nil.
 func dig(v values, path ...string) any {
-	var at any = map[string]any(v)
+	var at any = v
 	for _, key := range path {
 		m, ok := at.(map[string]any)
 		if !ok {

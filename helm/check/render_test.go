@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -73,7 +74,9 @@ func eachValuesFile(t *testing.T, f func(t *testing.T, v values)) {
 // render renders the chart with Helm 4 and no cluster. The answer is the text
 // by template file, without those that came out empty.
 func render(v values) (map[string]string, error) {
-	return renderWith(v, engine.Engine{Strict: true}.Render)
+	return renderWith(v, func(c chart.Charter, top common.Values) (map[string]string, error) {
+		return engine.Engine{Strict: true}.RenderWithContext(context.Background(), c, top)
+	})
 }
 
 type renderer = func(chart.Charter, common.Values) (map[string]string, error)

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os/exec"
@@ -26,11 +27,6 @@ func newCluster(t *testing.T, secrets ...*core.Secret) cluster {
 	for _, s := range secrets {
 		s = s.DeepCopy()
 		s.Namespace = namespace
-		s.Data = map[string][]byte{} // as the API server stores stringData
-		for k, v := range s.StringData {
-			s.Data[k] = []byte(v)
-		}
-		s.StringData = nil
 		held = append(held, s)
 	}
 	return cluster{fake.NewSimpleDynamicClient(scheme(t), held...)}
@@ -42,7 +38,7 @@ func (c cluster) GetClientFor(string, string) (dynamic.NamespaceableResourceInte
 }
 
 // secretsIn renders against the cluster and returns what each Secret holds.
-func secretsIn(t *testing.T, c cluster, v values) (byName map[string]map[string]string, secrets []*core.Secret) {
+func secretsIn(t *testing.T, c cluster, v values) (byName map[string]map[string][]byte, secrets []*core.Secret) {
 	t.Helper()
 	out, err := renderWith(v, func(ch chart.Charter, top common.Values) (map[string]string, error) {
 		return engine.RenderWithClientProvider(ch, top, c)
@@ -50,10 +46,10 @@ func secretsIn(t *testing.T, c cluster, v values) (byName map[string]map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	byName = map[string]map[string]string{}
+	byName = map[string]map[string][]byte{}
 	secrets = all[*core.Secret](decode(t, out))
 	for _, s := range secrets {
-		byName[s.Name] = s.StringData
+		byName[s.Name] = s.Data
 	}
 	return byName, secrets
 }
@@ -66,13 +62,13 @@ func TestGeneratedSecretsAreKept(t *testing.T) {
 	}
 	upgraded, _ := secretsIn(t, newCluster(t, installed...), v)
 	for name, data := range first {
-		if !maps.Equal(data, upgraded[name]) {
+		if !maps.EqualFunc(data, upgraded[name], bytes.Equal) {
 			t.Errorf("%s was %q and after an upgrade is %q", name, data, upgraded[name])
 		}
 	}
 	again, _ := secretsIn(t, newCluster(t), v)
 	for name, data := range again {
-		if maps.Equal(data, first[name]) {
+		if maps.EqualFunc(data, first[name], bytes.Equal) {
 			t.Errorf("two installs have the same %s", name)
 		}
 	}
@@ -94,7 +90,7 @@ func TestGeneratedTokenIsGood(t *testing.T) {
 	n.get(t, "/readyz", 200)
 	var token string
 	for _, s := range secrets {
-		token += s.StringData["token"]
+		token += string(s.Data["token"])
 	}
 	check := exec.Command(nodeBinary(t), "check", n.HTTP)
 	check.Env = []string{"LARDER_TOKEN=" + token}

@@ -210,7 +210,7 @@ func hasSecret(objects []runtime.Object, v values, name, key string) bool {
 		}
 	}
 	return slices.ContainsFunc(all[*core.Secret](objects), func(s *core.Secret) bool {
-		_, ok := s.StringData[key]
+		_, ok := s.Data[key]
 		return s.Name == name && ok
 	})
 }
