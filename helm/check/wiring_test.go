@@ -91,6 +91,24 @@ func TestGossipIsForNodes(t *testing.T) {
 	}
 }
 
+// TestChecksAreLetIn holds that 'helm test' reaches the nodes where only some
+// clients may.
+func TestChecksAreLetIn(t *testing.T) {
+	objects := objects(t, readValues(t, "exposed"))
+	check := labels.Set(one[*core.Pod](t, objects).Labels)
+	for _, rule := range one[*networking.NetworkPolicy](t, objects).Spec.Ingress {
+		if rule.Ports[0].Port.StrVal != "http" {
+			continue
+		}
+		if !slices.ContainsFunc(rule.From, func(p networking.NetworkPolicyPeer) bool {
+			s, err := meta.LabelSelectorAsSelector(p.PodSelector)
+			return err == nil && p.NamespaceSelector == nil && s.Matches(check)
+		}) {
+			t.Errorf("the researchers' port is open to %v, and not to the check's pod with %v", rule.From, check)
+		}
+	}
+}
+
 func TestClusterMeets(t *testing.T) {
 	objects := objects(t, readValues(t, "bucket"))
 	set, c := node(t, objects)
