@@ -57,7 +57,9 @@ func (m *Metrics) fillLabels() {
 			}
 		}
 	}
-	for _, op := range []string{"get", "get_range", "head", "put", "delete", "list", "ping"} {
+	for _, op := range []string{
+		"get", "get_range", "head", "put", "delete", "list", "ping", "begin", "part", "complete", "abort", "list_uploads",
+	} {
 		for _, result := range []string{"ok", "not_found", "refused", "unavailable", "unexpected", "cancelled"} {
 			m.s3.WithLabelValues(op, result)
 		}

@@ -57,7 +57,7 @@ func (c *Cluster) join(ctx context.Context, list *memberlist.Memberlist) {
 	for {
 		met, err := c.meet(ctx, list)
 		if met && c.joined.CompareAndSwap(false, true) {
-			c.log.Info().Int("members", len(c.Members())).Msg("met all that there is to meet of the cluster")
+			c.log.Info().Int("members", len(c.Members())).Msg("joined the cluster")
 		}
 		wait := c.rejoin
 		if !c.joined.Load() {
@@ -91,7 +91,8 @@ func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bo
 			return nil
 		})
 	}
-	_ = g.Wait() // each answer is in joined
+	_ = g.Wait()               // each answer is in joined
+	met = len(c.Members()) > 1 // others may have found this node first, and only dead addresses are left
 	for i, joinErr := range joined {
 		if joinErr == nil {
 			met = true

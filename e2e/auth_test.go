@@ -21,6 +21,8 @@ import (
 type credential struct {
 	token string
 	entry map[string]any
+	// appended is what 'node token 2>>FILE' appends to a tokens file.
+	appended []byte
 }
 
 func (c credential) bearer() []string { return []string{"Authorization", "Bearer " + c.token} }
@@ -38,12 +40,12 @@ func mint(t *testing.T, org, user, role string) credential {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("node token: %v: %s", err, advice.Bytes())
 	}
-	start := strings.Index(advice.String(), "[{")
-	var entries []map[string]any
-	if start < 0 || json.Unmarshal(advice.Bytes()[start:], &entries) != nil || len(entries) != 1 {
+	_, line, found := strings.Cut(advice.String(), "\n- {")
+	var entry map[string]any
+	if !found || json.Unmarshal([]byte("{"+line), &entry) != nil {
 		t.Fatalf("node token gives no entry: %s", advice.Bytes())
 	}
-	return credential{token: strings.TrimSpace(out.String()), entry: entries[0]}
+	return credential{token: strings.TrimSpace(out.String()), entry: entry, appended: advice.Bytes()}
 }
 
 // writeTokens makes a tokens file, or replaces it at once.

@@ -20,6 +20,8 @@ import (
 	"larder/testcluster"
 )
 
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
 // answerLimit is the time within which a node answers whatever happens: a
 // request that takes longer is hung.
 const answerLimit = 20 * time.Second

@@ -60,7 +60,7 @@ func TestPeerPort(t *testing.T) {
 				if missing == "" {
 					t.Fatal("the stranger says that it has joined")
 				}
-				if !strings.Contains(missing, "no other member") {
+				if !strings.Contains(missing, "no member of --join") {
 					return errors.New(missing)
 				}
 				if !strings.Contains(c.Nodes[0].Log()+c.Nodes[1].Log(), tt.refusal) {

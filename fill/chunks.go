@@ -1,6 +1,7 @@
 package fill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -77,11 +78,22 @@ func (f *Filler) prime(k keys.Key, version string, n int, v groupcache.ByteView)
 	}
 }
 
-// Prime keeps the bytes of a version that was just written.
-func (f *Filler) Prime(k keys.Key, version string, body []byte) {
-	if int64(len(body)) <= f.cfg.ChunkSize {
-		f.prime(k, version, 0, viewOf(body))
+// Prime puts chunk n of a version that was just written into the memory of the
+// node that owns it, so that nobody reads it from the store. The bytes must not
+// change any more.
+func (f *Filler) Prime(ctx context.Context, k keys.Key, h store.Head, n int, chunk []byte) error {
+	if int64(len(chunk)) != f.chunkLen(h.Size, n) {
+		return fmt.Errorf("prime %s: chunk %d of %d bytes: %w", k, n, len(chunk), store.ErrUnexpected)
 	}
+	owner, self := f.ring.Owner(keys.ChunkHash(k, n))
+	if !self {
+		return f.sendChunk(ctx, owner, keys.Chunk(k, h.Version, n), h.Size, chunk)
+	}
+	if cap(chunk) > 2*len(chunk) {
+		chunk = bytes.Clone(chunk) // a piece would keep the whole of its buffer
+	}
+	f.prime(k, h.Version, n, viewOf(chunk))
+	return nil
 }
 
 // load is groupcache's getter: the chunk from the store. It runs on the owner,
@@ -105,8 +117,13 @@ func (f *Filler) load(ctx context.Context, chunkKey string, dest groupcache.Sink
 	}()
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
+	length := f.chunkLen(c.size, n)
+	if err := reserve(ctx, f.budgets.loads, length); err != nil {
+		return err
+	}
+	defer f.budgets.loads.Release(length)
 	c.source = S3
-	b, err := f.store.GetRange(ctx, k.Place(), version, int64(n)*f.cfg.ChunkSize, f.chunkLen(c.size, n))
+	b, err := f.store.GetRange(ctx, k.Place(), version, int64(n)*f.cfg.ChunkSize, length)
 	if errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrNotFound) {
 		f.dropVersion(k, version)
 		return fmt.Errorf("get %s version %s: %w", k, version, store.ErrPrecondition)

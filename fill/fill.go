@@ -34,7 +34,7 @@ const (
 
 // Store is what fill needs of the durable store.
 type Store interface {
-	Get(ctx context.Context, name string, limit int64) (store.Head, []byte, error)
+	Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error)
 	GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error)
 	Head(ctx context.Context, name string) (store.Head, error)
 }
@@ -73,6 +73,7 @@ type Filler struct {
 	ring    Ring
 	heads   *heads
 	chunks  *groupcache.Group
+	budgets budgets
 	flights sync.WaitGroup
 	// strangers are the members, by ID, that RingChanged was told of last.
 	strangers atomic.Pointer[map[string]bool]
@@ -86,11 +87,12 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		return nil, fmt.Errorf("memory of %d bytes holds fewer than four chunks of %d bytes", cfg.Memory, cfg.ChunkSize)
 	}
 	f := &Filler{
-		cfg:   cfg,
-		store: st,
-		ring:  ring,
-		heads: newHeads(maxHeads(cfg.Memory)),
-		log:   cfg.Log.With().Str("component", "fill").Logger(),
+		cfg:     cfg,
+		store:   st,
+		ring:    ring,
+		budgets: newBudgets(cfg.Memory, cfg.ChunkSize),
+		heads:   newHeads(maxHeads(cfg.Memory)),
+		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.strangers.Store(&map[string]bool{})
 	f.chunks = newGroup(cfg.Group, cfg.Memory, f)
@@ -104,11 +106,14 @@ func (f *Filler) Close() { f.flights.Wait() }
 type Options struct {
 	// Fresh asks the store itself, whatever leases say.
 	Fresh bool
+	// Lazy opens an object without its first chunk, for who reads parts of it.
+	Lazy bool
 }
 
-// Open finds the newest version of a key and its first chunk. Absence is
-// store.ErrNotFound. The Object stays readable while its version is in memory
-// or in the store.
+// Open finds the newest version of a key, and its first chunk unless o says
+// otherwise. Absence is store.ErrNotFound; ErrBusy says that there is no memory
+// for the chunk. The Object stays readable while its version is in memory or in
+// the store.
 func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	var err error
 	for range freshTries {
@@ -123,29 +128,44 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 }
 
 func (f *Filler) open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
+	if o.Lazy {
+		h, _, err := f.Stat(ctx, k, o)
+		return &Object{Head: h, filler: f, key: k}, err
+	}
 	a, err := f.find(ctx, k, withBytes, o)
 	if err != nil {
 		return nil, err
 	}
-	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k}
+	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, hasFirst: true, pin: a.pin}
 	if a.hasFirst {
-		obj.first = a.first
 		return obj, nil
 	}
-	first, source, err := f.chunk(k, a.Head, 0)
-	if err != nil {
+	if err := f.openFirst(ctx, obj); err != nil {
+		obj.Close()
 		return nil, err
 	}
-	if a.Source != S3 {
-		obj.Source = source
-	}
-	obj.first = first
 	return obj, nil
+}
+
+// openFirst fetches the first chunk of an object whose head is known.
+func (f *Filler) openFirst(ctx context.Context, o *Object) (err error) {
+	if o.pin, err = f.budgets.streams.hold(ctx, o.key, 0, f.chunkLen(o.Head.Size, 0)); err != nil {
+		return fmt.Errorf("get %s: %w", o.key, err)
+	}
+	var source Source
+	if o.first, source, err = f.chunk(o.key, o.Head, 0); err != nil {
+		return err
+	}
+	if o.Source != S3 {
+		o.Source = source
+	}
+	return nil
 }
 
 // Stat finds the head of a key. Absence is store.ErrNotFound.
 func (f *Filler) Stat(ctx context.Context, k keys.Key, o Options) (store.Head, Source, error) {
 	a, err := f.find(ctx, k, headOnly, o)
+	a.pin.release()
 	return a.Head, a.Source, err
 }
 

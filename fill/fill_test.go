@@ -29,7 +29,7 @@ func TestManyCallersOneRequest(t *testing.T) {
 	var callers sync.WaitGroup
 	for range 100 {
 		callers.Go(func() {
-			if o, err := f.Open(t.Context(), k, Options{}); err != nil || o.Head.Size != 5 || o.Source != S3 {
+			if o, err := f.Open(t.Context(), k, Options{}); err != nil || o.Head.Size != 5 {
 				t.Errorf("got %+v, %v", o, err)
 			}
 		})
@@ -156,7 +156,9 @@ func TestDuringAWriteEveryReadAsksTheStore(t *testing.T) {
 	}
 	h := put(t, k, "v2")
 	f.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
-	f.Prime(k, h.Version, []byte("v2"))
+	if err := f.Prime(t.Context(), k, h, 0, []byte("v2")); err != nil {
+		t.Fatal(err)
+	}
 	before = st.asked.Load()
 	if got := read(t, f, k); got != "v2" {
 		t.Errorf("read %q", got)
@@ -239,7 +241,7 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := o.Reader()
+			r := o.Reader(t.Context())
 			for _, off := range []int{0, size / 2, max(0, size-3), size} {
 				if _, err := r.Seek(int64(off), io.SeekStart); err != nil {
 					t.Fatal(err)
@@ -265,8 +267,9 @@ func TestReplacedWhileRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, k, strings.Repeat("2", 2*testChunk))
+	defer o.Close()
 	var got buffer
-	if _, err := o.WriteTo(&got); !errors.Is(err, store.ErrPrecondition) {
+	if err := o.Send(t.Context(), &got); !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("error %v", err)
 	}
 	if strings.Contains(string(got), "2") {
@@ -437,6 +440,40 @@ func TestOwnersVerdict(t *testing.T) {
 	}
 }
 
+// Cold reads of more bytes than may be held wait for each other, and the memory
+// comes back however they end.
+func TestColdReadsShareTheirMemory(t *testing.T) {
+	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 1<<20, 16<<20 })
+	body := strings.Repeat("x", 1<<20)
+	var readers sync.WaitGroup
+	for i := range 40 {
+		k := newKey(t)
+		put(t, k, body)
+		readers.Go(func() {
+			switch ctx, leave := context.WithCancel(t.Context()); i % 4 {
+			case 0: // leaves at once
+				leave()
+				if o, err := f.Open(ctx, k, Options{}); err == nil {
+					o.Close()
+				}
+			default:
+				defer leave()
+				if got := read(t, f, k); got != body {
+					t.Errorf("read %d bytes", len(got))
+				}
+			}
+		})
+	}
+	readers.Wait()
+	f.Close()
+	if st.asked.Load() < 30 {
+		t.Errorf("the store was asked %d times", st.asked.Load())
+	}
+	if !f.budgets.streams.budget.TryAcquire(2<<20) || len(f.budgets.streams.held) > 0 {
+		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
+	}
+}
+
 func TestHeadsAreBounded(t *testing.T) {
 	h := newHeads(2 * headShards)
 	now := time.Now()
@@ -468,8 +505,9 @@ func BenchmarkOpenFromMemory(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := o.WriteTo(io.Discard); err != nil {
+		if err := o.Send(b.Context(), io.Discard); err != nil {
 			b.Fatal(err)
 		}
+		o.Close()
 	}
 }

@@ -29,9 +29,10 @@ type heads struct {
 //
 // One counter for many keys costs a few needless lookups and no memory.
 type shard struct {
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards all below; held when the budgets' is taken, never after it
 	max     int
 	gen     uint64
+	changed time.Time // when the ring changed last: writes that began before publish nothing
 	entries map[keys.Key]entry
 	flights map[flightKey]*flight
 	// The store may change these keys at any moment, so no head of one is kept:
@@ -210,7 +211,7 @@ func (f *Filler) EndWrite(k keys.Key, o Outcome) {
 	switch {
 	case o.Unknown:
 		s.markUnknown(k, f.cfg.Revalidate)
-	case o.Done && f.mayOwn(k) && !s.isUnknown(k, began):
+	case o.Done && f.mayOwn(k) && began.After(s.changed) && !s.isUnknown(k, began):
 		until := o.Asked.Add(f.cfg.Revalidate)
 		s.put(k, entry{known: known{Head: o.Head, Absent: o.Absent}, until: until, owned: true})
 	}
@@ -237,11 +238,14 @@ func (f *Filler) Forget() {
 // A node forgets the heads that it owned and no longer owns, and all of them
 // when there are strangers. Lookups that began before are not kept.
 func (f *Filler) RingChanged(strangers map[string]bool) {
-	f.strangers.Store(&strangers)
+	if len(strangers) > 0 {
+		f.strangers.Store(&strangers) // before any lookup can begin anew
+	}
 	for i := range f.heads.shards {
 		s := &f.heads.shards[i]
 		s.mu.Lock()
 		s.gen++
+		s.changed = time.Now()
 		for k, e := range s.entries {
 			if len(strangers) > 0 || e.owned && !f.mayOwn(k) {
 				delete(s.entries, k)
@@ -249,6 +253,7 @@ func (f *Filler) RingChanged(strangers map[string]bool) {
 		}
 		s.mu.Unlock()
 	}
+	f.strangers.Store(&strangers) // after no lookup and no write from before can be kept
 }
 
 // grant gives another node a lease on the head of k, if this node has one to

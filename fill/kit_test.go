@@ -80,9 +80,9 @@ func (c *counted) around() (after func()) {
 	return after
 }
 
-func (c *counted) Get(ctx context.Context, name string, limit int64) (store.Head, []byte, error) {
+func (c *counted) Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error) {
 	after := c.around()
-	h, b, err := c.S3.Get(ctx, name, limit)
+	h, b, err := c.S3.Get(ctx, name, limit, alloc)
 	after()
 	return h, b, err
 }
@@ -183,8 +183,9 @@ func read(t *testing.T, f *Filler, k keys.Key) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer o.Close()
 	var b buffer
-	if _, err := o.WriteTo(&b); err != nil {
+	if err := o.Send(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
 	return string(b)

@@ -1,9 +1,11 @@
 package fill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/golang/groupcache"
 
@@ -11,63 +13,202 @@ import (
 	"larder/store"
 )
 
-// Object is one version of a key, being read. It is not safe for concurrent use.
+// ahead is how many chunks are fetched while one is being sent.
+const ahead = 3
+
+// Object is one version of a key, being read. It is not safe for concurrent
+// use. Its user closes it.
 type Object struct {
 	Head store.Head
-	// Source is where the first bytes came from.
+	// Source is where the first bytes came from; empty if none were read.
 	Source Source
 
-	filler *Filler
-	key    keys.Key
-	first  groupcache.ByteView
+	filler   *Filler
+	key      keys.Key
+	first    groupcache.ByteView
+	hasFirst bool
+	pin      *pin // of the first chunk
 }
 
-// WriteTo writes the whole object, a chunk at a time, without copying it. An
-// error means that fewer bytes were written: bytes of another version never are.
-func (o *Object) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(bytesOf(o.first))
-	total := int64(n)
-	for i := 1; err == nil && total < o.Head.Size; i++ {
-		var v groupcache.ByteView
-		if v, _, err = o.filler.chunk(o.key, o.Head, i); err == nil {
-			n, err = w.Write(bytesOf(v))
-			total += int64(n)
+// Close gives back the memory that the object holds.
+func (o *Object) Close() {
+	o.pin.release()
+	o.pin, o.first, o.hasFirst = nil, groupcache.ByteView{}, false
+}
+
+// chunks is how many chunks the object has.
+func (o *Object) chunks() int {
+	size := o.filler.cfg.ChunkSize
+	return int((o.Head.Size + size - 1) / size)
+}
+
+// Send writes the whole object, each chunk in one call, and fetches the next
+// ones meanwhile. An error means that fewer bytes were written: bytes of another
+// version never are. The object must have been opened with its first chunk.
+func (o *Object) Send(ctx context.Context, w io.Writer) error {
+	if _, err := w.Write(bytesOf(o.first)); err != nil || o.chunks() < 2 {
+		return err
+	}
+	o.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	var fetches sync.WaitGroup
+	defer fetches.Wait()
+	defer cancel()
+	queue := make(chan *fetched, ahead-1)
+	fetches.Go(func() { o.fetchAll(ctx, queue, &fetches) })
+	var err error
+	for c := range queue {
+		if err == nil {
+			err = c.send(ctx, w)
+		}
+		if err != nil { // what was fetched ahead is given back
+			cancel()
+			c.drop()
 		}
 	}
-	return total, err
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
-// Reader reads any part of the object, fetching the chunks that are read.
-func (o *Object) Reader() io.ReadSeeker { return &reader{object: o, at: o.first} }
+// fetched is a chunk that is being fetched, for one stream.
+type fetched struct {
+	done chan struct{} // closed when the fields below are set
+	view groupcache.ByteView
+	err  error
+	pin  *pin
+}
 
-// reader is a position in an object and the chunk that was read last.
-type reader struct {
+// fetchAll fetches all chunks but the first, in order, as fast as the queue and
+// the budget let it, and closes the queue.
+func (o *Object) fetchAll(ctx context.Context, queue chan<- *fetched, fetches *sync.WaitGroup) {
+	defer close(queue)
+	for n := 1; n < o.chunks(); n++ {
+		c := &fetched{done: make(chan struct{})}
+		failed := false
+		if c.pin, c.err = o.filler.budgets.streams.hold(ctx, o.key, n, o.filler.chunkLen(o.Head.Size, n)); c.err != nil {
+			failed = true
+			close(c.done)
+		} else {
+			fetches.Go(func() {
+				defer close(c.done)
+				c.view, _, c.err = o.filler.chunk(o.key, o.Head, n)
+			})
+		}
+		select {
+		case queue <- c:
+		case <-ctx.Done():
+			fetches.Go(func() { c.drop() })
+			return
+		}
+		if failed {
+			return
+		}
+	}
+}
+
+// send waits for the chunk, writes it and gives its memory back. If it fails,
+// the chunk is still to be dropped.
+func (c *fetched) send(ctx context.Context, w io.Writer) error {
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.err != nil {
+		return c.err
+	}
+	if _, err := w.Write(bytesOf(c.view)); err != nil {
+		return err
+	}
+	c.drop()
+	return nil
+}
+
+// drop gives the chunk's memory back once it has been fetched.
+func (c *fetched) drop() {
+	<-c.done // every fetch is bounded
+	c.view = groupcache.ByteView{}
+	c.pin.release()
+	c.pin = nil
+}
+
+// Reader reads any part of the object, and fetches only the chunks that are
+// read. It waits for nothing after ctx has ended. Its user closes it.
+func (o *Object) Reader(ctx context.Context) *Reader {
+	r := &Reader{ctx: ctx, object: o, n: -1}
+	if o.hasFirst {
+		r.at, r.n = o.first, 0
+	}
+	return r
+}
+
+// Reader is a position in an object and the chunk that was read last. The first
+// error is its last word.
+type Reader struct {
+	ctx    context.Context // of the one request that reads
 	object *Object
 	off    int64
 	at     groupcache.ByteView
-	n      int
+	n      int // the number of the chunk, or -1
+	pin    *pin
+	err    error
 }
 
-func (r *reader) Read(p []byte) (int, error) {
-	h, chunkSize := r.object.Head, r.object.filler.cfg.ChunkSize
-	if r.off >= h.Size {
+var _ io.ReadSeeker = (*Reader)(nil)
+
+// Read reads from the chunk at the position.
+func (r *Reader) Read(p []byte) (int, error) {
+	if r.off >= r.object.Head.Size {
 		return 0, io.EOF
 	}
-	if n := int(r.off / chunkSize); n != r.n {
-		v, _, err := r.object.filler.chunk(r.object.key, h, n)
-		if err != nil {
-			return 0, err
-		}
-		r.at, r.n = v, n
+	if err := r.Ready(); err != nil {
+		return 0, err
 	}
-	n := r.at.SliceFrom(int(r.off - int64(r.n)*chunkSize)).Copy(p)
+	n := r.at.SliceFrom(int(r.off - int64(r.n)*r.object.filler.cfg.ChunkSize)).Copy(p)
 	r.off += int64(n)
 	return n, nil
 }
 
+// Ready fetches the chunk at the position, if there is one, and sets the
+// object's Source if it was the first.
+func (r *Reader) Ready() error {
+	n := int(r.off / r.object.filler.cfg.ChunkSize)
+	if r.err == nil && n != r.n && r.off < r.object.Head.Size {
+		r.err = r.fetch(n)
+	}
+	return r.err
+}
+
+// fetch makes chunk n the one that is read from.
+func (r *Reader) fetch(n int) (err error) {
+	r.Close()
+	f, o := r.object.filler, r.object
+	if r.pin, err = f.budgets.streams.hold(r.ctx, o.key, n, f.chunkLen(o.Head.Size, n)); err != nil {
+		return err
+	}
+	v, source, err := f.chunk(o.key, o.Head, n)
+	if err != nil {
+		return err
+	}
+	if o.Source == "" {
+		o.Source = source
+	}
+	r.at, r.n = v, n
+	return nil
+}
+
+// Close gives back the memory that the reader holds.
+func (r *Reader) Close() {
+	r.pin.release()
+	r.pin, r.at, r.n = nil, groupcache.ByteView{}, -1
+}
+
 var errSeek = errors.New("seek outside of the object")
 
-func (r *reader) Seek(offset int64, whence int) (int64, error) {
+// Seek moves the position.
+func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
 		offset += r.off

@@ -50,6 +50,7 @@ type headAnswer struct {
 func (f *Filler) Handle(handle func(pattern string, h http.Handler)) {
 	handle("GET "+headRoute, http.HandlerFunc(f.serveHead))
 	handle("GET "+chunkRoute, http.HandlerFunc(f.serveChunk))
+	handle("PUT "+chunkRoute, http.HandlerFunc(f.takeChunk))
 }
 
 // askHead asks the owner for a head and a lease on it. An error that wraps
@@ -150,6 +151,7 @@ func (f *Filler) serveHead(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	a.pin.release() // the peer asks for the chunk by itself
 	h := headAnswer{known: a.known, Source: a.Source}
 	if _, member := f.ring.Sender(r); member { // anyone else would not be told of a write
 		if granted, lease := f.grant(k); lease > 0 {
@@ -180,25 +182,41 @@ func (f *Filler) atWork(w http.ResponseWriter, work func()) {
 	}
 }
 
-// serveChunk answers a peer that asks for a chunk which this node owns.
-func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
+// ownChunk finds the chunk that a peer's request is about, if this node owns it.
+func (f *Filler) ownChunk(r *http.Request) (k keys.Key, version string, n int, size int64, err error) {
 	q := r.URL.Query()
-	chunkKey := q.Get("key")
-	k, _, n, err := keys.ParseChunk(chunkKey)
-	size, sizeErr := strconv.ParseInt(q.Get("size"), 10, 64)
-	if err != nil || sizeErr != nil || f.chunkLen(size, n) <= 0 {
-		refuse(w, fmt.Errorf("%w: not a chunk of an object", keys.ErrBadKey))
-		return
+	k, version, n, err = keys.ParseChunk(q.Get("key"))
+	if err != nil {
+		return k, version, n, 0, err
+	}
+	size, err = strconv.ParseInt(q.Get("size"), 10, 64)
+	if err != nil || f.chunkLen(size, n) <= 0 {
+		return k, version, n, size, fmt.Errorf("%w: not a chunk of an object", keys.ErrBadKey)
 	}
 	_, self := f.ring.Owner(keys.ChunkHash(k, n))
 	if !self || q.Get("chunk") != strconv.FormatInt(f.cfg.ChunkSize, 10) {
-		refuse(w, errNoHop)
+		return k, version, n, size, errNoHop
+	}
+	return k, version, n, size, nil
+}
+
+// serveChunk answers a peer that asks for a chunk which this node owns.
+func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
+	k, version, n, size, err := f.ownChunk(r)
+	if err != nil {
+		refuse(w, err)
 		return
 	}
+	held, err := f.budgets.serving.hold(r.Context(), k, n, f.chunkLen(size, n))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.release()
 	var v groupcache.ByteView
 	var source Source
 	f.atWork(w, func() {
-		v, source, err = f.get(chunkKey, f.chunkLen(size, n), &fetch{Context: context.Background(), size: size, noHop: true})
+		v, source, err = f.get(keys.Chunk(k, version, n), f.chunkLen(size, n), &fetch{Context: context.Background(), size: size, noHop: true})
 	})
 	if err != nil {
 		refuse(w, err)
@@ -210,6 +228,53 @@ func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
 	if _, err := w.Write(bytesOf(v)); err != nil {
 		f.log.Debug().Err(err).Stringer("key", k).Msg("chunk not sent to a peer")
 	}
+}
+
+// sendChunk gives a chunk that was just written to its owner.
+func (f *Filler) sendChunk(ctx context.Context, m cluster.Member, chunkKey string, size int64, chunk []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	q := f.chunkQuery(chunkKey, size)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, chunkRoute+"?"+q.Encode(), bytes.NewReader(chunk))
+	if err != nil {
+		return fmt.Errorf("send a chunk to %s: %w", m.Name, err)
+	}
+	resp, err := f.ring.Do(ctx, m, req)
+	if err != nil {
+		return fmt.Errorf("send a chunk to %s: %w", m.Name, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		return peerError(m, resp)
+	}
+	return nil
+}
+
+func (f *Filler) chunkQuery(chunkKey string, size int64) url.Values {
+	return url.Values{"key": {chunkKey}, "size": {strconv.FormatInt(size, 10)}, "chunk": {strconv.FormatInt(f.cfg.ChunkSize, 10)}}
+}
+
+// takeChunk keeps a chunk that a peer has just written.
+func (f *Filler) takeChunk(w http.ResponseWriter, r *http.Request) {
+	k, version, n, size, err := f.ownChunk(r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	held, err := f.budgets.serving.hold(r.Context(), k, n, f.chunkLen(size, n))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.release()
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(fetchLimit)) // a reader without deadlines has none to keep
+	b := make([]byte, f.chunkLen(size, n))
+	if _, err := io.ReadFull(r.Body, b); err != nil {
+		refuse(w, fmt.Errorf("%w: a chunk cut short: %w", keys.ErrBadKey, err))
+		return
+	}
+	f.prime(k, version, n, viewOf(b))
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // peer is a chunk's owner, as groupcache asks it.
@@ -247,8 +312,7 @@ func (p peer) fetch(ctx context.Context, c *fetch, chunkKey string) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	q := url.Values{"key": {chunkKey}, "size": {strconv.FormatInt(c.size, 10)}, "chunk": {strconv.FormatInt(f.cfg.ChunkSize, 10)}}
-	resp, cancel, err := f.ask(ctx, p.member, chunkRoute, q)
+	resp, cancel, err := f.ask(ctx, p.member, chunkRoute, f.chunkQuery(chunkKey, c.size))
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,7 @@ type answer struct {
 	Source   Source
 	first    groupcache.ByteView // the first chunk, if hasFirst
 	hasFirst bool
+	pin      *pin // of the first chunk, for whoever has the answer
 	kept     bool // the head was trusted when the lookup ended
 }
 
@@ -62,6 +63,25 @@ type flight struct {
 	done  chan struct{} // closed when the fields below are set
 	ans   answer
 	err   error
+
+	waiters int  // callers that have not taken the answer; guarded by the shard's mu
+	ended   bool // the same
+}
+
+// leave takes one waiter off. The last gives back what the answer holds.
+func (fl *flight) leave(s *shard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fl.waiters--
+	fl.letGo()
+}
+
+// letGo gives back what the answer holds once nobody waits for it. The caller
+// holds mu.
+func (fl *flight) letGo() {
+	if fl.ended && fl.waiters == 0 {
+		fl.ans.pin.release()
+	}
 }
 
 // resolve finds the head of k: under a live lease, else by one lookup for all
@@ -78,21 +98,27 @@ func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluste
 		if fl == nil {
 			return a, nil
 		}
+		s := f.heads.of(k)
 		select {
 		case <-fl.done:
 		case <-ctx.Done():
+			fl.leave(s)
 			return answer{}, fmt.Errorf("get %s: %w", k, ctx.Err())
 		}
 		if fl.err != nil || fl.ans.kept || !fl.began.Before(arrived) {
-			return fl.ans, fl.err
+			a := fl.ans
+			a.pin = a.pin.again()
+			fl.leave(s)
+			return a, fl.err
 		}
+		fl.leave(s)
 		// The lookup began before this caller asked, and what it found may have
 		// been replaced since, even acknowledged. The next began later.
 	}
 }
 
-// join returns what is known under a live lease, or the lookup to wait for: one
-// that is under way, or a new one.
+// join returns what is known under a live lease, or the lookup to wait for, and
+// then to leave: one that is under way, or a new one.
 func (f *Filler) join(k keys.Key, w want, owner cluster.Member, self bool) (answer, *flight) {
 	s := f.heads.of(k)
 	fk := flightKey{key: k, asOwner: self, want: w}
@@ -107,18 +133,21 @@ func (f *Filler) join(k keys.Key, w want, owner cluster.Member, self bool) (answ
 	// Who wants the bytes waits for a lookup that brings them even if the head
 	// is known meanwhile: the chunk would be a second request.
 	if running != nil && w == withBytes {
+		running.waiters++
 		return answer{}, running
 	}
 	if e, ok := s.live(k, now); ok {
 		return answer{known: e.known, Source: Memory}, nil
 	}
 	if running != nil {
+		running.waiters++
 		return answer{}, running
 	}
 	if fl := s.flights[fk]; fl != nil && fl.gen == s.gen {
+		fl.waiters++
 		return answer{}, fl
 	}
-	fl := &flight{gen: s.gen, began: now, done: make(chan struct{})}
+	fl := &flight{gen: s.gen, began: now, done: make(chan struct{}), waiters: 1}
 	s.flights[fk] = fl
 	f.flights.Go(func() { f.fly(s, fk, fl, owner) })
 	return answer{}, fl
@@ -136,6 +165,8 @@ func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
 		if s.flights[fk] == fl {
 			delete(s.flights, fk)
 		}
+		fl.ended = true
+		fl.letGo()
 		s.mu.Unlock()
 		close(fl.done)
 	}()
@@ -220,23 +251,41 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err e
 
 // fromStore makes one request to the store: the head, and with it the first
 // chunk if that is wanted. Absence is an answer.
-func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (answer, error) {
-	a := answer{Source: S3}
-	var body []byte
-	var err error
+func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (a answer, err error) {
+	a.Source = S3
 	if w == withBytes {
-		a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize)
-		a.first, a.hasFirst = viewOf(body), true
+		err = f.firstFromStore(ctx, k, &a)
 	} else {
 		a.Head, err = f.store.Head(ctx, k.Place())
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return answer{known: known{Absent: true}, Source: S3}, nil
 	}
-	if err != nil {
-		return answer{}, err
+	return a, err
+}
+
+// firstFromStore reads the head and the first chunk, for which it takes memory
+// as soon as its length is known.
+func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, a *answer) (err error) {
+	defer func() {
+		if err != nil {
+			a.pin.release()
+			a.pin = nil
+		}
+	}()
+	var body []byte
+	a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize, func(n int64) ([]byte, error) {
+		a.pin.release() // of a try that failed
+		var busy error
+		if a.pin, busy = f.budgets.streams.hold(ctx, k, 0, n); busy != nil {
+			return nil, busy
+		}
+		return make([]byte, n), nil
+	})
+	if err == nil {
+		a.first, a.hasFirst = viewOf(body), true
 	}
-	return a, nil
+	return err
 }
 
 // panicked logs a panic and makes it an error, so that it strands nobody.

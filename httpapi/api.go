@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -27,7 +28,8 @@ type Reader interface {
 
 // Writer is the write path.
 type Writer interface {
-	Put(ctx context.Context, k keys.Key, h store.Head, body []byte, ifMatch []string, ifAbsent bool) (writepath.Result, error)
+	Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c writepath.Conditions) (writepath.Result, error)
+	PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.Reader, verify func() error, c writepath.Conditions) (writepath.Result, error)
 	Delete(ctx context.Context, k keys.Key, ifMatch []string) error
 }
 
@@ -49,8 +51,10 @@ type Observer func(op string, status int, source fill.Source, bytes int64, took 
 type Config struct {
 	// MaxObject is the largest object that is taken, in bytes.
 	MaxObject int64
+	// ChunkSize is in bytes; larger objects are not held whole.
+	ChunkSize int64
 	// BodyMemory is how many bytes of bodies are held at once; it is at least
-	// MaxObject. Writes beyond it wait, and then get 503.
+	// two chunks. Writes beyond it wait, and then get 503.
 	BodyMemory int64
 	Observe    Observer
 	Log        zerolog.Logger
@@ -75,7 +79,7 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	}
 	return &API{
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
-		bodies: semaphore.NewWeighted(max(cfg.BodyMemory, cfg.MaxObject)),
+		bodies: semaphore.NewWeighted(max(cfg.BodyMemory, 2*cfg.ChunkSize)),
 		log:    cfg.Log.With().Str("component", "httpapi").Logger(),
 	}
 }
@@ -124,6 +128,9 @@ func (a *API) serve(c *call) (err error) {
 		return a.serveList(c, service, query)
 	}
 	k, err := keys.New(c.who.Org, service, key)
+	if err != nil && query.Has("key") && strings.Contains(key, " ") {
+		return fmt.Errorf("%w (in a query a + is written %%2B)", err)
+	}
 	if err != nil {
 		return err
 	}

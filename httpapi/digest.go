@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"hash"
 	"net/http"
 
 	"github.com/dunglas/httpsfv"
@@ -52,20 +54,56 @@ func digestForm(header string) error {
 	return fmt.Errorf("%w: %s has another form than sha-256=:BASE64:, with the colons", errDigest, header)
 }
 
+// sha256 is the digest of that kind, in hex, if there is one.
+func (d digests) sha256() string {
+	for _, want := range d {
+		if want.algorithm == "sha-256" {
+			return hex.EncodeToString(want.sum)
+		}
+	}
+	return ""
+}
+
 // check compares the digests with the bytes that came.
 func (d digests) check(body []byte) error {
+	sums := d.hashes()
+	_, _ = sums.Write(body) // hashes take everything
+	return sums.verify()
+}
+
+// hashes computes what the digests state, of the bytes that are written to it.
+func (d digests) hashes() *hashes {
+	h := &hashes{want: d}
 	for _, want := range d {
-		var got []byte
 		if want.algorithm == "sha-512" {
-			sum := sha512.Sum512(body)
-			got = sum[:]
+			h.sums = append(h.sums, sha512.New())
 		} else {
-			sum := sha256.Sum256(body)
-			got = sum[:]
+			h.sums = append(h.sums, sha256.New())
 		}
-		if !bytes.Equal(got, want.sum) {
+	}
+	return h
+}
+
+type hashes struct {
+	want  digests
+	sums  []hash.Hash
+	bytes int64
+}
+
+func (h *hashes) Write(b []byte) (int, error) {
+	for _, s := range h.sums {
+		_, _ = s.Write(b) // a hash takes everything
+	}
+	h.bytes += int64(len(b))
+	return len(b), nil
+}
+
+// verify compares what was stated with what came.
+func (h *hashes) verify() error {
+	for i, want := range h.want {
+		if got := h.sums[i].Sum(nil); !bytes.Equal(got, want.sum) {
 			return fmt.Errorf("%w: %s says %s=:%s:, but :%s: is the digest of the %d bytes that came", errDigest, want.header, want.algorithm,
-				base64.StdEncoding.EncodeToString(want.sum), base64.StdEncoding.EncodeToString(got), len(body))
+				base64.StdEncoding.EncodeToString(want.sum), base64.StdEncoding.EncodeToString(got), h.bytes)
 		}
 	}
 	return nil

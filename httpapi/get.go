@@ -30,20 +30,48 @@ func (a *API) get(c *call, k keys.Key) error {
 	if notModified, err := a.notModified(c, k, opts); notModified || err != nil {
 		return err
 	}
+	opts.Lazy = conditional(c.Header)
 	obj, err := a.read.Open(c.Context(), k, opts)
 	if err != nil {
 		return err
 	}
+	defer obj.Close()
+	if opts.Lazy {
+		return a.getPart(c, obj)
+	}
 	c.source = obj.Source
 	setHeaders(c.w.Header(), obj.Head, obj.Source)
-	deadline := sendStall * time.Duration(1+obj.Head.Size>>20)
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(deadline)) // a writer without deadlines has none to keep
-	if conditional(c.Header) {
-		return a.serveContent(c, obj.Head, obj.Reader())
-	}
 	c.w.Header().Set("Content-Length", strconv.FormatInt(obj.Head.Size, 10))
-	_, err = obj.WriteTo(c.w)
-	return err
+	return obj.Send(c.Context(), paced{c.w})
+}
+
+// getPart answers a request for a part, or under a condition. Of several ranges
+// none is kept to, as RFC 9110 allows: the answer is the whole.
+func (a *API) getPart(c *call, obj *fill.Object) error {
+	if strings.Contains(c.Header.Get("Range"), ",") {
+		c.Header.Del("Range")
+	}
+	content := obj.Reader(c.Context())
+	defer content.Close()
+	setHeaders(c.w.Header(), obj.Head, "")
+	// The first byte that is sent decides where the answer comes from, and is
+	// fetched before the header, so that a failure has a status of its own.
+	return a.serveContent(c, obj.Head, content, func() error {
+		err := content.Ready()
+		c.source = obj.Source
+		c.w.Header().Set("Cache-Status", cacheStatus(obj.Source))
+		return err
+	})
+}
+
+// paced gives each write time by its length, so that a client that stalls is
+// found out and one that is slow is not cut off.
+type paced struct{ http.ResponseWriter }
+
+func (p paced) Write(b []byte) (int, error) {
+	deadline := time.Now().Add(sendStall * time.Duration(1+len(b)>>20))
+	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(deadline) // a writer without deadlines has none to keep
+	return p.ResponseWriter.Write(b)
 }
 
 func (a *API) head(c *call, k keys.Key) error {
@@ -60,7 +88,7 @@ func (a *API) head(c *call, k keys.Key) error {
 	}
 	c.Header.Del("Range") // which only a GET has; without it no content is read for a HEAD
 	if conditional(c.Header) {
-		return a.serveContent(c, h, io.NewSectionReader(nil, 0, h.Size))
+		return a.serveContent(c, h, io.NewSectionReader(nil, 0, h.Size), func() error { return nil })
 	}
 	c.w.Header().Set("Content-Length", strconv.FormatInt(h.Size, 10))
 	c.w.WriteHeader(http.StatusOK)
@@ -125,13 +153,13 @@ func conditional(h http.Header) bool {
 }
 
 // serveContent leaves ranges and conditions to the standard library, and turns
-// its refusals into problems.
-func (a *API) serveContent(c *call, h store.Head, content io.ReadSeeker) error {
-	w := &refusals{ResponseWriter: c.w}
+// its refusals into problems. ready is called before a header with content.
+func (a *API) serveContent(c *call, h store.Head, content io.ReadSeeker, ready func() error) error {
+	w := &refusals{ResponseWriter: paced{c.w}, ready: ready}
 	http.ServeContent(w, c.Request, "", h.Modified, content)
 	switch w.refused {
 	case 0:
-		return nil
+		return w.err
 	case http.StatusRequestedRangeNotSatisfiable:
 		c.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", h.Size))
 		return fmt.Errorf("%w: %s of %d bytes", errRange, c.Header.Get("Range"), h.Size)
@@ -141,23 +169,34 @@ func (a *API) serveContent(c *call, h store.Head, content io.ReadSeeker) error {
 	return errors.New("ServeContent refused with status " + strconv.Itoa(w.refused))
 }
 
-// refusals keeps back what http.ServeContent would answer with a status of 400 or more.
+// refusals keeps back what http.ServeContent would answer with a status of 400
+// or more, and everything once ready has failed.
 type refusals struct {
 	http.ResponseWriter
+	ready   func() error
 	refused int
+	err     error // of ready
 }
 
 func (r *refusals) WriteHeader(status int) {
-	if status >= http.StatusBadRequest {
+	switch {
+	case status >= http.StatusBadRequest:
 		r.refused = status
-		return
+	case status == http.StatusOK || status == http.StatusPartialContent:
+		if r.err = r.ready(); r.err == nil {
+			r.ResponseWriter.WriteHeader(status)
+		}
+	default:
+		r.ResponseWriter.WriteHeader(status)
 	}
-	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *refusals) Write(b []byte) (int, error) {
 	if r.refused != 0 {
 		return len(b), nil
+	}
+	if r.err != nil {
+		return 0, r.err
 	}
 	return r.ResponseWriter.Write(b)
 }

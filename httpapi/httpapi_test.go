@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -125,9 +126,9 @@ func TestWriteConditions(t *testing.T) {
 				h.Set(name, v)
 			}
 		}
-		versions, absent, err := writeConditions(h)
-		if c.bad != errors.Is(err, errHeader) || !c.bad && (absent != c.absent || !reflect.DeepEqual(versions, c.versions)) {
-			t.Errorf("%q %q: %v %v %v", c.match, c.none, versions, absent, err)
+		got, err := writeConditions(h)
+		if c.bad != errors.Is(err, errHeader) || !c.bad && (got.IfAbsent != c.absent || !reflect.DeepEqual(got.IfMatch, c.versions)) {
+			t.Errorf("%q %q: %+v %v", c.match, c.none, got, err)
 		}
 	}
 }
@@ -196,6 +197,7 @@ func TestStatuses(t *testing.T) {
 		errMethod:                405,
 		store.ErrConflict:        409,
 		store.ErrPrecondition:    412,
+		fill.ErrBusy:             503,
 		errTooLarge:              413,
 		errRange:                 416,
 		fill.ErrPanic:            500,
@@ -223,7 +225,11 @@ func (b broken) Stat(context.Context, keys.Key, fill.Options) (store.Head, fill.
 	return store.Head{}, "", b.fail()
 }
 
-func (b broken) Put(context.Context, keys.Key, store.Head, []byte, []string, bool) (writepath.Result, error) {
+func (b broken) Put(context.Context, keys.Key, store.Head, []byte, writepath.Conditions) (writepath.Result, error) {
+	return writepath.Result{}, b.fail()
+}
+
+func (b broken) PutLarge(context.Context, keys.Key, store.Head, io.Reader, func() error, writepath.Conditions) (writepath.Result, error) {
 	return writepath.Result{}, b.fail()
 }
 
@@ -248,7 +254,7 @@ func TestFailuresAreProblems(t *testing.T) {
 		b := broken{c.fail}
 		var observed []int
 		api := New(Config{
-			MaxObject: 10, Log: zerolog.Nop(),
+			MaxObject: 10, ChunkSize: 10, Log: zerolog.Nop(),
 			Observe: func(_ string, status int, _ fill.Source, _ int64, _ time.Duration) {
 				observed = append(observed, status)
 			},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -63,22 +64,25 @@ func kinds() []kind {
 		{err: auth.ErrExpired, status: 401, name: "expired-credential", title: "Credential expired", hide: true,
 			advice: "this token has expired; ask for a new one"},
 		{err: auth.ErrBadCredential, status: 401, name: "bad-credential", title: "Bad credential", hide: true,
-			advice: "this token is not known here; check that it is whole and meant for this cluster"},
+			advice: "this token is not known here; check that it is whole, meant for this cluster, and sent as 'Authorization: Bearer TOKEN'"},
 		{err: errReadOnly, status: 403, name: "read-only", title: "Token may only read"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
-		{err: store.ErrNotFound, status: 404, name: "not-found", title: "No such object"},
+		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", advice: "; try again"},
+		{err: store.ErrNotFound, status: 404, name: "not-found", title: "No such object", hide: true,
+			advice: "there is no object of this key in your organisation; ?prefix= lists those that there are"},
 		{err: errMethod, status: 405, name: "method-not-allowed", title: "Method not allowed"},
 		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", advice: "; read the key again and decide anew"},
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
-		{err: store.ErrPrecondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
+		{err: store.ErrPrecondition, status: 412, name: "precondition-failed", title: "Precondition failed", hide: true,
+			advice: "what is there now is not what If-Match or If-None-Match asks for; read it again for its ETag"},
 		{err: errBusy, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
+		{err: fill.ErrBusy, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
 		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
 		{err: errRange, status: 416, name: "no-such-range", title: "No such range"},
 		{err: fill.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,
 			advice: "a fault in this node, which has logged it; nothing was lost"},
 		{err: writepath.ErrUnknown, status: 503, name: "outcome-unknown", title: "Outcome of the write unknown",
 			advice: "; the write may have happened: read the key, or send the same write again"},
-		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", advice: "; try again"},
 		{err: store.ErrUnavailable, status: 503, name: "store-unavailable", title: "Store unavailable",
 			advice: "; what is in memory is still served; try again"},
 		{err: store.ErrUnexpected, status: 502, name: "store-unexpected", title: "Unexpected answer of the store",
@@ -118,6 +122,7 @@ func (a *API) fail(c *call, err error) {
 	if p.Status >= http.StatusInternalServerError && c.Context().Err() == nil {
 		a.log.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
 	}
+	a.discardBody(c)
 	h := c.w.Header()
 	dropObject(h)
 	switch p.Status {
@@ -136,8 +141,27 @@ func (a *API) fail(c *call, err error) {
 	}
 }
 
+const (
+	// discardAtMost and discardLimit bound what is read of a body that was
+	// refused.
+	discardAtMost = 64 << 20
+	discardLimit  = 10 * time.Second
+)
+
+// discardBody reads the rest of a body that was refused, within bounds. Many
+// clients send all of it before they look for an answer, and would see a broken
+// connection instead. Who waits for 100-continue has sent nothing.
+func (a *API) discardBody(c *call) {
+	if c.Method != http.MethodPut || strings.EqualFold(c.Header.Get("Expect"), "100-continue") {
+		return
+	}
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(discardLimit)) // a reader without deadlines has none to keep
+	_, _ = io.CopyN(io.Discard, c.Body, discardAtMost)                                // the answer is sent all the same
+}
+
 // dropObject takes what was said of an object out of an answer that is not it.
 func dropObject(h http.Header) {
+	h.Del("Content-Length")
 	for name := range h {
 		switch {
 		case strings.HasPrefix(name, metaPrefix):

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,11 +15,11 @@ import (
 
 	"larder/keys"
 	"larder/store"
+	"larder/writepath"
 )
 
 const (
-	// recvStall is how long a client may take to send a body, for each megabyte
-	// and once more.
+	// recvStall is how long a client may take to send a megabyte of a body.
 	recvStall = 30 * time.Second
 	// admitLimit is how long a write waits for others to give memory back.
 	admitLimit = 10 * time.Second
@@ -34,7 +36,7 @@ func (a *API) put(c *call, k keys.Key) error {
 	if err != nil {
 		return err
 	}
-	ifMatch, ifAbsent, err := writeConditions(c.Header)
+	cond, err := writeConditions(c.Header)
 	if err != nil {
 		return err
 	}
@@ -42,21 +44,10 @@ func (a *API) put(c *call, k keys.Key) error {
 	if err != nil {
 		return err
 	}
-	release, err := a.admit(c)
-	if err != nil {
-		return err
+	if c.ContentLength > a.cfg.MaxObject {
+		return tooLarge(a.cfg.MaxObject)
 	}
-	defer release()
-	body, err := a.readBody(c)
-	if err != nil {
-		return err
-	}
-	if err := digests.check(body); err != nil {
-		return err
-	}
-	sum := sha256.Sum256(body)
-	h.Digest = hex.EncodeToString(sum[:])
-	r, err := a.wrt.Put(c.Context(), k, h, body, ifMatch, ifAbsent)
+	r, err := a.take(c, k, h, digests, cond)
 	if err != nil {
 		return err
 	}
@@ -70,19 +61,71 @@ func (a *API) put(c *call, k keys.Key) error {
 	return nil
 }
 
+// take reads a body and writes it: whole if it fits into a chunk, in parts if it
+// does not.
+func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.Conditions) (writepath.Result, error) {
+	body := &pacedBody{r: c.Body, deadline: http.NewResponseController(c.w).SetReadDeadline}
+	if c.ContentLength > a.cfg.ChunkSize {
+		return a.takeLarge(c, k, h, d, body, cond)
+	}
+	small := min(a.cfg.ChunkSize, a.cfg.MaxObject)
+	size := c.ContentLength
+	if size < 0 {
+		size = small + 1 // one more tells a large object
+	}
+	release, err := a.admit(c, size)
+	if err != nil {
+		return writepath.Result{}, err
+	}
+	defer release()
+	first := make([]byte, size)
+	n, err := io.ReadFull(body, first)
+	unknown := c.ContentLength < 0
+	switch {
+	case err == nil && unknown && small == a.cfg.MaxObject:
+		return writepath.Result{}, tooLarge(a.cfg.MaxObject)
+	case err == nil && unknown:
+		return a.takeLarge(c, k, h, d, io.MultiReader(bytes.NewReader(first), body), cond)
+	case err != nil && (!unknown || body.err != io.EOF): //nolint:errorlint // an end that is announced is io.EOF itself
+		return writepath.Result{}, fmt.Errorf("%w: it was cut short: %w", errBody, err)
+	}
+	first = first[:n]
+	if err := d.check(first); err != nil {
+		return writepath.Result{}, err
+	}
+	sum := sha256.Sum256(first)
+	h.Digest = hex.EncodeToString(sum[:])
+	return a.wrt.Put(c.Context(), k, h, first, cond)
+}
+
+// takeLarge writes a body in parts while it is read. Its digest is kept with the
+// object only if the request states it, since the store wants to know it first.
+func (a *API) takeLarge(c *call, k keys.Key, h store.Head, d digests, body io.Reader, cond writepath.Conditions) (writepath.Result, error) {
+	sums := d.hashes()
+	h.Digest = d.sha256()
+	r, err := a.wrt.PutLarge(c.Context(), k, h, io.TeeReader(body, sums), sums.verify, cond)
+	switch {
+	case errors.Is(err, writepath.ErrTooLarge):
+		return r, tooLarge(a.cfg.MaxObject)
+	case errors.Is(err, errPaced):
+		return r, fmt.Errorf("%w: it was cut short: %w", errBody, err)
+	}
+	return r, err
+}
+
 func (a *API) delete(c *call, k keys.Key) error {
 	c.op = "delete"
 	if !c.who.Role.CanWrite() {
 		return errReadOnly
 	}
-	ifMatch, ifAbsent, err := writeConditions(c.Header)
+	cond, err := writeConditions(c.Header)
 	if err != nil {
 		return err
 	}
-	if ifAbsent {
+	if cond.IfAbsent {
 		return fmt.Errorf("%w: If-None-Match has no meaning for a DELETE; use If-Match", errHeader)
 	}
-	if err := a.wrt.Delete(c.Context(), k, ifMatch); err != nil {
+	if err := a.wrt.Delete(c.Context(), k, cond.IfMatch); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)
@@ -121,44 +164,36 @@ func headOf(c *call) (store.Head, error) {
 }
 
 // writeConditions are a write's If-Match and If-None-Match.
-func writeConditions(h http.Header) (ifMatch []string, ifAbsent bool, err error) {
+func writeConditions(h http.Header) (c writepath.Conditions, err error) {
 	switch none := h.Get("If-None-Match"); none {
 	case "":
 	case "*":
-		ifAbsent = true
+		c.IfAbsent = true
 	default:
-		return nil, false, fmt.Errorf("%w: If-None-Match on a write takes only *, not %s", errHeader, none)
+		return c, fmt.Errorf("%w: If-None-Match on a write takes only *, not %s", errHeader, none)
 	}
 	for _, v := range h.Values("If-Match") {
 		for tag := range strings.SplitSeq(v, ",") {
 			tag = strings.TrimSpace(tag)
 			if strings.HasPrefix(tag, "W/") {
-				return nil, false, fmt.Errorf("%w: If-Match takes strong entity tags, not %s", errHeader, tag)
+				return c, fmt.Errorf("%w: If-Match takes strong entity tags, not %s", errHeader, tag)
 			}
 			if tag = unquote(tag); tag != "" {
-				ifMatch = append(ifMatch, tag)
+				c.IfMatch = append(c.IfMatch, tag)
 			}
 		}
 	}
-	if len(ifMatch) == 0 && h.Get("If-Match") != "" {
-		return nil, false, fmt.Errorf("%w: If-Match names no entity tag", errHeader)
+	if len(c.IfMatch) == 0 && h.Get("If-Match") != "" {
+		return c, fmt.Errorf("%w: If-Match names no entity tag", errHeader)
 	}
-	if len(ifMatch) > 0 && ifAbsent {
-		return nil, false, fmt.Errorf("%w: If-Match and If-None-Match contradict each other", errHeader)
+	if len(c.IfMatch) > 0 && c.IfAbsent {
+		return c, fmt.Errorf("%w: If-Match and If-None-Match contradict each other", errHeader)
 	}
-	return ifMatch, ifAbsent, nil
+	return c, nil
 }
 
-// admit waits until there is room for a body, and refuses one that is announced
-// as too large: before it is sent, if the client waits for 100-continue.
-func (a *API) admit(c *call) (release func(), err error) {
-	size := c.ContentLength
-	if size > a.cfg.MaxObject {
-		return nil, tooLarge(a.cfg.MaxObject)
-	}
-	if size < 0 {
-		size = a.cfg.MaxObject
-	}
+// admit waits until there is room for a body of this size.
+func (a *API) admit(c *call, size int64) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(c.Context(), admitLimit)
 	defer cancel()
 	if err := a.bodies.Acquire(ctx, size); err != nil {
@@ -167,29 +202,33 @@ func (a *API) admit(c *call) (release func(), err error) {
 	return func() { a.bodies.Release(size) }, nil
 }
 
-// readBody reads a body whole.
-func (a *API) readBody(c *call) ([]byte, error) {
-	limit := a.cfg.MaxObject
-	size := c.ContentLength
-	deadline := recvStall * time.Duration(1+max(size, limit)>>20)
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(deadline)) // a reader without deadlines has none to keep
-	if size >= 0 {
-		body := make([]byte, size)
-		if _, err := io.ReadFull(c.Body, body); err != nil {
-			return nil, fmt.Errorf("%w: it was cut short: %w", errBody, err)
-		}
-		return body, nil
-	}
-	body, err := io.ReadAll(io.LimitReader(c.Body, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: it was cut short: %w", errBody, err)
-	}
-	if int64(len(body)) > limit {
-		return nil, tooLarge(limit)
-	}
-	return body, nil
-}
-
 func tooLarge(limit int64) error {
 	return fmt.Errorf("%w: the largest that this cluster takes has %d bytes", errTooLarge, limit)
+}
+
+// pacedBody reads a body, and gives the client time for each megabyte of it.
+type pacedBody struct {
+	r        io.Reader
+	deadline func(time.Time) error
+	left     int   // bytes until the next megabyte
+	err      error // what ended it: io.EOF if the client ended it
+}
+
+// errPaced marks what reading a body failed with.
+var errPaced = errors.New("reading the body")
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		b.left = 1 << 20
+		_ = b.deadline(time.Now().Add(recvStall)) // a reader without deadlines has none to keep
+	}
+	n, err := b.r.Read(p)
+	b.left -= n
+	if err != nil {
+		b.err = err
+	}
+	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: %w", errPaced, err)
+	}
+	return n, err
 }

@@ -25,6 +25,9 @@ const (
 	// operator's prefix.
 	PrefixReserve = 127
 
+	// Root is what every place begins with.
+	Root = layout + "/"
+
 	// layout begins every place, so that another encoding can live beside it.
 	layout = "v1"
 	// segmentFull is the length from which on a segment is not continued. A

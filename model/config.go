@@ -18,6 +18,7 @@ type Config struct {
 	Crashing Node // who may die
 	Joining  Node // who is alone at first
 	Leaving  Node // who may leave
+	Late     bool // a change of the ring is taken in after it has happened, maybe several at once
 
 	// OnlyAcknowledged checks promise (a) alone.
 	OnlyAcknowledged bool
@@ -35,22 +36,27 @@ type Mutations struct {
 	TrustWhileWriting   bool // trusts its own head while it writes
 	NoGivingWay         bool // goes on with its write though another owner revoked the key
 	AckWhileUploading   bool // acknowledges another owner's revocation before its own upload is over
-	NoSecondRevoke      bool // acknowledges without revoking again if the owner changed during the write
-	PublishDisturbed    bool // trusts what it wrote although another owner may have written since
+	BusyIsSilent        bool // waits no longer than a lease for a member that is uploading the key itself
+	NoCheckAfterMark    bool // uploads without looking again whether it is the owner
+	PublishDisturbed    bool // trusts what it wrote although the ring changed, or it settled, since it began
 
 	// Of an owner whose upload had no known outcome.
-	NoUnsettledMark  bool // trusts heads as if the upload could not happen any more
-	NextWriteSettles bool // lets the end of the next write take the mark away
-	StoreUnsettled   bool // keeps an answer that was asked for while the mark was there
+	NoMark             bool // trusts heads as if the upload could not happen any more
+	MarkEndsWithWrite  bool // lets the end of the next write take the mark away
+	KeepAskedUnderMark bool // keeps an answer that was asked for while the mark was there
 
 	// Of the reader.
-	StoreLate        bool // keeps an answer although the key was revoked since it was asked for
-	JoinRevoked      bool // joins a lookup although the key was revoked since it began
-	JoinWithoutLease bool // joins a lookup whose answer comes without a lease
+	StoreLate   bool // keeps an answer although the key was dropped since it was asked for
+	JoinRevoked bool // joins a lookup from before the key was dropped, and takes its answer
+	JoinUnkept  bool // takes the answer of a lookup that it joined though it was not kept
+	AskStranger bool // asks an owner that is a stranger for its head
 
 	// Of the members.
-	KeepWhenMemberComes    bool // does not forget its heads when a member comes
-	KeepWhenTakenForDead   bool // is not told that others took it for dead, and keeps its heads
+	KeepWhenMemberComes    bool // does not forget its heads when a stranger comes
+	KeepWhenAsked          bool // does not forget its heads when it is asked to settle
+	TrustUnsettled         bool // trusts the store as owner before it has settled
+	KeepAcrossSettling     bool // keeps an answer that it asked for before it had settled
+	SettleWhileUploading   bool // answers who settles before its uploads are over
 	LeaveWithoutForgetting bool
 	ShareWhileLeaving      bool // lets readers join lookups after it has forgotten its heads
 }

@@ -18,10 +18,12 @@
 // and two here: an answer that the owner or S3 gave later than the asking is
 // only newer. A message that is lost or comes too late is a step that is not
 // taken: a lookup can always go to S3 instead of its owner, a writer can
-// always run out of patience. Three things are simpler than life: when members
-// meet, both forget in the same step; a second revocation is waited for without
-// end; and a revocation that arrives after its writer has given up on it, which
-// only drops, is left out.
+// always run out of patience. Two things are simpler than life: a member's
+// answer to a request to settle is taken in as it is given, and a revocation
+// that arrives after its writer has given up on it, which only drops, is left
+// out. The mark of an upload, the look at the ring that follows it and the
+// sending are one step. Who joins a lookup is left out unless a mutation makes
+// it matter (joinsMatter).
 //
 // What can do no harm any more is left out of the state (tidy), which is why
 // there are so few.

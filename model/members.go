@@ -24,9 +24,15 @@ func (c *Config) fate(s *state, n Node, yield yield) {
 		return
 	}
 	c.leave(s, n, yield)
+	if p.changed {
+		next := *s
+		c.takeIn(&next, n)
+		yield(event{kind: evTakeIn, n: n}, next, "")
+	}
 	for m := A; m <= C; m++ {
 		if m != n {
 			c.hear(s, n, m, yield)
+			c.settle(s, n, m, yield)
 		}
 	}
 }
@@ -46,7 +52,8 @@ func (c *Config) leave(s *state, n Node, yield yield) {
 		yield(event{kind: evForget, n: n}, next, "")
 	case forgot:
 		q.leaving = gone
-		q.ringChanged(n, q.view&^n.bit())
+		q.view &^= n.bit()
+		c.takeIn(&next, n) // it is waited for
 		yield(event{kind: evLeave, n: n}, next, "")
 	case gone:
 	}
@@ -55,47 +62,110 @@ func (c *Config) leave(s *state, n Node, yield yield) {
 // hear is n hearing of m: that it left, died (or seems to), came or came back.
 func (c *Config) hear(s *state, n, m Node, yield yield) {
 	next := *s
-	p, other := &next.nodes[n], &next.nodes[m]
+	p, other := &next.nodes[n], s.nodes[m]
 	switch {
 	case p.view.has(m) && other.leaving == gone:
-		p.ringChanged(n, p.view&^m.bit())
+		c.ringChanged(&next, n, p.view&^m.bit())
 		yield(event{kind: evHearLeft, n: n, m: m}, next, "")
 	case p.view.has(m) && (other.mode == crashed || other.mode == paused && s.returns > 0):
 		if other.mode == paused {
 			next.returns--
 		}
 		p.holds[m] = waitTicks
-		p.ringChanged(n, p.view&^m.bit())
+		c.ringChanged(&next, n, p.view&^m.bit())
 		yield(event{kind: evHearDead, n: n, m: m}, next, "")
 	case !p.view.has(m) && other.mode == running && other.leaving == staying && p.leaving == staying:
-		p.ringChanged(n, p.view|m.bit())
-		if !c.KeepWhenMemberComes {
-			p.drop()
-		}
-		if !c.KeepWhenTakenForDead {
-			other.drop()
-			other.write.disturbed = other.write.phase != idle
-		}
+		c.ringChanged(&next, n, p.view|m.bit())
 		yield(event{kind: evHearJoin, n: n, m: m}, next, "")
 	}
 }
 
-// ringChanged makes a node forget what it owned and owns no longer, and
-// lookups under way useless.
-func (p *node) ringChanged(n Node, view members) {
-	moved := p.view.owner() != view.owner()
-	p.view = view
+// ringChanged gives a node another ring, which it takes in now or later.
+func (c *Config) ringChanged(s *state, n Node, view members) {
+	p := &s.nodes[n]
+	p.view, p.changed = view, true
+	if !c.Late {
+		c.takeIn(s, n)
+	}
+}
+
+// takeIn is a node taking in that its ring has changed: members that were not
+// in it before are strangers.
+func (c *Config) takeIn(s *state, n Node) {
+	p := &s.nodes[n]
+	moved := p.known.owner() != p.view.owner()
+	for m := A; m <= C; m++ {
+		if m == n || !p.view.has(m) || p.known.has(m) {
+			continue
+		}
+		p.pending |= m.bit()
+		p.back &^= m.bit()
+		other := &s.nodes[m]
+		other.untold &^= n.bit()
+		if moved && !other.pending.has(n) {
+			p.untold |= m.bit()
+		}
+	}
+	p.pending &= p.view
+	p.back &= p.pending
+	p.untold &= p.pending
+	p.known, p.changed = p.view, false
+	c.forget(p, n, c.KeepWhenMemberComes)
+}
+
+// settle is n asking m, a stranger to it, to settle. A member that asks first
+// makes m forget too, and ask in return. m answers when n is in its ring and
+// its uploads are over; then n trusts again as owner, if m was the last.
+func (c *Config) settle(s *state, n, m Node, yield yield) {
+	p, other := &s.nodes[n], &s.nodes[m]
+	if !p.pending.has(m) || !p.view.has(m) || other.mode != running || !other.view.has(n) {
+		return
+	}
+	next := *s
+	if !p.back.has(m) {
+		q := &next.nodes[m]
+		next.nodes[n].untold &^= m.bit()
+		if !c.KeepWhenAsked {
+			if !q.pending.has(n) {
+				q.pending |= n.bit()
+				q.back |= n.bit()
+			}
+			c.forget(q, m, false)
+		}
+		yield(event{kind: evAskToSettle, n: n, m: m}, next, "")
+	}
+	if other.write.phase == uploading && !c.SettleWhileUploading {
+		return
+	}
+	q := &next.nodes[n]
+	q.pending &^= m.bit()
+	q.back &^= m.bit()
+	q.untold &^= m.bit()
+	if !c.KeepAcrossSettling {
+		c.forget(q, n, c.KeepWhenMemberComes)
+	}
+	yield(event{kind: evSettled, n: n, m: m}, next, "")
+}
+
+// forget makes a node forget its heads if there are strangers, and else those
+// that it owned and owns no longer. Lookups under way are not kept.
+func (c *Config) forget(p *node, n Node, keep bool) {
 	kept := p.head
 	p.drop()
-	if !kept.owned || p.view.owner() == n {
+	if keep || p.pending == 0 && (!kept.owned || c.mayOwn(p, n)) {
 		p.head = kept
 	}
-	p.write.disturbed = p.write.disturbed || moved && p.write.phase != idle
+	p.write.disturbed = p.write.phase != idle
 }
 
 // tick is the passing of time. slow is a node whose clock misses the tick for
 // the leases that it holds.
 func (c *Config) tick(s *state, slow Node, yield yield) {
+	for n := A; n <= C; n++ {
+		if p := &s.nodes[n]; p.mode == running && p.changed {
+			return // what takes no time comes first
+		}
+	}
 	next := *s
 	kind := evTick
 	if slow != Nobody {

@@ -8,9 +8,9 @@ func (c *Config) read(s *state, n Node, yield yield) {
 		return
 	}
 	for i := range p.lookups {
-		if l := &p.lookups[i]; l.current && c.joinable(p, l) {
+		if l := &p.lookups[i]; c.joinsMatter() && l.current && (!l.revoked || c.JoinRevoked) {
 			next := *s
-			next.nodes[n].lookups[i].floor = max(l.floor, c.floor(s))
+			next.nodes[n].lookups[i].joined = max(l.joined, c.floor(s))
 			yield(event{kind: evJoin, n: n, v: l.version}, next, "")
 			return
 		}
@@ -27,28 +27,25 @@ func (c *Config) read(s *state, n Node, yield yield) {
 	if c.begin(&next, n, lookup{version: s.s3}) {
 		yield(event{kind: evAskS3Instead, n: n, m: owner, v: s.s3}, next, "")
 	}
+	if p.pending.has(owner) && !c.AskStranger {
+		return
+	}
 	next = *s
-	if l, ok := c.askOwner(&next, owner, n); ok && c.begin(&next, n, l) {
+	if l, ok := c.askOwner(s, owner, n); ok && c.begin(&next, n, l) {
 		yield(event{kind: evAskOwner, n: n, m: owner, v: l.version, lease: l.lease}, next, "")
 	}
 }
 
-// joinable says whether a reader who comes now may have the answer of l.
-func (c *Config) joinable(p *node, l *lookup) bool {
-	if l.revoked && !c.JoinRevoked || p.unsettled() || l.ticks == 0 {
-		return false
-	}
-	if p.leaving != staying && !c.ShareWhileLeaving {
-		return false
-	}
-	return l.asOwner || l.lease || c.JoinWithoutLease
-}
+// joinsMatter says whether it makes a difference who joins a lookup. By the
+// rules it makes none: who joined is told a head that is trusted at that moment,
+// as every reader is then, or asks anew.
+func (c *Config) joinsMatter() bool { return c.JoinRevoked || c.JoinUnkept || c.ShareWhileLeaving }
 
 // begin starts a lookup at n, if there is room.
 func (c *Config) begin(s *state, n Node, l lookup) bool {
 	p := &s.nodes[n]
 	l.on, l.current, l.ticks, l.floor = true, true, leaseTicks, c.floor(s)
-	l.revoked = p.unsettled() && !c.TrustWhileWriting && !c.StoreUnsettled
+	l.revoked = p.marked && !c.KeepAskedUnderMark
 	free := -1
 	for i := range c.Lookups {
 		p.lookups[i].current = false
@@ -64,29 +61,27 @@ func (c *Config) begin(s *state, n Node, l lookup) bool {
 }
 
 // askOwner is the owner's answer to a node, if it holds itself to be the owner.
-// It grants a lease on a head that it trusts, to a member.
+// It grants a lease on a head that it trusts as owner, to a member; any other
+// answer is that of S3.
 func (c *Config) askOwner(s *state, owner, asker Node) (lookup, bool) {
 	o := &s.nodes[owner]
-	if o.mode != running || o.view.owner() != owner {
+	switch {
+	case o.mode != running || o.view.owner() != owner:
 		return lookup{}, false
-	}
-	if o.head.live() {
+	case o.head.live():
 		return lookup{version: o.head.version, lease: o.head.owned && o.view.has(asker)}, true
 	}
-	l := lookup{version: s.s3}
-	switch {
-	case o.leaving != staying:
-	case o.unsettled():
-		l.lease = c.LeaseWhileWriting && o.write.phase != idle
-	default:
-		o.head = head{known: true, owned: true, version: s.s3}
-		l.lease = o.view.has(asker)
-	}
-	return l, true
+	return lookup{version: s.s3, lease: c.LeaseWhileWriting && o.write.phase != idle}, true
 }
 
-// arrive is the arrival of an answer: those who wait for it are told, and it is
-// kept if it may be.
+// mayOwn says whether n may trust S3's answer as the owner.
+func (c *Config) mayOwn(p *node, n Node) bool {
+	return p.view.owner() == n && (p.pending == 0 || c.TrustUnsettled)
+}
+
+// arrive is the arrival of an answer: it is kept if it may be, and those who
+// wait for it are told. Who joined is told only what was kept, and asks anew
+// otherwise.
 func (c *Config) arrive(s *state, n Node, i int, yield yield) {
 	l := s.nodes[n].lookups[i]
 	if s.nodes[n].mode != running || !l.on {
@@ -95,18 +90,22 @@ func (c *Config) arrive(s *state, n Node, i int, yield yield) {
 	next := *s
 	p := &next.nodes[n]
 	p.lookups[i] = lookup{}
-	trusted := !l.revoked || c.StoreLate
-	settled := !p.unsettled() || c.TrustWhileWriting && !p.marked
-	kept := trusted && settled && (p.leaving == staying || c.LeaveWithoutForgetting)
+	good := (!l.revoked || c.StoreLate) && (p.write.phase == idle || c.TrustWhileWriting)
+	good = good && (l.asOwner && c.mayOwn(p, n) || !l.asOwner && l.lease && l.ticks > 0)
+	kept := good && (p.leaving == staying || c.LeaveWithoutForgetting)
 	switch {
 	case kept && l.asOwner:
 		p.head = head{known: true, owned: true, version: l.version}
-	case kept && l.lease && l.ticks > 0:
+	case kept:
 		p.head = head{known: true, version: l.version, ticks: l.ticks}
 	}
-	why := ""
-	if l.version < l.floor {
-		why = verdict(s, n, l.version, l.floor, "the answer that arrived")
+	floor := l.floor
+	if kept || c.JoinUnkept || c.JoinRevoked && l.revoked || c.ShareWhileLeaving && good {
+		floor = max(floor, l.joined)
 	}
-	yield(event{kind: evArrive, n: n, v: l.version, lease: p.head.live()}, next, why)
+	why := ""
+	if l.version < floor {
+		why = verdict(s, n, l.version, floor, "the answer that arrived")
+	}
+	yield(event{kind: evArrive, n: n, v: l.version, lease: kept}, next, why)
 }

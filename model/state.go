@@ -23,10 +23,15 @@ type node struct {
 	mode    mode
 	leaving leaving
 	view    members // whom it takes for alive
+	known   members // whom it took for alive when it last took in a change of its ring
+	changed bool    // its ring has changed since
+	pending members // the strangers with whom it has not settled
+	back    members // those of them who asked first
+	untold  members // those of them who hold another to be the owner, and do not know that they were away
 	head    head    // what it knows of the key
 	lookups [2]lookup
 	write   write
-	marked  bool     // unsettled: an upload was given up, S3 may still apply it
+	marked  bool     // an upload was given up, S3 may still apply it
 	ghost   bool     // that upload, not applied yet
 	holds   [4]uint8 // ticks for which a member that it saw die may hold a lease
 }
@@ -58,7 +63,8 @@ type lookup struct {
 	revoked bool  // the key was dropped here since it began
 	version uint8 // the answer
 	ticks   uint8 // what is left of a lease, measured from the asking
-	floor   uint8 // the oldest version that the last who joined may be told
+	floor   uint8 // the oldest version that who began it may be told
+	joined  uint8 // the oldest version that the last who joined may be told
 }
 
 type phase uint8
@@ -67,7 +73,6 @@ const (
 	idle phase = iota
 	revoking
 	uploading
-	revokingAgain
 )
 
 // write is a write under way at an owner.
@@ -76,7 +81,7 @@ type write struct {
 	told      members // who has acknowledged
 	wait      uint8   // ticks until every lease granted before has ended
 	gaveWay   bool    // another owner has revoked the key
-	disturbed bool    // the owner changed since it began, or the node was taken for dead
+	disturbed bool    // the ring changed since it began, or the node settled
 	unsure    bool    // an upload that was given up could still happen when it began
 	applied   uint8   // the version that it became in S3
 }
@@ -93,13 +98,11 @@ func start(c Config) state {
 		if n == c.Joining {
 			s.nodes[n].view = n.bit()
 		}
+		s.nodes[n].known = s.nodes[n].view
 	}
 	c.tidy(&s)
 	return s
 }
-
-// unsettled says that S3 may change at any moment by this node's doing.
-func (n *node) unsettled() bool { return n.write.phase != idle || n.marked }
 
 // drop forgets the head, and makes lookups under way useless to later readers.
 func (n *node) drop() {
@@ -114,7 +117,7 @@ func (n *node) drop() {
 func (s *state) agree() bool { return s.since == 0 }
 
 // sameOwner says whether all nodes that live hold the same node to be the
-// owner, and no write is under way that began before they did.
+// owner, and those that were taken for dead and do not know it have been told.
 func (s *state) sameOwner() bool {
 	owner := Nobody
 	for n := A; n <= C; n++ {
@@ -125,7 +128,7 @@ func (s *state) sameOwner() bool {
 		if owner == Nobody {
 			owner = p.view.owner()
 		}
-		if p.view.owner() != owner || p.write.disturbed {
+		if p.view.owner() != owner || p.changed || p.untold != 0 {
 			return false
 		}
 	}
@@ -154,15 +157,20 @@ func (c *Config) tidy(s *state) {
 		if p.mode == crashed {
 			*p = node{mode: crashed, write: write{phase: p.write.phase, applied: p.write.applied}}
 		}
+		for m := A; m <= C; m++ {
+			if q := &s.nodes[m]; q.mode == crashed || q.leaving != staying {
+				p.untold &^= m.bit()
+			}
+		}
 		if !p.head.live() {
 			p.head = head{}
 		}
 		for i := range p.lookups {
 			l := &p.lookups[i]
 			if !agree {
-				l.floor = 0
+				l.floor, l.joined = 0, 0
 			}
-			if l.version >= l.floor && !c.useful(l) {
+			if l.version >= max(l.floor, l.joined) && !c.useful(l) {
 				*l = lookup{}
 			}
 		}
@@ -180,10 +188,12 @@ func (c *Config) useful(l *lookup) bool {
 	switch {
 	case !l.on:
 		return false
+	case l.current && c.joinsMatter():
+		return true
 	case l.revoked:
-		return c.StoreLate || c.JoinRevoked && l.current
+		return c.StoreLate
 	}
-	return l.asOwner || l.ticks > 0 && (l.lease || c.JoinWithoutLease && l.current)
+	return l.asOwner || l.lease && l.ticks > 0
 }
 
 // broken says which promise a reader here could see broken now, if any.

@@ -28,9 +28,8 @@ const (
 	evUpload
 	evApply
 	evApplyLate
-	evSettle
+	evMarkOver
 	evUnknown
-	evAgain
 	evPublish
 	evPause
 	evResume
@@ -40,6 +39,9 @@ const (
 	evHearLeft
 	evHearDead
 	evHearJoin
+	evTakeIn
+	evAskToSettle
+	evSettled
 	evTick
 	evTickMissed
 )
@@ -59,9 +61,8 @@ func (e event) String() string {
 		evUpload:       "{n}: sends the upload[, without the acknowledgement of all|]",
 		evApply:        "S3: applies the upload of {n}: it holds v{v} now",
 		evApplyLate:    "S3: applies the upload that {n} gave up: it holds v{v} now",
-		evSettle:       "{n}: the time for which an upload that was given up may still happen is over",
+		evMarkOver:     "{n}: the time for which an upload that was given up may still happen is over",
 		evUnknown:      "{n}: gives up on S3's answer, the outcome of its write is unknown",
-		evAgain:        "{n}: the upload is done, and the owner has changed since: revokes again",
 		evPublish:      "{n}: acknowledges the write of v{v}[ and trusts it as its head|]",
 		evPause:        "{n}: is paused",
 		evResume:       "{n}: goes on",
@@ -71,6 +72,9 @@ func (e event) String() string {
 		evHearLeft:     "{n}: hears that {m} has left",
 		evHearDead:     "{n}: takes {m} for dead",
 		evHearJoin:     "{n}: hears that {m} is there",
+		evTakeIn:       "{n}: takes in that its ring has changed",
+		evAskToSettle:  "{n}: asks {m} to settle",
+		evSettled:      "{n}: has settled with {m}",
 		evTick:         "a tick passes",
 		evTickMissed:   "a tick passes, which the clock of {n} misses",
 	}[e.kind]

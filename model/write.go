@@ -29,7 +29,7 @@ func (c *Config) take(s *state, n Node, yield yield) {
 	if c.TrustWhileWriting {
 		q.head = trusted
 	}
-	q.write = write{phase: revoking, told: n.bit(), wait: waitTicks, unsure: q.marked && !c.NextWriteSettles}
+	q.write = write{phase: revoking, told: n.bit(), wait: waitTicks, unsure: q.marked && !c.MarkEndsWithWrite}
 	if c.NoMarginForDrift {
 		q.write.wait = leaseTicks
 	}
@@ -40,7 +40,7 @@ func (c *Config) take(s *state, n Node, yield yield) {
 // has not reached S3 gives way; one that has finishes first.
 func (c *Config) revoke(s *state, n, m Node, yield yield) {
 	w, p := s.nodes[n].write, s.nodes[m]
-	if w.phase != revoking && w.phase != revokingAgain || w.told.has(m) || !s.nodes[n].view.has(m) || p.mode != running {
+	if w.phase != revoking || w.told.has(m) || !s.nodes[n].view.has(m) || p.mode != running {
 		return
 	}
 	if p.write.phase == uploading && !c.AckWhileUploading {
@@ -57,12 +57,12 @@ func (c *Config) revoke(s *state, n, m Node, yield yield) {
 // proceed sends the upload, once no lease can be left.
 func (c *Config) proceed(s *state, n Node, yield yield) {
 	p := s.nodes[n]
-	if p.write.phase != revoking || !c.UploadBeforeRevoked && !c.revoked(&p) {
+	if p.write.phase != revoking || !c.UploadBeforeRevoked && !c.revoked(s, &p) {
 		return
 	}
 	next := *s
 	q := &next.nodes[n]
-	if p.write.gaveWay {
+	if p.write.gaveWay || p.view.owner() != n && !c.NoCheckAfterMark {
 		q.drop()
 		q.write = write{}
 		yield(event{kind: evGiveUp, n: n}, next, "")
@@ -73,13 +73,19 @@ func (c *Config) proceed(s *state, n Node, yield yield) {
 }
 
 // revoked says that every member has acknowledged or the longest lease that it
-// can hold has run out, and the same of those that died lately.
-func (c *Config) revoked(p *node) bool {
-	if p.view&^p.write.told != 0 && p.write.wait > 0 && !c.NoWaitForSilent {
+// can hold has run out, and the same of those that died lately. One that is
+// uploading the key itself says so, and is waited for.
+func (c *Config) revoked(s *state, p *node) bool {
+	untold := p.view &^ p.write.told
+	if untold != 0 && p.write.wait > 0 && !c.NoWaitForSilent {
 		return false
 	}
 	for m := A; m <= C; m++ {
-		if p.holds[m] > 0 && !p.write.told.has(m) && !c.NoWaitForDeparted {
+		q := &s.nodes[m]
+		if untold.has(m) && q.mode == running && q.write.phase == uploading && !c.BusyIsSilent && !c.NoWaitForSilent {
+			return false
+		}
+		if min(p.holds[m], p.write.wait) > 0 && !p.write.told.has(m) && !c.NoWaitForDeparted {
 			return false
 		}
 	}
@@ -106,7 +112,7 @@ func (c *Config) upload(s *state, n Node, yield yield) {
 	if p.marked && p.mode == running {
 		next := *s
 		next.nodes[n].marked, next.nodes[n].ghost = false, false
-		yield(event{kind: evSettle, n: n}, next, "")
+		yield(event{kind: evMarkOver, n: n}, next, "")
 	}
 }
 
@@ -128,17 +134,11 @@ func (c *Config) end(s *state, n Node, yield yield) {
 		next.unknown--
 		q := &next.nodes[n]
 		q.drop()
-		q.marked, q.ghost = !c.NoUnsettledMark, p.write.applied == 0
+		q.marked, q.ghost = !c.NoMark, p.write.applied == 0
 		q.write = write{}
 		yield(event{kind: evUnknown, n: n}, next, "")
 	}
-	switch {
-	case p.write.phase == uploading && p.write.applied > 0 && p.write.disturbed && !c.NoSecondRevoke:
-		next := *s
-		next.nodes[n].write.phase, next.nodes[n].write.told = revokingAgain, n.bit()
-		yield(event{kind: evAgain, n: n}, next, "")
-	case p.write.phase == uploading && p.write.applied > 0,
-		p.write.phase == revokingAgain && p.view&^p.write.told == 0:
+	if p.write.phase == uploading && p.write.applied > 0 {
 		c.publish(s, n, yield)
 	}
 }
@@ -150,10 +150,10 @@ func (c *Config) publish(s *state, n Node, yield yield) {
 	q := &next.nodes[n]
 	v := q.write.applied
 	q.drop()
-	if c.NextWriteSettles {
+	if c.MarkEndsWithWrite {
 		q.marked = false
 	}
-	if q.view.owner() == n && !q.write.unsure && (!q.write.disturbed || c.NoSecondRevoke || c.PublishDisturbed) {
+	if c.mayOwn(q, n) && !q.write.unsure && (!q.write.disturbed || c.PublishDisturbed) {
 		q.head = head{known: true, owned: true, version: v}
 	}
 	q.write = write{}

@@ -34,6 +34,17 @@ func TestMoto(t *testing.T) {
 				storetest.TornByRaces,
 				// It stands on werkzeug, which does that against spoofing.
 				storetest.DropsUnderscores)
+			storetest.RunUploads(t,
+				func(t *testing.T) storetest.Uploader {
+					return newStore(t, store.S3Config{Endpoint: endpoint, Prefix: prefix})
+				},
+				storetest.TornByRaces,
+				// Every upload began in 2010.
+				storetest.UndatedUploads,
+				// It looks at If-None-Match alone.
+				storetest.NoUploadConditions,
+				// It fails with a KeyError.
+				storetest.LosesUploads)
 		})
 	}
 }

@@ -34,14 +34,15 @@ type S3Config struct {
 	// HTTPClient is nil for one that suits S3: see httpClient.
 	HTTPClient *http.Client
 	// Observe is called after every request that was sent to S3, with the
-	// operation (get, get_range, head, put, delete, list, ping) and the
-	// outcome. A retried read is several requests. It may be nil.
+	// operation (get, get_range, head, put, delete, list, ping, begin,
+	// part, complete, abort, list_uploads) and the outcome. A retried read is several requests. It may be nil.
 	Observe func(op string, err error, took time.Duration)
 }
 
-// S3 is a Store in a bucket of any S3. It never writes more than once for one
-// call: a write that was sent again after a lost answer could arrive after a
-// newer one and bring the old object back. Reads are tried up to three times.
+// S3 is a Store, and Uploads, in a bucket of any S3. It never writes an object
+// more than once for one call: a write that was sent again after a lost answer
+// could arrive after a newer one and bring the old object back. Reads are tried
+// up to three times, and so is what nobody sees: a part, an abort.
 type S3 struct {
 	client  *s3.Client
 	bucket  string
@@ -49,7 +50,10 @@ type S3 struct {
 	observe func(op string, err error, took time.Duration)
 }
 
-var _ Store = (*S3)(nil)
+var (
+	_ Store   = (*S3)(nil)
+	_ Uploads = (*S3)(nil)
+)
 
 // NewS3 makes the store. It sends no request; Ping says whether the bucket can
 // be reached.

@@ -19,8 +19,8 @@ const (
 	// up: 8 MiB may take 30 s.
 	slowest = 8 << 20 / 25
 
-	readAttempts = 3
-	firstPause   = 50 * time.Millisecond
+	attempts   = 3
+	firstPause = 50 * time.Millisecond
 )
 
 // attempt sends one request. It calls answered when the head of the answer is
@@ -29,16 +29,23 @@ type attempt func(ctx context.Context, answered func()) error
 
 // read tries up to three times, as long as S3 is unavailable.
 func (s *S3) read(ctx context.Context, op string, try attempt) error {
-	bounded, cancel := withDefaultTimeout(ctx, readTimeout)
+	return s.retry(ctx, op, silence, readTimeout, try)
+}
+
+// retry tries up to three times, as long as S3 is unavailable. An attempt is
+// given up if S3 does not begin to answer within limit, and all of them after
+// total if the caller's context has no deadline.
+func (s *S3) retry(ctx context.Context, op string, limit, total time.Duration, try attempt) error {
+	bounded, cancel := withDefaultTimeout(ctx, total)
 	defer cancel()
 	for n := 1; ; n++ {
-		err := s.call(bounded, op, silence, try)
+		err := s.call(bounded, op, limit, try)
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w (%w)", ctx.Err(), errors.New(err.Error()))
-		case n == readAttempts || !errors.Is(err, ErrUnavailable):
+		case n == attempts || !errors.Is(err, ErrUnavailable):
 			return err
 		}
 		if !pause(bounded, firstPause<<(n-1)) {
@@ -47,9 +54,13 @@ func (s *S3) read(ctx context.Context, op string, try attempt) error {
 	}
 }
 
+// writeLimit is how long S3 may take to answer a write of so many bytes.
+func writeLimit(size int) time.Duration {
+	return writeTimeout + time.Duration(size)*time.Second/slowest
+}
+
 // write tries once. An answer that cannot be read leaves the outcome unknown.
-func (s *S3) write(ctx context.Context, op string, size int, try attempt) error {
-	limit := writeTimeout + time.Duration(size)*time.Second/slowest
+func (s *S3) write(ctx context.Context, op string, limit time.Duration, try attempt) error {
 	bounded, cancel := withDefaultTimeout(ctx, limit)
 	defer cancel()
 	err := s.call(bounded, op, limit, try)

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -13,9 +15,10 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// These two are told apart inside the package only.
+// These are told apart inside the package only.
 var (
 	errUnreadable = fmt.Errorf("%w: unreadable", ErrUnexpected)
+	errNoUpload   = fmt.Errorf("%w: the upload is not there", ErrNotFound)
 	errRange      = fmt.Errorf("%w: the object does not have that range", ErrUnexpected)
 )
 
@@ -23,6 +26,9 @@ var (
 // S3's own code and message. The SDK's error is not wrapped: it may hold the
 // context error of an attempt's own timer, which is not the caller's.
 func sentinel(err error, took time.Duration) error {
+	if refused, ok := errors.AsType[allocError](err); ok {
+		return refused.error
+	}
 	for _, known := range []error{ErrNotFound, ErrPrecondition, ErrConflict, ErrUnavailable, ErrUnexpected, ErrMetadata} {
 		if errors.Is(err, known) {
 			return err
@@ -45,10 +51,19 @@ func sentinel(err error, took time.Duration) error {
 		return fmt.Errorf("%w: %s", ErrUnexpected, certificate.Error())
 	}
 	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+			return fmt.Errorf("%w: %w: %s", ErrUnavailable, ErrNotSent, send.Err.Error())
+		}
 		return fmt.Errorf("%w: %s", ErrUnavailable, send.Err.Error())
+	}
+	if strings.Contains(err.Error(), "get credentials") {
+		return fmt.Errorf("%w: no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the node a role: %s", ErrUnexpected, err.Error())
 	}
 	return fmt.Errorf("%w: %s", ErrUnexpected, err.Error())
 }
+
+// allocError is the error of an Alloc, which is its caller's own.
+type allocError struct{ error }
 
 // byCode decides by S3's code where the status does not say enough. Absence
 // is only what S3 calls so: a 404 of something else, a wrong endpoint say, must
@@ -60,6 +75,8 @@ func byCode(status int, code string) error {
 	switch code {
 	case "NoSuchKey", "NotFound":
 		return ErrNotFound
+	case "NoSuchUpload":
+		return errNoUpload
 	case "PreconditionFailed":
 		return ErrPrecondition
 	case "ConditionalRequestConflict", "OperationAborted":

@@ -71,7 +71,7 @@ func refuse(status int, code string) func(int, http.ResponseWriter, *http.Reques
 
 func operations(s store.Store) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
-		"get":   func(ctx context.Context) error { _, _, err := s.Get(ctx, "a", 10); return err },
+		"get":   func(ctx context.Context) error { _, _, err := s.Get(ctx, "a", 10, nil); return err },
 		"range": func(ctx context.Context) error { _, err := s.GetRange(ctx, "a", "v", 0, 10); return err },
 		"list":  func(ctx context.Context) error { _, _, err := s.List(ctx, "a", "", 10); return err },
 		"put": func(ctx context.Context) error {
@@ -188,12 +188,12 @@ func TestRecovery(t *testing.T) {
 				}
 				whole(w)
 			})
-			head, body, err := s.Get(t.Context(), "a", 100)
+			head, body, err := s.Get(t.Context(), "a", 100, nil)
 			if err != nil || string(body) != "0123456789" || head.Size != 10 {
 				t.Fatalf("%q, %+v, %v", body, head, err)
 			}
 			_, s, _ = script(t, func(_ int, w http.ResponseWriter, _ *http.Request) { bad(w) })
-			if _, body, err := s.Get(t.Context(), "a", 100); !errors.Is(err, store.ErrUnavailable) || body != nil {
+			if _, body, err := s.Get(t.Context(), "a", 100, nil); !errors.Is(err, store.ErrUnavailable) || body != nil {
 				t.Fatalf("%q, %v", body, err)
 			}
 		})
@@ -296,7 +296,7 @@ func TestForeignObject(t *testing.T) {
 		w.Header().Set("X-Amz-Meta-Note", "100%41 of it")
 		_, _ = io.WriteString(w, "0123456789")
 	})
-	head, body, err := s.Get(t.Context(), "a", 4)
+	head, body, err := s.Get(t.Context(), "a", 4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestOneRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
-		func() error { _, _, err := s.Get(t.Context(), "a", 10); return err }(),
+		func() error { _, _, err := s.Get(t.Context(), "a", 10, nil); return err }(),
 		func() error { _, err := s.GetRange(t.Context(), "a", head.Version, 0, 1); return err }(),
 		func() error { _, err := s.Head(t.Context(), "a"); return err }(),
 		func() error { _, _, err := s.List(t.Context(), "", "", 10); return err }(),

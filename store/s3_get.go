@@ -13,18 +13,18 @@ import (
 )
 
 // Get implements Store. A limit of 0 or less is Head.
-func (s *S3) Get(ctx context.Context, name string, limit int64) (Head, []byte, error) {
+func (s *S3) Get(ctx context.Context, name string, limit int64, alloc Alloc) (Head, []byte, error) {
 	if limit <= 0 {
 		head, err := s.Head(ctx, name)
 		return head, nil, err
 	}
 	first := fmt.Sprintf("bytes=0-%d", limit-1)
-	head, body, err := s.getFirst(ctx, name, &first, limit)
+	head, body, err := s.getFirst(ctx, name, &first, limit, alloc)
 	if errors.Is(err, errRange) {
 		// An object of no bytes has no first byte, so S3 refuses the range,
 		// and does not give the head with the refusal. By now there may be
 		// another object, of any size.
-		head, body, err = s.getFirst(ctx, name, nil, limit)
+		head, body, err = s.getFirst(ctx, name, nil, limit, alloc)
 	}
 	if err != nil {
 		return Head{}, nil, fmt.Errorf("get %s: %w", name, err)
@@ -32,7 +32,7 @@ func (s *S3) Get(ctx context.Context, name string, limit int64) (Head, []byte, e
 	return head, body, nil
 }
 
-func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit int64) (head Head, body []byte, err error) {
+func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit int64, alloc Alloc) (head Head, body []byte, err error) {
 	err = s.read(ctx, "get", func(ctx context.Context, answered func()) error {
 		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
 			Bucket: &s.bucket,
@@ -52,10 +52,29 @@ func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit
 			return fmt.Errorf("%w: the answer begins at byte %d", ErrUnexpected, offset)
 		}
 		head = headOf(out.ETag, total, out.ContentType, out.LastModified, out.Metadata)
-		body, err = readBody(out.Body, min(limit, total))
-		return err
+		if n := min(limit, total); body == nil || int64(len(body)) != n { // not the same again after a try that failed
+			if body, err = alloc.make(n); err != nil {
+				return err
+			}
+		}
+		return readBody(out.Body, body)
 	})
+	if err != nil {
+		body = nil
+	}
 	return head, body, err
+}
+
+// make calls alloc, or makes a buffer if there is none.
+func (a Alloc) make(n int64) ([]byte, error) {
+	if a == nil {
+		return make([]byte, n), nil
+	}
+	b, err := a(n)
+	if err != nil {
+		return nil, allocError{err}
+	}
+	return b, nil
 }
 
 // GetRange implements Store.
@@ -88,8 +107,10 @@ func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (
 		if offset != off {
 			return fmt.Errorf("%w: the answer begins at byte %d", ErrUnexpected, offset)
 		}
-		body, err = readBody(out.Body, n)
-		return err
+		if body == nil { // or there was a try that failed
+			body = make([]byte, n)
+		}
+		return readBody(out.Body, body)
 	})
 	if errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %s", ErrPrecondition, err.Error())
@@ -116,13 +137,12 @@ func extent(contentRange *string, contentLength *int64) (offset, total int64, er
 	return offset, total, nil
 }
 
-// readBody reads n bytes into one buffer of that size. Fewer are an error.
-func readBody(body io.Reader, n int64) ([]byte, error) {
-	buffer := make([]byte, n)
+// readBody fills the buffer. Fewer bytes are an error.
+func readBody(body io.Reader, buffer []byte) error {
 	if got, err := io.ReadFull(body, buffer); err != nil {
-		return nil, fmt.Errorf("%w: the answer broke off after %d of %d bytes: %s", ErrUnavailable, got, n, err.Error())
+		return fmt.Errorf("%w: the answer broke off after %d of %d bytes: %s", ErrUnavailable, got, len(buffer), err.Error())
 	}
-	return buffer, nil
+	return nil
 }
 
 func headOf(etag *string, size int64, contentType *string, modified *time.Time, metadata map[string]string) Head {

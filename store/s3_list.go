@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,13 +45,9 @@ func (s *S3) List(ctx context.Context, prefix, after string, limit int) (entries
 func (s *S3) entries(out *s3.ListObjectsV2Output) ([]Entry, error) {
 	entries := make([]Entry, 0, len(out.Contents))
 	for _, object := range out.Contents {
-		key := aws.ToString(object.Key)
-		if out.EncodingType == types.EncodingTypeUrl {
-			decoded, err := url.QueryUnescape(key)
-			if err != nil {
-				return nil, fmt.Errorf("%w: the key %q in a listing", errUnreadable, key)
-			}
-			key = decoded
+		key, err := listedKey(object.Key, out.EncodingType)
+		if err != nil {
+			return nil, err
 		}
 		name, ok := strings.CutPrefix(key, s.prefix)
 		if !ok {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -31,22 +30,19 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 	if err != nil {
 		return Head{}, fmt.Errorf("put %s: %w", name, err)
 	}
+	lent := lend(w.Body)
+	defer lent.withdraw()
 	in := &s3.PutObjectInput{
 		Bucket:         &s.bucket,
 		Key:            s.object(name),
-		Body:           bytes.NewReader(w.Body),
+		Body:           lent,
 		ContentLength:  aws.Int64(int64(len(w.Body))),
 		ContentType:    &head.ContentType,
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum)),
 		Metadata:       metadata,
 	}
-	if w.IfAbsent {
-		in.IfNoneMatch = aws.String("*")
-	}
-	if w.IfMatch != "" {
-		in.IfMatch = quoted(w.IfMatch)
-	}
-	err = s.write(ctx, "put", len(w.Body), func(ctx context.Context, _ func()) error {
+	in.IfMatch, in.IfNoneMatch = w.headers()
+	err = s.write(ctx, "put", writeLimit(len(w.Body)), func(ctx context.Context, _ func()) error {
 		out, err := s.client.PutObject(ctx, in, signedAs(head.Digest))
 		if err != nil {
 			return err
@@ -56,10 +52,7 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 		}
 		return nil
 	})
-	if errors.Is(err, ErrNotFound) && w.IfMatch != "" {
-		err = fmt.Errorf("%w: %s", ErrPrecondition, err.Error())
-	}
-	if err != nil {
+	if err = w.absent(err); err != nil {
 		return Head{}, fmt.Errorf("put %s: %w", name, err)
 	}
 	return head, nil
@@ -67,29 +60,65 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 
 // complete is the head that a write makes, and its digest in bytes.
 func complete(w Write) (Head, []byte, error) {
-	head := w.Head
-	head.Version = ""
+	head, err := fillIn(w.Head)
+	if err != nil {
+		return Head{}, nil, err
+	}
 	head.Size = int64(len(w.Body))
-	if head.ContentType == "" {
-		head.ContentType = defaultContentType
-	}
-	if !isPlain(head.ContentType) {
-		return Head{}, nil, fmt.Errorf("%w: the content type %q", ErrMetadata, head.ContentType)
-	}
-	if head.Modified.IsZero() {
-		head.Modified = time.Now()
-	}
-	head.Modified = head.Modified.UTC().Truncate(time.Second)
 	if head.Digest == "" {
 		sum := sha256.Sum256(w.Body)
 		head.Digest = hex.EncodeToString(sum[:])
 		return head, sum[:], nil
 	}
-	sum, err := hex.DecodeString(head.Digest)
-	if err != nil || len(sum) != sha256.Size {
-		return Head{}, nil, fmt.Errorf("%w: the digest %q is not a SHA-256 in hex", ErrMetadata, head.Digest)
+	sum, err := digestBytes(head.Digest)
+	if err != nil {
+		return Head{}, nil, err
 	}
 	return head, sum, nil
+}
+
+// fillIn is the head of a write as far as it does not depend on the bytes.
+func fillIn(head Head) (Head, error) {
+	head.Version, head.Size = "", 0
+	if head.ContentType == "" {
+		head.ContentType = defaultContentType
+	}
+	if !isPlain(head.ContentType) {
+		return Head{}, fmt.Errorf("%w: the content type %q", ErrMetadata, head.ContentType)
+	}
+	if head.Modified.IsZero() {
+		head.Modified = time.Now()
+	}
+	head.Modified = head.Modified.UTC().Truncate(time.Second)
+	return head, nil
+}
+
+func digestBytes(digest string) ([]byte, error) {
+	sum, err := hex.DecodeString(digest)
+	if err != nil || len(sum) != sha256.Size {
+		return nil, fmt.Errorf("%w: the digest %q is not a SHA-256 in hex", ErrMetadata, digest)
+	}
+	return sum, nil
+}
+
+// headers are the conditions as S3 is told them.
+func (c Conditions) headers() (ifMatch, ifNoneMatch *string) {
+	if c.IfMatch != "" {
+		ifMatch = quoted(c.IfMatch)
+	}
+	if c.IfAbsent {
+		ifNoneMatch = aws.String("*")
+	}
+	return ifMatch, ifNoneMatch
+}
+
+// absent is the error of a write, where S3 says that the object which should
+// be there is not.
+func (c Conditions) absent(err error) error {
+	if c.IfMatch != "" && errors.Is(err, ErrNotFound) && !errors.Is(err, errNoUpload) {
+		return fmt.Errorf("%w: %s", ErrPrecondition, err.Error())
+	}
+	return err
 }
 
 // signedAs puts the digest that is known already into the signature, so that

@@ -15,7 +15,7 @@ import (
 // Callers decide by these. Every error of a Store wraps one of them, or is the
 // context's own error.
 var (
-	// ErrNotFound says that there is no object of that name.
+	// ErrNotFound says that there is no object of that name, or no upload.
 	ErrNotFound = errors.New("no such object")
 	// ErrPrecondition says that the object is not the one that the caller
 	// named by its version, or that there is one where none should be.
@@ -25,6 +25,9 @@ var (
 	// ErrUnavailable says that the store did not answer, or answered that it
 	// cannot serve now. Another try later may succeed.
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrNotSent comes beside ErrUnavailable and says that no connection could
+	// be made: nothing was asked, so nothing was written.
+	ErrNotSent = errors.New("no connection to the store")
 	// ErrUnexpected says that the store answered something that no try later
 	// will mend: refused credentials, a missing bucket, an unreadable answer.
 	ErrUnexpected = errors.New("unexpected answer of the store")
@@ -79,6 +82,9 @@ type Entry struct {
 	Modified time.Time
 }
 
+// Alloc gives a buffer of n bytes, for whose memory somebody else answers.
+type Alloc func(n int64) ([]byte, error)
+
 // Store keeps objects durably. When a write returns nil the object is on
 // stable storage and every later call, anywhere, sees it or a newer one.
 type Store interface {
@@ -86,7 +92,11 @@ type Store interface {
 	// smaller, together with its head, in one request. Head.Size is the size
 	// of the whole object. An object of no bytes is not an error.
 	// Absence is ErrNotFound.
-	Get(ctx context.Context, name string, limit int64) (Head, []byte, error)
+	//
+	// alloc is asked for the buffer once its length is known, before the bytes
+	// are read, and may wait or fail; after a try that failed it may be asked
+	// again. Its error is returned. nil makes a new buffer.
+	Get(ctx context.Context, name string, limit int64, alloc Alloc) (Head, []byte, error)
 	// GetRange reads the n bytes from off on of one version. If that version
 	// is no longer there, ErrPrecondition. A range that the object does not
 	// have in full is ErrUnexpected; never fewer bytes without an error.
@@ -94,9 +104,10 @@ type Store interface {
 	// Head is Get without the bytes.
 	Head(ctx context.Context, name string) (Head, error)
 	// Put writes an object whole and returns its head. A failed condition is
-	// ErrPrecondition. ErrUnavailable and context errors leave the outcome
-	// unknown: the write may have happened, or may still happen. All other
-	// errors mean that nothing was written.
+	// ErrPrecondition. ErrUnavailable without ErrNotSent, and context
+	// errors, leave the outcome unknown: the write may have happened, or may
+	// still happen. All other
+	// errors mean that nothing was written. The body is not kept.
 	Put(ctx context.Context, name string, w Write) (Head, error)
 	// Delete removes an object; removing what is not there is no error. The
 	// outcome is unknown as for Put. It takes no condition, since some

@@ -18,9 +18,18 @@ type build struct {
 
 var node build //nolint:gochecknoglobals // one build for all tests of the process
 
+// Main runs a package's tests and then removes the node that they built. A
+// package that uses Build or New calls it in its TestMain.
+func Main(m *testing.M) {
+	status := m.Run()
+	if node.path != "" {
+		_ = os.RemoveAll(filepath.Dir(node.path)) // it is in the folder for temporary files
+	}
+	os.Exit(status)
+}
+
 // Build returns the path of the node's binary. It is built once for each test
-// process, with the race detector if the test has it, and left in the
-// system's folder for temporary files.
+// process, with the race detector if the test has it.
 func Build(t testing.TB) string {
 	t.Helper()
 	node.once.Do(func() { node.path, node.err = compile() })

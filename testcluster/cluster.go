@@ -130,7 +130,7 @@ func (c *Cluster) add() *Node {
 func (c *Cluster) start(name string, flags []string) *Node {
 	c.t.Helper()
 	n := &Node{cluster: c, flags: flags}
-	n.Process = newProcess(c.t, name, c.Dir, c.env(), func() []string {
+	n.Process = NewProcess(c.t, name, c.Dir, c.env(), func() []string {
 		if c.opts.Embedded {
 			return append(append([]string{}, c.opts.Wrap...), n.args()...)
 		}
@@ -163,7 +163,7 @@ func (c *Cluster) WaitMembers(n int) {
 // startS3 starts the S3, at another address if some process took the first.
 func (c *Cluster) startS3() {
 	c.t.Helper()
-	c.S3 = newProcess(c.t, "s3", c.Dir, c.env(), func() []string {
+	c.S3 = NewProcess(c.t, "s3", c.Dir, c.env(), func() []string {
 		return append(append([]string{}, c.opts.Wrap...), c.binary, "s3", "--addr", c.s3Bound, "--data-dir", "s3-data")
 	})
 	for range startTries {

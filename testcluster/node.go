@@ -52,6 +52,7 @@ func (n *Node) FreshAddrs() {
 func (n *Node) WaitReady() {
 	n.t.Helper()
 	Eventually(n.t, startLimit, n.Name+" is ready", func() error {
+		n.t.Helper()
 		if !n.Running() {
 			n.t.Fatalf("%s has ended: %s", n.Name, lastLine(n.Log()))
 		}
@@ -69,6 +70,7 @@ func (n *Node) startFirst() {
 		n.Launch()
 		taken := false
 		Eventually(n.t, startLimit, n.Name+" has bound its ports", func() error {
+			n.t.Helper()
 			if !n.Running() {
 				if taken = strings.Contains(n.Log(), "address already in use"); !taken {
 					n.t.Fatalf("%s has ended: %s", n.Name, lastLine(n.Log()))

@@ -29,8 +29,9 @@ type Process struct {
 	state   *os.ProcessState // once exited is closed
 }
 
-// newProcess returns a process that was not started, and ends it with the test.
-func newProcess(t testing.TB, name, dir string, env []string, command func() []string) *Process {
+// NewProcess returns a process that was not started, and ends it with the test.
+// Its log, NAME.log, is in dir; command is called before each start.
+func NewProcess(t testing.TB, name, dir string, env []string, command func() []string) *Process {
 	p := &Process{Name: name, t: t, command: command, env: env, dir: dir}
 	t.Cleanup(p.cleanup)
 	return p

@@ -14,7 +14,7 @@ import (
 
 // apply is a write at the key's owner: take turns, revoke, upload, publish,
 // keep the bytes.
-func (p *Path) apply(ctx context.Context, k keys.Key, op Op, body []byte) (Result, error) {
+func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	t, err := p.turns.take(ctx, k)
 	if err != nil {
 		return Result{}, err
@@ -42,17 +42,22 @@ func (p *Path) apply(ctx context.Context, k keys.Key, op Op, body []byte) (Resul
 		return Result{}, errNotOwner
 	}
 	outcome.Unknown = true // until the store has answered
-	r, err := p.write(ctx, k, op, body, present)
+	r, err := p.write(ctx, k, o, present)
 	if err != nil {
+		if errors.Is(err, store.ErrNotSent) {
+			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
+		}
 		outcome.Unknown = isUnknown(err) && !errors.Is(err, ErrNotApplied)
 		if outcome.Unknown {
 			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
 		return Result{}, err
 	}
-	outcome = fill.Outcome{Done: true, Absent: op.Delete, Head: r.Head, Asked: asked}
-	if !op.Delete {
-		p.heads.Prime(k, r.Head.Version, body)
+	outcome = fill.Outcome{Done: true, Absent: o.Delete, Head: r.Head, Asked: asked}
+	if len(o.Body) > 0 {
+		if err := p.heads.Prime(ctx, k, r.Head, 0, o.Body); err != nil {
+			p.log.Debug().Err(err).Stringer("key", k).Msg("written bytes not kept in memory")
+		}
 	}
 	return r, nil
 }
@@ -63,23 +68,26 @@ func isUnknown(err error) bool {
 }
 
 // write changes the store. present says that the key is known to be there.
-func (p *Path) write(ctx context.Context, k keys.Key, op Op, body []byte, present bool) (Result, error) {
-	cond, err := p.conditions(ctx, k, op)
+func (p *Path) write(ctx context.Context, k keys.Key, o op, present bool) (Result, error) {
+	cond, created, err := p.conditions(ctx, k, o)
 	if isUnknown(err) {
 		err = fmt.Errorf("%w: %w", ErrNotApplied, err) // the store was only asked
 	}
 	if err != nil {
 		return Result{}, err
 	}
-	if op.Delete {
+	switch w := (store.Write{Head: o.Head, Body: o.Body, Conditions: cond}); {
+	case o.Delete:
 		return Result{}, p.store.Delete(ctx, k.Place())
-	}
-	w := store.Write{Head: op.Head, Body: body, Conditions: cond}
-	if cond == (store.Conditions{}) && !present {
+	case o.InParts:
+		h, err := p.store.Complete(ctx, o.Parts.Upload, o.Parts.Parts, cond)
+		return Result{Head: h, Created: created}, err
+	case cond == store.Conditions{} && !present:
 		return p.putNew(ctx, k, w)
+	default:
+		h, err := p.store.Put(ctx, k.Place(), w)
+		return Result{Head: h, Created: cond.IfAbsent}, err
 	}
-	h, err := p.store.Put(ctx, k.Place(), w)
-	return Result{Head: h, Created: cond.IfAbsent}, err
 }
 
 // putNew puts an object that is likely new. The store does not say whether a
@@ -96,24 +104,33 @@ func (p *Path) putNew(ctx context.Context, k keys.Key, w store.Write) (Result, e
 	return Result{Head: h}, err
 }
 
-// conditions turns what the caller demands into what the store can hold to.
-// Where the store has no such condition, it is asked what is there; the
-// owner's turn keeps that from changing until the write.
-func (p *Path) conditions(ctx context.Context, k keys.Key, op Op) (store.Conditions, error) {
-	if !op.Delete && len(op.IfMatch) == 0 {
-		return store.Conditions{IfAbsent: op.IfAbsent}, nil
-	}
-	if !op.Delete && len(op.IfMatch) == 1 && op.IfMatch[0] != "*" {
-		return store.Conditions{IfMatch: op.IfMatch[0]}, nil
+// conditions turns what the caller demands into what the store can hold to, and
+// says whether nothing was there, if it had to ask. Where the store has no such
+// condition, it is asked what is there; the owner's turn keeps that from
+// changing until the write.
+func (p *Path) conditions(ctx context.Context, k keys.Key, o op) (c store.Conditions, absent bool, err error) {
+	ask := o.Delete || o.InParts || len(o.IfMatch) > 1 || slices.Contains(o.IfMatch, "*")
+	switch {
+	case o.IfAbsent:
+		return store.Conditions{IfAbsent: true}, true, nil
+	case !ask && len(o.IfMatch) == 1:
+		return store.Conditions{IfMatch: o.IfMatch[0]}, false, nil
+	case !ask:
+		return store.Conditions{}, false, nil
 	}
 	h, err := p.store.Head(ctx, k.Place())
+	absent = errors.Is(err, store.ErrNotFound)
 	switch {
-	case errors.Is(err, store.ErrNotFound) && len(op.IfMatch) > 0:
-		return store.Conditions{}, fmt.Errorf("%s is not there: %w", k, store.ErrPrecondition)
+	case absent && len(o.IfMatch) > 0:
+		return c, true, fmt.Errorf("%s is not there: %w", k, store.ErrPrecondition)
+	case absent && !o.Delete:
+		return c, true, nil
 	case err != nil:
-		return store.Conditions{}, err
-	case len(op.IfMatch) > 0 && !slices.Contains(op.IfMatch, "*") && !slices.Contains(op.IfMatch, h.Version):
-		return store.Conditions{}, fmt.Errorf("%s has version %q now: %w", k, h.Version, store.ErrPrecondition)
+		return c, absent, err
+	case len(o.IfMatch) == 0:
+		return c, false, nil
+	case !slices.Contains(o.IfMatch, "*") && !slices.Contains(o.IfMatch, h.Version):
+		return c, false, fmt.Errorf("%s has version %q now: %w", k, h.Version, store.ErrPrecondition)
 	}
-	return store.Conditions{IfMatch: h.Version}, nil
+	return store.Conditions{IfMatch: h.Version}, false, nil
 }

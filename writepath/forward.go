@@ -20,7 +20,7 @@ import (
 
 const (
 	writeRoute = "/writepath/write"
-	// opHeader carries an Op as base64 of JSON, beside the bytes in the body.
+	// opHeader carries an op as base64 of JSON, beside the bytes in the body.
 	opHeader = "Larder-Op"
 	// smallBody bounds the bodies that are not objects.
 	smallBody = 4 << 10
@@ -63,10 +63,16 @@ func (p *Path) Handle(handle func(pattern string, h http.Handler)) {
 
 // forward takes a write to another node. ErrUnreachable and errNotOwner say
 // that it did not begin there; any other breakdown leaves its outcome unknown.
-func (p *Path) forward(ctx context.Context, owner cluster.Member, k keys.Key, op Op, body []byte) (Result, error) {
-	opJSON, err := json.Marshal(op)
+func (p *Path) forward(ctx context.Context, owner cluster.Member, k keys.Key, o op) (Result, error) {
+	opJSON, err := json.Marshal(o)
 	if err != nil {
 		return Result{}, fmt.Errorf("forward %s: %w", k, err)
+	}
+	body := o.Body
+	if o.InParts {
+		if body, err = json.Marshal(o.Parts); err != nil {
+			return Result{}, fmt.Errorf("forward %s: %w", k, err)
+		}
 	}
 	target := writeRoute + "?" + url.Values{"place": {k.Place()}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
@@ -112,7 +118,7 @@ func (r reply) failure() error {
 // serveWrite does a write that another node forwarded. A node that is not the
 // owner in its own view answers 421 and forwards nothing.
 func (p *Path) serveWrite(w http.ResponseWriter, r *http.Request) {
-	k, op, err := parseForwarded(r)
+	k, o, err := parseForwarded(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -124,13 +130,20 @@ func (p *Path) serveWrite(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	if o.Body = body; o.InParts {
+		o.Body = nil
+		if err := json.Unmarshal(body, &o.Parts); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	}
 	if _, self := p.cluster.Owner(k.Hash()); !self {
 		http.Error(w, errNotOwner.Error(), http.StatusMisdirectedRequest)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), writeLimit)
 	defer cancel()
-	result, err := p.apply(ctx, k, op, body)
+	result, err := p.apply(ctx, k, o)
 	p.reply(w, result, err)
 }
 
@@ -151,20 +164,20 @@ func (p *Path) reply(w http.ResponseWriter, result Result, err error) {
 	}
 }
 
-func parseForwarded(r *http.Request) (keys.Key, Op, error) {
+func parseForwarded(r *http.Request) (keys.Key, op, error) {
 	k, err := keys.FromPlace(r.URL.Query().Get("place"))
 	if err != nil {
-		return k, Op{}, err
+		return k, op{}, err
 	}
-	var op Op
+	var o op
 	opJSON, err := base64.StdEncoding.DecodeString(r.Header.Get(opHeader))
 	if err == nil {
-		err = json.Unmarshal(opJSON, &op)
+		err = json.Unmarshal(opJSON, &o)
 	}
 	if err != nil {
-		return k, op, fmt.Errorf("read %s: %w", opHeader, err)
+		return k, o, fmt.Errorf("read %s: %w", opHeader, err)
 	}
-	return k, op, nil
+	return k, o, nil
 }
 
 // readExact reads a body of known length into a buffer of that length.

@@ -160,7 +160,7 @@ func startNode(t testing.TB, name string, lease time.Duration, others ...*node) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.path = New(Config{Lease: lease, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
+	n.path = New(Config{Lease: lease, Memory: 256 << 20, ChunkSize: testChunk, MaxObject: 32 << 20, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
 	n.fill.Handle(c.Handle)
 	n.path.Handle(c.Handle)
 	c.OnChange(n.path.RingChanged)
@@ -212,7 +212,7 @@ func keyOwnedBy(t testing.TB, n *node) keys.Key {
 }
 
 func (n *node) put(ctx context.Context, k keys.Key, body string) (Result, error) {
-	return n.path.Put(ctx, k, store.Head{ContentType: "text/plain"}, []byte(body), nil, false)
+	return n.path.Put(ctx, k, store.Head{ContentType: "text/plain"}, []byte(body), Conditions{})
 }
 
 func mustPut(t testing.TB, n *node, k keys.Key, body string) Result {
@@ -234,8 +234,9 @@ func get(t testing.TB, n *node, k keys.Key) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer o.Close()
 	var b buffer
-	if _, err := o.WriteTo(&b); err != nil {
+	if err := o.Send(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
 	return string(b)

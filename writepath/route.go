@@ -15,7 +15,7 @@ import (
 // certain that nobody has begun the write: while nodes disagree on the owner,
 // or until an owner that died is seen dead. An owner that is alive but out of
 // this node's reach is not bypassed: it may hold a head of the key.
-func (p *Path) route(caller context.Context, k keys.Key, op Op, body []byte) (Result, error) {
+func (p *Path) route(caller context.Context, k keys.Key, o op) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), writeLimit)
 	defer cancel()
 	for {
@@ -23,9 +23,9 @@ func (p *Path) route(caller context.Context, k keys.Key, op Op, body []byte) (Re
 		var r Result
 		var err error
 		if self {
-			r, err = p.apply(ctx, k, op, body)
+			r, err = p.apply(ctx, k, o)
 		} else {
-			r, err = p.forward(ctx, owner, k, op, body)
+			r, err = p.forward(ctx, owner, k, o)
 		}
 		if !errors.Is(err, errNotOwner) && !errors.Is(err, cluster.ErrUnreachable) {
 			return r, err

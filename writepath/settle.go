@@ -100,8 +100,11 @@ func (p *Path) Settled() bool {
 	return len(p.settle.pending) == 0
 }
 
-// Run settles with strangers until ctx ends.
+// Run settles with strangers, and sweeps, until ctx ends.
 func (p *Path) Run(ctx context.Context) error {
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	sweeping.Go(func() { p.sweep(ctx) })
 	for {
 		select {
 		case <-ctx.Done():

@@ -46,6 +46,7 @@ type Store interface {
 	Head(ctx context.Context, name string) (store.Head, error)
 	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
 	Delete(ctx context.Context, name string) error
+	store.Uploads
 }
 
 // Heads is the table of heads of this node, and its memory tier.
@@ -61,7 +62,8 @@ type Heads interface {
 type Writes interface {
 	BeginWrite(k keys.Key) (present bool)
 	EndWrite(k keys.Key, o fill.Outcome)
-	Prime(k keys.Key, version string, body []byte)
+	// Prime keeps chunk n of a version that was just written.
+	Prime(ctx context.Context, k keys.Key, h store.Head, n int, chunk []byte) error
 }
 
 // Cluster is what writepath needs of the cluster.
@@ -90,7 +92,14 @@ type Peers interface {
 type Config struct {
 	// Lease is the longest that another node trusts a head.
 	Lease time.Duration
-	Log   zerolog.Logger
+	// Memory is the budget of the memory tier in bytes; what uploads hold is a
+	// part of it, beside it.
+	Memory int64
+	// ChunkSize is in bytes, the same on all nodes.
+	ChunkSize int64
+	// MaxObject is the largest object that is taken, in bytes.
+	MaxObject int64
+	Log       zerolog.Logger
 }
 
 // Path takes writes. Make one with New.
@@ -101,6 +110,7 @@ type Path struct {
 	cluster Cluster
 	turns   turns
 	settle  settling
+	uploads uploads
 	log     zerolog.Logger
 }
 
@@ -113,12 +123,13 @@ func New(cfg Config, st Store, heads Heads, c Cluster) *Path {
 		cluster: c,
 		turns:   turns{keys: map[keys.Key]*turn{}},
 		settle:  newSettling(),
+		uploads: newUploads(cfg),
 		log:     cfg.Log.With().Str("component", "writepath").Logger(),
 	}
 }
 
-// Op is a write: a put, or a delete.
-type Op struct {
+// op is a write: a put, or a delete. Body and Parts do not travel with the rest.
+type op struct {
 	Delete bool
 	// Head is what is kept with the bytes of a put: content type, digest,
 	// writer, metadata.
@@ -128,6 +139,18 @@ type Op struct {
 	IfMatch []string
 	// IfAbsent lets a put happen only if nothing is there.
 	IfAbsent bool
+	// InParts says that the bytes are in the store already, and wait there to
+	// be made visible.
+	InParts bool
+
+	Body  []byte `json:"-"` // the object, if not InParts
+	Parts parts  `json:"-"` // if InParts
+}
+
+// parts are the bytes of an object that the store holds and nobody sees yet.
+type parts struct {
+	Upload store.Upload
+	Parts  []store.Part
 }
 
 // Result of a write that was acknowledged.
@@ -138,11 +161,21 @@ type Result struct {
 	Created bool
 }
 
-// Put writes an object. The errors are those of store.Store's Put, ErrUnknown
-// and ErrNotApplied. Once the owner has begun, it finishes even if ctx ends.
-func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, ifMatch []string, ifAbsent bool) (Result, error) {
+// Conditions of a put, as the caller stated them.
+type Conditions struct {
+	// IfMatch lets the put happen only if one of these versions is there; "*"
+	// is any version.
+	IfMatch []string
+	// IfAbsent lets it happen only if nothing is there.
+	IfAbsent bool
+}
+
+// Put writes an object of one chunk at most. The errors are those of
+// store.Store's Put, ErrUnknown and ErrNotApplied. Once the owner has begun, it
+// finishes even if ctx ends.
+func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c Conditions) (Result, error) {
 	h.Modified = time.Now().UTC().Truncate(time.Second)
-	return p.route(ctx, k, Op{Head: h, IfMatch: ifMatch, IfAbsent: ifAbsent}, body)
+	return p.route(ctx, k, op{Head: h, IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Body: body})
 }
 
 // Drain takes no more writes as an owner, and waits for those under way. The
@@ -152,6 +185,6 @@ func (p *Path) Drain(ctx context.Context) error { return p.turns.close(ctx) }
 
 // Delete removes an object. Absence is store.ErrNotFound.
 func (p *Path) Delete(ctx context.Context, k keys.Key, ifMatch []string) error {
-	_, err := p.route(ctx, k, Op{Delete: true, IfMatch: ifMatch}, nil)
+	_, err := p.route(ctx, k, op{Delete: true, IfMatch: ifMatch})
 	return err
 }

@@ -124,15 +124,15 @@ func TestRefusedWriteChangesNothing(t *testing.T) {
 	for _, n := range nodes {
 		for name, write := range map[string]func() error{
 			"if absent": func() error {
-				_, err := n.path.Put(t.Context(), k, store.Head{}, []byte("x"), nil, true)
+				_, err := n.path.Put(t.Context(), k, store.Head{}, []byte("x"), Conditions{IfAbsent: true})
 				return err
 			},
 			"if another": func() error {
-				_, err := n.path.Put(t.Context(), k, store.Head{}, []byte("x"), []string{"another"}, false)
+				_, err := n.path.Put(t.Context(), k, store.Head{}, []byte("x"), Conditions{IfMatch: []string{"another"}})
 				return err
 			},
 			"if one of others": func() error {
-				_, err := n.path.Put(t.Context(), k, store.Head{}, []byte("x"), []string{"one", "other"}, false)
+				_, err := n.path.Put(t.Context(), k, store.Head{}, []byte("x"), Conditions{IfMatch: []string{"one", "other"}})
 				return err
 			},
 			"delete if another": func() error { return n.path.Delete(t.Context(), k, []string{"another"}) },
@@ -145,13 +145,13 @@ func TestRefusedWriteChangesNothing(t *testing.T) {
 			t.Errorf("%s says %q", n.name, got)
 		}
 	}
-	if _, err := nodes[1].path.Put(t.Context(), k, store.Head{}, []byte("v2"), []string{"another", r.Head.Version}, false); err != nil {
+	if _, err := nodes[1].path.Put(t.Context(), k, store.Head{}, []byte("v2"), Conditions{IfMatch: []string{"another", r.Head.Version}}); err != nil {
 		t.Errorf("if one is there: %v", err)
 	}
-	if _, err := nodes[1].path.Put(t.Context(), k, store.Head{}, []byte("v3"), []string{"*"}, false); err != nil {
+	if _, err := nodes[1].path.Put(t.Context(), k, store.Head{}, []byte("v3"), Conditions{IfMatch: []string{"*"}}); err != nil {
 		t.Errorf("if any is there: %v", err)
 	}
-	if _, err := nodes[1].path.Put(t.Context(), keyOwnedBy(t, nodes[0]), store.Head{}, []byte("x"), []string{"*"}, false); !errors.Is(err, store.ErrPrecondition) {
+	if _, err := nodes[1].path.Put(t.Context(), keyOwnedBy(t, nodes[0]), store.Head{}, []byte("x"), Conditions{IfMatch: []string{"*"}}); !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("if any is there, on nothing: %v", err)
 	}
 }
@@ -184,7 +184,7 @@ func TestCreateOnceByManyWriters(t *testing.T) {
 	for i := range 30 {
 		writers.Go(func() {
 			body := fmt.Sprint("by ", i)
-			_, err := nodes[i%3].path.Put(t.Context(), k, store.Head{}, []byte(body), nil, true)
+			_, err := nodes[i%3].path.Put(t.Context(), k, store.Head{}, []byte(body), Conditions{IfAbsent: true})
 			switch {
 			case err == nil:
 				won <- body
@@ -242,7 +242,7 @@ func TestOwnerOutOfReachIsNotBypassed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p := New(nodes[1].path.cfg, nodes[1].store, nodes[1].fill, cutOff{nodes[1].cluster})
-	if _, err := p.Put(ctx, k, store.Head{}, []byte("x"), nil, false); !errors.Is(err, ErrNotApplied) {
+	if _, err := p.Put(ctx, k, store.Head{}, []byte("x"), Conditions{}); !errors.Is(err, ErrNotApplied) {
 		t.Errorf("got %v", err)
 	}
 	if got := get(t, nodes[1], k); got != "" {

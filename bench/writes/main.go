@@ -97,7 +97,7 @@ func measure(ctx context.Context, cfg store.S3Config, members, n, size int) erro
 
 		k := owned(ring, fmt.Sprintf("%d/%d", members, i))
 		began = time.Now()
-		if _, err := path.Put(ctx, k, store.Head{ContentType: "application/octet-stream"}, body, nil, false); err != nil {
+		if _, err := path.Put(ctx, k, store.Head{ContentType: "application/octet-stream"}, body, writepath.Conditions{}); err != nil {
 			return err
 		}
 		b = append(b, time.Since(began))
@@ -135,7 +135,9 @@ func start(ctx context.Context, parts *errgroup.Group, cfg store.S3Config, membe
 		if err != nil {
 			return nil, nil, err
 		}
-		p := writepath.New(writepath.Config{Lease: 5 * time.Second, Log: zerolog.Nop()}, st, f, c)
+		p := writepath.New(writepath.Config{
+			Lease: 5 * time.Second, Memory: 64 << 20, ChunkSize: 8 << 20, MaxObject: 5 << 30, Log: zerolog.Nop(),
+		}, st, f, c)
 		f.Handle(c.Handle)
 		p.Handle(c.Handle)
 		c.OnChange(p.RingChanged)

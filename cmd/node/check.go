@@ -25,6 +25,9 @@ type checkCmd struct {
 func (c *checkCmd) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
+	if !strings.Contains(c.URL, "://") {
+		c.URL = "http://" + c.URL
+	}
 	key := "larder-check/" + strings.ToLower(rand.Text())
 	body := []byte("larder check " + rand.Text())
 	path := "/v1/objects/" + key

@@ -43,7 +43,7 @@ type serveCmd struct {
 	DataDir     string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
 	S3Bucket    string `name:"s3-bucket" env:"LARDER_S3_BUCKET" group:"storage" placeholder:"BUCKET" help:"A bucket of a real S3. Credentials come by the AWS SDK's usual chain."`
 	S3Endpoint  string `name:"s3-endpoint" env:"LARDER_S3_ENDPOINT" group:"storage" placeholder:"URL" help:"An S3 that is not AWS."`
-	S3Region    string `name:"s3-region" env:"LARDER_S3_REGION" group:"storage" placeholder:"REGION" help:"The bucket's region. (the SDK's, else us-east-1)"`
+	S3Region    string `name:"s3-region" env:"LARDER_S3_REGION" group:"storage" placeholder:"REGION" help:"The bucket's region. (the SDK's; us-east-1 with --s3-endpoint)"`
 	S3PathStyle bool   `name:"s3-path-style" env:"LARDER_S3_PATH_STYLE" group:"storage" help:"Address the bucket in the path, as most S3 servers that are not AWS need."`
 	S3Prefix    string `name:"s3-prefix" env:"LARDER_S3_PREFIX" group:"storage" placeholder:"PREFIX" help:"Keep everything below this prefix of the bucket."`
 
@@ -51,7 +51,7 @@ type serveCmd struct {
 	ChunkSize     byteSize      `group:"cache" default:"8MiB" placeholder:"SIZE" help:"The unit that memory holds and moves; the same on all nodes. (${default})"`
 	Lease         time.Duration `group:"cache" default:"5s" placeholder:"TIME" help:"How long a node trusts a head that its owner gave it. (${default})"`
 	Revalidate    time.Duration `group:"cache" default:"60s" placeholder:"TIME" help:"How long an owner trusts a head without asking S3. (${default})"`
-	MaxObjectSize byteSize      `group:"cache" default:"5GiB" placeholder:"SIZE" help:"Larger objects are refused with 413. Until objects are kept in several chunks, so are those larger than --chunk-size. (${default})"`
+	MaxObjectSize byteSize      `group:"cache" default:"5GiB" placeholder:"SIZE" help:"Larger objects are refused with 413. (${default})"`
 
 	TokensFile     string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
 	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without tokens: everyone who reaches the port reads and writes everything."`
@@ -76,6 +76,16 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 func (c *serveCmd) AfterApply() error {
 	if err := c.defaults(); err != nil {
 		return err
+	}
+	for flag, addr := range map[string]string{
+		"--http-addr": c.HTTPAddr, "--admin-addr": c.AdminAddr, "--gossip-addr": c.GossipAddr, "--peer-addr": c.PeerAddr,
+	} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("%s %q is not HOST:PORT, for example 127.0.0.1:8080", flag, addr)
+		}
+	}
+	if c.S3Endpoint != "" && !strings.HasPrefix(c.S3Endpoint, "http://") && !strings.HasPrefix(c.S3Endpoint, "https://") {
+		return fmt.Errorf("--s3-endpoint %q begins with neither http:// nor https://", c.S3Endpoint)
 	}
 	offLoopback := !isLoopback(c.GossipAddr) || !isLoopback(c.PeerAddr)
 	switch {
@@ -134,7 +144,7 @@ func (c *serveCmd) secret() ([]byte, error) {
 	}
 	b, err := os.ReadFile(c.ClusterSecretFile)
 	if err != nil {
-		return nil, fmt.Errorf("--cluster-secret-file: %w", err)
+		return nil, fmt.Errorf("--cluster-secret-file: %w; make one with 'openssl rand -hex 32'", err)
 	}
 	s := strings.TrimSpace(string(b))
 	if len(s) < minSecret {

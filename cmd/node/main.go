@@ -17,7 +17,7 @@ import (
 // commands are what the binary can do; serving is what it does by default.
 type commands struct {
 	Serve   serveCmd   `cmd:"" default:"withargs" hidden:"" help:"Run a node (the default)."`
-	S3      s3Cmd      `cmd:"" name:"s3" help:"Serve the embedded S3 on a port, for several nodes on one machine."`
+	S3      s3Cmd      `cmd:"" name:"s3" help:"Serve the embedded S3 on a port, for several nodes on one machine. AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are its credentials."`
 	Token   tokenCmd   `cmd:"" help:"Make a credential: prints the token and its entry for --tokens-file."`
 	Check   checkCmd   `cmd:"" help:"Put, get, list and delete through a node, and report."`
 	Version versionCmd `cmd:"" help:"Print the version."`

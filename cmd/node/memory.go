@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +15,7 @@ import (
 )
 
 // memoryLimit is the least of the machine's memory and the limits of the
-// control groups (version 2) that the process is in, in bytes.
+// control groups, of version 1 or 2, that the process is in, in bytes.
 func memoryLimit() (uint64, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
@@ -25,19 +27,32 @@ func memoryLimit() (uint64, error) {
 		return limit, nil //nolint:nilerr // no control groups here
 	}
 	for line := range strings.Lines(string(groups)) {
-		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		for ; ok && group != "."; group = path.Dir(group) {
-			if max, err := os.ReadFile(path.Join("/sys/fs/cgroup", group, "memory.max")); err == nil {
-				if n, err := strconv.ParseUint(string(bytes.TrimSpace(max)), 10, 64); err == nil {
-					limit = min(limit, n)
-				}
-			}
-			if group == "/" {
-				break
-			}
+		_, group, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, group, _ := strings.Cut(group, ":")
+		switch {
+		case controllers == "": // version 2
+			limit = min(limit, groupLimit("/sys/fs/cgroup", group, "memory.max"))
+		case slices.Contains(strings.Split(controllers, ","), "memory"):
+			limit = min(limit, groupLimit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes"))
 		}
 	}
 	return limit, nil
+}
+
+// groupLimit is the least limit of a control group and those that it is in. In
+// a container the root is often the group itself.
+func groupLimit(root, group, file string) uint64 {
+	limit := uint64(math.MaxUint64)
+	for group = path.Clean("/" + group); ; group = path.Dir(group) {
+		if most, err := os.ReadFile(path.Join(root, group, file)); err == nil {
+			if n, err := strconv.ParseUint(string(bytes.TrimSpace(most)), 10, 64); err == nil {
+				limit = min(limit, n)
+			}
+		}
+		if group == "/" {
+			return limit
+		}
+	}
 }
 
 // limitHeap tells the garbage collector how far the heap may grow: the memory

@@ -65,7 +65,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	if c.TokensFile != "" {
 		if n.tokens, err = auth.Open(auth.Config{Path: c.TokensFile, ValidOrg: keys.ValidOrg}, n.log); err != nil {
-			return nil, fmt.Errorf("--tokens-file: %w", err)
+			return nil, fmt.Errorf("--tokens-file: %w; 'node token' makes its entries", err)
 		}
 	}
 	n.admin = admin.New(n.log)
@@ -92,7 +92,9 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.write = writepath.New(writepath.Config{Lease: c.Lease, Log: n.log}, n.store, n.fill, n.cluster)
+	n.write = writepath.New(writepath.Config{
+		Lease: c.Lease, Memory: int64(c.Memory), ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize), Log: n.log,
+	}, n.store, n.fill, n.cluster)
 	n.connect()
 	return n, nil
 }
@@ -105,7 +107,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 	}
 	if c.S3Bucket == "" {
 		if n.embedded, err = embedded.New(embedded.Config{Dir: c.DataDir, Log: n.log}); err != nil {
-			return fmt.Errorf("--data-dir: %w", err)
+			return fmt.Errorf("--data-dir: %w; choose another folder with --data-dir", err)
 		}
 		s3 = n.embedded.S3Config()
 	}
@@ -131,8 +133,9 @@ func (n *node) connect() {
 		who = n.tokens
 	}
 	n.public.Handler = httpapi.New(httpapi.Config{
-		MaxObject:  int64(min(n.cfg.MaxObjectSize, n.cfg.ChunkSize)),
-		BodyMemory: int64(n.cfg.Memory) / 4,
+		MaxObject:  int64(n.cfg.MaxObjectSize),
+		ChunkSize:  int64(n.cfg.ChunkSize),
+		BodyMemory: int64(n.cfg.Memory) / 32,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)
@@ -183,7 +186,7 @@ func (n *node) seeStore(ctx context.Context) error {
 
 func (n *node) haveJoined(context.Context) error {
 	if !n.cluster.Joined() {
-		return errors.New("no other member has been reached yet")
+		return errors.New("no member of --join has been reached yet; are they running, with the same secret and label?")
 	}
 	return nil
 }
@@ -196,7 +199,7 @@ func (n *node) haveSettled(context.Context) error {
 }
 
 func (n *node) shutdown() {
-	n.log.Info().Msg("shutting down")
+	n.log.Info().Dur("atmost", drainLimit).Msg("shutting down, waiting for requests under way; a second signal ends at once")
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	n.admin.NotReady("shutting down")

@@ -18,8 +18,8 @@ type tokenCmd struct {
 	Expires time.Duration `placeholder:"TIME" help:"How long it is good, for example 720h. (for ever)"`
 }
 
-// Run prints the token to standard output, and its entry to standard error
-// beside advice, so that either can be taken by a script.
+// Run prints the token to standard output, and its entry to standard error, as
+// a piece of YAML that can be appended to a tokens file as it is.
 func (c *tokenCmd) Run() error {
 	if err := keys.ValidOrg(c.Org); err != nil {
 		return fmt.Errorf("--org: %w", err)
@@ -32,12 +32,11 @@ func (c *tokenCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal([]auth.Entry{entry})
+	line, err := json.Marshal(entry)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "The token, to be given to %s and shown only now, is on standard output.\nThe tokens file holds a list; add this entry to it:\n", c.User)
-	fmt.Fprintln(os.Stderr, string(line))
-	fmt.Println(token)
-	return nil
+	fmt.Fprintf(os.Stderr, "# The token for %s of %s is on standard output, and shown only now.\n# Its entry, for the tokens file:\n- %s\n", c.User, c.Org, line)
+	_, err = fmt.Println(token)
+	return err
 }

@@ -72,7 +72,7 @@ func BenchmarkGet(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := s.Get(b.Context(), "a", 8<<20); err != nil {
+				if _, _, err := s.Get(b.Context(), "a", 8<<20, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

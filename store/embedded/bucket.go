@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,7 +22,8 @@ import (
 // bucket is the backend of the server: one bucket in one folder. It lets
 // versitygw's posix backend do the work, and adds what that lacks:
 //
-//   - What is acknowledged is on stable storage (groupSync).
+//   - What is acknowledged is on stable storage (groupSync). Only parts are
+//     not, but the objects made of them are (assembly).
 //   - A reader never gets the ETag of one write with the bytes of another.
 //     posix reads the ETag by path, then opens the file by path; a write in
 //     between would be torn. Here a write holds its key's lock from before the
@@ -39,8 +39,10 @@ type bucket struct {
 	name  string
 	path  string // absolute
 	keys  *keyLocks
-	disk  *groupSync
-	log   zerolog.Logger
+	// uploads are the locks of uploads, by their identifiers: see multipart.go.
+	uploads *keyLocks
+	disk    *groupSync
+	log     zerolog.Logger
 }
 
 var _ backend.Backend = (*bucket)(nil)
@@ -67,27 +69,18 @@ func newBucket(path, name string, disk *groupSync, log zerolog.Logger) (*bucket,
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &bucket{posix: store, name: name, path: path, keys: newKeyLocks(), disk: disk, log: log}, nil
+	return &bucket{posix: store, name: name, path: path, keys: newKeyLocks(), uploads: newKeyLocks(), disk: disk, log: log}, nil
 }
 
 // ioBufferSize is what posix copies a body through, once per running write.
 const ioBufferSize = 128 << 10
 
-// removeLeftovers removes what a killed process left of writes that were never
-// acknowledged. Parts of unfinished multipart uploads stay.
+// removeLeftovers removes what an earlier process left of writes that were
+// never acknowledged, and all unfinished uploads: of their parts nobody knows
+// what a power cut has left, since parts are not synced.
 func (b *bucket) removeLeftovers() error {
-	folder := filepath.Join(b.path, posix.MetaTmpDir)
-	entries, err := os.ReadDir(folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look for leftovers: %w", err)
-	}
-	for _, entry := range entries {
-		if !entry.Type().IsRegular() {
-			continue
-		}
-		if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil {
-			return fmt.Errorf("remove leftovers: %w", err)
-		}
+	if err := os.RemoveAll(filepath.Join(b.path, posix.MetaTmpDir)); err != nil {
+		return fmt.Errorf("remove leftovers: %w", err)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func TestWriteOrder(t *testing.T) {
 	disk.reset(exists, nil)
 	completeUpload(t, server, "v1/a", upload, parts)
 	want("complete multipart upload", false, true)
-	_, body, err := s.Get(t.Context(), "v1/a", 100<<20)
+	_, body, err := s.Get(t.Context(), "v1/a", 100<<20, nil)
 	if err != nil || len(body) != 5<<20+3 || string(body[5<<20:]) != "end" {
 		t.Errorf("%d bytes, %v", len(body), err)
 	}
@@ -123,7 +123,7 @@ func TestFailedSync(t *testing.T) {
 	if _, err := s.Put(t.Context(), "v1/a", store.Write{Body: []byte("lost")}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("data: the error is %v", err)
 	}
-	if _, body, err := s.Get(t.Context(), "v1/a", 10); err != nil || string(body) != "kept" {
+	if _, body, err := s.Get(t.Context(), "v1/a", 10, nil); err != nil || string(body) != "kept" {
 		t.Errorf("%q, %v", body, err)
 	}
 	disk.reset(never, map[int]error{1: broken})

@@ -123,7 +123,7 @@ func killWriter(t *testing.T, dir, round string, n int, want map[string][]byte) 
 func wantAll(t *testing.T, dir string, want map[string][]byte) {
 	s := start(t, embedded.Config{Dir: dir})
 	for name, body := range want {
-		head, got, err := s.Get(t.Context(), name, 1<<20)
+		head, got, err := s.Get(t.Context(), name, 1<<20, nil)
 		if err != nil {
 			t.Errorf("acknowledged and lost: %v", err)
 			continue
@@ -145,7 +145,7 @@ func wantAll(t *testing.T, dir string, want map[string][]byte) {
 			t.Fatal(err)
 		}
 		for _, entry := range entries {
-			head, got, err := s.Get(t.Context(), entry.Name, 1<<20)
+			head, got, err := s.Get(t.Context(), entry.Name, 1<<20, nil)
 			if err != nil {
 				t.Error(err)
 			}

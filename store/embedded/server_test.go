@@ -58,6 +58,9 @@ func TestConformance(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) store.Store {
 				return start(t, embedded.Config{Dir: t.TempDir(), Addr: addr})
 			})
+			storetest.RunUploads(t, func(t *testing.T) storetest.Uploader {
+				return start(t, embedded.Config{Dir: t.TempDir(), Addr: addr})
+			})
 		})
 	}
 }
@@ -95,7 +98,7 @@ func TestWorkingDirectory(t *testing.T) {
 	put(t, one, "v1/a", "one")
 	put(t, two, "v1/a", "two")
 	for s, want := range map[*store.S3]string{one: "one", two: "two"} {
-		if _, body, err := s.Get(t.Context(), "v1/a", 10); err != nil || string(body) != want {
+		if _, body, err := s.Get(t.Context(), "v1/a", 10, nil); err != nil || string(body) != want {
 			t.Errorf("%q, %v, want %q", body, err, want)
 		}
 		if err := s.Delete(t.Context(), "v1/a"); err != nil {
@@ -113,7 +116,7 @@ func TestWorkingDirectory(t *testing.T) {
 func TestRestart(t *testing.T) {
 	cfg := embedded.Config{Dir: t.TempDir(), AccessKey: "access", SecretKey: "a secret", Bucket: "shelf"}
 	t.Run("before", func(t *testing.T) { put(t, start(t, cfg), "v1/a", "kept") })
-	if _, body, err := start(t, cfg).Get(t.Context(), "v1/a", 10); err != nil || string(body) != "kept" {
+	if _, body, err := start(t, cfg).Get(t.Context(), "v1/a", 10, nil); err != nil || string(body) != "kept" {
 		t.Fatalf("%q, %v", body, err)
 	}
 }
@@ -139,7 +142,7 @@ func TestCredentials(t *testing.T) {
 		if _, err := s.Put(t.Context(), "a", store.Write{}); !errors.Is(err, store.ErrUnexpected) {
 			t.Errorf("%s: put: the error is %v", name, err)
 		}
-		if _, _, err := s.Get(t.Context(), "a", 1); !errors.Is(err, store.ErrUnexpected) {
+		if _, _, err := s.Get(t.Context(), "a", 1, nil); !errors.Is(err, store.ErrUnexpected) {
 			t.Errorf("%s: get: the error is %v", name, err)
 		}
 	}

@@ -3,7 +3,6 @@ package embedded
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -133,48 +132,4 @@ func (b *bucket) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (
 		result.Deleted = append(result.Deleted, types.DeletedObject{Key: object.Key})
 	}
 	return result, nil
-}
-
-// CompleteMultipartUpload makes one object of the parts.
-func (b *bucket) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
-	if err := b.check(in.Bucket); err != nil {
-		return s3response.CompleteMultipartUploadResult{}, "", err
-	}
-	inner := *in
-	inner.Bucket = &b.path
-	p := publication{bucket: b, key: *in.Key}
-	missing := 0
-	if in.MultipartUpload != nil {
-		missing = len(in.MultipartUpload.Parts)
-	}
-	var stagedErr error
-	out, version, err := b.posix.CompleteMultipartUploadWithCopy(ctx, &inner, func(from, to *os.File) (bool, error) {
-		if err := appendFile(to, from); err != nil {
-			return true, err
-		}
-		if missing--; missing == 0 {
-			stagedErr = p.staged()
-		}
-		return true, nil
-	})
-	// posix takes no refusal from the copying function: after an error it
-	// copies once more, itself. So what staged says counts afterwards.
-	if err = p.end(errors.Join(err, stagedErr)); err != nil {
-		return s3response.CompleteMultipartUploadResult{}, "", b.failed("complete multipart upload", err)
-	}
-	out.Bucket = in.Bucket
-	return out, version, nil
-}
-
-// appendFile leaves the file as it was if it cannot append all.
-func appendFile(to, from *os.File) error {
-	end, err := to.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(to, from); err != nil {
-		_, _ = from.Seek(0, io.SeekStart)
-		return errors.Join(err, to.Truncate(end))
-	}
-	return nil
 }

@@ -46,7 +46,7 @@ func (b bench) mustPut(name string, body []byte) store.Head {
 
 func (b bench) mustGet(name string, want []byte) store.Head {
 	b.Helper()
-	head, body, err := b.Get(b.Context(), name, 1<<24)
+	head, body, err := b.Get(b.Context(), name, 1<<24, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func (b bench) mustBeAbsent(name string) {
 	b.Helper()
 	_, err := b.Head(b.Context(), name)
 	b.wantError(err, store.ErrNotFound)
-	_, _, err = b.Get(b.Context(), name, 10)
+	_, _, err = b.Get(b.Context(), name, 10, nil)
 	b.wantError(err, store.ErrNotFound)
 	entries, _, err := b.List(b.Context(), name, "", 10)
 	if err != nil || len(entries) != 0 {

@@ -16,7 +16,7 @@ func (s suite) get(t *testing.T) {
 		b, body := s.bench(t), pattern(1000)
 		b.mustPut(b.name("a"), body)
 		for _, limit := range []int64{1, 999, 1000, 1001, 1 << 40, math.MaxInt64} {
-			head, got, err := b.Get(b.Context(), b.name("a"), limit)
+			head, got, err := b.Get(b.Context(), b.name("a"), limit, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -29,7 +29,7 @@ func (s suite) get(t *testing.T) {
 		b := s.bench(t)
 		put := b.mustPut(b.name("a"), nil)
 		for _, limit := range []int64{1, 1000} {
-			head, got, err := b.Get(b.Context(), b.name("a"), limit)
+			head, got, err := b.Get(b.Context(), b.name("a"), limit, nil)
 			if err != nil || len(got) != 0 {
 				t.Fatalf("%d bytes, %v", len(got), err)
 			}
@@ -45,7 +45,7 @@ func (s suite) get(t *testing.T) {
 		b := s.bench(t)
 		b.mustPut(b.name("ab"), nil)
 		b.mustBeAbsent(b.name("a/b"))
-		_, _, err := b.Get(b.Context(), b.name("a"), 1)
+		_, _, err := b.Get(b.Context(), b.name("a"), 1, nil)
 		b.wantError(err, store.ErrNotFound)
 	})
 }
@@ -107,7 +107,7 @@ func (s suite) cancel(t *testing.T) {
 	defer stop()
 	for ctx, want := range map[context.Context]error{cancelled: context.Canceled, expired: context.DeadlineExceeded} {
 		for op, run := range map[string]func() error{
-			"get":   func() error { _, _, err := b.Get(ctx, b.name("a"), 1); return err },
+			"get":   func() error { _, _, err := b.Get(ctx, b.name("a"), 1, nil); return err },
 			"range": func() error { _, err := b.GetRange(ctx, b.name("a"), head.Version, 0, 1); return err },
 			"head":  func() error { _, err := b.Head(ctx, b.name("a")); return err },
 			"put":   func() error { _, err := b.Put(ctx, b.name("b"), store.Write{}); return err },

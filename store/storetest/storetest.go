@@ -25,6 +25,14 @@ const (
 	// DropsUnderscores is a server that drops headers, and so metadata, with
 	// an underscore in the name.
 	DropsUnderscores
+	// UndatedUploads is a server that does not say when an upload was begun.
+	UndatedUploads
+	// NoUploadConditions is a server that ignores If-Match when an upload is
+	// completed, so that nothing may be concluded from its success.
+	NoUploadConditions
+	// LosesUploads is a server that answers 500 when asked for an upload that
+	// it does not have.
+	LosesUploads
 )
 
 // Run tests the stores that open makes. Each call of open may give the same

@@ -169,7 +169,7 @@ func (b bench) wantOneWinner(s suite, name string, winners []string) {
 	if len(winners) == 0 || (len(winners) > 1 && !s.has(NoAtomicConditions)) {
 		b.Fatalf("%d writers won: %q", len(winners), winners)
 	}
-	_, body, err := b.Get(b.Context(), name, 1000)
+	_, body, err := b.Get(b.Context(), name, 1000, nil)
 	if err != nil || !slices.Contains(winners, string(body)) {
 		b.Fatalf("%q is there, %v, but %q won", body, err, winners)
 	}
@@ -208,7 +208,7 @@ func (s suite) torn(t *testing.T) {
 	for range 4 {
 		readers.Go(func() {
 			for !closed(stop) {
-				head, body, err := b.Get(b.Context(), name, 1<<20)
+				head, body, err := b.Get(b.Context(), name, 1<<20, nil)
 				if err != nil {
 					b.Error(err)
 					return

@@ -1,0 +1,25 @@
+// Package chaos proves by running what README promises: it drives real node
+// processes over a real S3 while it kills, pauses, cuts off and restarts them,
+// and checks what every client saw.
+//
+// The clients put, get, delete and create a few keys that they share. Every
+// value is unique and says what it is, so that a mixture or a short body fails
+// at once. The history of each key is then checked as a linearizable register
+// (Herlihy and Wing, 1990) with anishathalye/porcupine. An outcome that is not
+// known is taken as such: that write may happen at any later time, or never.
+//
+// What is asked of a history depends on the faults in it:
+//
+//	current   kill, restart, S3, scale: linearizable as it is
+//	bounded   pause, cut, S3 completing late: the members may disagree who is
+//	          alive. Writes and no-cache reads are still linearizable, all
+//	          other reads are at most --revalidate old
+//
+// and at the end, when all faults are over, every node must return what S3
+// holds. In the same runs, reads through the nodes that are well must all be
+// answered.
+//
+// A schedule of faults is a pure function of its seed. Faults between nodes
+// need network namespaces of their own, so root: a test of its own says
+// whether there are any. Only tests are in this package.
+package chaos

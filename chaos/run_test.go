@@ -1,0 +1,166 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+const (
+	lease      = time.Second
+	revalidate = 5 * time.Second
+
+	keysShared     = 8
+	clientsPerNode = 3
+	// s3Aftermath is how long S3's trouble is felt after it is over: a read
+	// that failed tries S3 three times within 10 s.
+	s3Aftermath = 2 * time.Second
+)
+
+// run makes a scenario happen and checks what it promises.
+func run(t *testing.T, s scenario) {
+	t.Log(s)
+	spare := 0
+	if slices.Contains(s.kinds, scale) {
+		spare = 2
+	}
+	c := newCluster(t, config{
+		nodes: s.nodes, spare: spare, apart: s.isApart(), seed: s.seed,
+		flags: []string{"--lease", lease.String(), "--revalidate", revalidate.String()},
+	})
+	faults := schedule(s.seed, s.nodes, s.kinds, s.lasts)
+	for _, f := range faults {
+		t.Log(f)
+	}
+	r := &running{scenario: s, cluster: c, history: newHistory()}
+	for i := range keysShared {
+		r.keys = append(r.keys, fmt.Sprintf("s%d-key-%d", s.seed, i))
+	}
+	i := &inflictor{t: t, cluster: c, history: r.history, nodes: s.nodes}
+	r.under(t, func() {
+		i.run(faults)
+		sleep(t.Context(), time.Until(r.history.began.Add(s.lasts)))
+		c.waitMembers()
+	})
+	r.finish(t)
+	r.check(t)
+	r.availability(t, i.troubles)
+}
+
+// running is a scenario under way.
+type running struct {
+	scenario
+	cluster *cluster
+	history *history
+	keys    []string
+
+	mu    sync.Mutex // guards mixed
+	mixed []error
+}
+
+func (r *running) mix(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mixed = append(r.mixed, err)
+}
+
+func (r *running) client(id int, n *node) *client {
+	return &client{
+		id: id, node: n, keys: r.keys, history: r.history, mixed: r.mix,
+		rng: rand.New(rand.NewPCG(r.seed, uint64(id))),
+	}
+}
+
+// under does something while clients work.
+func (r *running) under(t *testing.T, do func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	defer cancel()
+	for i := range clientsPerNode * len(r.cluster.nodes) {
+		c := r.client(i, r.cluster.nodes[i/clientsPerNode])
+		c.reader = i%clientsPerNode == 0
+		clients.Go(func() { c.run(ctx) })
+	}
+	do()
+	t.Logf("%d operations", len(r.history.all()))
+}
+
+// finish reads every key at every node, once all faults are over. Where
+// members may have disagreed it first waits as long as that may be felt.
+func (r *running) finish(t *testing.T) {
+	if !r.agree() {
+		sleep(t.Context(), revalidate+lease)
+	}
+	nodes := r.cluster.running()
+	for _, key := range r.keys {
+		truth := &op{client: -1, node: nodes[0].index, key: key, verb: get, fresh: true}
+		r.client(-1, nodes[0]).do(truth)
+		for i, n := range nodes {
+			o := &op{client: -2 - i, node: n.index, key: key, verb: get}
+			r.client(o.client, n).do(o)
+			if truth.outcome != done || o.outcome != done || o.found != truth.found {
+				t.Errorf("when all was over:\n%s\n%s", truth, o)
+			}
+		}
+	}
+}
+
+// check holds the history to what the scenario promises.
+func (r *running) check(t *testing.T) {
+	for _, err := range r.mixed {
+		t.Error(err)
+	}
+	var all []stale
+	for key, ops := range r.history.byKey() {
+		old := staleReads(ops)
+		all = append(all, old...)
+		tooOld := slices.DeleteFunc(slices.Clone(old), func(st stale) bool {
+			return !r.agree() && st.age <= revalidate+time.Duration(st.read.ret-st.read.call)
+		})
+		if len(tooOld) > 0 {
+			t.Errorf("%d reads were too old, the first by %s:\n%s\nreplaced by\n%s", len(tooOld), tooOld[0].age, tooOld[0].read, tooOld[0].by)
+		}
+		judged := ops
+		if !r.agree() {
+			judged = authoritative(ops)
+		}
+		v := linearizable(judged, !r.agree())
+		if v.CheckResult == porcupine.Ok {
+			continue
+		}
+		path, err := report(fmt.Sprintf("%d-%s", r.seed, key), v, judged)
+		t.Errorf("%s: linearizable: %s; see %s (%v)", key, v.CheckResult, path, err)
+	}
+	oldest := stale{}
+	for _, st := range all {
+		if st.age > oldest.age {
+			oldest = st
+		}
+	}
+	t.Logf("stale reads: %d, the oldest by %s", len(all), oldest.age)
+}
+
+// availability shows the toll of each fault and asserts what must not fail.
+func (r *running) availability(t *testing.T, troubles []trouble) {
+	ops := r.history.all()
+	t.Log(table(tolls(ops, r.cluster.nodes, troubles)))
+	for _, o := range ops {
+		if o.outcome == done || !r.cluster.nodes[o.node].well(o) {
+			continue
+		}
+		excused := slices.ContainsFunc(troubles, func(tr trouble) bool {
+			tr.to += int64(s3Aftermath)
+			return tr.kind.track() == ofS3 && tr.overlaps(o)
+		})
+		if o.reads() && !excused || r.smooth() {
+			t.Errorf("not answered: %s", o)
+		}
+	}
+}

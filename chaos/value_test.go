@@ -1,0 +1,45 @@
+package chaos
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+)
+
+// maxPad is the most by which a value is padded.
+const maxPad = 64 << 10
+
+var errMixed = errors.New("these bytes are no value that was ever written")
+
+// body makes the bytes of a value: its name, padding, and the digest of both.
+func body(rng *rand.Rand, name string) []byte {
+	size := rng.IntN(512)
+	if rng.IntN(4) == 0 {
+		size = rng.IntN(maxPad)
+	}
+	b := append([]byte(name), '\n')
+	seed := [32]byte{}
+	copy(seed[:], name)
+	pad := make([]byte, size)
+	_, _ = rand.NewChaCha8(seed).Read(pad)
+	b = append(b, pad...)
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...)
+}
+
+// valueOf returns the name of the value that these bytes are, all of them and
+// no others.
+func valueOf(b []byte) (string, error) {
+	if len(b) < sha256.Size {
+		return "", fmt.Errorf("%w: %d bytes", errMixed, len(b))
+	}
+	content, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	want := sha256.Sum256(content)
+	name, _, ok := bytes.Cut(content, []byte{'\n'})
+	if !ok || !bytes.Equal(sum, want[:]) {
+		return "", fmt.Errorf("%w: %d bytes that begin with %.20q", errMixed, len(b), b)
+	}
+	return string(name), nil
+}

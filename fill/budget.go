@@ -1,0 +1,155 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"larder/keys"
+)
+
+// ErrBusy says that the node holds as many bytes for reads under way as it may.
+var ErrBusy = errors.New("too many bytes of reads under way")
+
+const (
+	// reserveLimit is how long a read waits for others to give memory back.
+	reserveLimit = 10 * time.Second
+	// freeLen is the length up to which chunks are not counted: the many small
+	// reads of a node cost less memory than their connections do.
+	freeLen = 64 << 10
+)
+
+// budgets bound the bytes of chunks that are held beside the memory tier, by
+// what for. Each kind waits only for those below it, so that no two nodes wait
+// for each other:
+//
+//	streams  chunks on their way to callers
+//	serving  chunks on their way to peers
+//	loads    chunks on their way from the store
+type budgets struct {
+	streams, serving *pins
+	loads            *semaphore.Weighted
+}
+
+func newBudgets(memory, chunkSize int64) budgets {
+	return budgets{
+		streams: newPins(max(memory/16, 2*chunkSize)),
+		serving: newPins(max(memory/32, 2*chunkSize)),
+		loads:   semaphore.NewWeighted(max(memory/32, 2*chunkSize)),
+	}
+}
+
+// reserve takes n bytes, waiting for others to give them back, or fails with ErrBusy.
+func reserve(ctx context.Context, b *semaphore.Weighted, n int64) error {
+	if b.TryAcquire(n) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reserveLimit)
+	defer cancel()
+	if err := b.Acquire(ctx, n); err != nil {
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return nil
+}
+
+// pins count the chunks that are held, each once however many hold it.
+type pins struct {
+	budget *semaphore.Weighted
+	mu     sync.Mutex // guards held, and the fields of each pin
+	held   map[chunkID]*pin
+}
+
+// chunkID is a chunk of a key, of whichever version.
+type chunkID struct {
+	key keys.Key
+	n   int
+}
+
+// pin is one chunk that is held.
+type pin struct {
+	pins    *pins
+	id      chunkID
+	holders int
+	size    int64
+	ready   chan struct{} // closed once the budget has been asked
+	err     error         // set before ready is closed
+}
+
+func newPins(most int64) *pins {
+	return &pins{budget: semaphore.NewWeighted(most), held: map[chunkID]*pin{}}
+}
+
+// hold counts a chunk of up to size bytes as held, until release. It waits
+// until the budget has room. A small chunk is not counted: the pin is nil.
+func (p *pins) hold(ctx context.Context, k keys.Key, n int, size int64) (*pin, error) {
+	if size <= freeLen {
+		return nil, nil //nolint:nilnil // a nil pin is one that counts nothing
+	}
+	for {
+		h, first := p.join(chunkID{k, n}, size)
+		if first {
+			h.err = reserve(ctx, p.budget, size)
+			close(h.ready)
+		}
+		select {
+		case <-h.ready:
+		case <-ctx.Done():
+			h.release()
+			return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		}
+		if h.err == nil {
+			return h, nil
+		}
+		h.release()
+		if first || !errors.Is(h.err, context.Canceled) {
+			return nil, h.err
+		}
+		// The caller who waited for room has left; another one waits now.
+	}
+}
+
+// join makes the caller a holder of a chunk, and says whether it is the first.
+func (p *pins) join(id chunkID, size int64) (h *pin, first bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h = p.held[id]; h != nil {
+		h.holders++
+		return h, false
+	}
+	h = &pin{pins: p, id: id, holders: 1, size: size, ready: make(chan struct{})}
+	p.held[id] = h
+	return h, true
+}
+
+// again is the same pin for one more holder.
+func (h *pin) again() *pin {
+	if h == nil {
+		return nil
+	}
+	h.pins.mu.Lock()
+	defer h.pins.mu.Unlock()
+	h.holders++
+	return h
+}
+
+// release says that one holder is done. A nil pin is released any time.
+func (h *pin) release() {
+	if h == nil {
+		return
+	}
+	h.pins.mu.Lock()
+	defer h.pins.mu.Unlock()
+	if h.holders--; h.holders > 0 {
+		return
+	}
+	if h.pins.held[h.id] == h {
+		delete(h.pins.held, h.id)
+	}
+	if h.err == nil {
+		h.pins.budget.Release(h.size)
+	}
+}

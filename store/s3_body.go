@@ -1,0 +1,46 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+)
+
+var errWithdrawn = errors.New("the body was withdrawn")
+
+// loan is a body that is lent to the HTTP client for one request. The client
+// may still be sending it when it has returned an error already. Withdrawn, it
+// gives no more bytes, so that the caller may use them for something else.
+type loan struct {
+	mu   sync.Mutex
+	body *bytes.Reader // nil when withdrawn
+}
+
+func lend(body []byte) *loan { return &loan{body: bytes.NewReader(body)} }
+
+// Read implements io.Reader.
+func (l *loan) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.body == nil {
+		return 0, errWithdrawn
+	}
+	return l.body.Read(p)
+}
+
+// Seek implements io.Seeker.
+func (l *loan) Seek(offset int64, whence int) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.body == nil {
+		return 0, errWithdrawn
+	}
+	return l.body.Seek(offset, whence)
+}
+
+// withdraw returns when nobody reads the body any more.
+func (l *loan) withdraw() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.body = nil
+}

@@ -1,0 +1,51 @@
+package writepath
+
+import (
+	"context"
+	"time"
+
+	"larder/keys"
+)
+
+const (
+	// sweepEvery is the pause between sweeps.
+	sweepEvery = time.Hour
+	// abandonedAfter is the age from which on an upload is taken for left
+	// behind: longer than any upload that is still at work.
+	abandonedAfter = 24 * time.Hour
+)
+
+// sweep aborts uploads that a crash, or a store that did not answer, has left
+// behind, until ctx ends. Each node clears away those whose key it owns.
+func (p *Path) sweep(ctx context.Context) {
+	for ctx.Err() == nil {
+		if n, err := p.sweepOnce(ctx, time.Now().Add(-abandonedAfter)); err != nil {
+			p.log.Warn().Err(err).Msg("uploads left behind were not all cleared away")
+		} else if n > 0 {
+			p.log.Info().Int("uploads", n).Msg("uploads left behind were cleared away")
+		}
+		pause(ctx, sweepEvery)
+	}
+}
+
+// sweepOnce aborts the uploads begun before a time whose keys this node owns.
+func (p *Path) sweepOnce(ctx context.Context, before time.Time) (n int, err error) {
+	left, err := p.store.Abandoned(ctx, keys.Root, before)
+	if err != nil {
+		return 0, err
+	}
+	for _, u := range left {
+		k, err := keys.FromPlace(u.Name)
+		if err != nil {
+			continue // not Larder's
+		}
+		if _, self := p.cluster.Owner(k.Hash()); !self {
+			continue
+		}
+		if err := p.store.Abort(ctx, u); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
