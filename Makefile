@@ -6,7 +6,14 @@ VENV := $(CURDIR)/.venv
 PYVENV := $(CURDIR)/python/.venv
 PYTHON ?= python3
 
-.PHONY: build test test-python lint cluster chaos tools clean
+GOVULNCHECK_VERSION := v1.9.0
+MODULES := . helm/check image
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+PLATFORMS := linux/$(shell go env GOARCH)
+
+.PHONY: build test test-python lint cluster chaos chart image vuln tools clean
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
@@ -18,6 +25,8 @@ test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with 
 	go vet ./...
 	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -timeout 20m $$(go list ./... | grep -v /model)
 	go test ./model # one goroutine, and many states
+	cd helm/check && go test -count=1 -timeout 10m ./... # what they test is outside their modules, so Go would take old results for new
+	cd image && go test -count=1 -timeout 10m ./...
 
 # A round that failed is repeated with its own seed, which is printed.
 SEED ?= 0
@@ -31,7 +40,16 @@ test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests
 	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
-	$< run ./...
+	set -e; for m in $(MODULES); do (cd $$m && $< run ./...); done
+
+chart: ## the chart's table of values from values.yaml, and the chart's tests
+	cd helm/check && go test -run TestValuesTable . -update && go test -count=1 ./...
+
+image: ## the container image as an OCI layout in bin/image, without a container engine; PLATFORMS=linux/amd64,linux/arm64
+	cd image && go run . --out $(BIN)/image --version $(VERSION) --commit $(COMMIT) --created $(CREATED) --platforms $(PLATFORMS)
+
+vuln: ## known vulnerabilities in what the node calls; asks Go's vulnerability database, so it is no part of 'make test'
+	GOFLAGS= go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 tools: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(VENV)/bin/moto_server
 

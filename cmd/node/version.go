@@ -5,22 +5,25 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker in a release: -X main.version=v1.2.3.
-var version = "dev"
+// version and commit are set by the linker in a release: -X main.version=v1.2.3.
+var version, commit = "dev", "" //nolint:gochecknoglobals // only the linker writes them
 
 type versionCmd struct{}
 
 // Run prints the version, the commit it was built from and the Go version.
 func (versionCmd) Run() error {
-	commit, goVersion := "unknown", "unknown"
+	from, goVersion := commit, "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		goVersion = info.GoVersion
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				commit = s.Value
+			if s.Key == "vcs.revision" && from == "" {
+				from = s.Value
 			}
 		}
 	}
-	_, err := fmt.Printf("larder %s, commit %s, %s\n", version, commit, goVersion)
+	if from == "" {
+		from = "unknown"
+	}
+	_, err := fmt.Printf("larder %s, commit %s, %s\n", version, from, goVersion)
 	return err
 }

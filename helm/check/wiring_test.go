@@ -1,0 +1,299 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	policy "k8s.io/api/policy/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// TestSelectorsChooseTheNodes holds that whatever chooses pods chooses the
+// nodes, by ports that they have, and not the pod of 'helm test'.
+func TestSelectorsChooseTheNodes(t *testing.T) {
+	eachValuesFile(t, func(t *testing.T, v values) {
+		objects := objects(t, v)
+		set, c := node(t, objects)
+		var ports []string
+		for _, p := range c.Ports {
+			ports = append(ports, p.Name)
+		}
+		chooses := func(what string, selector map[string]string) {
+			t.Helper()
+			s := labels.SelectorFromSet(selector)
+			for i, p := range pods(t, objects) {
+				if got, want := s.Matches(labels.Set(p.Labels)), i == 0; got != want || s.Empty() {
+					t.Errorf("%s chooses pod %q: %v, want %v", what, p.Name, got, want)
+				}
+			}
+		}
+		chooses("the StatefulSet", set.Spec.Selector.MatchLabels)
+		for _, s := range all[*core.Service](objects) {
+			chooses("Service "+s.Name, s.Spec.Selector)
+			for _, p := range s.Spec.Ports {
+				if !slices.Contains(ports, p.TargetPort.StrVal) {
+					t.Errorf("Service %s: the node has no port %q", s.Name, p.TargetPort.StrVal)
+				}
+			}
+		}
+		for _, b := range all[*policy.PodDisruptionBudget](objects) {
+			chooses("the PodDisruptionBudget", b.Spec.Selector.MatchLabels)
+		}
+		for _, n := range all[*networking.NetworkPolicy](objects) {
+			chooses("the NetworkPolicy", n.Spec.PodSelector.MatchLabels)
+			for _, rule := range n.Spec.Ingress {
+				for _, p := range rule.Ports {
+					if !slices.Contains(ports, p.Port.StrVal) {
+						t.Errorf("the NetworkPolicy names port %q, and the node has none", p.Port.StrVal)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestGossipIsForNodes holds that gossip and peers are reached from the nodes only.
+func TestGossipIsForNodes(t *testing.T) {
+	objects := objects(t, readValues(t, "exposed"))
+	set, _ := node(t, objects)
+	closed := map[string]bool{"gossip-tcp": false, "gossip-udp": false, "peer": false}
+	for _, rule := range one[*networking.NetworkPolicy](t, objects).Spec.Ingress {
+		for _, p := range rule.Ports {
+			if _, ok := closed[p.Port.StrVal]; !ok {
+				continue
+			}
+			if len(rule.From) != 1 || rule.From[0].NamespaceSelector != nil || rule.From[0].IPBlock != nil {
+				t.Fatalf("port %s is open to %v", p.Port.StrVal, rule.From)
+			}
+			s, err := meta.LabelSelectorAsSelector(rule.From[0].PodSelector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !s.Matches(labels.Set(set.Spec.Template.Labels)) || s.Empty() {
+				t.Errorf("port %s is open to %v and not to the nodes", p.Port.StrVal, s)
+			}
+			closed[p.Port.StrVal] = true
+		}
+	}
+	for port, ok := range closed {
+		if !ok {
+			t.Errorf("no rule lets the nodes reach each other's port %s", port)
+		}
+	}
+}
+
+// TestChecksAreLetIn holds that 'helm test' reaches the nodes where only some
+// clients may.
+func TestChecksAreLetIn(t *testing.T) {
+	objects := objects(t, readValues(t, "exposed"))
+	check := labels.Set(one[*core.Pod](t, objects).Labels)
+	for _, rule := range one[*networking.NetworkPolicy](t, objects).Spec.Ingress {
+		if rule.Ports[0].Port.StrVal != "http" {
+			continue
+		}
+		if !slices.ContainsFunc(rule.From, func(p networking.NetworkPolicyPeer) bool {
+			s, err := meta.LabelSelectorAsSelector(p.PodSelector)
+			return err == nil && p.NamespaceSelector == nil && s.Matches(check)
+		}) {
+			t.Errorf("the researchers' port is open to %v, and not to the check's pod with %v", rule.From, check)
+		}
+	}
+}
+
+func TestClusterMeets(t *testing.T) {
+	objects := objects(t, readValues(t, "bucket"))
+	set, c := node(t, objects)
+	var headless *core.Service
+	for _, s := range all[*core.Service](objects) {
+		if s.Name == set.Spec.ServiceName {
+			headless = s
+		}
+	}
+	if headless == nil || headless.Spec.ClusterIP != "None" || !headless.Spec.PublishNotReadyAddresses {
+		t.Fatalf("the StatefulSet's Service %q is not headless, or hides nodes that are not ready", set.Spec.ServiceName)
+	}
+	if want := fmt.Sprintf("--join=dns+%s:7946", headless.Name); !slices.Contains(c.Args, want) {
+		t.Errorf("the arguments %q do not hold %s", c.Args, want)
+	}
+	if want := "--cluster-label=larder/" + namespace + "/" + release; !slices.Contains(c.Args, want) {
+		t.Errorf("the arguments %q do not hold %s", c.Args, want)
+	}
+	if set.Spec.PodManagementPolicy != apps.ParallelPodManagement {
+		t.Error("pods start one after another")
+	}
+	if len(c.Ports) != 5 || c.LivenessProbe.HTTPGet.Path != "/livez" || c.StartupProbe.HTTPGet.Path != "/livez" || c.ReadinessProbe.HTTPGet.Path != "/readyz" {
+		t.Errorf("ports %v, probes %v, %v and %v", c.Ports, c.LivenessProbe.HTTPGet, c.StartupProbe.HTTPGet, c.ReadinessProbe.HTTPGet)
+	}
+}
+
+// TestGraceCoversShutdown: the sleep before SIGTERM, and the 60 s that bound a
+// node's shutdown.
+func TestGraceCoversShutdown(t *testing.T) {
+	eachValuesFile(t, func(t *testing.T, v values) {
+		set, c := node(t, objects(t, v))
+		need := int64(60)
+		if c.Lifecycle != nil {
+			need += c.Lifecycle.PreStop.Sleep.Seconds
+		}
+		if grace := *set.Spec.Template.Spec.TerminationGracePeriodSeconds; grace <= need {
+			t.Errorf("the grace period is %d s, and a shutdown may take %d s", grace, need)
+		}
+	})
+}
+
+// TestMemory holds that the memory tier and GOMEMLIMIT follow the limit, in
+// every notation of it.
+func TestMemory(t *testing.T) {
+	for _, c := range []struct {
+		values       string
+		tier, golang int64
+	}{
+		{`{resources: {limits: {memory: 4Gi}}}`, 2 << 30, 3865470566},
+		{`{resources: {limits: {memory: 1.5Gi}}}`, 3 << 28, 1449551462},
+		{`{resources: {limits: {memory: 4096Mi}}}`, 2 << 30, 3865470566},
+		{`{resources: {limits: {memory: 6G}}}`, 3e9, 54e8},
+		{`{resources: {limits: {memory: 6000000000}}}`, 3e9, 54e8},
+		{`{resources: {limits: {memory: "6000000000"}}}`, 3e9, 54e8},
+		{`{resources: {limits: {memory: 1Ti}}}`, 1 << 39, 989560464998},
+		{`{resources: {limits: {memory: 4Gi}}, cache: {memoryPercent: 25}}`, 1 << 30, 3865470566},
+		{`{resources: {limits: {memory: 4Gi}}, cache: {memory: 3Gi}}`, 3 << 30, 3865470566},
+		{`{resources: {limits: {memory: null}}, cache: {memory: 3Gi}}`, 3 << 30, 0},
+	} {
+		v := parseValues(t, c.values)
+		v["s3"] = values{"bucket": "our-larder"}
+		_, n := node(t, objects(t, v))
+		var golang int64
+		for _, e := range n.Env {
+			if e.Name == "GOMEMLIMIT" {
+				golang, _ = strconv.ParseInt(e.Value, 10, 64)
+			}
+		}
+		if !slices.Contains(n.Args, fmt.Sprintf("--memory=%d", c.tier)) || golang != c.golang {
+			t.Errorf("%s: arguments %q and GOMEMLIMIT %d, want %d and %d", c.values, n.Args, golang, c.tier, c.golang)
+		}
+	}
+}
+
+// TestMountsAndSecretsExist holds that what is mounted is a volume, and that
+// every Secret that is named is rendered or comes from the values.
+func TestMountsAndSecretsExist(t *testing.T) {
+	eachValuesFile(t, func(t *testing.T, v values) {
+		objects := objects(t, v)
+		set, c := node(t, objects)
+		volumes := map[string]bool{}
+		for _, vol := range set.Spec.Template.Spec.Volumes {
+			volumes[vol.Name] = true
+			if !hasSecret(objects, v, vol.Secret.SecretName, vol.Secret.Items[0].Key) {
+				t.Errorf("no Secret %s has the key %s", vol.Secret.SecretName, vol.Secret.Items[0].Key)
+			}
+		}
+		for _, claim := range set.Spec.VolumeClaimTemplates {
+			volumes[claim.Name] = true
+		}
+		for _, m := range c.VolumeMounts {
+			if !volumes[m.Name] || m.SubPath != "" {
+				t.Errorf("the mount %q has no volume, or a subPath, which is never renewed", m.Name)
+			}
+			delete(volumes, m.Name)
+		}
+		if len(volumes) > 0 {
+			t.Errorf("not mounted: %v", volumes)
+		}
+		for _, p := range pods(t, objects) {
+			for _, c := range p.Spec.Containers {
+				for _, e := range c.Env {
+					if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil && !hasSecret(objects, v, e.ValueFrom.SecretKeyRef.Name, e.ValueFrom.SecretKeyRef.Key) {
+						t.Errorf("%s: no Secret %s has the key %s", e.Name, e.ValueFrom.SecretKeyRef.Name, e.ValueFrom.SecretKeyRef.Key)
+					}
+				}
+			}
+		}
+	})
+}
+
+// hasSecret reports whether a rendered Secret has the key, or the values name such a Secret.
+func hasSecret(objects []runtime.Object, v values, name, key string) bool {
+	for _, section := range []string{"s3", "auth", "clusterSecret", "test"} {
+		if dig(v, section, "existingSecret") == name {
+			return true
+		}
+	}
+	return slices.ContainsFunc(all[*core.Secret](objects), func(s *core.Secret) bool {
+		_, ok := s.Data[key]
+		return s.Name == name && ok
+	})
+}
+
+// TestEveryNodeIsTested: 'helm test' goes through the Service and to each node.
+func TestEveryNodeIsTested(t *testing.T) {
+	eachValuesFile(t, func(t *testing.T, v values) {
+		objects := objects(t, v)
+		set, _ := node(t, objects)
+		checks := all[*core.Pod](objects)
+		if len(checks) == 0 {
+			if says := notes(t, v); !strings.Contains(says, "test.existingSecret") {
+				t.Errorf("no test is rendered, and NOTES.txt does not say why:\n%s", says)
+			}
+			return
+		}
+		if got, want := len(checks[0].Spec.Containers), int(*set.Spec.Replicas)+1; got != want {
+			t.Errorf("%d containers in the test's pod, want %d", got, want)
+		}
+	})
+}
+
+// TestNamesAreValid: names and labels within Kubernetes' bounds, for a long release name too.
+func TestNamesAreValid(t *testing.T) {
+	long := values{"s3": values{"bucket": "our-larder"}, "fullnameOverride": "a-name-that-has-all-the-forty-characters"}
+	for _, v := range []values{readValues(t, "monitoring"), long} {
+		for _, o := range objects(t, v) {
+			m := o.(meta.Object)
+			if errs := validation.IsDNS1035Label(m.GetName()); len(errs) > 0 {
+				t.Errorf("the name %q: %v", m.GetName(), errs)
+			}
+			for k, val := range m.GetLabels() {
+				if errs := append(validation.IsQualifiedName(k), validation.IsValidLabelValue(val)...); len(errs) > 0 {
+					t.Errorf("%s: the label %s=%s: %v", m.GetName(), k, val, errs)
+				}
+			}
+		}
+	}
+}
+
+func TestNotesWarn(t *testing.T) {
+	for _, c := range []struct {
+		file string
+		says []string
+		not  string
+	}{
+		{"bucket", []string{"http://shared-larder.research:8080", "get secret shared-larder-token"}, "UNSAFE"},
+		{"insecure", []string{"UNSAFE: auth.insecureNoAuth", "UNSAFE: without networkPolicy"}, "LARDER_TOKEN"},
+		{"persistence", []string{"1 node,", "for trying out"}, "UNSAFE"},
+		{"exposed", []string{"https://larder.example.com"}, "UNSAFE"},
+	} {
+		got := notes(t, readValues(t, c.file))
+		for _, want := range c.says {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: NOTES.txt does not say %q:\n%s", c.file, want, got)
+			}
+		}
+		if strings.Contains(got, c.not) {
+			t.Errorf("%s: NOTES.txt says %q:\n%s", c.file, c.not, got)
+		}
+	}
+	plain := parseValues(t, `{s3: {bucket: b-1}, ingress: {enabled: true, hosts: [h.example.com]}, service: {type: NodePort}}`)
+	for _, want := range []string{"UNSAFE: the Ingress has no TLS", "UNSAFE: service.type is NodePort"} {
+		if got := notes(t, plain); !strings.Contains(got, want) {
+			t.Errorf("NOTES.txt does not say %q:\n%s", want, got)
+		}
+	}
+}

@@ -1,0 +1,40 @@
+{{/* A Kubernetes quantity of memory in bytes: 512Mi, 1.5Gi, 4G or a number. The schema refuses the rest. */}}
+{{- define "larder.bytes" -}}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 }}
+{{- if kindIs "string" . }}
+{{- $unit := regexFind "[A-Za-z]*$" . }}
+{{- mulf (trimSuffix $unit . | float64) (get $units $unit | default 1) | floor | int64 }}
+{{- else }}
+{{- int64 . }}
+{{- end }}
+{{- end }}
+
+{{/* The memory limit in bytes; empty if there is none. */}}
+{{- define "larder.limit" -}}
+{{- with dig "limits" "memory" "" .Values.resources }}{{ include "larder.bytes" . }}{{ end }}
+{{- end }}
+
+{{/* The memory tier in bytes: what was asked for, or its share of the limit. */}}
+{{- define "larder.memory" -}}
+{{- $limit := include "larder.limit" . }}
+{{- $tier := "" }}
+{{- if .Values.cache.memory }}
+{{- $tier = include "larder.bytes" .Values.cache.memory }}
+{{- else if $limit }}
+{{- $tier = div (mul (int64 $limit) (int64 .Values.cache.memoryPercent)) 100 | toString }}
+{{- else }}
+{{- fail "resources.limits.memory is not set: the memory tier is computed from it. Set it, or give cache.memory (for example 4Gi)" }}
+{{- end }}
+{{- if and $limit (gt (int64 $tier) (div (mul (int64 $limit) 80) 100)) }}
+{{- fail (printf "cache.memory is %s bytes of resources.limits.memory's %s: leave at least a fifth of the limit for requests, or the kernel kills the node" $tier $limit) }}
+{{- end }}
+{{- if and $limit (lt (int64 $limit) 268435456) }}
+{{- fail (printf "resources.limits.memory is %s bytes: a node needs at least 256Mi" $limit) }}
+{{- end }}
+{{- $tier }}
+{{- end }}
+
+{{/* GOMEMLIMIT: nine tenths of the limit. The collector works harder below it instead of the kernel killing above it. */}}
+{{- define "larder.gomemlimit" -}}
+{{- div (mul (int64 (include "larder.limit" .)) 9) 10 }}
+{{- end }}
