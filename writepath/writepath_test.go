@@ -100,6 +100,36 @@ func TestMemberThatJoinsMeanwhileIsTold(t *testing.T) {
 	}
 }
 
+// A node that joins in the middle of an upload trusts nothing as an owner until
+// that is over.
+func TestNewcomerSettlesAfterUploads(t *testing.T) {
+	nodes := startCluster(t, 2, time.Minute)
+	k := keyOwnedBy(t, nodes[0])
+	uploading, release := make(chan struct{}), make(chan struct{})
+	nodes[0].store.interfere(func() error { close(uploading); <-release; return nil }, nil)
+	written := make(chan error, 1)
+	go func() { _, err := nodes[0].put(context.Background(), k, "v1"); written <- err }()
+	<-uploading
+	joined := startNode(t, "node-2", time.Minute, nodes...)
+	within(t, "the newcomer and the other to settle", func() bool {
+		joined.path.settle.mu.Lock()
+		defer joined.path.settle.mu.Unlock()
+		_, pending := joined.path.settle.pending[nodes[0].cluster.Self().ID]
+		return len(joined.cluster.Members()) == 3 && len(joined.path.settle.pending) == 1 && pending
+	})
+	if got := get(t, joined, k); got != "" {
+		t.Errorf("before the upload the newcomer says %q", got)
+	}
+	close(release)
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if got := get(t, joined, k); got != "v1" {
+		t.Errorf("after it was acknowledged the newcomer says %q", got)
+	}
+	awaitMembers(t, append(nodes, joined), 3)
+}
+
 func TestUnknownOutcome(t *testing.T) {
 	nodes := startCluster(t, 2, time.Minute)
 	k := keyOwnedBy(t, nodes[0])

@@ -1,0 +1,125 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/keys"
+	"larder/store"
+)
+
+func TestObjectsOfSeveralChunks(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	for _, size := range []int{0, 1, testChunk - 1, testChunk, testChunk + 1, 3*testChunk + 7} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			k := newKey(t)
+			body := strings.Repeat("0123456789", size/10+1)[:size]
+			put(t, k, body)
+			if got := read(t, f, k); got != body {
+				t.Errorf("%d bytes came back as %d others", size, len(got))
+			}
+			before := st.asked.Load()
+			o, err := f.Open(t.Context(), k, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := o.Reader(t.Context())
+			for _, off := range []int{0, size / 2, max(0, size-3), size} {
+				if _, err := r.Seek(int64(off), io.SeekStart); err != nil {
+					t.Fatal(err)
+				}
+				if rest, err := io.ReadAll(r); err != nil || string(rest) != body[off:] {
+					t.Errorf("from %d: %d bytes, %v", off, len(rest), err)
+				}
+			}
+			if n := st.asked.Load() - before; n != 0 {
+				t.Errorf("what is in memory was asked for %d times", n)
+			}
+		})
+	}
+}
+
+// A version that is replaced while it is read is broken off, not mixed.
+func TestReplacedWhileRead(t *testing.T) {
+	f, _, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, strings.Repeat("1", 2*testChunk))
+	o, err := f.Open(t.Context(), k, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, k, strings.Repeat("2", 2*testChunk))
+	defer o.Close()
+	var got buffer
+	if err := o.Send(t.Context(), &got); !errors.Is(err, store.ErrPrecondition) {
+		t.Errorf("error %v", err)
+	}
+	if strings.Contains(string(got), "2") {
+		t.Error("bytes of two versions")
+	}
+}
+
+// Cold reads of more bytes than may be held wait for each other, and the memory
+// comes back however they end.
+func TestColdReadsShareTheirMemory(t *testing.T) {
+	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 1<<20, 16<<20 })
+	body := strings.Repeat("x", 1<<20)
+	var readers sync.WaitGroup
+	for i := range 40 {
+		k := newKey(t)
+		put(t, k, body)
+		readers.Go(func() {
+			switch ctx, leave := context.WithCancel(t.Context()); i % 4 {
+			case 0: // leaves at once
+				leave()
+				if o, err := f.Open(ctx, k, Options{}); err == nil {
+					o.Close()
+				}
+			default:
+				defer leave()
+				if got := read(t, f, k); got != body {
+					t.Errorf("read %d bytes", len(got))
+				}
+			}
+		})
+	}
+	readers.Wait()
+	f.Close()
+	if st.asked.Load() < 30 {
+		t.Errorf("the store was asked %d times", st.asked.Load())
+	}
+	if !f.budgets.streams.budget.TryAcquire(2<<20) || len(f.budgets.streams.held) > 0 {
+		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
+	}
+}
+
+func BenchmarkOpenFromMemory(b *testing.B) {
+	f, err := New(Config{Group: b.Name() + fmt.Sprint(groups.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
+		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop()}, testStore, &alone{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	k := keys.Key{Org: "test", Service: keys.Objects, Name: "benchmark"}
+	if _, err := testStore.Put(b.Context(), k.Place(), store.Write{Body: make([]byte, 1024)}); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		o, err := f.Open(b.Context(), k, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := o.Send(b.Context(), io.Discard); err != nil {
+			b.Fatal(err)
+		}
+		o.Close()
+	}
+}
