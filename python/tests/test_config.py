@@ -56,7 +56,7 @@ def test_tokens(start_node: StartNode, binary: Path, tmp_path: Path) -> None:
         words = [str(binary), "token", "--org", org, "--user", f"{org}-{role}", "--role", role]
         made = subprocess.run(words, capture_output=True, check=True, text=True)
         tokens[org, role] = made.stdout.strip()
-        entries += json.loads(made.stderr.splitlines()[-1])
+        entries.append(json.loads(made.stderr.splitlines()[-1].removeprefix("- ")))
     file = tmp_path / "tokens"
     file.write_text(json.dumps(entries))
     node = start_node("--tokens-file", str(file))
