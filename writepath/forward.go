@@ -141,7 +141,7 @@ func (p *Path) serveWrite(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, errNotOwner.Error(), http.StatusMisdirectedRequest)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), writeLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), o.limit())
 	defer cancel()
 	result, err := p.apply(ctx, k, o)
 	p.reply(w, result, err)

@@ -16,7 +16,7 @@ import (
 // or until an owner that died is seen dead. An owner that is alive but out of
 // this node's reach is not bypassed: it may hold a head of the key.
 func (p *Path) route(caller context.Context, k keys.Key, o op) (Result, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), writeLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), o.limit())
 	defer cancel()
 	for {
 		owner, self := p.cluster.Owner(k.Hash())
@@ -35,7 +35,7 @@ func (p *Path) route(caller context.Context, k keys.Key, o op) (Result, error) {
 		case <-caller.Done():
 			return Result{}, fmt.Errorf("write %s: %w: %w", k, ErrNotApplied, caller.Err())
 		case <-ctx.Done():
-			return Result{}, fmt.Errorf("write %s: %w within %s: %w", k, ErrNotApplied, writeLimit, err)
+			return Result{}, fmt.Errorf("write %s: %w within %s: %w", k, ErrNotApplied, o.limit(), err)
 		}
 	}
 }

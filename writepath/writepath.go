@@ -29,6 +29,9 @@ const (
 	// leaves room for an owner to be seen dead, a lease to run out, and an
 	// upload.
 	writeLimit = 45 * time.Second
+	// completeLimit is that of making a large object visible: S3 may take a
+	// minute to put its parts together.
+	completeLimit = 100 * time.Second
 	// retryPause is the wait before a write that no owner took is tried again;
 	// half of it is by chance, so that two owners for a moment do not meet again.
 	retryPause = 100 * time.Millisecond
@@ -145,6 +148,14 @@ type op struct {
 
 	Body  []byte `json:"-"` // the object, if not InParts
 	Parts parts  `json:"-"` // if InParts
+}
+
+// limit bounds the write from its arrival at a node.
+func (o op) limit() time.Duration {
+	if o.InParts {
+		return completeLimit
+	}
+	return writeLimit
 }
 
 // parts are the bytes of an object that the store holds and nobody sees yet.
