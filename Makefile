@@ -23,7 +23,8 @@ cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 
 test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with the race detector
 	go vet ./...
-	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -timeout 20m $$(go list ./... | grep -v /model)
+	# The nodes that the tests run are built beside them, so Go would take old results for new: -count=1.
+	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -count=1 -timeout 30m $$(go list ./... | grep -v /model)
 	go test ./model # one goroutine, and many states
 	cd helm/check && go test -count=1 -timeout 10m ./... # what they test is outside their modules, so Go would take old results for new
 	cd image && go test -count=1 -timeout 10m ./...
