@@ -5,9 +5,10 @@
 // It guarantees that a reader gets bytes of one version only, that the store
 // sees one request however many callers ask at once, and that an answer that
 // was under way when a key was revoked is neither kept nor given to a caller
-// who asked later. Package httpapi calls Open and Stat; package writepath calls
-// Drop, BeginWrite and EndWrite. It must never decide who may read, and never
-// forward a peer's request. Everything is safe for concurrent use.
+// who asked later. Package httpapi calls Open and Stat; package writepath tells
+// it of writes (BeginWrite, EndWrite, Drop, Prime) and of the ring (RingChanged);
+// cmd/node calls Forget before the node leaves. It must never decide who may
+// read, and never forward a peer's request. Everything is safe for concurrent use.
 //
 // The path of a read, top to bottom:
 //
