@@ -86,6 +86,17 @@ func TestLarge(t *testing.T) {
 		do(t, "PUT", object(n, "over"), body, "If-Match", `"other"`).wantProblem(t, 412, "precondition-failed")
 		do(t, "GET", object(n, "over"), nil).wantProblem(t, 404, "not-found")
 	})
+	t.Run("cut short", func(t *testing.T) {
+		n := c.Nodes[0]
+		for name, head := range map[string]string{
+			"length": fmt.Sprintf("Content-Length: %d\r\n\r\n", 20<<20),
+			"chunks": fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n", 20<<20),
+		} {
+			request := "PUT /v1/objects/cut-" + name + " HTTP/1.1\r\nHost: larder\r\n" + head + string(noise(8, 7<<20))
+			rawAnswer(t, n, request, true).wantProblem(t, 400, "bad-body")
+			do(t, "GET", object(n, "cut-"+name), nil).wantProblem(t, 404, "not-found")
+		}
+	})
 	t.Run("ranges", func(t *testing.T) {
 		body := noise(7, 20<<20)
 		do(t, "PUT", object(c.Nodes[0], "parts"), body).want(t, 201)

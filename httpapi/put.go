@@ -227,7 +227,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if err != nil {
 		b.err = err
 	}
-	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // the end is io.EOF itself
 		err = fmt.Errorf("%w: %w", errPaced, err)
 	}
 	return n, err

@@ -141,9 +141,9 @@ func (t *transfer) readAll(ctx context.Context, body io.Reader, g *errgroup.Grou
 			return err
 		}
 		buf := t.buffer()
-		size, err := io.ReadFull(body, buf)
+		size, err := fillBuffer(body, buf)
 		total += int64(size)
-		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		last := err == io.EOF //nolint:errorlint // a body's end is io.EOF itself; an error that wraps it is none
 		if err != nil && !last || size == 0 && n > 1 || total > t.path.cfg.MaxObject {
 			u.buffers.Release(u.partSize)
 			switch {
@@ -159,6 +159,19 @@ func (t *transfer) readAll(ctx context.Context, body io.Reader, g *errgroup.Grou
 			return nil
 		}
 	}
+}
+
+// fillBuffer reads until the buffer is full or the reader fails. io.ReadFull
+// will not do: its io.ErrUnexpectedEOF for a body that ends within a part is
+// also the error of a body that was cut short, which must never be taken for
+// its end.
+func fillBuffer(r io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var m int
+		m, err = r.Read(buf[n:])
+		n += m
+	}
+	return n, err
 }
 
 // await takes memory for one part, once others have given it back.

@@ -84,11 +84,13 @@ func TestLargeObjectsThatComeToNothing(t *testing.T) {
 			cond Conditions
 			want error
 		}{
-			"body breaks off":   {io.MultiReader(bytes.NewReader(body), iotest.ErrReader(broken)), fine, Conditions{}, broken},
-			"not what was said": {bytes.NewReader(body), func() error { return broken }, Conditions{}, broken},
-			"too large":         {io.LimitReader(endless{}, 33<<20), fine, Conditions{}, ErrTooLarge},
-			"if absent":         {bytes.NewReader(body), fine, Conditions{IfAbsent: true}, store.ErrPrecondition},
-			"if another":        {bytes.NewReader(body), fine, Conditions{IfMatch: []string{"another"}}, store.ErrPrecondition},
+			"cut short":          {io.MultiReader(bytes.NewReader(body), iotest.ErrReader(io.ErrUnexpectedEOF)), fine, Conditions{}, io.ErrUnexpectedEOF},
+			"cut short, wrapped": {io.MultiReader(bytes.NewReader(body), iotest.ErrReader(fmt.Errorf("read: %w", io.ErrUnexpectedEOF))), fine, Conditions{}, io.ErrUnexpectedEOF},
+			"body breaks off":    {io.MultiReader(bytes.NewReader(body), iotest.ErrReader(broken)), fine, Conditions{}, broken},
+			"not what was said":  {bytes.NewReader(body), func() error { return broken }, Conditions{}, broken},
+			"too large":          {io.LimitReader(endless{}, 33<<20), fine, Conditions{}, ErrTooLarge},
+			"if absent":          {bytes.NewReader(body), fine, Conditions{IfAbsent: true}, store.ErrPrecondition},
+			"if another":         {bytes.NewReader(body), fine, Conditions{IfMatch: []string{"another"}}, store.ErrPrecondition},
 		} {
 			_, err := n.path.PutLarge(t.Context(), k, store.Head{}, c.body, c.ok, c.cond)
 			if !errors.Is(err, c.want) {
