@@ -162,24 +162,24 @@ func TestLeaveAlone(t *testing.T) {
 
 func TestRingChangesAreTold(t *testing.T) {
 	var told atomic.Uint64
-	a := start(t, "a", before(func(c *Cluster) { c.OnChange(func() { told.Store(c.RingVersion()) }) }))
-	was := a.RingVersion()
+	a := start(t, "a", before(func(c *Cluster) { c.OnChange(func() { told.Store(c.ring.Load().version) }) }))
+	was := a.ring.Load().version
 	b := start(t, "b", joining(a))
 	agree(t, a, b)
-	if a.RingVersion() == was {
+	if a.ring.Load().version == was {
 		t.Error("a join did not change the ring's version")
 	}
 	eventually(t, func() error {
-		if told.Load() != a.RingVersion() {
-			return fmt.Errorf("version %d told, %d there", told.Load(), a.RingVersion())
+		if told.Load() != a.ring.Load().version {
+			return fmt.Errorf("version %d told, %d there", told.Load(), a.ring.Load().version)
 		}
 		return nil
 	})
 	b.stop()
 	hasMembers(t, a, a.self)
 	eventually(t, func() error {
-		if told.Load() != a.RingVersion() {
-			return fmt.Errorf("version %d told, %d there", told.Load(), a.RingVersion())
+		if told.Load() != a.ring.Load().version {
+			return fmt.Errorf("version %d told, %d there", told.Load(), a.ring.Load().version)
 		}
 		return nil
 	})

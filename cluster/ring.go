@@ -72,9 +72,6 @@ func (c *Cluster) Owner(hash uint64) (m Member, self bool) {
 // and the others no longer reckon with what it holds on trust.
 func (c *Cluster) Members() []Member { return slices.Clone(c.ring.Load().members) }
 
-// RingVersion returns a number that changes with every change of the members.
-func (c *Cluster) RingVersion() uint64 { return c.ring.Load().version }
-
 // rebuild replaces the ring if the members have changed. c.mu must be held.
 func (c *Cluster) rebuild() {
 	was := c.ring.Load()
