@@ -79,7 +79,7 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	}
 	return &API{
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
-		bodies: semaphore.NewWeighted(max(cfg.BodyMemory, 2*cfg.ChunkSize)),
+		bodies: semaphore.NewWeighted(max(cfg.BodyMemory, 2*(cfg.ChunkSize+1))),
 		log:    cfg.Log.With().Str("component", "httpapi").Logger(),
 	}
 }

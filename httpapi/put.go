@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -73,10 +74,11 @@ func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.
 	if size < 0 {
 		size = small + 1 // one more tells a large object
 	}
-	release, err := a.admit(c, size)
+	admitted, err := a.admit(c, size)
 	if err != nil {
 		return writepath.Result{}, err
 	}
+	release := sync.OnceFunc(admitted)
 	defer release()
 	first := make([]byte, size)
 	n, err := io.ReadFull(body, first)
@@ -85,7 +87,8 @@ func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.
 	case err == nil && unknown && small == a.cfg.MaxObject:
 		return writepath.Result{}, tooLarge(a.cfg.MaxObject)
 	case err == nil && unknown:
-		return a.takeLarge(c, k, h, d, io.MultiReader(bytes.NewReader(first), body), cond)
+		// What was read is given back once it has gone into a part.
+		return a.takeLarge(c, k, h, d, io.MultiReader(bytes.NewReader(first), atEnd(release), body), cond)
 	case err != nil && (!unknown || body.err != io.EOF): //nolint:errorlint // an end that is announced is io.EOF itself
 		return writepath.Result{}, fmt.Errorf("%w: it was cut short: %w", errBody, err)
 	}
@@ -96,6 +99,14 @@ func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.
 	sum := sha256.Sum256(first)
 	h.Digest = hex.EncodeToString(sum[:])
 	return a.wrt.Put(c.Context(), k, h, first, cond)
+}
+
+// atEnd is a reader of nothing, which does something when it is reached.
+type atEnd func()
+
+func (f atEnd) Read([]byte) (int, error) {
+	f()
+	return 0, io.EOF
 }
 
 // takeLarge writes a body in parts while it is read. Its digest is kept with the
