@@ -164,13 +164,17 @@ func BenchmarkGetCold(b *testing.B) {
 func getCold(b *testing.B, via func(addr string) string) {
 	n := size(b)
 	body := object(n)
-	c := testcluster.New(b, testcluster.Options{Nodes: 3, Flags: []string{"--memory", "2GiB"}, S3Via: via})
-	m := sdk(c.S3Addr())
+	var far string
+	c := testcluster.New(b, testcluster.Options{
+		Nodes: 3, Flags: []string{"--memory", "2GiB"},
+		S3Via: func(addr string) string { far = via(addr); return far },
+	})
+	near, m := sdk(c.S3Addr()), sdk(far)
 	s := &sink{make([]byte, 1<<20)}
 	var other, larder []time.Duration
 	for i := 0; b.Loop(); i++ {
 		key := fmt.Sprint("cold-", i)
-		upload(b, m, "v1/default/objects/"+key, body)
+		upload(b, near, "v1/default/objects/"+key, body)
 		download := func() {
 			began := time.Now()
 			if _, err := m.DownloadObject(context.Background(), &transfermanager.DownloadObjectInput{
