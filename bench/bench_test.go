@@ -46,6 +46,12 @@ func BenchmarkRows(b *testing.B) {
 		run  func(*testing.B, *bench)
 	}{
 		{"memory", memoryRow},
+		{"peer", peerRow},
+		{"cold", coldRow},
+		{"herd", herdRow},
+		{"put", putRow},
+		{"many", manyRow},
+		{"ring", ringRow},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			began := time.Now()

@@ -22,7 +22,7 @@ const wrkLimit = 1 << 20
 // demand is what a load generator asks for.
 type demand struct {
 	size  int64
-	keys  int // how many objects, in turn
+	paths []string // no two requests under way are for the same
 	conns int
 }
 
@@ -34,10 +34,14 @@ func (s *bench) load(b *testing.B, addr string, d demand) float64 {
 
 func (s *bench) loadFor(b *testing.B, addr string, d demand, lasts time.Duration) float64 {
 	b.Helper()
-	if d.size < wrkLimit {
-		return s.wrk(b, addr, d, lasts)
+	paths := filepath.Join(b.TempDir(), "paths")
+	if err := os.WriteFile(paths, []byte(strings.Join(d.paths, "\n")), 0o600); err != nil {
+		b.Fatal(err)
 	}
-	out := output(b, s.program("load"), "-addr", addr, "-path", prefix(d.size), "-keys", strconv.Itoa(d.keys),
+	if d.size < wrkLimit {
+		return s.wrk(b, addr, d, paths, lasts)
+	}
+	out := output(b, s.program("load"), "-addr", addr, "-paths", paths,
 		"-size", strconv.FormatInt(d.size, 10), "-conns", strconv.Itoa(d.conns), "-for", lasts.String())
 	var o struct {
 		Requests int
@@ -49,28 +53,32 @@ func (s *bench) loadFor(b *testing.B, addr string, d demand, lasts time.Duration
 	return float64(o.Requests) / o.Seconds
 }
 
-// inTurn is a script for wrk that asks for objects in turn.
+// inTurn is a script for wrk that asks for the paths of a file in turn, one
+// thread for every second of them and the other for the rest.
 const inTurn = `
 local requests, at, threads = {}, 0, 0
-function setup(thread) thread:set("first", threads * %[1]d / 2); threads = threads + 1 end
-function init(args)
-  for i = 0, %[1]d - 1 do requests[i] = wrk.format("GET", %[2]q .. i) end
-  at = math.floor(first)
+function setup(thread) thread:set("number", threads); threads = threads + 1 end
+function init()
+  local line = 0
+  for path in io.lines(%q) do
+    if line %% 2 == number then requests[#requests + 1] = wrk.format("GET", path) end
+    line = line + 1
+  end
 end
-function request() at = (at + 1) %% %[1]d; return requests[at] end
+function request() at = at %% #requests + 1; return requests[at] end
 `
 
-func (s *bench) wrk(b *testing.B, addr string, d demand, lasts time.Duration) float64 {
+func (s *bench) wrk(b *testing.B, addr string, d demand, paths string, lasts time.Duration) float64 {
 	b.Helper()
 	args := []string{"-t", "2", "-c", strconv.Itoa(d.conns), "-d", strconv.Itoa(int(max(1, lasts.Seconds()))) + "s"}
-	if d.keys > 1 {
-		script := filepath.Join(s.programs, "inturn.lua")
-		if err := os.WriteFile(script, fmt.Appendf(nil, inTurn, d.keys, prefix(d.size)), 0o600); err != nil {
+	if len(d.paths) > 1 {
+		script := paths + ".lua"
+		if err := os.WriteFile(script, fmt.Appendf(nil, inTurn, paths), 0o600); err != nil {
 			b.Fatal(err)
 		}
 		args = append(args, "-s", script)
 	}
-	rate, err := wrkRate(string(output(b, "wrk", append(args, "http://"+addr+path(d.size, 0))...)))
+	rate, err := wrkRate(string(output(b, "wrk", append(args, "http://"+addr+d.paths[0])...)))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func memoryRow(b *testing.B, s *bench) {
 		{"16 MiB", 16 << 20, 8, 1.2, 0.9},
 	} {
 		store(b, node, path(c.size, 0), body(c.size))
-		d := demand{size: c.size, keys: 1, conns: c.conns}
+		d := demand{size: c.size, paths: []string{path(c.size, 0)}, conns: c.conns}
 		var sides []func() float64
 		for _, addr := range addrs {
 			same(b, addr, path(c.size, 0), body(c.size))

@@ -98,9 +98,9 @@ func varnish(b *testing.B, origin string) string {
 }
 
 // path is where all servers have object i of this size.
-func path(size int64, i int) string { return fmt.Sprint(prefix(size), i) }
+func path(size int64, i int) string { return "/v1/objects/" + name(size, i) }
 
-func prefix(size int64) string { return fmt.Sprintf("/v1/objects/x-%d/", size) }
+func name(size int64, i int) string { return fmt.Sprintf("x-%d/%d", size, i) }
 
 // body is what they have there.
 func body(size int64) []byte { return blob.Of(size) }

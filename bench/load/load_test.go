@@ -25,7 +25,7 @@ func TestLoop(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("x", 10+n))
 	}))
 	defer server.Close()
-	l := load{addr: server.Listener.Addr().String(), path: "/a/", keys: 3, conns: 1, size: 10}
+	l := load{addr: server.Listener.Addr().String(), paths: []string{"/a/0", "/a/1", "/a/2"}, conns: 1, size: 10}
 	n, err := l.loop(0, time.Now().Add(50*time.Millisecond))
 	if err != nil || n < 3 {
 		t.Fatalf("%d answers, %v", n, err)
@@ -37,7 +37,7 @@ func TestLoop(t *testing.T) {
 	if total != n || len(asked) != 3 {
 		t.Errorf("%d answers to %v", n, asked)
 	}
-	l.path, l.keys = "/a?n=1", 0
+	l.paths = []string{"/a?n=1"}
 	if _, err := l.loop(0, time.Now().Add(time.Second)); err == nil {
 		t.Error("a longer body was taken")
 	}

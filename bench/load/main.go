@@ -1,10 +1,10 @@
 // Command load asks a server for the same few paths again and again over a
 // fixed number of connections, and prints how many answers it got: the load
-// generator for large bodies, which it reads in pieces of half a megabyte. It
-// ends with an error at the first answer that is not 200 or is not as long as
-// it should be.
+// generator for large bodies, which it reads in pieces of half a megabyte. No
+// two connections ask for the same path, if there are enough. It ends with an
+// error at the first answer that is not 200 or is not as long as it should be.
 //
-//	load -addr HOST:PORT -path /v1/objects/a [-keys N] -size BYTES [-conns 8] [-for 2s]
+//	load -addr HOST:PORT -paths FILE -size BYTES [-conns 8] [-for 2s]
 package main
 
 import (
@@ -31,23 +31,23 @@ const answerLimit = 30 * time.Second
 func main() {
 	var l load
 	flag.StringVar(&l.addr, "addr", "", "the server's host:port")
-	flag.StringVar(&l.path, "path", "/", "what to ask for")
-	flag.IntVar(&l.keys, "keys", 0, "append 0 to N-1 to the path in turn; 0 asks for the path itself")
+	file := flag.String("paths", "", "a file with what to ask for, a path a line")
 	flag.Int64Var(&l.size, "size", 0, "bytes of each body")
 	flag.IntVar(&l.conns, "conns", 8, "connections, each with one request at a time")
 	flag.DurationVar(&l.lasts, "for", 2*time.Second, "how long to begin requests; those under way are finished")
 	flag.Parse()
-	if err := l.run(); err != nil {
+	if err := l.run(*file); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
 }
 
 type load struct {
-	addr, path  string
-	keys, conns int
-	size        int64
-	lasts       time.Duration
+	addr  string
+	paths []string
+	conns int
+	size  int64
+	lasts time.Duration
 }
 
 // outcome is what is printed.
@@ -56,7 +56,14 @@ type outcome struct {
 	Seconds  float64 `json:"seconds"`
 }
 
-func (l load) run() error {
+func (l load) run(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if l.paths = strings.Fields(string(text)); len(l.paths) == 0 {
+		return fmt.Errorf("%s names no path", file)
+	}
 	var g errgroup.Group
 	counts := make([]int, l.conns)
 	began := time.Now()
@@ -82,15 +89,13 @@ func (l load) loop(conn int, end time.Time) (answers int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // all answers have been read
 	from := bufio.NewReaderSize(c, piece)
-	next := conn * max(1, l.keys/l.conns)
-	for time.Now().Before(end) {
-		path := l.path
-		if l.keys > 0 {
-			path += strconv.Itoa(next % l.keys)
-			next++
+	for next := conn; time.Now().Before(end); next += l.conns {
+		if next >= len(l.paths) {
+			next = conn % len(l.paths)
 		}
+		path := l.paths[next]
 		if err := c.SetDeadline(time.Now().Add(answerLimit)); err != nil {
 			return answers, err
 		}

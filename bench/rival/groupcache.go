@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 // number of idle connections, 2 by default: with it, most requests of 64
 // callers would dial. /stats tells where answers came from.
 func runGroupcache(o options, s source) error {
+	debug.SetGCPercent(o.gogc)
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
 	pool := groupcache.NewHTTPPoolOpts("http://"+o.peer, nil)
 	pool.Transport = func(context.Context) http.RoundTripper { return transport }

@@ -43,6 +43,7 @@ func run(args []string) error {
 	flags.StringVar(&o.peer, "peer", "", "groupcache: where to listen for peers; relay: where the other process listens")
 	flags.StringVar(&o.peers, "peers", "", "groupcache: all members' peer addresses, comma-separated")
 	flags.Int64Var(&o.cache, "cache", 64<<20, "groupcache: bytes of the cache")
+	flags.IntVar(&o.gogc, "gogc", 100, "groupcache: Go's GOGC")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -65,6 +66,7 @@ func run(args []string) error {
 type options struct {
 	addr, peer, peers string
 	cache             int64
+	gogc              int
 }
 
 // source has the bytes of every object: the beginning of one blob. They are

@@ -36,7 +36,7 @@ func runRelay(o options) error {
 		if err != nil {
 			return err
 		}
-		defer other.Close()
+		defer func() { _ = other.Close() }() // nobody asks any more
 		return relay(c, other)
 	})
 }
@@ -108,8 +108,8 @@ func accept(addr string, serve func(net.Conn) error) error {
 			return err
 		}
 		go func() { // ends with its connection, at the latest with the process
-			defer c.Close()
-			_ = serve(c) // the caller has left
+			_ = serve(c) // until the caller has left
+			_ = c.Close()
 		}()
 	}
 }
