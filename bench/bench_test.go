@@ -50,8 +50,12 @@ func BenchmarkRows(b *testing.B) {
 		{"cold", coldRow},
 		{"herd", herdRow},
 		{"put", putRow},
-		{"many", manyRow},
+		{"list", listRow},
+		{"hits", hitsRow},
 		{"ring", ringRow},
+		{"overhead", overheadRow},
+		{"heap", heapRow},
+		{"large", largeRow},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			began := time.Now()

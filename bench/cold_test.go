@@ -25,7 +25,7 @@ func coldRow(b *testing.B, s *bench) {
 		// next puts a new object, which only S3 knows then.
 		next := func() string {
 			n++
-			sdkPut(b, direct, place(fmt.Sprint("cold/", n)), content)
+			sdkPut(b, direct, fmt.Sprint("cold/", n), content)
 			return fmt.Sprint("cold/", n)
 		}
 		get := func(owner bool) float64 {
@@ -64,7 +64,7 @@ func herdRow(b *testing.B, s *bench) {
 	var requests []float64
 	for i := range s.rounds {
 		name := fmt.Sprint("herd/", i)
-		sdkPut(b, direct, place(name), body(64<<10))
+		sdkPut(b, direct, name, body(64<<10))
 		before := c.S3Requests("get", "get_range", "head")
 		parallel(b, callers, callers, func(i int) error {
 			req, err := http.NewRequest(http.MethodGet, c.Nodes[i%nodes].URL()+"/v1/objects/"+name, nil)

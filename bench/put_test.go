@@ -68,7 +68,7 @@ func (p *puts) next() string {
 }
 
 func (p *puts) direct() float64 {
-	return milliseconds(sdkPut(p.b, p.sdk, place(p.next()), p.body))
+	return milliseconds(sdkPut(p.b, p.sdk, p.next(), p.body))
 }
 
 func (p *puts) atOwner() float64 {

@@ -1,12 +1,13 @@
 // Command rival runs what Larder is measured against and no package brings:
 //
 //	rival bare       -addr A                   a net/http handler that writes a byte slice
+//	rival files      -addr A -dir D            a file server
 //	rival fasthttp   -addr A                   the same with fasthttp
 //	rival groupcache -addr A -peer P -peers …  groupcache with its own HTTPPool
 //	rival relay      -addr A -peer P           a loop that moves bytes from another process, over bare TCP
 //	rival tcp        -addr A                   that other process
 //
-// They answer GET PATH with as many bytes as the last digits of PATH say before
+// All but files answer GET PATH with as many bytes as the last digits of PATH say before
 // its last slash: /v1/objects/x-1024/7 is 1,024 bytes.
 package main
 
@@ -35,13 +36,14 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("say which: bare, fasthttp, groupcache, relay or tcp")
+		return errors.New("say which: bare, files, fasthttp, groupcache, relay or tcp")
 	}
 	var o options
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "where to listen for callers")
 	flags.StringVar(&o.peer, "peer", "", "groupcache: where to listen for peers; relay: where the other process listens")
 	flags.StringVar(&o.peers, "peers", "", "groupcache: all members' peer addresses, comma-separated")
+	dir := flags.String("dir", ".", "files: the folder")
 	flags.Int64Var(&o.cache, "cache", 64<<20, "groupcache: bytes of the cache")
 	flags.IntVar(&o.gogc, "gogc", 100, "groupcache: Go's GOGC")
 	if err := flags.Parse(args[1:]); err != nil {
@@ -51,6 +53,8 @@ func run(args []string) error {
 	switch args[0] {
 	case "bare":
 		return serve(o.addr, bare{s})
+	case "files":
+		return serve(o.addr, http.FileServer(http.Dir(*dir)))
 	case "fasthttp":
 		return runFasthttp(o.addr, s)
 	case "groupcache":
