@@ -13,8 +13,8 @@ import (
 func memoryRow(b *testing.B, s *bench) {
 	const row = "GET from the owner's memory"
 	node := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: []string{"--memory", "512MiB"}}).Nodes[0].HTTPAddr
-	bare, fast := s.rival(b, "bare"), s.rival(b, "fasthttp")
-	addrs := []string{node, nginx(b, bare), varnish(b, bare), bare, fast}
+	bare, dressed, fast := s.rival(b, "bare"), s.rival(b, "dressed"), s.rival(b, "fasthttp")
+	addrs := []string{node, nginx(b, bare), varnish(b, bare), bare, dressed, fast}
 	for _, c := range []struct {
 		what        string
 		size        int64
@@ -39,7 +39,8 @@ func memoryRow(b *testing.B, s *bench) {
 			report.Compared(row, c.what, "nginx proxy_cache", "req/s", m[0], m[1]).Judged(atLeast(c.nginx)),
 			report.Compared(row, c.what, "Varnish", "req/s", m[0], m[2]),
 			report.Compared(row, c.what, "bare net/http", "req/s", m[0], m[3]).Judged(atLeast(c.bare)),
-			report.Compared(row, c.what, "bare fasthttp", "req/s", m[0], m[4]),
+			report.Compared(row, c.what, "net/http with the same header fields", "req/s", m[0], m[4]),
+			report.Compared(row, c.what, "bare fasthttp", "req/s", m[0], m[5]),
 		)
 	}
 }

@@ -1,8 +1,9 @@
 // Command rival runs what Larder is measured against and no package brings:
 //
 //	rival bare       -addr A                   a net/http handler that writes a byte slice
+//	rival dressed    -addr A                   the same with the header fields that Larder sends
 //	rival files      -addr A -dir D            a file server
-//	rival fasthttp   -addr A                   the same with fasthttp
+//	rival fasthttp   -addr A                   as bare, with fasthttp
 //	rival groupcache -addr A -peer P -peers …  groupcache with its own HTTPPool
 //	rival relay      -addr A -peer P           a loop that moves bytes from another process, over bare TCP
 //	rival tcp        -addr A                   that other process
@@ -36,7 +37,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("say which: bare, files, fasthttp, groupcache, relay or tcp")
+		return errors.New("say which: bare, dressed, files, fasthttp, groupcache, relay or tcp")
 	}
 	var o options
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -52,7 +53,9 @@ func run(args []string) error {
 	s := source{blob.Of(longest)}
 	switch args[0] {
 	case "bare":
-		return serve(o.addr, bare{s})
+		return serve(o.addr, bare{s, false})
+	case "dressed":
+		return serve(o.addr, bare{s, true})
 	case "files":
 		return serve(o.addr, http.FileServer(http.Dir(*dir)))
 	case "fasthttp":
@@ -102,7 +105,10 @@ func serve(addr string, h http.Handler) error {
 }
 
 // bare is a handler that writes a byte slice.
-type bare struct{ source }
+type bare struct {
+	source
+	dressed bool // with the header fields that Larder sends
+}
 
 func (b bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := b.of(r.URL.Path)
@@ -110,7 +116,25 @@ func (b bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.Header().Set("Content-Type", "application/octet-stream")
+	h := w.Header()
+	if b.dressed {
+		dress(h)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Type", "application/octet-stream")
 	_, _ = w.Write(body) // the caller has left
+}
+
+// dress sets the header fields of an answer of Larder's, but for the length.
+func dress(h http.Header) {
+	h.Set("Etag", `"d41d8cd98f00b204e9800998ecf8427e"`)
+	h.Set("Last-Modified", time.Unix(1_600_000_000, 0).UTC().Format(http.TimeFormat))
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Cache-Control", "private, no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "sandbox")
+	h.Set("Cache-Status", "larder; hit; detail=peer")
+	h.Set("Repr-Digest", "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:")
+	h.Set("Larder-Writer", "anonymous")
 }
