@@ -224,7 +224,7 @@ func setHeaders(h http.Header, o store.Head, source fill.Source) {
 // cacheStatus is the field of RFC 9211.
 func cacheStatus(s fill.Source) string {
 	switch s {
-	case fill.Memory:
+	case fill.Memory, fill.Hot:
 		return "larder; hit; detail=memory"
 	case fill.Peer:
 		return "larder; hit; detail=peer"
