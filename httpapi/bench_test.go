@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -83,7 +84,7 @@ func (d discard) WriteHeader(int)             {}
 // BenchmarkGetFromMemory is what a GET of 1 KiB costs that memory answers,
 // without net/http's own part.
 func BenchmarkGetFromMemory(b *testing.B) {
-	a := reading(b, 1<<10, zerolog.Nop().Level(zerolog.InfoLevel))
+	a := reading(b, 1<<10, zerolog.New(io.Discard).Level(zerolog.InfoLevel))
 	r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
 	w := discard{h: http.Header{}}
 	a.ServeHTTP(w, r) // from the store
