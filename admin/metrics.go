@@ -50,6 +50,8 @@ type polled struct {
 	types []prometheus.ValueType
 }
 
+var _ prometheus.Collector = (*polled)(nil)
+
 // add describes one metric more and returns its number.
 func (p *polled) add(name, help string, t prometheus.ValueType, labels ...string) int {
 	p.descs = append(p.descs, prometheus.NewDesc(name, help, labels, nil))
