@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -151,5 +153,105 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	if len(says) < 20 {
 		t.Errorf("docs/metrics.md documents %d metrics", len(says))
+	}
+}
+
+// What happens in a cluster shows in its metrics.
+func TestMetricsTellWhatHappens(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t, testcluster.Options{})
+	sum := func(name string, labels ...string) (total float64) {
+		t.Helper()
+		for _, n := range c.Nodes {
+			v, err := n.Metric(name, func(has map[string]string) bool {
+				for i := 0; i < len(labels); i += 2 {
+					if has[labels[i]] != labels[i+1] {
+						return false
+					}
+				}
+				return true
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += v
+		}
+		return total
+	}
+	const objects, size = 30, 1000
+	for i := range objects {
+		do(t, http.MethodPut, object(c.Nodes[0], fmt.Sprint("k", i)), noise(uint64(i), size)).want(t, http.StatusCreated)
+	}
+	for range 3 {
+		for i := range objects {
+			for _, n := range c.Nodes {
+				do(t, http.MethodGet, object(n, fmt.Sprint("k", i)), nil).wantBody(t, noise(uint64(i), size))
+			}
+		}
+	}
+	reads := func(source string) float64 {
+		return sum("larder_http_requests_total", "op", "get", "status", "2xx", "source", source)
+	}
+	if got := reads("memory") + reads("hot") + reads("peer"); got != 9*objects || reads("memory") < 3*objects || reads("peer") == 0 || reads("s3") > 0 {
+		t.Errorf("reads from memory %v, hot copies %v, peers %v, S3 %v", reads("memory"), reads("hot"), reads("peer"), reads("s3"))
+	}
+	if hot, reads := sum("larder_memory_chunks", "copy", "hot"), reads("hot"); reads > 0 && hot == 0 {
+		t.Errorf("%v reads of hot copies, of which there are none", reads)
+	}
+	for _, x := range []struct {
+		name     string
+		labels   []string
+		min, max float64
+	}{
+		{"larder_http_requests_total", []string{"op", "put", "status", "2xx"}, objects, objects},
+		{"larder_http_received_bytes_total", nil, objects * size, objects * size},
+		{"larder_http_sent_bytes_total", nil, 9 * objects * size, 9 * objects * size},
+		{"larder_s3_requests_total", []string{"op", "put", "result", "ok"}, objects, objects},
+		{"larder_revocations_sent_total", []string{"result", "acknowledged"}, 2 * objects, 2 * objects},
+		{"larder_revocations_received_total", []string{"result", "acknowledged"}, 2 * objects, 2 * objects},
+		{"larder_leases_granted_total", nil, 2 * objects, 6 * objects},
+		{"larder_leases_waited_out_total", nil, 0, 0},
+		{"larder_memory_chunks", []string{"copy", "own"}, objects, objects},
+		{"larder_heads", nil, objects, 3 * objects},
+		{"larder_uploads_in_flight", nil, 0, 0},
+		{"larder_cluster_members", nil, 9, 9},
+		{"larder_cluster_strangers", nil, 0, 0},
+		{"larder_ring_share_ratio", nil, 0.999, 1.001},
+		{"larder_ring_changes_total", nil, 3, 6}, // two joins, told one by one or together
+	} {
+		if got := sum(x.name, x.labels...); got < x.min || got > x.max {
+			t.Errorf("%s of %v is %v, want %v to %v", x.name, x.labels, got, x.min, x.max)
+		}
+	}
+}
+
+// The node's own log has an audit line of a write, and no token.
+func TestAuditLine(t *testing.T) {
+	t.Parallel()
+	writer := mint(t, "alpha", "ada", "writer")
+	file := filepath.Join(t.TempDir(), "tokens.json")
+	writeTokens(t, file, writer)
+	n := testcluster.New(t, testcluster.Options{Nodes: 1, Embedded: true, Flags: []string{"--tokens-file", file}}).Nodes[0]
+	do(t, http.MethodPut, object(n, "k"), []byte("hello"), writer.bearer()...).want(t, http.StatusCreated)
+	do(t, http.MethodDelete, object(n, "k"), nil, "Authorization", "Bearer stolen").want(t, http.StatusUnauthorized)
+	var verdicts []string
+	testcluster.Eventually(t, answerLimit, "two audit lines", func() error {
+		verdicts = nil
+		for line := range strings.Lines(n.Log()) {
+			var l struct{ Component, Org, User, Credential, Verdict string }
+			if json.Unmarshal([]byte(line), &l) == nil && l.Component == "audit" {
+				verdicts = append(verdicts, strings.Join([]string{l.Org, l.User, l.Credential, l.Verdict}, " "))
+			}
+		}
+		if len(verdicts) < 2 {
+			return fmt.Errorf("%d", len(verdicts))
+		}
+		return nil
+	})
+	if want := []string{"alpha ada " + fmt.Sprint(writer.entry["id"]) + " created", "   bad-credential"}; !slices.Equal(verdicts, want) {
+		t.Errorf("%q, want %q", verdicts, want)
+	}
+	if strings.Contains(n.Log(), writer.token) || strings.Contains(n.Log(), "stolen") {
+		t.Error("a token is in the log")
 	}
 }
