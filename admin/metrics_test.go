@@ -149,4 +149,3 @@ func TestPartsAreRead(t *testing.T) {
 		}
 	}
 }
-

@@ -47,7 +47,7 @@ func (w writes) Put(_ context.Context, k keys.Key, h store.Head, _ []byte, c wri
 	return writepath.Result{Head: h, Created: created}, nil
 }
 
-func (w writes) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.Reader, verify func() error, c writepath.Conditions) (writepath.Result, error) {
+func (w writes) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.Reader, _ func() error, c writepath.Conditions) (writepath.Result, error) {
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return writepath.Result{}, err
 	}
