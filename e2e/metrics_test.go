@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"larder/keys"
 	"larder/testcluster"
 )
 
@@ -86,18 +87,24 @@ func documented(t *testing.T) map[string]family {
 	return found
 }
 
+// families are a node's metrics.
+func families(t *testing.T, n *testcluster.Node) map[string]*dto.MetricFamily {
+	t.Helper()
+	body := do(t, http.MethodGet, n.AdminURL()+"/metrics", nil).want(t, http.StatusOK).body
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	all, err := parser.TextToMetricFamilies(bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // exposed reads a node's metrics, but for those of the runtime and of the page
 // itself.
 func exposed(t *testing.T, n *testcluster.Node) map[string]family {
 	t.Helper()
-	body := do(t, http.MethodGet, n.AdminURL()+"/metrics", nil).want(t, http.StatusOK).body
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := map[string]family{}
-	for name, f := range families {
+	for name, f := range families(t, n) {
 		if regexp.MustCompile(`^(go|process|promhttp)_`).MatchString(name) {
 			continue
 		}
@@ -222,6 +229,40 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 		if got := sum(x.name, x.labels...); got < x.min || got > x.max {
 			t.Errorf("%s of %v is %v, want %v to %v", x.name, x.labels, got, x.min, x.max)
 		}
+	}
+}
+
+// A member that hangs is waited for until its lease is over, which shows.
+func TestMetricsTellOfAMemberThatHangs(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t, testcluster.Options{Flags: []string{"--lease", "4s"}})
+	var members []uint64
+	for _, n := range c.Nodes {
+		members = append(members, keys.HashMember(n.Name))
+	}
+	k := keys.Key{Org: "default", Service: keys.Objects, Name: "k"}
+	for keys.Heaviest(members, k.Hash()) == 2 { // the one that hangs owns another key
+		k.Name += "k"
+	}
+	c.Nodes[2].Pause()
+	do(t, http.MethodPut, object(c.Nodes[0], k.Name), []byte("v")).want(t, http.StatusCreated)
+	c.Nodes[2].Resume()
+	waitedOut, waits := 0.0, uint64(0)
+	for _, n := range c.Nodes[:2] {
+		v, err := n.Metric("larder_leases_waited_out_total", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitedOut += v
+		for _, m := range families(t, n)["larder_revocation_wait_seconds"].GetMetric() {
+			waits += m.GetHistogram().GetSampleCount()
+			if h := m.GetHistogram(); h.GetSampleCount() > 0 && h.GetSampleSum() < 1 {
+				t.Errorf("%d writes waited %f s", h.GetSampleCount(), h.GetSampleSum())
+			}
+		}
+	}
+	if waitedOut < 1 || waits < 1 {
+		t.Errorf("%v leases were waited out in %d writes", waitedOut, waits)
 	}
 }
 

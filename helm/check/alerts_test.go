@@ -26,7 +26,7 @@ const healthy = `load 1m
   larder_revocation_wait_seconds_count{SEL,pod="a"} 0+50x1800
   larder_revocation_wait_seconds_count{SEL,pod="b"} 0+50x1800
   larder_leases_waited_out_total{SEL,pod="a",member="silent"} 0+1x1800
-  larder_leases_waited_out_total{SEL,pod="a",member="departed"} 0+40x1800
+  larder_leases_waited_out_total{SEL,pod="a",member="departed"} 0+1x1800
 `
 
 // TestAlertsFire holds that each alert is quiet while all is well and fires at
