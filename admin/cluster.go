@@ -26,7 +26,7 @@ func (m member) Percent() string { return strconv.FormatFloat(100*m.Share, 'f', 
 const page = `<!doctype html>
 <meta charset="utf-8"><title>Larder cluster</title>
 <style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>
-<h1>{{len .}} members</h1>
+<h1>{{len .}} member{{if ne (len .) 1}}s{{end}}</h1>
 <table><tr><th>name<th>share of keys<th>peer address<th>started
 {{range .}}<tr><td>{{.Name}}{{if .Self}} (this node){{end}}<td>{{.Percent}}<td>{{.Peer}}<td>{{.Started.Format "2006-01-02 15:04:05 MST"}}
 {{end}}</table>
