@@ -94,7 +94,7 @@ func TestNamespaces(t *testing.T) {
 	t.Log("each node can have a network of its own: cuts and delays between nodes ran")
 }
 
-func namespaces(t *testing.T) error {
+func namespaces(t testing.TB) error {
 	_, _, err := newNetwork(t, 2)
 	return err
 }
