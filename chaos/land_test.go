@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"crypto/rand"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +34,7 @@ type land struct {
 	env         []string
 	places      []place
 	taken       int // of the places, from the first
+	secrets     int // that were made
 	network     *network
 	names       *names
 	front       *front
@@ -79,6 +82,17 @@ func (l *land) address() (index int) {
 	}
 	l.taken++
 	return l.taken - 1
+}
+
+// newSecret makes a file with a cluster secret.
+func (l *land) newSecret() (path string) {
+	l.t.Helper()
+	l.secrets++
+	path = filepath.Join(l.dir, fmt.Sprint("secret-", l.secrets))
+	if err := os.WriteFile(path, []byte(rand.Text()), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	return path
 }
 
 // retire loses whatever is sent to the address of a pod that is gone.

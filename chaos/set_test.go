@@ -2,12 +2,10 @@ package chaos
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -55,11 +53,11 @@ type pod struct {
 	began   time.Time
 }
 
-// newSet makes a set without pods. Of two releases the labels differ.
+// newSet makes a set without pods. Of two releases labels, secrets and places
+// in S3 differ.
 func newSet(l *land, release string) *set {
 	l.t.Helper()
-	s := &set{t: l.t, land: l, release: release, secret: filepath.Join(l.dir, release+"-secret")}
-	s.renewSecret()
+	s := &set{t: l.t, land: l, release: release, secret: l.newSecret()}
 	template, err := os.ReadFile("../helm/templates/statefulset.yaml")
 	if err != nil {
 		l.t.Fatal(err)
@@ -72,19 +70,12 @@ func newSet(l *land, release string) *set {
 	return s
 }
 
-func (s *set) renewSecret() {
-	s.t.Helper()
-	if err := os.WriteFile(s.secret, []byte(rand.Text()), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 // launch starts the pod of an ordinal at a new address, and waits for nothing.
 func (s *set) launch(ordinal int) *pod {
 	s.t.Helper()
 	l := s.land
-	at1 := l.address()
-	place := l.places[at1]
+	address := l.address()
+	place := l.places[address]
 	name := fmt.Sprintf("%s-%d", s.release, ordinal)
 	n := &node{
 		t: s.t, index: ordinal, place: place,
@@ -95,9 +86,9 @@ func (s *set) launch(ordinal int) *pod {
 	s.t.Cleanup(n.http.CloseIdleConnections)
 	env := append(slices.Clone(l.env), "LARDER_NAME="+name, "LARDER_ADVERTISE="+place.ip)
 	n.Process = testcluster.NewProcess(s.t, name+"-at-"+place.ip, l.dir, env, func() []string {
-		return append([]string{"unshare", "--mount", "sh", "-c", enterPod, l.resolvConf, l.binary}, s.args(at1)...)
+		return append([]string{"unshare", "--mount", "sh", "-c", enterPod, l.resolvConf, l.binary}, s.args(address)...)
 	})
-	p := &pod{node: n, name: name, address: at1, began: time.Now()}
+	p := &pod{node: n, name: name, address: address, began: time.Now()}
 	n.launch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,6 +154,7 @@ func (s *set) current() []*pod {
 // publish lets the DNS answer with the addresses of the pods, ready or not.
 func (s *set) publish() { s.land.names.set(s.ips()...) }
 
+// ips are the addresses of the pods.
 func (s *set) ips() []string {
 	var ips []string
 	for _, p := range s.current() {
