@@ -22,7 +22,7 @@ const (
 	// patience is how long a request may take before it counts as failed: a
 	// write waits some 8 s for a member that was killed, and machines are slow.
 	patience = 60 * time.Second
-	// between is a client's pause between requests.
+	// betweenRequests is a client's pause.
 	betweenRequests = 10 * time.Millisecond
 	// enough is how many requests of each client must have been answered
 	// before and after what happens.
@@ -35,8 +35,6 @@ const (
 // ready, in turn, and remember what was acknowledged.
 type service struct {
 	set *set
-	// again lets clients ask again after a 503, as the Python client does.
-	again atomic.Bool
 
 	mu    sync.Mutex // guards all below
 	turn  int
@@ -44,6 +42,8 @@ type service struct {
 	errs  []error
 	acked map[string]int // the last number that was acknowledged, by key
 	tried map[string]int // the last that was sent
+
+	refused int // answers of 503 in what tell last told of
 }
 
 // tallied is what became of the requests of a verb.
@@ -75,8 +75,11 @@ func (s *service) enter() *pod {
 // ask sends one request as a client does, and tallies it. check says what is
 // wrong with an answer.
 func (s *service) ask(ctx context.Context, method, path, body string, check func(status int, got []byte) error) error {
-	begun := time.Now()
-	err := s.send(ctx, method, path, body, check)
+	begun, verb := time.Now(), method
+	if path == listPath {
+		verb = "LIST"
+	}
+	err := s.send(ctx, verb, method, path, body, check)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err // nobody was ready, and the client has been told to end
 	}
@@ -84,7 +87,7 @@ func (s *service) ask(ctx context.Context, method, path, body string, check func
 	if err != nil {
 		err = fmt.Errorf("%s %s %s after %s: %w", begun.Format("15:04:05.000"), method, path, took, err)
 	}
-	s.count(method, func(t *tallied) {
+	s.count(verb, func(t *tallied) {
 		t.requests++
 		t.longest = max(t.longest, took)
 		if err != nil {
@@ -95,10 +98,9 @@ func (s *service) ask(ctx context.Context, method, path, body string, check func
 	return err
 }
 
-// send sends a request through a pod that is ready. It sends it again if the
-// pod was killed with the request in it, as every client must; and, if clients
-// have patience with a 503, also then.
-func (s *service) send(ctx context.Context, method, path, body string, check func(status int, got []byte) error) error {
+// send sends a request through a pod that is ready. As the Python client does,
+// it sends it again after a 503, and if the pod was killed with the request in it.
+func (s *service) send(ctx context.Context, verb, method, path, body string, check func(status int, got []byte) error) error {
 	for end := time.Now().Add(patience); ; {
 		p := s.enter()
 		if p == nil {
@@ -113,10 +115,10 @@ func (s *service) send(ctx context.Context, method, path, body string, check fun
 		switch {
 		case time.Now().After(end):
 		case killed:
-			s.count(method, func(t *tallied) { t.lost++ })
+			s.count(verb, func(t *tallied) { t.lost++ })
 			continue
-		case err == nil && status == http.StatusServiceUnavailable && s.again.Load():
-			s.count(method, func(t *tallied) { t.refused++ })
+		case err == nil && status == http.StatusServiceUnavailable:
+			s.count(verb, func(t *tallied) { t.refused++ })
 			sleep(ctx, time.Second) // its Retry-After
 			continue
 		}
@@ -137,13 +139,13 @@ func (p *pod) open() bool {
 	return p.up
 }
 
-func (s *service) count(method string, f func(*tallied)) {
+func (s *service) count(verb string, f func(*tallied)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tally[method] == nil {
-		s.tally[method] = &tallied{}
+	if s.tally[verb] == nil {
+		s.tally[verb] = &tallied{}
 	}
-	f(s.tally[method])
+	f(s.tally[verb])
 }
 
 // ask sends one request to the pod.
@@ -235,8 +237,8 @@ func (s *service) next(client int) int {
 }
 
 // during lets clients work while something happens, and some before and after
-// it, and says what became of their requests. It returns how many failed.
-func (s *service) during(t *testing.T, what string, do func()) (failed int) {
+// it, and says what became of their requests. None may fail.
+func (s *service) during(t *testing.T, what string, do func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
@@ -273,30 +275,48 @@ func (s *service) during(t *testing.T, what string, do func()) (failed int) {
 	settled()
 	cancel()
 	clients.Wait()
-	return s.tell(t, what)
+	s.tell(t, what)
+}
+
+// smoothly is during, for what should make no node answer 503 either. It may
+// if a node was taken for dead, since this machine was so slow.
+func (s *service) smoothly(t *testing.T, what string, do func()) {
+	t.Helper()
+	deaths := s.set.deaths()
+	s.during(t, what, do)
+	if s.refused == 0 {
+		return
+	}
+	if deaths = s.set.deaths() - deaths; deaths == 0 {
+		t.Errorf("%d requests were answered 503, and nobody died, while: %s", s.refused, what)
+		return
+	}
+	t.Logf("a node was taken for dead, and %d times by another: this machine is very slow", deaths)
 }
 
 // tell says what became of the requests since it was last called.
-func (s *service) tell(t *testing.T, what string) (failed int) {
+func (s *service) tell(t *testing.T, what string) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var line bytes.Buffer
-	for _, verb := range []string{http.MethodGet, http.MethodPut} {
+	failed := 0
+	s.refused = 0
+	for _, verb := range []string{http.MethodGet, http.MethodPut, "LIST"} {
 		if c := s.tally[verb]; c != nil {
 			fmt.Fprintf(&line, "; %d %s, %d failed, longest %.2fs", c.requests, verb, c.failed, c.longest.Seconds())
 			if c.lost+c.refused > 0 {
 				fmt.Fprintf(&line, " (sent again: %d killed with their pod, %d answered 503)", c.lost, c.refused)
 			}
 			failed += c.failed
+			s.refused += c.refused
 		}
 	}
 	t.Logf("%s%s", what, line.String())
 	if failed > 0 {
-		t.Log(errors.Join(s.errs[:min(len(s.errs), 10)]...))
+		t.Errorf("%d requests failed, among them\n%v", failed, errors.Join(s.errs[:min(len(s.errs), 10)]...))
 	}
 	s.tally, s.errs = map[string]*tallied{}, nil
-	return failed
 }
 
 // intact reads everything that was acknowledged through every pod: each key
@@ -319,7 +339,12 @@ func (s *service) intact(t *testing.T) {
 			})
 		}
 	}
-	t.Logf("%d objects and %d acknowledged writes are there, through each of %d pods", kept, len(s.acked), len(s.set.current()))
+	writes := 0
+	for _, n := range s.acked {
+		writes += n
+	}
+	t.Logf("all is there through each of %d pods: %d objects, and of %d keys the last of %d acknowledged writes",
+		len(s.set.current()), kept, len(s.acked), writes)
 }
 
 func (s *service) holds(t *testing.T, p *pod, path string, check func(int, []byte) error) {

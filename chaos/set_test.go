@@ -40,6 +40,7 @@ type set struct {
 	land    *land
 	release string
 	secret  string // the file
+	ever    []*pod // all that were started
 
 	mu   sync.Mutex // guards pods, for clients
 	pods []*pod     // by ordinal
@@ -90,6 +91,7 @@ func (s *set) launch(ordinal int) *pod {
 	})
 	p := &pod{node: n, name: name, address: address, began: time.Now()}
 	n.launch()
+	s.ever = append(s.ever, p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ordinal == len(s.pods) {
@@ -161,6 +163,14 @@ func (s *set) ips() []string {
 		ips = append(ips, p.place.ip)
 	}
 	return ips
+}
+
+// deaths is how often a pod has seen another dead.
+func (s *set) deaths() (n int) {
+	for _, p := range s.ever {
+		n += strings.Count(p.Log(), "member died or was cut off")
+	}
+	return n
 }
 
 // members are names and addresses as a pod's /cluster shows them, or as they
