@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/golang/groupcache"
 
 	"larder/keys"
 	"larder/store"
 )
-
-// ahead is how many chunks are fetched while one is being sent.
-const ahead = 3
 
 // Object is one version of a key, being read. It is not safe for concurrent
 // use. Its user closes it.
@@ -46,92 +42,23 @@ func (o *Object) chunks() int {
 // ones meanwhile. An error means that fewer bytes were written: bytes of another
 // version never are. The object must have been opened with its first chunk.
 func (o *Object) Send(ctx context.Context, w io.Writer) error {
-	if _, err := w.Write(bytesOf(o.first)); err != nil || o.chunks() < 2 {
+	if o.chunks() < 2 {
+		_, err := w.Write(bytesOf(o.first))
+		return err
+	}
+	s := stream{object: o, next: 1, depth: 1}
+	defer s.close()
+	s.fetchAhead()
+	if _, err := w.Write(bytesOf(o.first)); err != nil {
 		return err
 	}
 	o.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	var fetches sync.WaitGroup
-	defer fetches.Wait()
-	defer cancel()
-	queue := make(chan *fetched, ahead-1)
-	fetches.Go(func() { o.fetchAll(ctx, queue, &fetches) })
-	var err error
-	for c := range queue {
-		if err == nil {
-			err = c.send(ctx, w)
-		}
-		if err != nil { // what was fetched ahead is given back
-			cancel()
-			c.drop()
+	for range o.chunks() - 1 {
+		if err := s.send(ctx, w); err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	return err
-}
-
-// fetched is a chunk that is being fetched, for one stream.
-type fetched struct {
-	done chan struct{} // closed when the fields below are set
-	view groupcache.ByteView
-	err  error
-	pin  *pin
-}
-
-// fetchAll fetches all chunks but the first, in order, as fast as the queue and
-// the budget let it, and closes the queue.
-func (o *Object) fetchAll(ctx context.Context, queue chan<- *fetched, fetches *sync.WaitGroup) {
-	defer close(queue)
-	for n := 1; n < o.chunks(); n++ {
-		c := &fetched{done: make(chan struct{})}
-		failed := false
-		if c.pin, c.err = o.filler.budgets.streams.hold(ctx, o.key, n, o.filler.chunkLen(o.Head.Size, n)); c.err != nil {
-			failed = true
-			close(c.done)
-		} else {
-			fetches.Go(func() {
-				defer close(c.done)
-				c.view, _, c.err = o.filler.chunk(o.key, o.Head, n)
-			})
-		}
-		select {
-		case queue <- c:
-		case <-ctx.Done():
-			fetches.Go(func() { c.drop() })
-			return
-		}
-		if failed {
-			return
-		}
-	}
-}
-
-// send waits for the chunk, writes it and gives its memory back. If it fails,
-// the chunk is still to be dropped.
-func (c *fetched) send(ctx context.Context, w io.Writer) error {
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if c.err != nil {
-		return c.err
-	}
-	if _, err := w.Write(bytesOf(c.view)); err != nil {
-		return err
-	}
-	c.drop()
 	return nil
-}
-
-// drop gives the chunk's memory back once it has been fetched.
-func (c *fetched) drop() {
-	<-c.done // every fetch is bounded
-	c.view = groupcache.ByteView{}
-	c.pin.release()
-	c.pin = nil
 }
 
 // Reader reads any part of the object, and fetches only the chunks that are

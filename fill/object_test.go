@@ -101,6 +101,50 @@ func TestColdReadsShareTheirMemory(t *testing.T) {
 	}
 }
 
+// Streams that together want far more than may be held all come to their end:
+// none that holds memory waits for memory. Those that break off give theirs back.
+func TestStreamsShareTheirMemory(t *testing.T) {
+	f, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 128<<10, 512<<10 })
+	body := strings.Repeat("0123456789abcdef", 6<<13) // six chunks; the budget is two
+	var readers sync.WaitGroup
+	for i := range 16 {
+		k := newKey(t)
+		put(t, k, body)
+		readers.Go(func() {
+			if i%4 == 0 {
+				o, err := f.Open(t.Context(), k, Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer o.Close()
+				if err := o.Send(t.Context(), &breaks{after: i / 4}); !errors.Is(err, io.ErrClosedPipe) {
+					t.Errorf("a caller who left: %v", err)
+				}
+				return
+			}
+			if got := read(t, f, k); got != body {
+				t.Errorf("%d bytes of %d", len(got), len(body))
+			}
+		})
+	}
+	readers.Wait()
+	f.Close()
+	if !f.budgets.streams.budget.TryAcquire(256<<10) || len(f.budgets.streams.held) > 0 {
+		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
+	}
+}
+
+// breaks is a caller who leaves after some writes.
+type breaks struct{ after int }
+
+func (w *breaks) Write(b []byte) (int, error) {
+	if w.after--; w.after < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return len(b), nil
+}
+
 func BenchmarkOpenFromMemory(b *testing.B) {
 	f, err := New(Config{Group: b.Name() + fmt.Sprint(groups.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
 		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop()}, testStore, &alone{})
