@@ -54,7 +54,7 @@ func newLand(t testing.TB, addrs int) (*land, bool) {
 	if err := os.WriteFile(l.resolvConf, []byte(resolvConf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l.names = &names{t: t, name: headless + ".research.svc.cluster.local."}
+	l.names = &names{t: t, name: headless + ".research.svc.cluster.local.", unknown: map[string]bool{}}
 	l.front = newFront(t, (&cluster{t: t}).startS3(l.dir, l.binary, l.env), 1)
 	var err error
 	if l.places, l.network, err = newNetwork(t, addrs); err != nil {
@@ -71,7 +71,11 @@ func lands(t testing.TB) error {
 	if err := namespaces(t); err != nil {
 		return err
 	}
-	return exec.Command("unshare", "--mount", "sh", "-c", enterPod, "/etc/hosts", "true").Run()
+	out, err := exec.Command("unshare", "--mount", "sh", "-c", enterPod, "/etc/hosts", "true").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("give a process its own resolv.conf: %w: %s", err, out)
+	}
+	return nil
 }
 
 // address takes the next address that nobody has had.

@@ -1,10 +1,13 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"larder/testcluster"
 )
 
 // TestLifecycle tells the life of a release: three pods start at once, are
@@ -42,6 +45,16 @@ func startWithoutDNS(t *testing.T, s *set) {
 	}
 	t.Log("three pods run, and DNS does not answer: none is ready")
 	s.land.names.appear(s.land.places)
+	for _, p := range s.pods {
+		testcluster.Eventually(t, startLimit, p.Name+" asks DNS", func() error {
+			if !s.land.names.toldUnknown(p.place) {
+				return errors.New("it has not")
+			}
+			return nil
+		})
+		p.missing("no member of --join")
+	}
+	t.Log("DNS answers that there is no such name: none is ready")
 	appeared := time.Now()
 	s.publish()
 	s.agree()

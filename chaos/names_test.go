@@ -14,8 +14,15 @@ type names struct {
 	t    testing.TB
 	name string
 
-	mu    sync.Mutex // guards all below
-	addrs []string
+	mu      sync.Mutex // guards all below
+	addrs   []string
+	unknown map[string]bool // the places that were told that there is no such name
+}
+
+// nameDoor is where the DNS answers one place.
+type nameDoor struct {
+	*names
+	place place
 }
 
 // appear makes the DNS answer in the places, where nobody listened before.
@@ -30,7 +37,7 @@ func (s *names) appear(places []place) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		server, done := &dns.Server{PacketConn: conn, Handler: s}, make(chan struct{})
+		server, done := &dns.Server{PacketConn: conn, Handler: nameDoor{s, p}}, make(chan struct{})
 		go func() { // ends when the connection is closed
 			defer close(done)
 			_ = server.ActivateAndServe()
@@ -49,11 +56,21 @@ func (s *names) set(addrs ...string) {
 	s.addrs = addrs
 }
 
+// toldUnknown says whether a place was told that there is no such name.
+func (s *names) toldUnknown(p place) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unknown[p.ip]
+}
+
 // ServeDNS answers one query.
-func (s *names) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+func (s nameDoor) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answer, asked := new(dns.Msg).SetReply(q), q.Question[0]
+	if asked.Name == s.name && len(s.addrs) == 0 {
+		s.unknown[s.place.ip] = true
+	}
 	if asked.Name != s.name || len(s.addrs) == 0 {
 		answer.Rcode = dns.RcodeNameError
 	} else if asked.Qtype == dns.TypeA {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -230,7 +231,7 @@ func (p *pod) said(what string) {
 	p.t.Helper()
 	testcluster.Eventually(p.t, startLimit, fmt.Sprintf("%s says %q", p.Name, what), func() error {
 		if !strings.Contains(p.Log(), what) {
-			return fmt.Errorf("it has not")
+			return errors.New("it has not")
 		}
 		return nil
 	})

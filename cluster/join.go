@@ -22,8 +22,8 @@ const (
 	rejoinInterval   = 5 * time.Second
 	joinsAtOnce      = 8
 	lookupTimeout    = 5 * time.Second
-	// aloneAfter is how long nobody must have been at any address to join before a node counts as joined. It is what
-	// the answers of a DNS may lag behind.
+	// aloneAfter is how long nobody must have been at any address to join before a node counts as joined. A cluster's
+	// DNS keeps answers for at most as long, and tells of the dead until then.
 	aloneAfter = 30 * time.Second
 )
 
