@@ -215,7 +215,12 @@ func (a *API) recovered(c *call, p any) {
 	a.fail(c, fill.ErrPanic)
 }
 
-// recorder remembers what was answered.
+// sendStall is how long a client may take to accept what is being sent to it,
+// for each megabyte and once more.
+const sendStall = 30 * time.Second
+
+// recorder remembers what was answered. It gives each write time by its length,
+// so that a client that stalls is found out and one that is slow is not cut off.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -233,6 +238,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
+	deadline := time.Now().Add(sendStall * time.Duration(1+len(b)>>20))
+	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(deadline) // a writer without deadlines has none to keep
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
 	return n, err

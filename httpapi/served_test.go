@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/auth"
+	"larder/fill"
 	"larder/keys"
 	"larder/store"
 	"larder/writepath"
@@ -226,5 +227,19 @@ func TestLogsThatAreOffTakeNoMemory(t *testing.T) {
 	c := &call{Request: httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil), w: &recorder{status: 200}, op: "get"}
 	if n := testing.AllocsPerRun(100, func() { a.served(c, 1) }); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// Cache-Status tells a hit from a miss; a hot copy is this node's memory.
+func TestCacheStatus(t *testing.T) {
+	for source, want := range map[fill.Source]string{
+		fill.Memory: "larder; hit; detail=memory",
+		fill.Hot:    "larder; hit; detail=memory",
+		fill.Peer:   "larder; hit; detail=peer",
+		fill.S3:     "larder; fwd=miss; detail=s3",
+	} {
+		if got := cacheStatus(source); got != want {
+			t.Errorf("%s: %s", source, got)
+		}
 	}
 }
