@@ -42,7 +42,7 @@ func (a *API) getPart(c *call, obj *fill.Object) error {
 	if strings.Contains(c.Header.Get("Range"), ",") {
 		c.Header.Del("Range")
 	}
-	content := obj.Reader(c.Context())
+	content := obj.Reader(c.Context(), rangeEnd(c.Header.Get("Range"), obj.Head.Size))
 	defer content.Close()
 	setHeaders(c.w.Header(), obj.Head, "")
 	// The first byte that is sent decides where the answer comes from, and is
@@ -53,6 +53,20 @@ func (a *API) getPart(c *call, obj *fill.Object) error {
 		c.w.Header().Set("Cache-Status", cacheStatus(obj.Source))
 		return err
 	})
+}
+
+// rangeEnd is where the range ends that a header asks for, as far as it can be
+// told before ServeContent has judged it; without a header, where the object does.
+func rangeEnd(header string, size int64) int64 {
+	if header == "" {
+		return size
+	}
+	spec, _ := strings.CutPrefix(header, "bytes=")
+	first, last, _ := strings.Cut(spec, "-")
+	if end, err := strconv.ParseInt(strings.TrimSpace(last), 10, 64); err == nil && first != "" {
+		return min(end+1, size)
+	}
+	return size
 }
 
 func (a *API) head(c *call, k keys.Key) error {
