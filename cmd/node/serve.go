@@ -44,6 +44,7 @@ type node struct {
 	admin    *admin.Admin
 	public   *server
 	private  *server
+	ballast  []byte // see limitHeap
 }
 
 // Run runs a node until ctx ends, then shuts it down.
@@ -58,7 +59,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 // build makes all parts and binds all ports, and starts nothing.
 func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	n = &node{cfg: c, log: newLogger(c.LogLevel)}
-	limitHeap(int64(c.Memory))
+	n.ballast = limitHeap(int64(c.Memory))
 	secret, err := c.secret()
 	if err != nil {
 		return nil, err
