@@ -19,7 +19,7 @@ from larder import codec, config, frame
 from larder.errors import BadRequest, ConfigError, IntegrityError, LarderWarning, NotFound
 from larder.http1 import Headers, Response
 from larder.listing import Entry, Info, Keys, html_table
-from larder.progress import bar
+from larder.progress import SHOWN, bar
 from larder.transport import Request, Transport
 
 OBJECTS = "objects"
@@ -119,7 +119,7 @@ class Client:
             "python": platform.python_version(),
             "libraries": " ".join(f"{name}={version}" for name, version in libraries.items()),
             "build-seconds": "" if build_seconds is None else f"{build_seconds:.3f}",
-            "blake3": base64.b64encode(sealed.digest).decode(),
+            "blake3": sealed.digest.hex(),
         }
         headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
         self._put(service, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
@@ -134,6 +134,8 @@ class Client:
             if answer.size < 0:
                 data = answer.read()
                 return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest)
+            if answer.size < SHOWN:
+                return frame.read(answer, answer.size, place, keys, digest=digest)
             with bar(f"get {key}", answer.size, self._config.progress) as report:
                 return frame.read(answer, answer.size, place, keys, digest=digest, progress=report)
 
@@ -189,7 +191,7 @@ class Client:
         except NotFound as error:
             error.args = (f"info {key!r}: there is no such object",)  # the answer to a HEAD has no text
             raise
-        meta = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
+        meta = headers.starting(_META)
         return _info(key, headers, meta)
 
     def list(self, service: str, prefix: str = "", **filters: str) -> Keys:
@@ -238,14 +240,14 @@ def _path(service: str, key: str) -> str:
 
 def _digest(headers: Headers) -> bytes | None:
     """The SHA-256 of Repr-Digest (RFC 9530), if there is one."""
-    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers["repr-digest"])
+    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest"))
     return base64.b64decode(found.group(1)) if found else None
 
 
 def _stated(headers: Headers) -> bytes | None:
     """The digest of a frame that its writer stated beside it, if there is one."""
     try:
-        return base64.b64decode(headers[_META + "blake3"], validate=True) or None
+        return bytes.fromhex(headers.get(_META + "blake3")) or None
     except ValueError:
         return None
 
@@ -260,7 +262,7 @@ def _time(text: str) -> datetime:
 
 
 def _info(key: str, headers: Headers, meta: dict[str, str]) -> Info:
-    modified = headers["last-modified"]
+    modified = headers.get("last-modified")
     libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
     try:
         build_seconds = float(meta["build-seconds"])
@@ -268,12 +270,12 @@ def _info(key: str, headers: Headers, meta: dict[str, str]) -> Info:
         build_seconds = None
     return Info(
         key=key,
-        size=int(headers["content-length"] or "0"),
-        etag=headers["etag"],
+        size=int(headers.get("content-length") or "0"),
+        etag=headers.get("etag"),
         modified=parsedate_to_datetime(modified) if modified else None,
-        writer=headers["larder-writer"],
-        content_type=headers["content-type"],
-        cache_status=headers["cache-status"],
+        writer=headers.get("larder-writer"),
+        content_type=headers.get("content-type"),
+        cache_status=headers.get("cache-status"),
         format=meta.get("format", ""),
         python=meta.get("python", ""),
         libraries=libraries,

@@ -14,9 +14,9 @@ import hmac
 import io
 import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from blake3 import blake3
 
@@ -37,8 +37,7 @@ _DOMAIN = b"larder-frame-1\0"
 Buffer = bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a frame belongs. A signature holds for one place only."""
 
     org: str
@@ -51,7 +50,7 @@ class Place:
         return b"".join(struct.pack("<I", len(part)) + part for part in parts)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Segment:
     """A run of bytes in a frame. ``raw`` is its size before compression. The first of a frame is read only."""
 
@@ -60,7 +59,7 @@ class Segment:
     codec: str = ""  # "" or "zstd"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Frame:
     """A frame that was read and verified."""
 
@@ -136,15 +135,13 @@ def fill_bytes(size: int, fill: Callable[[memoryview], None]) -> bytes:
     return memory.getvalue()
 
 
-@dataclass
 class _Incoming:
     """Reads exactly what is asked for, and hashes all of it."""
 
-    source: Source
-    left: int
-    progress: Callable[[int], None] | None
-
-    def __post_init__(self) -> None:
+    def __init__(self, source: Source, size: int, progress: Callable[[int], None] | None) -> None:
+        self.source = source
+        self.left = size
+        self.progress = progress
         self.hashed = blake3()
 
     def take(self, size: int) -> bytes:
@@ -155,7 +152,9 @@ class _Incoming:
         data = self.source.read(size) if size else b""
         if len(data) != size:
             raise EOFError("the connection ended within a frame")
-        self._saw(data)
+        self.hashed.update(data)
+        if self.progress:
+            self.progress(size)
         return data
 
     def take_writable(self, size: int) -> bytearray:
@@ -185,13 +184,10 @@ class _Incoming:
             n = self.source.readinto(view[at : at + _PIECE])
             if n == 0:
                 raise EOFError("the connection ended within a frame")
-            self._saw(view[at : at + n])
+            self.hashed.update(view[at : at + n])
+            if self.progress:
+                self.progress(n)
             at += n
-
-    def _saw(self, data: Buffer) -> None:
-        self.hashed.update(data)
-        if self.progress:
-            self.progress(len(data))
 
 
 def read(
@@ -225,12 +221,11 @@ def read(
 
 
 def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dict[str, Any]]:
-    not_a_frame = NotAFrame(f"{place.key!r} was not written by this client; get_raw returns its bytes")
     if size < _PRELUDE.size + SEAL_SIZE:
-        raise not_a_frame
+        raise _not_a_frame(place)
     magic, version, flags, zero, length = _PRELUDE.unpack(incoming.take(_PRELUDE.size))
     if magic != MAGIC:
-        raise not_a_frame
+        raise _not_a_frame(place)
     if version != VERSION or flags & ~SIGNED or zero:
         raise DecodeError(
             f"{place.key!r} is a frame of version {version}, flags {flags}; this larder reads version {VERSION}: install a newer one"
@@ -238,7 +233,7 @@ def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dic
     if length > _MAX_HEADER:
         raise DecodeError(f"{place.key!r} has a header of {length} bytes, at most {_MAX_HEADER} are read")
     try:
-        header = json.loads(incoming.take(length))
+        header = json.loads(incoming.take(length).decode())
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"{place.key!r} has a header that is not JSON: {error}") from None
     if not isinstance(header, dict):
@@ -246,16 +241,22 @@ def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dic
     return flags, header
 
 
-def _listed(header: dict[str, Any]) -> Iterator[tuple[int, int, str]]:
+def _not_a_frame(place: Place) -> NotAFrame:
+    return NotAFrame(f"{place.key!r} was not written by this client; get_raw returns its bytes")
+
+
+def _listed(header: dict[str, Any]) -> list[tuple[int, int, str]]:
+    """Size, size before compression and codec of each segment."""
     segments = header.pop("segments", None)
     if not isinstance(segments, list):
         raise DecodeError("the header of a frame lists no segments")
+    listed = []
     for s in segments:
-        match s:
-            case {"size": int(size), "raw": int(raw), "codec": str(codec)} if size >= 0 and raw >= 0:
-                yield size, raw, codec
-            case _:
-                raise DecodeError("the header of a frame lists a segment without size, raw and codec")
+        size, raw, codec = (s.get("size"), s.get("raw"), s.get("codec")) if isinstance(s, dict) else (None, None, None)
+        if type(size) is not int or type(raw) is not int or type(codec) is not str or size < 0 or raw < 0:
+            raise DecodeError("the header of a frame lists a segment without size, raw and codec")
+        listed.append((size, raw, codec))
+    return listed
 
 
 def _verify(found: bytes, content: bytes, signed: bool, place: Place, signing_keys: Sequence[bytes]) -> None:

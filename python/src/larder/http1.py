@@ -21,10 +21,11 @@ from larder.errors import BadRequest
 
 _BUFFER = 16 << 10  # holds the head of an answer; a body that is longer goes past it
 _MAX_LINE = 64 << 10
-_MAX_HEADERS = 200
+_MAX_HEAD = 256 << 10
+_MAX_TRAILERS = 100
 _ENDLESS = sys.maxsize  # of a body that ends with its connection
 
-_STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: ([^\r\n]*))?\r?\n")
+_STATUS = re.compile(r"HTTP/1\.([01]) (\d{3})(?: ([^\r\n]*))?\r?\n", re.ASCII)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 
@@ -32,11 +33,33 @@ class Malformed(Exception):
     """What arrived is not HTTP."""
 
 
-class Headers(dict[str, str]):
-    """The headers of an answer, by their names in lower case."""
+def header_lines(headers: Mapping[str, str]) -> str:
+    """Headers as a request has them. Raises BadRequest."""
+    for name, value in headers.items():
+        if not value.isprintable():
+            raise BadRequest(f"the header {name} cannot have a control character: {value!r}")
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
-    def __missing__(self, name: str) -> str:
-        return ""
+
+class Headers:
+    """The headers of an answer, which are looked up in its head as it came: few of them are ever wanted."""
+
+    def __init__(self, head: str) -> None:
+        self._head = head
+        self._lower = head.lower()
+
+    def get(self, name: str) -> str:
+        """The value of a header, whose name is given in lower case; empty if there is none."""
+        at = self._lower.find(f"\n{name}:")
+        if at < 0:
+            return ""
+        at += len(name) + 2
+        return self._head[at : self._head.index("\n", at)].strip()
+
+    def starting(self, prefix: str) -> dict[str, str]:
+        """The headers whose names start so, by what follows it in lower case."""
+        pairs = (line.partition(":")[::2] for line in self._head.split("\n")[1:])
+        return {name[len(prefix) :].lower(): value.strip() for name, value in pairs if name.lower().startswith(prefix)}
 
 
 class Response:
@@ -50,15 +73,15 @@ class Response:
         self.size = -1  # of the body, if it was announced
         if method == "HEAD" or self.status < 200 or self.status in (204, 304):
             self.size = 0
-        elif coding := self.headers["transfer-encoding"].lower():
-            if coding != "chunked":
+        elif coding := self.headers.get("transfer-encoding"):
+            if coding.lower() != "chunked":
                 raise Malformed(f"an answer has the transfer coding {coding!r}")
             self._chunked = True
-        elif length := self.headers["content-length"]:
+        elif length := self.headers.get("content-length"):
             self.size = self._left = _length(length)
         else:
             self._left = _ENDLESS
-        close = {"close"} & {token.strip().lower() for token in self.headers["connection"].split(",")}
+        close = "close" in self.headers.get("connection").lower()
         self.persistent = persistent and not close and self._left != _ENDLESS
 
     @property
@@ -68,6 +91,10 @@ class Response:
 
     def read(self, size: int = -1, /) -> bytes:
         """So many bytes of the body, or what is left of it, if that is less."""
+        if 0 <= size <= self._left < _ENDLESS and not self._chunked:
+            data = self._reader.read(size)
+            self._saw(len(data), size)
+            return data
         pieces = []
         while size != 0 and self._more():
             n = self._left if size < 0 else min(size, self._left)
@@ -108,8 +135,18 @@ class Response:
             raise Malformed("a chunk of an answer has no size") if line else EOFError("the connection ended within an answer")
         self._left = int(found[1], 16)
         if self._left == 0:
-            _read_headers(self._reader)  # trailers
+            self._end_chunks()
             self._chunked = False
+
+    def _end_chunks(self) -> None:
+        """Pass over the trailers."""
+        for _ in range(_MAX_TRAILERS):
+            line = self._reader.readline(_MAX_LINE)
+            if line in (b"\r\n", b"\n"):
+                return
+            if not line.endswith(b"\n"):
+                raise EOFError("the connection ended within an answer")
+        raise Malformed("an answer has too many trailers")
 
 
 def _length(text: str) -> int:
@@ -119,29 +156,30 @@ def _length(text: str) -> int:
 
 
 def _read_head(reader: io.BufferedReader) -> tuple[int, str, bool, Headers]:
-    line = reader.readline(_MAX_LINE)
-    if not line:
-        raise ConnectionError("the node closed the connection")
-    found = _STATUS.fullmatch(line)
+    head = _read_block(reader).decode("latin-1")
+    found = _STATUS.match(head)
     if not found:
-        raise Malformed(f"an answer begins with {line[:40]!r}, which is not HTTP")
-    return int(found[2]), (found[3] or b"").decode("latin-1"), found[1] == b"1", _read_headers(reader)
+        raise Malformed(f"an answer begins with {head[:40]!r}, which is not HTTP")
+    return int(found[2]), found[3] or "", found[1] == "1", Headers(head)
 
 
-def _read_headers(reader: io.BufferedReader) -> Headers:
-    headers = Headers()
-    for _ in range(_MAX_HEADERS):
-        line = reader.readline(_MAX_LINE)
-        if line in (b"\r\n", b"\n"):
-            return headers
-        if not line.endswith(b"\n"):
-            raise Malformed("a header of an answer is too long") if len(line) == _MAX_LINE else EOFError("an answer ended in its head")
-        name, colon, value = line.decode("latin-1").partition(":")
-        if not colon or not name or name != name.strip():
-            raise Malformed(f"an answer has the header {line[:40]!r}")
-        name, value = name.lower(), value.strip()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    raise Malformed(f"an answer has more than {_MAX_HEADERS} headers")
+def _read_block(reader: io.BufferedReader) -> bytes:
+    """All lines up to an empty one, and it. Usually they have arrived together."""
+    end = reader.peek(1).find(b"\r\n\r\n")
+    if end >= 0:
+        return reader.read(end + 4)
+    lines: list[bytes] = []
+    size = 0
+    while not lines or lines[-1] not in (b"\r\n", b"\n"):
+        lines.append(reader.readline(_MAX_HEAD))
+        size += len(lines[-1])
+        if size > _MAX_HEAD:
+            raise Malformed("the head of an answer is too long")
+        if not lines[-1].endswith(b"\n"):
+            raise (
+                EOFError("the connection ended within the head of an answer") if size else ConnectionError("the node closed the connection")
+            )
+    return b"".join(lines)
 
 
 class Connection:
@@ -151,9 +189,11 @@ class Connection:
         self.node = node
         self.used = False
         self.idle_since = 0.0
+        self._authority = node.authority
         self._tls = tls
         self._sock: socket.socket | None = None
         self._reader: io.BufferedReader | None = None
+        self._poll = select.poll()
 
     @property
     def sock(self) -> socket.socket:
@@ -168,16 +208,13 @@ class Connection:
         if self._tls is not None:
             self._sock = self._tls.wrap_socket(self._sock, server_hostname=self.node.host)
         self._sock.settimeout(timeout)
+        self._poll.register(self._sock, select.POLLIN)
         self._reader = io.BufferedReader(self._sock.makefile("rb", buffering=0), _BUFFER)
 
-    def send_head(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> None:
-        """Send the head of a request, and with it a body that is small."""
-        lines = [f"{method} {self.node.path}{path} HTTP/1.1", f"Host: {self.node.authority}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        for line in lines:
-            if not line.isprintable():
-                raise BadRequest(f"a request has a line with a control character: {line[:80]!r}")
-        self.sock.sendall("\r\n".join([*lines, "\r\n"]).encode() + body)
+    def send_head(self, method: str, path: str, headers: str, body: bytes = b"") -> None:
+        """Send the head of a request, whose headers end their lines, and with it a body that is small."""
+        head = f"{method} {self.node.path}{path} HTTP/1.1\r\nHost: {self._authority}\r\n{headers}\r\n"
+        self.sock.sendall(head.encode() + body)
 
     def response(self, method: str) -> Response:
         """The answer to a request. Answers of 1xx before it are passed over."""
@@ -194,9 +231,7 @@ class Connection:
 
     def readable(self, seconds: float) -> bool:
         """Whether something arrives within so many seconds: data, or the end."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        return bool(self._poll.poll(seconds * 1000))
 
     def close(self) -> None:
         reader, sock = self._reader, self._sock

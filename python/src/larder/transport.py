@@ -17,7 +17,7 @@ from typing import TypeVar
 from larder import errors
 from larder.config import Config, Node
 from larder.frame import Buffer
-from larder.http1 import Connection, Malformed, Response
+from larder.http1 import Connection, Malformed, Response, header_lines
 from larder.pool import Pool
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _DRAIN = 64 << 10
 _BROKEN = (OSError, Malformed, EOFError)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """One request. ``body`` is its parts in order, whose sizes ``headers`` announce."""
 
@@ -55,9 +55,9 @@ class Transport:
         self._config = config
         self._pool = Pool(config.connect_timeout, config.timeout)
         self._down: dict[Node, float] = {}  # until when a node is passed over
-        self._headers = {"User-Agent": "larder-python", "Accept-Encoding": "identity"}
+        self._headers = header_lines({"User-Agent": "larder-python", "Accept-Encoding": "identity"})
         if config.token:
-            self._headers["Authorization"] = f"Bearer {config.token}"
+            self._headers += header_lines({"Authorization": f"Bearer {config.token}"})
 
     def close(self) -> None:
         """Close idle connections."""
@@ -69,12 +69,12 @@ class Transport:
         ``read`` may be called again with another answer if a connection breaks while it reads.
         """
         attempts = max(len(self._config.nodes), 1 + self._config.retries if request.patient else 1)
-        failure: Exception = errors.Unavailable(f"{request.what}: no attempt was made")
-        tried: set[Node] = set()
+        failure: Exception
+        tried: list[Node] = []
         deadline = time.monotonic() + self._config.timeout
         for attempt in range(1, attempts + 1):
             node = self._choose(request, tried)
-            tried.add(node)
+            tried.append(node)
             try:
                 return self._once(node, request, read, attempt)
             except errors.Unavailable as error:
@@ -86,7 +86,7 @@ class Transport:
             if time.monotonic() > deadline:
                 break
             if attempt < attempts and request.patient:
-                self._pause(attempt, wait, others=len(tried) < len(self._config.nodes))
+                self._pause(attempt, wait, others=len(set(tried)) < len(self._config.nodes))
         if isinstance(failure, errors.Unavailable):
             raise failure
         raise self._unreachable(request, failure, attempt)
@@ -101,8 +101,10 @@ class Transport:
             advice = "the write may have happened: read the key, or send the same write again"
         return kind(f"{request.what}: no answer from {nodes} after {attempts} attempts ({reason}); {advice}")
 
-    def _choose(self, request: Request, tried: set[Node]) -> Node:
+    def _choose(self, request: Request, tried: list[Node]) -> Node:
         """A node that is not known to be down, and rather one that was not tried."""
+        if not self._down and not tried:
+            return self._config.nodes[0]
         now = time.monotonic()
         up = [n for n in self._config.nodes if self._down.get(n, 0.0) <= now]
         if not up and not request.patient:
@@ -123,7 +125,8 @@ class Transport:
             try:
                 response = self._exchange(connection, request)
                 answered = True
-                self._down.pop(node, None)
+                if self._down:
+                    self._down.pop(node, None)
                 if response.status >= 400:
                     raise _refusal(request, response)
                 result = read(response)
@@ -149,12 +152,12 @@ class Transport:
         if response is None or not response.persistent:
             connection.close()
             return
-        try:
-            if not response.finished:
+        if not response.finished:
+            try:
                 response.read(_DRAIN)
-        except _BROKEN:
-            connection.close()
-            return
+            except _BROKEN:
+                connection.close()
+                return
         if response.finished:
             self._pool.give(connection)
         else:
@@ -162,18 +165,18 @@ class Transport:
 
     def _exchange(self, connection: Connection, request: Request) -> Response:
         """Send a request and read the head of its answer."""
-        headers = {**self._headers, **request.headers}
+        headers = self._headers + header_lines(request.headers)
         if request.method != "PUT":
             connection.send_head(request.method, request.path, headers)
             return connection.response(request.method)
         size = sum(memoryview(part).nbytes for part in request.body)
-        headers["Content-Length"] = str(size)
+        headers += f"Content-Length: {size}\r\n"
         if size <= _TOGETHER:
             connection.send_head("PUT", request.path, headers, b"".join(request.body))
             return connection.response("PUT")
         ask = size >= _ASK_FIRST and connection.node.scheme == "http"
         if ask:
-            headers["Expect"] = "100-continue"
+            headers += "Expect: 100-continue\r\n"
         connection.send_head("PUT", request.path, headers)
         if ask and connection.readable(_ASK_WAIT):  # silence is consent (RFC 9110, section 10.1.1)
             response = connection.interim("PUT")
@@ -213,7 +216,7 @@ def _refusal(request: Request, response: Response) -> errors.LarderError:
         detail += "; that is not an answer of a Larder node: is LARDER_URL right?"
     error = _kind(status, type_, bool(problem) or request.method == "HEAD")(f"{request.what}: {detail}", status=status, type=type_)
     if isinstance(error, errors.Unavailable):
-        error.retry_after = _seconds(response.headers["retry-after"])
+        error.retry_after = _seconds(response.headers.get("retry-after"))
     return error
 
 
