@@ -29,10 +29,6 @@ _STATUS = re.compile(r"HTTP/1\.([01]) (\d{3})(?: ([^\r\n]*))?\r?\n", re.ASCII)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 
-class Malformed(Exception):
-    """What arrived is not HTTP."""
-
-
 def header_lines(headers: Mapping[str, str]) -> str:
     """Headers as a request has them. Raises BadRequest."""
     for name, value in headers.items():
@@ -41,12 +37,18 @@ def header_lines(headers: Mapping[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
+class Malformed(Exception):
+    """What arrived is not HTTP."""
+
+
 class Headers:
     """The headers of an answer, which are looked up in its head as it came: few of them are ever wanted."""
 
     def __init__(self, head: str) -> None:
         self._head = head
         self._lower = head.lower()
+        if self._lower.count("\ncontent-length:") + self._lower.count("\ntransfer-encoding:") > 1:
+            raise Malformed("an answer says twice how long it is")
 
     def get(self, name: str) -> str:
         """The value of a header, whose name is given in lower case; empty if there is none."""
