@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -98,9 +99,9 @@ class Client:
         """Close idle connections. The client may be used again."""
         self._transport.close()
 
-    def whoami(self) -> dict[str, str]:
+    def whoami(self, *, patient: bool = True) -> dict[str, str]:
         """The org, user and role of the token."""
-        request = Request("GET", "/v1/whoami", {}, what="whoami")
+        request = Request("GET", "/v1/whoami", {}, what="whoami", patient=patient)
         answer: dict[str, str] = self._transport.send(request, lambda a: json.loads(a.read()))
         return answer
 
@@ -113,7 +114,7 @@ class Client:
         libraries = encoded.about.get("libraries", {})
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
         signing_key = next(iter(self._config.signing_keys), None)
-        sealed = frame.seal(header, encoded.segments, self._place(service, key), signing_key)
+        sealed = frame.seal(header, encoded.segments, self._place(service, key, patient), signing_key)
         statement = {
             "format": encoded.format,
             "python": platform.python_version(),
@@ -127,7 +128,7 @@ class Client:
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
         self._warn_if_unsigned()
-        place = self._place(service, key)
+        place = self._place(service, key, patient)
 
         def receive(answer: Response) -> frame.Frame:
             digest = _stated(answer.headers)
@@ -167,9 +168,9 @@ class Client:
         self, service: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
     ) -> None:
         headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
-        with bar(f"put {key}", size, self._config.progress) as report:
-            request = Request("PUT", _path(service, key), headers, parts, f"put {key!r}", report, patient)
-            self._transport.send(request, Response.read)
+        show = partial(bar, f"put {key}", size, self._config.progress)
+        request = Request("PUT", _path(service, key), headers, parts, f"put {key!r}", show, patient)
+        self._transport.send(request, Response.read)
 
     # What is there.
 
@@ -208,9 +209,9 @@ class Client:
             if not cursor:
                 return Keys(found)
 
-    def _place(self, service: str, key: str) -> frame.Place:
+    def _place(self, service: str, key: str, patient: bool) -> frame.Place:
         if self._config.signing_keys and not self._org:
-            self._org = self.whoami()["org"]
+            self._org = self.whoami(patient=patient)["org"]
         return frame.Place(self._org, service, key)
 
     def _warn_if_unsigned(self) -> None:

@@ -11,6 +11,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from larder.config import Config, Node
 from larder.frame import Buffer
 from larder.http1 import Connection, Malformed, Response, header_lines
 from larder.pool import Pool
+from larder.progress import Report
 
 T = TypeVar("T")
 
@@ -44,7 +46,7 @@ class Request:
     headers: Mapping[str, str]
     body: Sequence[Buffer] = ()
     what: str = ""  # for messages
-    progress: Callable[[int], None] | None = None
+    show: Callable[[], AbstractContextManager[Report | None]] = nullcontext  # the progress of one attempt to send the body
     patient: bool = True  # False: each node is tried once, and none that was just seen down
 
 
@@ -193,13 +195,14 @@ class Transport:
 
 
 def _send_body(connection: Connection, request: Request) -> None:
-    for part in request.body:
-        view = memoryview(part).cast("B")
-        for at in range(0, view.nbytes, _PIECE):
-            piece = view[at : at + _PIECE]
-            connection.sock.sendall(piece)
-            if request.progress:
-                request.progress(piece.nbytes)
+    with request.show() as report:
+        for part in request.body:
+            view = memoryview(part).cast("B")
+            for at in range(0, view.nbytes, _PIECE):
+                piece = view[at : at + _PIECE]
+                connection.sock.sendall(piece)
+                if report:
+                    report(piece.nbytes)
 
 
 def _refusal(request: Request, response: Response) -> errors.LarderError:
