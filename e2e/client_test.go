@@ -56,8 +56,45 @@ func send(ctx context.Context, method, target string, body []byte, headers ...st
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	return answer{method: method, status: resp.StatusCode, header: resp.Header, body: got}, err
+	var got bytes.Buffer
+	if method != http.MethodHead && resp.ContentLength > 0 {
+		got.Grow(int(resp.ContentLength) + bytes.MinRead)
+	}
+	_, err = got.ReadFrom(resp.Body)
+	return answer{method: method, status: resp.StatusCode, header: resp.Header, body: got.Bytes()}, err
+}
+
+// wantStream gets a target and fails the test unless the answer is these bytes,
+// whole. It holds none of them: it is for many readers of a large object at once.
+func wantStream(t testing.TB, target string, body []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer resp.Body.Close()
+	piece := make([]byte, 64<<10)
+	at := 0
+	for err == nil {
+		var n int
+		n, err = resp.Body.Read(piece)
+		if at+n > len(body) || !bytes.Equal(piece[:n], body[at:at+n]) {
+			t.Errorf("%s: other bytes near %d", target, at)
+			return
+		}
+		at += n
+	}
+	if err != io.EOF || at != len(body) || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s: status %d, %d of %d bytes, %v", target, resp.StatusCode, at, len(body), err)
+	}
 }
 
 // do is send for a request that must be answered.

@@ -148,12 +148,7 @@ func TestHotLargeObjectIsLoadedOnce(t *testing.T) {
 	forgetAll(c)
 	var readers sync.WaitGroup
 	for i := range 24 {
-		readers.Go(func() {
-			a, err := send(t.Context(), "GET", object(c.Nodes[i%3], "hot"), nil)
-			if err != nil || !bytes.Equal(a.body, body) {
-				t.Errorf("reader %d: status %d, %d bytes, %v", i, a.status, len(a.body), err)
-			}
-		})
+		readers.Go(func() { wantStream(t, object(c.Nodes[i%3], "hot"), body) })
 	}
 	readers.Wait()
 	if n := c.S3Requests("get", "get_range", "head"); n != len(body)/largeChunk {

@@ -112,6 +112,40 @@ func (p *pins) hold(ctx context.Context, k keys.Key, n int, size int64) (*pin, e
 	}
 }
 
+// tryHold is hold for who would rather do without than wait.
+func (p *pins) tryHold(k keys.Key, n int, size int64) (*pin, bool) {
+	if size <= freeLen {
+		return nil, true
+	}
+	id := chunkID{k, n}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.held[id]; h != nil {
+		if !h.granted() {
+			return nil, false
+		}
+		h.holders++
+		return h, true
+	}
+	if !p.budget.TryAcquire(size) {
+		return nil, false
+	}
+	h := &pin{pins: p, id: id, holders: 1, size: size, ready: make(chan struct{})}
+	close(h.ready)
+	p.held[id] = h
+	return h, true
+}
+
+// granted says whether the budget has given the chunk its room.
+func (h *pin) granted() bool {
+	select {
+	case <-h.ready:
+		return h.err == nil
+	default:
+		return false
+	}
+}
+
 // join makes the caller a holder of a chunk, and says whether it is the first.
 func (p *pins) join(id chunkID, size int64) (h *pin, first bool) {
 	p.mu.Lock()

@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/golang/groupcache"
 
 	"larder/keys"
 	"larder/store"
 )
-
-// ahead is how many chunks are fetched while one is being sent.
-const ahead = 3
 
 // Object is one version of a key, being read. It is not safe for concurrent
 // use. Its user closes it.
@@ -46,100 +42,39 @@ func (o *Object) chunks() int {
 // ones meanwhile. An error means that fewer bytes were written: bytes of another
 // version never are. The object must have been opened with its first chunk.
 func (o *Object) Send(ctx context.Context, w io.Writer) error {
-	if _, err := w.Write(bytesOf(o.first)); err != nil || o.chunks() < 2 {
+	if o.chunks() < 2 {
+		_, err := w.Write(bytesOf(o.first))
+		return err
+	}
+	s := o.stream(1, o.chunks())
+	defer s.close()
+	s.fetchAhead()
+	if _, err := w.Write(bytesOf(o.first)); err != nil {
 		return err
 	}
 	o.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	var fetches sync.WaitGroup
-	defer fetches.Wait()
-	defer cancel()
-	queue := make(chan *fetched, ahead-1)
-	fetches.Go(func() { o.fetchAll(ctx, queue, &fetches) })
-	var err error
-	for c := range queue {
-		if err == nil {
-			err = c.send(ctx, w)
+	for range o.chunks() - 1 {
+		c, err := s.take(ctx)
+		if err != nil {
+			return err
 		}
-		if err != nil { // what was fetched ahead is given back
-			cancel()
-			c.drop()
+		_, err = w.Write(bytesOf(c.view))
+		c.drop()
+		if err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	return err
-}
-
-// fetched is a chunk that is being fetched, for one stream.
-type fetched struct {
-	done chan struct{} // closed when the fields below are set
-	view groupcache.ByteView
-	err  error
-	pin  *pin
-}
-
-// fetchAll fetches all chunks but the first, in order, as fast as the queue and
-// the budget let it, and closes the queue.
-func (o *Object) fetchAll(ctx context.Context, queue chan<- *fetched, fetches *sync.WaitGroup) {
-	defer close(queue)
-	for n := 1; n < o.chunks(); n++ {
-		c := &fetched{done: make(chan struct{})}
-		failed := false
-		if c.pin, c.err = o.filler.budgets.streams.hold(ctx, o.key, n, o.filler.chunkLen(o.Head.Size, n)); c.err != nil {
-			failed = true
-			close(c.done)
-		} else {
-			fetches.Go(func() {
-				defer close(c.done)
-				c.view, _, c.err = o.filler.chunk(o.key, o.Head, n)
-			})
-		}
-		select {
-		case queue <- c:
-		case <-ctx.Done():
-			fetches.Go(func() { c.drop() })
-			return
-		}
-		if failed {
-			return
-		}
-	}
-}
-
-// send waits for the chunk, writes it and gives its memory back. If it fails,
-// the chunk is still to be dropped.
-func (c *fetched) send(ctx context.Context, w io.Writer) error {
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if c.err != nil {
-		return c.err
-	}
-	if _, err := w.Write(bytesOf(c.view)); err != nil {
-		return err
-	}
-	c.drop()
 	return nil
 }
 
-// drop gives the chunk's memory back once it has been fetched.
-func (c *fetched) drop() {
-	<-c.done // every fetch is bounded
-	c.view = groupcache.ByteView{}
-	c.pin.release()
-	c.pin = nil
-}
-
 // Reader reads any part of the object, and fetches only the chunks that are
-// read. It waits for nothing after ctx has ended. Its user closes it.
-func (o *Object) Reader(ctx context.Context) *Reader {
-	r := &Reader{ctx: ctx, object: o, n: -1}
+// read, and while one is read the next ones that begin before end. It waits for
+// nothing after ctx has ended. Its user closes it.
+func (o *Object) Reader(ctx context.Context, end int64) *Reader {
+	size := o.filler.cfg.ChunkSize
+	r := &Reader{ctx: ctx, object: o, n: -1, end: int((min(end, o.Head.Size) + size - 1) / size)}
 	if o.hasFirst {
-		r.at, r.n = o.first, 0
+		r.at, r.n = &fetched{view: o.first}, 0 // which the object holds
 	}
 	return r
 }
@@ -150,9 +85,10 @@ type Reader struct {
 	ctx    context.Context // of the one request that reads
 	object *Object
 	off    int64
-	at     groupcache.ByteView
-	n      int // the number of the chunk, or -1
-	pin    *pin
+	end    int // the chunk before which fetching ahead ends
+	stream stream
+	at     *fetched // the chunk that is read
+	n      int      // its number, or -1
 	err    error
 }
 
@@ -166,7 +102,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if err := r.Ready(); err != nil {
 		return 0, err
 	}
-	n := r.at.SliceFrom(int(r.off - int64(r.n)*r.object.filler.cfg.ChunkSize)).Copy(p)
+	n := r.at.view.SliceFrom(int(r.off - int64(r.n)*r.object.filler.cfg.ChunkSize)).Copy(p)
 	r.off += int64(n)
 	return n, nil
 }
@@ -182,27 +118,35 @@ func (r *Reader) Ready() error {
 }
 
 // fetch makes chunk n the one that is read from.
-func (r *Reader) fetch(n int) (err error) {
-	r.Close()
-	f, o := r.object.filler, r.object
-	if r.pin, err = f.budgets.streams.hold(r.ctx, o.key, n, f.chunkLen(o.Head.Size, n)); err != nil {
-		return err
+func (r *Reader) fetch(n int) error {
+	r.drop()
+	if r.stream.object == nil || r.stream.first() != n {
+		r.stream.close()
+		r.stream = r.object.stream(n, r.end)
 	}
-	v, source, err := f.chunk(o.key, o.Head, n)
+	c, err := r.stream.take(r.ctx)
 	if err != nil {
 		return err
 	}
-	if o.Source == "" {
-		o.Source = source
+	if r.object.Source == "" {
+		r.object.Source = c.source
 	}
-	r.at, r.n = v, n
+	r.at, r.n = c, n
 	return nil
+}
+
+// drop gives back the chunk that is read.
+func (r *Reader) drop() {
+	if r.at != nil {
+		r.at.pin.release()
+	}
+	r.at, r.n = nil, -1
 }
 
 // Close gives back the memory that the reader holds.
 func (r *Reader) Close() {
-	r.pin.release()
-	r.pin, r.at, r.n = nil, groupcache.ByteView{}, -1
+	r.drop()
+	r.stream.close()
 }
 
 var errSeek = errors.New("seek outside of the object")

@@ -31,7 +31,7 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := o.Reader(t.Context())
+			r := o.Reader(t.Context(), int64(size/2))
 			for _, off := range []int{0, size / 2, max(0, size-3), size} {
 				if _, err := r.Seek(int64(off), io.SeekStart); err != nil {
 					t.Fatal(err)
@@ -44,6 +44,44 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 				t.Errorf("what is in memory was asked for %d times", n)
 			}
 		})
+	}
+}
+
+// A part costs its own chunks, though they are fetched ahead, and leaving in its
+// middle gives all memory back.
+func TestAPartCostsItsChunks(t *testing.T) {
+	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 128<<10, 16<<20 })
+	k := newKey(t)
+	body := strings.Repeat("0123456789abcdef", 6<<13) // six chunks
+	put(t, k, body)
+	o, err := f.Open(t.Context(), k, Options{Lazy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := st.asked.Load()
+	r := o.Reader(t.Context(), 300<<10)
+	if _, err := r.Seek(64<<10, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	part := make([]byte, 236<<10)
+	if _, err := io.ReadFull(r, part); err != nil || string(part) != body[64<<10:300<<10] {
+		t.Errorf("other bytes, or %v", err)
+	}
+	r.Close()
+	f.Close() // after which nothing is under way
+	if n := st.asked.Load() - before; n != 3 {
+		t.Errorf("three chunks cost %d requests", n)
+	}
+	r = o.Reader(t.Context(), o.Head.Size)
+	if _, err := r.Seek(400<<10, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, part[:1]); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if n := len(f.budgets.streams.held); n > 0 {
+		t.Errorf("%d chunks are held", n)
 	}
 }
 
@@ -99,6 +137,50 @@ func TestColdReadsShareTheirMemory(t *testing.T) {
 	if !f.budgets.streams.budget.TryAcquire(2<<20) || len(f.budgets.streams.held) > 0 {
 		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
 	}
+}
+
+// Streams that together want far more than may be held all come to their end:
+// none that holds memory waits for memory. Those that break off give theirs back.
+func TestStreamsShareTheirMemory(t *testing.T) {
+	f, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 128<<10, 512<<10 })
+	body := strings.Repeat("0123456789abcdef", 6<<13) // six chunks; the budget is two
+	var readers sync.WaitGroup
+	for i := range 16 {
+		k := newKey(t)
+		put(t, k, body)
+		readers.Go(func() {
+			if i%4 == 0 {
+				o, err := f.Open(t.Context(), k, Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer o.Close()
+				if err := o.Send(t.Context(), &breaks{after: i / 4}); !errors.Is(err, io.ErrClosedPipe) {
+					t.Errorf("a caller who left: %v", err)
+				}
+				return
+			}
+			if got := read(t, f, k); got != body {
+				t.Errorf("%d bytes of %d", len(got), len(body))
+			}
+		})
+	}
+	readers.Wait()
+	f.Close()
+	if !f.budgets.streams.budget.TryAcquire(256<<10) || len(f.budgets.streams.held) > 0 {
+		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
+	}
+}
+
+// breaks is a caller who leaves after some writes.
+type breaks struct{ after int }
+
+func (w *breaks) Write(b []byte) (int, error) {
+	if w.after--; w.after < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return len(b), nil
 }
 
 func BenchmarkOpenFromMemory(b *testing.B) {
