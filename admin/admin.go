@@ -6,11 +6,9 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"html/template"
 	"net/http"
 	"net/http/pprof"
-	"strings"
 	"sync"
 	"time"
 
@@ -113,43 +111,6 @@ func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	text(w, http.StatusOK, "ready")
-}
-
-// member is one of /cluster's members.
-type member struct {
-	Name    string    `json:"name"`
-	Peer    string    `json:"peer"`
-	Started time.Time `json:"started"`
-	Self    bool      `json:"self"`
-}
-
-const page = `<!doctype html>
-<meta charset="utf-8"><title>Larder cluster</title>
-<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>
-<h1>{{len .}} members</h1>
-<table><tr><th>name<th>peer address<th>started
-{{range .}}<tr><td>{{.Name}}{{if .Self}} (this node){{end}}<td>{{.Peer}}<td>{{.Started.Format "2006-01-02 15:04:05 MST"}}
-{{end}}</table>
-`
-
-func (a *Admin) cluster(w http.ResponseWriter, r *http.Request, c *cluster.Cluster) {
-	members := []member{}
-	for _, m := range c.Members() {
-		members = append(members, member{
-			Name: m.Name, Peer: m.PeerAddr, Started: time.Unix(0, int64(m.Incarnation)).UTC(), Self: m.ID == c.Self().ID,
-		})
-	}
-	var err error
-	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		err = a.page.Execute(w, members)
-	} else {
-		w.Header().Set("Content-Type", "application/json")
-		err = json.NewEncoder(w).Encode(map[string]any{"members": members})
-	}
-	if err != nil {
-		a.log.Debug().Err(err).Msg("cluster page not sent")
-	}
 }
 
 func text(w http.ResponseWriter, status int, s string) {

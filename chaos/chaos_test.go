@@ -85,16 +85,19 @@ func roundOf(seed uint64, separate bool) scenario {
 	return s
 }
 
-// TestNamespaces says whether faults between nodes are among those that ran.
+// TestNamespaces says whether faults between nodes, and pods, are among what ran.
 func TestNamespaces(t *testing.T) {
 	if err := namespaces(t); err != nil {
 		t.Logf("no cuts and delays between nodes here, which need network namespaces and so root: %v", err)
 		return
 	}
 	t.Log("each node can have a network of its own: cuts and delays between nodes ran")
+	if err := lands(t); err != nil {
+		t.Logf("no lifecycle of pods here, which need mount namespaces too: %v", err)
+	}
 }
 
-func namespaces(t *testing.T) error {
+func namespaces(t testing.TB) error {
 	_, _, err := newNetwork(t, 2)
 	return err
 }

@@ -19,7 +19,12 @@
 // holds. In the same runs, reads through the nodes that are well must all be
 // answered.
 //
+// The lifecycle tests start, restart, scale and kill pods as the chart would
+// have them: names that stay, addresses that change and of which the old ones
+// swallow what is sent to them, and a DNS that comes late and answers old. They
+// tell what happens, with counts, under -v.
+//
 // A schedule of faults is a pure function of its seed. Faults between nodes
-// need network namespaces of their own, so root: a test of its own says
-// whether there are any. Only tests are in this package.
+// and pods need network namespaces of their own, so root: a test of its own
+// says whether there are any. Only tests are in this package.
 package chaos

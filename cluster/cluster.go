@@ -80,6 +80,7 @@ type Cluster struct {
 	seeds    []seed
 	resolver *net.Resolver
 	rejoin   time.Duration // how often a joined node looks for members that it misses
+	patience time.Duration // how long a node looks for somebody before it goes on alone
 
 	peers     net.Listener
 	mux       *http.ServeMux
@@ -173,6 +174,7 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 		seeds:     seeds,
 		resolver:  net.DefaultResolver,
 		rejoin:    rejoinInterval,
+		patience:  aloneAfter,
 		peers:     peers,
 		mux:       http.NewServeMux(),
 		handshake: hs,
@@ -203,7 +205,8 @@ func (c *Cluster) OnChange(f func()) { c.onChange = append(c.onChange, f) }
 // Self returns this node, whether it is leaving or not.
 func (c *Cluster) Self() Member { return c.self }
 
-// Joined reports whether the node has met the cluster: a first join has succeeded, or there is nobody to join.
+// Joined reports whether the node has met the cluster: it has seen another member, there is nobody to join, or for half
+// a minute nobody has listened at any address of Config.Join. The functions of OnChange have been told of whom it met.
 func (c *Cluster) Joined() bool { return c.joined.Load() }
 
 // Run serves peers, gossips and joins until ctx ends, and then closes both ports without a goodbye: see Leave. It
@@ -271,11 +274,15 @@ func (c *Cluster) endRequests() {
 	}
 }
 
-// tellChanges calls the functions that OnChange registered.
+// tellChanges calls the functions that OnChange registered. Whoever is met first makes this node a joined one: a round
+// of joining may take seconds more, where packets to dead addresses are lost.
 func (c *Cluster) tellChanges(ctx context.Context) {
 	tell := func() {
 		for _, f := range c.onChange {
 			f()
+		}
+		if len(c.Members()) > 1 {
+			c.noteJoined()
 		}
 	}
 	for {

@@ -22,7 +22,13 @@ const (
 	rejoinInterval   = 5 * time.Second
 	joinsAtOnce      = 8
 	lookupTimeout    = 5 * time.Second
+	// aloneAfter is how long nobody must have been at any address to join before a node counts as joined. A cluster's
+	// DNS keeps answers for at most as long, and tells of the dead until then.
+	aloneAfter = 30 * time.Second
 )
+
+// errNobody says that all addresses to join are known and nobody listens there, not even to refuse this node.
+var errNobody = errors.New("nobody listens there")
 
 // seed is one entry of Config.Join: a name or an address under which members may be found.
 type seed struct {
@@ -54,10 +60,18 @@ func parseSeeds(join []string) ([]seed, error) {
 // The price is one failed connection a round for each address where nobody is.
 func (c *Cluster) join(ctx context.Context, list *memberlist.Memberlist) {
 	backoff := joinBackoffFirst
+	var alone time.Time // since when nobody was anywhere
 	for {
 		met, err := c.meet(ctx, list)
-		if met && c.joined.CompareAndSwap(false, true) {
-			c.log.Info().Int("members", len(c.Members())).Msg("joined the cluster")
+		switch {
+		case met && c.settle(ctx) == nil: // who sees that this node has joined sees what that has changed
+			c.noteJoined()
+		case !errors.Is(err, errNobody):
+			alone = time.Time{}
+		case alone.IsZero():
+			alone = time.Now()
+		case time.Since(alone) > c.patience:
+			c.noteAlone()
 		}
 		wait := c.rejoin
 		if !c.joined.Load() {
@@ -75,7 +89,24 @@ func (c *Cluster) join(ctx context.Context, list *memberlist.Memberlist) {
 	}
 }
 
+// noteJoined takes in that the node has met the cluster.
+func (c *Cluster) noteJoined() {
+	if c.joined.CompareAndSwap(false, true) {
+		c.log.Info().Int("members", len(c.Members())).Msg("joined the cluster")
+	}
+}
+
+// noteAlone takes in that there is no cluster to meet: the others are dead, and waiting for them would make this node
+// as useless as they are. A node that is refused goes on waiting.
+func (c *Cluster) noteAlone() {
+	if c.joined.CompareAndSwap(false, true) {
+		c.log.Warn().Dur("dur", c.patience).Strs("join", c.cfg.Join).
+			Msg("nobody listens at any address of --join: this node goes on alone, and looks for them still")
+	}
+}
+
 // meet makes one round. met says that the node is where it should be: it has met somebody, or nobody is missing.
+// The error is errNobody if each address was tried and nobody listens at any.
 func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bool, err error) {
 	seeds, err := c.lookup(ctx)
 	missing := c.missing(seeds)
@@ -93,13 +124,18 @@ func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bo
 	}
 	_ = g.Wait()               // each answer is in joined
 	met = len(c.Members()) > 1 // others may have found this node first, and only dead addresses are left
+	nobody := err == nil
 	for i, joinErr := range joined {
 		if joinErr == nil {
 			met = true
 			continue
 		}
+		nobody = nobody && strings.Contains(joinErr.Error(), errNobody.Error()) // memberlist keeps the text alone
 		c.log.Debug().Err(joinErr).Str("addr", missing[i].String()).Msg("nobody joined")
 		err = errors.Join(err, joinErr)
+	}
+	if nobody && err != nil {
+		err = fmt.Errorf("%w: %w", errNobody, err)
 	}
 	return met, err
 }

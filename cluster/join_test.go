@@ -84,6 +84,76 @@ func TestJoinIsTriedUntilTheSeedStarts(t *testing.T) {
 	}
 }
 
+// A node whose others are all dead is not as useless as they are, and has them back when they come.
+func TestNobodyToMeet(t *testing.T) {
+	port := freePort(t, "127.0.0.1", "127.0.0.2")
+	dead := []string{fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.2:%d", port)}
+	var log lines
+	join := config(func(cfg *Config) { cfg.Join = dead })
+	waiting := start(t, "waiting", join)
+	alone := start(t, "alone", join, logged(&log), before(func(c *Cluster) { c.patience = 100 * time.Millisecond }))
+	log.await(t, "warn", "goes on alone")
+	if !alone.Joined() || waiting.Joined() {
+		t.Errorf("joined: %t who has waited, %t who has not", alone.Joined(), waiting.Joined())
+	}
+	back := start(t, "back", config(func(cfg *Config) { cfg.GossipAddr = dead[1] }))
+	agree(t, waiting, alone, back)
+}
+
+// A name that does not resolve tells nothing of who is there.
+func TestUnknownNameIsNotNobody(t *testing.T) {
+	names := startNameServer(t)
+	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t, "127.0.0.1"))
+	var log lines
+	n := start(t, "a", logged(&log), config(func(cfg *Config) {
+		cfg.Join = []string{addr, "dns+nodes.larder.test:7946"}
+	}), before(func(c *Cluster) { c.resolver, c.patience = names.resolver(), 0 }))
+	log.await(t, "warn", "cannot join yet")
+	for range 3 {
+		if met, err := n.meet(t.Context(), n.list); met || err == nil || errors.Is(err, errNobody) {
+			t.Errorf("met, or found nobody: %v", err)
+		}
+	}
+	if n.Joined() {
+		t.Error("joined")
+	}
+}
+
+// Who meets a member has joined, while addresses of the dead still swallow what is sent to them.
+func TestDeadAddressesHoldNobodyUp(t *testing.T) {
+	a := start(t, "a")
+	const dead = "127.0.0.9:1"
+	release := make(chan struct{})
+	b := start(t, "b", joining(a), config(func(cfg *Config) { cfg.Join = append(cfg.Join, dead) }), before(func(c *Cluster) {
+		c.wrapTransport = func(t memberlist.NodeAwareTransport) memberlist.NodeAwareTransport {
+			return swallowing{NodeAwareTransport: t, addr: dead, release: release}
+		}
+	}))
+	t.Cleanup(func() { close(release) }) // before b ends, which waits for it
+	eventually(t, func() error {
+		if !b.Joined() {
+			return errors.New("waits for a dead address")
+		}
+		return nil
+	})
+	agree(t, a, b)
+}
+
+// swallowing answers nothing from an address until it is released.
+type swallowing struct {
+	memberlist.NodeAwareTransport
+	addr    string
+	release chan struct{}
+}
+
+func (t swallowing) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	if a.Addr == t.addr {
+		<-t.release
+		return nil, errors.New("released")
+	}
+	return t.NodeAwareTransport.DialAddressTimeout(a, timeout)
+}
+
 func TestOwnAddressAmongThoseToJoin(t *testing.T) {
 	for _, bind := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
 		n := start(t, "a", config(func(cfg *Config) {
@@ -128,12 +198,13 @@ func TestStrangersDoNotJoin(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var said, heard lines
 			a := start(t, "a", logged(&heard))
-			b := start(t, "b", joining(a), logged(&said), config(func(cfg *Config) { cfg.Label, cfg.Secret = c.label, c.secret }))
+			b := start(t, "b", joining(a), logged(&said), config(func(cfg *Config) { cfg.Label, cfg.Secret = c.label, c.secret }),
+				before(func(c *Cluster) { c.patience = 0 }))
 			said.await(t, "warn", c.warning)
 			heard.await(t, "warn", c.heard)
 			for range 3 {
-				if met, err := b.meet(t.Context(), b.list); met || err == nil {
-					t.Error("met")
+				if met, err := b.meet(t.Context(), b.list); met || err == nil || errors.Is(err, errNobody) {
+					t.Errorf("met, or found nobody: %v", err)
 				}
 			}
 			if b.Joined() || len(a.Members()) != 1 || len(b.Members()) != 1 {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"larder/keys"
 )
@@ -10,10 +11,11 @@ import (
 // ring is one immutable state of the view: who is a member, and who owns what.
 type ring struct {
 	version uint64
-	members []Member // live and not leaving, one for each name, sorted by name
-	owners  []Member // members, or only this node when there are none
-	hashes  []uint64 // of the owners' names
-	self    int      // where this node is among the owners, or -1
+	members []Member         // live and not leaving, one for each name, sorted by name
+	owners  []Member         // members, or only this node when there are none
+	hashes  []uint64         // of the owners' names
+	self    int              // where this node is among the owners, or -1
+	parts   func() []float64 // the owners' parts of all hashes, worked out once
 }
 
 // newRing makes the ring of records. It depends on what they hold, not on their order, so that members that know
@@ -36,6 +38,7 @@ func newRing(version uint64, self Member, records map[string]*record) *ring {
 			r.self = i
 		}
 	}
+	r.parts = sync.OnceValue(r.estimate)
 	return r
 }
 

@@ -162,7 +162,7 @@ func (t *gossipTransport) DialTimeout(addr string, timeout time.Duration) (net.C
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		release()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNobody, err)
 	}
 	return tie(ctx, release, conn), nil
 }

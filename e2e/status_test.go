@@ -234,6 +234,7 @@ func testMetadata(t *testing.T, c *testcluster.Cluster) {
 		for name, want := range map[string]string{
 			"ETag": a.header.Get("ETag"), "Content-Type": "application/json; charset=utf-8", "Larder-Meta-Model": "REINV 7",
 			"Larder-Meta-Note": "naïve, and more", "Accept-Ranges": "bytes", "Content-Length": "7", "Larder-Writer": "anonymous",
+			"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox",
 		} {
 			if got.header.Get(name) != want {
 				t.Errorf("%s: %q, want %q", name, got.header.Get(name), want)

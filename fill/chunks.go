@@ -56,7 +56,7 @@ func (f *Filler) get(chunkKey string, length int64, c *fetch) (groupcache.ByteVi
 		return v, "", fmt.Errorf("chunk of %d bytes where %d were expected: %w", v.Len(), length, store.ErrUnexpected)
 	}
 	if c.source == "" {
-		return v, Memory, nil
+		_, _ = v.WriteTo((*origin)(c)) // an origin takes everything
 	}
 	return v, c.source, nil
 }
@@ -101,7 +101,7 @@ func (f *Filler) Prime(ctx context.Context, k keys.Key, h store.Head, n int, chu
 func (f *Filler) load(ctx context.Context, chunkKey string, dest groupcache.Sink) (err error) {
 	c := ctx.Value(fetchKey{}).(*fetch)
 	if c.primed != nil {
-		return setNoCopy(dest, c.primed)
+		return f.admit(dest, c.primed)
 	}
 	if c.verdict != nil {
 		return c.verdict
@@ -131,7 +131,7 @@ func (f *Filler) load(ctx context.Context, chunkKey string, dest groupcache.Sink
 	if err != nil {
 		return outOfTime(err)
 	}
-	return setNoCopy(dest, b)
+	return f.admit(dest, b)
 }
 
 // PickPeer is groupcache's question who owns a chunk.
@@ -197,20 +197,4 @@ func (w *bytesWriter) Write(b []byte) (int, error) {
 func (w *bytesWriter) WriteString(s string) (int, error) {
 	*w = unsafe.Slice(unsafe.StringData(s), len(s))
 	return len(s), nil
-}
-
-// Stats of what a node holds.
-type Stats struct {
-	Bytes, Chunks, Evictions, Heads int64
-}
-
-// Stats counts what this node holds now, and what it evicted since it started.
-func (f *Filler) Stats() Stats {
-	owned, hot := f.chunks.CacheStats(groupcache.MainCache), f.chunks.CacheStats(groupcache.HotCache)
-	return Stats{
-		Bytes:     owned.Bytes + hot.Bytes,
-		Chunks:    owned.Items + hot.Items,
-		Evictions: owned.Evictions + hot.Evictions,
-		Heads:     f.heads.count(),
-	}
 }

@@ -63,7 +63,11 @@ type Config struct {
 	Lease time.Duration
 	// Revalidate is how long an owner trusts a head without asking the store.
 	Revalidate time.Duration
-	Log        zerolog.Logger
+	// Freed hears how long a chunk was in memory, once the garbage collector
+	// finds that it was evicted: of one chunk in sixteen that this node owned.
+	// It may be nil, and must return soon.
+	Freed func(age time.Duration)
+	Log   zerolog.Logger
 }
 
 // Filler answers reads. Make one with New.
@@ -77,6 +81,7 @@ type Filler struct {
 	flights sync.WaitGroup
 	// strangers are the members, by ID, that RingChanged was told of last.
 	strangers atomic.Pointer[map[string]bool]
+	granted   atomic.Int64 // leases
 	log       zerolog.Logger
 }
 

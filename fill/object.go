@@ -46,7 +46,7 @@ func (o *Object) Send(ctx context.Context, w io.Writer) error {
 		_, err := w.Write(bytesOf(o.first))
 		return err
 	}
-	s := stream{object: o, next: 1, depth: 1}
+	s := o.stream(1, o.chunks())
 	defer s.close()
 	s.fetchAhead()
 	if _, err := w.Write(bytesOf(o.first)); err != nil {
@@ -54,7 +54,13 @@ func (o *Object) Send(ctx context.Context, w io.Writer) error {
 	}
 	o.Close()
 	for range o.chunks() - 1 {
-		if err := s.send(ctx, w); err != nil {
+		c, err := s.take(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(bytesOf(c.view))
+		c.drop()
+		if err != nil {
 			return err
 		}
 	}
@@ -62,11 +68,13 @@ func (o *Object) Send(ctx context.Context, w io.Writer) error {
 }
 
 // Reader reads any part of the object, and fetches only the chunks that are
-// read. It waits for nothing after ctx has ended. Its user closes it.
-func (o *Object) Reader(ctx context.Context) *Reader {
-	r := &Reader{ctx: ctx, object: o, n: -1}
+// read, and while one is read the next ones that begin before end. It waits for
+// nothing after ctx has ended. Its user closes it.
+func (o *Object) Reader(ctx context.Context, end int64) *Reader {
+	size := o.filler.cfg.ChunkSize
+	r := &Reader{ctx: ctx, object: o, n: -1, end: int((min(end, o.Head.Size) + size - 1) / size)}
 	if o.hasFirst {
-		r.at, r.n = o.first, 0
+		r.at, r.n = &fetched{view: o.first}, 0 // which the object holds
 	}
 	return r
 }
@@ -77,9 +85,10 @@ type Reader struct {
 	ctx    context.Context // of the one request that reads
 	object *Object
 	off    int64
-	at     groupcache.ByteView
-	n      int // the number of the chunk, or -1
-	pin    *pin
+	end    int // the chunk before which fetching ahead ends
+	stream stream
+	at     *fetched // the chunk that is read
+	n      int      // its number, or -1
 	err    error
 }
 
@@ -93,7 +102,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if err := r.Ready(); err != nil {
 		return 0, err
 	}
-	n := r.at.SliceFrom(int(r.off - int64(r.n)*r.object.filler.cfg.ChunkSize)).Copy(p)
+	n := r.at.view.SliceFrom(int(r.off - int64(r.n)*r.object.filler.cfg.ChunkSize)).Copy(p)
 	r.off += int64(n)
 	return n, nil
 }
@@ -109,27 +118,35 @@ func (r *Reader) Ready() error {
 }
 
 // fetch makes chunk n the one that is read from.
-func (r *Reader) fetch(n int) (err error) {
-	r.Close()
-	f, o := r.object.filler, r.object
-	if r.pin, err = f.budgets.streams.hold(r.ctx, o.key, n, f.chunkLen(o.Head.Size, n)); err != nil {
-		return err
+func (r *Reader) fetch(n int) error {
+	r.drop()
+	if r.stream.object == nil || r.stream.first() != n {
+		r.stream.close()
+		r.stream = r.object.stream(n, r.end)
 	}
-	v, source, err := f.chunk(o.key, o.Head, n)
+	c, err := r.stream.take(r.ctx)
 	if err != nil {
 		return err
 	}
-	if o.Source == "" {
-		o.Source = source
+	if r.object.Source == "" {
+		r.object.Source = c.source
 	}
-	r.at, r.n = v, n
+	r.at, r.n = c, n
 	return nil
+}
+
+// drop gives back the chunk that is read.
+func (r *Reader) drop() {
+	if r.at != nil {
+		r.at.pin.release()
+	}
+	r.at, r.n = nil, -1
 }
 
 // Close gives back the memory that the reader holds.
 func (r *Reader) Close() {
-	r.pin.release()
-	r.pin, r.at, r.n = nil, groupcache.ByteView{}, -1
+	r.drop()
+	r.stream.close()
 }
 
 var errSeek = errors.New("seek outside of the object")

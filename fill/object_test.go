@@ -27,7 +27,7 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := o.Reader(t.Context())
+			r := o.Reader(t.Context(), int64(size/2))
 			for _, off := range []int{0, size / 2, max(0, size-3), size} {
 				if _, err := r.Seek(int64(off), io.SeekStart); err != nil {
 					t.Fatal(err)
@@ -40,6 +40,44 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 				t.Errorf("what is in memory was asked for %d times", n)
 			}
 		})
+	}
+}
+
+// A part costs its own chunks, though they are fetched ahead, and leaving in its
+// middle gives all memory back.
+func TestAPartCostsItsChunks(t *testing.T) {
+	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 128<<10, 16<<20 })
+	k := newKey(t)
+	body := strings.Repeat("0123456789abcdef", 6<<13) // six chunks
+	put(t, k, body)
+	o, err := f.Open(t.Context(), k, Options{Lazy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := st.asked.Load()
+	r := o.Reader(t.Context(), 300<<10)
+	if _, err := r.Seek(64<<10, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	part := make([]byte, 236<<10)
+	if _, err := io.ReadFull(r, part); err != nil || string(part) != body[64<<10:300<<10] {
+		t.Errorf("other bytes, or %v", err)
+	}
+	r.Close()
+	f.Close() // after which nothing is under way
+	if n := st.asked.Load() - before; n != 3 {
+		t.Errorf("three chunks cost %d requests", n)
+	}
+	r = o.Reader(t.Context(), o.Head.Size)
+	if _, err := r.Seek(400<<10, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, part[:1]); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if n := len(f.budgets.streams.held); n > 0 {
+		t.Errorf("%d chunks are held", n)
 	}
 }
 

@@ -156,6 +156,7 @@ func (f *Filler) serveHead(w http.ResponseWriter, r *http.Request) {
 	if _, member := f.ring.Sender(r); member { // anyone else would not be told of a write
 		if granted, lease := f.grant(k); lease > 0 {
 			h.known, h.Lease = granted, lease
+			f.granted.Add(1)
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -20,6 +20,7 @@ type Source string
 // The sources, as Cache-Status and the metrics name them.
 const (
 	Memory Source = "memory" // this node's
+	Hot    Source = "hot"    // this node's copy of a chunk that another owns
 	Peer   Source = "peer"   // the owner's memory
 	S3     Source = "s3"
 )

@@ -2,7 +2,6 @@ package fill
 
 import (
 	"context"
-	"io"
 
 	"github.com/golang/groupcache"
 )
@@ -20,8 +19,9 @@ const maxAhead = 8
 // no stream that holds memory waits for memory.
 type stream struct {
 	object *Object
-	window []*fetched // fetched, or being fetched, and not sent
+	window []*fetched // fetched, or being fetched, and not taken
 	next   int        // the chunk after those
+	end    int        // the chunk before which fetching ahead ends
 	// depth is how many chunks are fetched while one is being sent. It begins
 	// with one and doubles each time that the caller had to wait: who reads
 	// slowly holds little memory.
@@ -30,33 +30,41 @@ type stream struct {
 
 // fetched is a chunk that is being fetched, for one stream.
 type fetched struct {
-	done chan struct{} // closed when view and err are set
-	view groupcache.ByteView
-	err  error
-	pin  *pin
+	done   chan struct{} // closed when the fields below are set
+	view   groupcache.ByteView
+	source Source
+	err    error
+	pin    *pin // set from the start
 }
 
-// send writes the next chunk, and gives its memory back.
-func (s *stream) send(ctx context.Context, w io.Writer) error {
+// stream reads the chunks from first on. Those from end on are fetched only when
+// they are taken.
+func (o *Object) stream(first, end int) stream {
+	return stream{object: o, next: first, end: end, depth: 1}
+}
+
+// first is the number of the chunk that take returns.
+func (s *stream) first() int { return s.next - len(s.window) }
+
+// take waits for the next chunk, while those after it are fetched. The caller
+// drops it.
+func (s *stream) take(ctx context.Context) (*fetched, error) {
 	if len(s.window) == 0 { // there was no memory to fetch it ahead
 		o := s.object
 		p, err := o.filler.budgets.streams.hold(ctx, o.key, s.next, o.filler.chunkLen(o.Head.Size, s.next))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.fetch(p)
 	}
 	c := s.window[0]
+	s.window = s.window[1:]
 	s.fetchAhead()
 	if err := s.wait(ctx, c); err != nil {
-		return err
+		c.drop()
+		return nil, err
 	}
-	if _, err := w.Write(bytesOf(c.view)); err != nil {
-		return err
-	}
-	s.window = s.window[1:]
-	c.drop()
-	return nil
+	return c, nil
 }
 
 // wait waits for a chunk, and fetches more at once from then on if it has to.
@@ -80,7 +88,7 @@ func (s *stream) wait(ctx context.Context, c *fetched) error {
 // depth and the budget go.
 func (s *stream) fetchAhead() {
 	o := s.object
-	for s.next < o.chunks() && len(s.window) <= s.depth {
+	for s.next < s.end && len(s.window) < s.depth {
 		p, ok := o.filler.budgets.streams.tryHold(o.key, s.next, o.filler.chunkLen(o.Head.Size, s.next))
 		if !ok {
 			return
@@ -97,11 +105,11 @@ func (s *stream) fetch(p *pin) {
 	s.next++
 	o.filler.flights.Go(func() {
 		defer close(c.done)
-		c.view, _, c.err = o.filler.chunk(o.key, o.Head, n)
+		c.view, c.source, c.err = o.filler.chunk(o.key, o.Head, n)
 	})
 }
 
-// close gives back what was fetched and not sent, once it has been fetched.
+// close gives back what was fetched and not taken, once it has been fetched.
 func (s *stream) close() {
 	for _, c := range s.window {
 		c.drop()

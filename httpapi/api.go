@@ -43,10 +43,6 @@ type Authenticator interface {
 	Authenticate(authorization string) (auth.Principal, error)
 }
 
-// Observer hears of every request once it has been answered. source is empty
-// if no bytes were read.
-type Observer func(op string, status int, source fill.Source, bytes int64, took time.Duration)
-
 // Config of an API.
 type Config struct {
 	// MaxObject is the largest object that is taken, in bytes.
@@ -56,8 +52,9 @@ type Config struct {
 	// BodyMemory is how many bytes of bodies are held at once; it is at least
 	// two chunks. Writes beyond it wait, and then get 503.
 	BodyMemory int64
-	Observe    Observer
-	Log        zerolog.Logger
+	// Observe hears of every request once it has been answered. It may be nil.
+	Observe func(Served)
+	Log     zerolog.Logger
 }
 
 // API answers HTTP requests. Make one with New.
@@ -70,17 +67,21 @@ type API struct {
 	// bodies bounds the bytes of bodies that are held at once.
 	bodies *semaphore.Weighted
 	log    zerolog.Logger
+	// access hears of every request, audit of those that auditors ask for.
+	access, audit zerolog.Logger
 }
 
 // New makes an API.
 func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	if cfg.Observe == nil {
-		cfg.Observe = func(string, int, fill.Source, int64, time.Duration) {}
+		cfg.Observe = func(Served) {}
 	}
 	return &API{
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
 		bodies: semaphore.NewWeighted(max(cfg.BodyMemory, 2*(cfg.ChunkSize+1))),
 		log:    cfg.Log.With().Str("component", "httpapi").Logger(),
+		access: cfg.Log.With().Str("component", "access").Logger(),
+		audit:  cfg.Log.With().Str("component", "audit").Logger(),
 	}
 }
 
@@ -91,13 +92,20 @@ type call struct {
 	who    auth.Principal
 	op     string // get, head, put, delete, list, whoami; for the metrics
 	source fill.Source
+
+	// What metrics and logs say besides.
+	key      keys.Key // zero if the request names none
+	digest   string   // SHA-256 of what was written, hex, if it is known
+	received int64    // bytes of the body
+	problem  string   // the name of the kind of error; empty if there was none
+	broken   bool     // the connection was broken off
 }
 
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	c := &call{Request: r, w: &recorder{ResponseWriter: w}, op: "other"}
-	defer func() { a.cfg.Observe(c.op, c.w.status, c.source, c.w.bytes, time.Since(began)) }()
+	defer func() { a.served(c, time.Since(began)) }()
 	defer func() {
 		if p := recover(); p != nil {
 			a.recovered(c, p)
@@ -134,6 +142,7 @@ func (a *API) serve(c *call) (err error) {
 	if err != nil {
 		return err
 	}
+	c.key = k
 	switch c.Method {
 	case http.MethodGet:
 		return a.get(c, k)
@@ -200,12 +209,18 @@ func (a *API) recovered(c *call, p any) {
 	}
 	a.log.Error().Interface("panic", p).Str("path", c.URL.Path).Bytes("stack", debug.Stack()).Msg("panic in a request")
 	if c.w.status != 0 {
+		c.broken = true
 		panic(http.ErrAbortHandler)
 	}
 	a.fail(c, fill.ErrPanic)
 }
 
-// recorder remembers what was answered.
+// sendStall is how long a client may take to accept what is being sent to it,
+// for each megabyte and once more.
+const sendStall = 30 * time.Second
+
+// recorder remembers what was answered. It gives each write time by its length,
+// so that a client that stalls is found out and one that is slow is not cut off.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -223,6 +238,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
+	deadline := time.Now().Add(sendStall * time.Duration(1+len(b)>>20))
+	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(deadline) // a writer without deadlines has none to keep
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
 	return n, err

@@ -1,27 +1,16 @@
 package httpapi
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/textproto"
 	"strconv"
 	"strings"
-	"time"
 
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
-)
-
-const (
-	metaPrefix = "Larder-Meta-"
-	// sendStall is how long a client may take to accept what is being sent to
-	// it, for each megabyte and once more.
-	sendStall = 30 * time.Second
 )
 
 func (a *API) get(c *call, k keys.Key) error {
@@ -41,8 +30,10 @@ func (a *API) get(c *call, k keys.Key) error {
 	}
 	c.source = obj.Source
 	setHeaders(c.w.Header(), obj.Head, obj.Source)
-	c.w.Header().Set("Content-Length", strconv.FormatInt(obj.Head.Size, 10))
-	return obj.Send(c.Context(), paced{c.w})
+	if obj.Head.Size > autoLength {
+		c.w.Header().Set("Content-Length", strconv.FormatInt(obj.Head.Size, 10))
+	}
+	return obj.Send(c.Context(), c.w)
 }
 
 // getPart answers a request for a part, or under a condition. Of several ranges
@@ -51,7 +42,7 @@ func (a *API) getPart(c *call, obj *fill.Object) error {
 	if strings.Contains(c.Header.Get("Range"), ",") {
 		c.Header.Del("Range")
 	}
-	content := obj.Reader(c.Context())
+	content := obj.Reader(c.Context(), rangeEnd(c.Header.Get("Range"), obj.Head.Size))
 	defer content.Close()
 	setHeaders(c.w.Header(), obj.Head, "")
 	// The first byte that is sent decides where the answer comes from, and is
@@ -64,14 +55,18 @@ func (a *API) getPart(c *call, obj *fill.Object) error {
 	})
 }
 
-// paced gives each write time by its length, so that a client that stalls is
-// found out and one that is slow is not cut off.
-type paced struct{ http.ResponseWriter }
-
-func (p paced) Write(b []byte) (int, error) {
-	deadline := time.Now().Add(sendStall * time.Duration(1+len(b)>>20))
-	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(deadline) // a writer without deadlines has none to keep
-	return p.ResponseWriter.Write(b)
+// rangeEnd is where the range ends that a header asks for, as far as it can be
+// told before ServeContent has judged it; without a header, where the object does.
+func rangeEnd(header string, size int64) int64 {
+	if header == "" {
+		return size
+	}
+	spec, _ := strings.CutPrefix(header, "bytes=")
+	first, last, _ := strings.Cut(spec, "-")
+	if end, err := strconv.ParseInt(strings.TrimSpace(last), 10, 64); err == nil && first != "" {
+		return min(end+1, size)
+	}
+	return size
 }
 
 func (a *API) head(c *call, k keys.Key) error {
@@ -155,7 +150,7 @@ func conditional(h http.Header) bool {
 // serveContent leaves ranges and conditions to the standard library, and turns
 // its refusals into problems. ready is called before a header with content.
 func (a *API) serveContent(c *call, h store.Head, content io.ReadSeeker, ready func() error) error {
-	w := &refusals{ResponseWriter: paced{c.w}, ready: ready}
+	w := &refusals{ResponseWriter: c.w, ready: ready}
 	http.ServeContent(w, c.Request, "", h.Modified, content)
 	switch w.refused {
 	case 0:
@@ -199,47 +194,4 @@ func (r *refusals) Write(b []byte) (int, error) {
 		return 0, r.err
 	}
 	return r.ResponseWriter.Write(b)
-}
-
-func setHeaders(h http.Header, o store.Head, source fill.Source) {
-	h.Set("Etag", `"`+o.Version+`"`)
-	h.Set("Last-Modified", o.Modified.UTC().Format(http.TimeFormat))
-	h.Set("Accept-Ranges", "bytes")
-	h.Set("Content-Type", o.ContentType)
-	h.Set("Cache-Control", "private, no-cache")
-	h.Set("X-Content-Type-Options", "nosniff") // nor does a browser run what a researcher stored
-	h.Set("Content-Security-Policy", "sandbox")
-	h.Set("Cache-Status", cacheStatus(source))
-	if d, err := hex.DecodeString(o.Digest); err == nil && len(d) > 0 {
-		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(d)+":")
-	}
-	if o.Writer != "" {
-		h.Set("Larder-Writer", headerValue(o.Writer))
-	}
-	for name, v := range o.Meta {
-		h.Set(textproto.CanonicalMIMEHeaderKey(metaPrefix+name), headerValue(v))
-	}
-}
-
-// cacheStatus is the field of RFC 9211.
-func cacheStatus(s fill.Source) string {
-	switch s {
-	case fill.Memory:
-		return "larder; hit; detail=memory"
-	case fill.Peer:
-		return "larder; hit; detail=peer"
-	default:
-		return "larder; fwd=miss; detail=s3"
-	}
-}
-
-// headerValue makes a value safe in a header line: metadata that other tools
-// wrote into the bucket may hold anything.
-func headerValue(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -14,7 +14,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -255,9 +254,7 @@ func TestFailuresAreProblems(t *testing.T) {
 		var observed []int
 		api := New(Config{
 			MaxObject: 10, ChunkSize: 10, Log: zerolog.Nop(),
-			Observe: func(_ string, status int, _ fill.Source, _ int64, _ time.Duration) {
-				observed = append(observed, status)
-			},
+			Observe: func(s Served) { observed = append(observed, s.Status) },
 		}, b, b, b, b)
 		for _, r := range []*http.Request{
 			httptest.NewRequest("GET", "/v1/objects/k", nil),

@@ -100,9 +100,7 @@ func (a *API) streamList(c *call, l *listing) error {
 				return err
 			}
 		}
-		rc := http.NewResponseController(c.w)
-		_ = rc.SetWriteDeadline(time.Now().Add(sendStall)) // a writer without deadlines has none to keep
-		if err := rc.Flush(); err != nil {
+		if err := c.w.FlushError(); err != nil {
 			return err
 		}
 	}

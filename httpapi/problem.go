@@ -32,6 +32,9 @@ var (
 	errCondition = errors.New("the object is not the one that the request's condition names")
 )
 
+// problemType is what the types of all problems begin with.
+const problemType = "urn:larder:problem:"
+
 // problem is an answer of RFC 9457, "Problem Details for HTTP APIs".
 type problem struct {
 	Type   string `json:"type"`
@@ -106,19 +109,21 @@ func problemOf(err error) problem {
 		if k.hide {
 			detail = k.advice
 		}
-		return problem{Type: "urn:larder:problem:" + k.name, Title: k.title, Status: k.status, Detail: detail}
+		return problem{Type: problemType + k.name, Title: k.title, Status: k.status, Detail: detail}
 	}
-	return problem{Type: "urn:larder:problem:internal", Title: "Internal error", Status: http.StatusInternalServerError, Detail: err.Error()}
+	return problem{Type: problemType + "internal", Title: "Internal error", Status: http.StatusInternalServerError, Detail: err.Error()}
 }
 
 // fail answers a request with an error. If part of an answer is out already,
 // the connection is broken off, so that nobody takes the part for the whole.
 func (a *API) fail(c *call, err error) {
 	if c.w.status != 0 {
+		c.broken = true
 		a.log.Debug().Err(err).Str("path", c.URL.Path).Msg("answer broken off")
 		panic(http.ErrAbortHandler)
 	}
 	p := problemOf(err)
+	c.problem = strings.TrimPrefix(p.Type, problemType)
 	if p.Status >= http.StatusInternalServerError && c.Context().Err() == nil {
 		a.log.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
 	}
@@ -156,7 +161,8 @@ func (a *API) discardBody(c *call) {
 		return
 	}
 	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(discardLimit)) // a reader without deadlines has none to keep
-	_, _ = io.CopyN(io.Discard, c.Body, discardAtMost)                                // the answer is sent all the same
+	n, _ := io.CopyN(io.Discard, c.Body, discardAtMost)                               // the answer is sent all the same
+	c.received += n
 }
 
 // dropObject takes what was said of an object out of an answer that is not it.
@@ -177,7 +183,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendStall)) // a writer without deadlines has none to keep
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, err = w.Write(append(body, '\n'))

@@ -66,6 +66,7 @@ func (a *API) put(c *call, k keys.Key) error {
 // does not.
 func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.Conditions) (writepath.Result, error) {
 	body := &pacedBody{r: c.Body, deadline: http.NewResponseController(c.w).SetReadDeadline}
+	defer func() { c.received += body.received }()
 	if c.ContentLength > a.cfg.ChunkSize {
 		return a.takeLarge(c, k, h, d, body, cond)
 	}
@@ -98,6 +99,7 @@ func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.
 	}
 	sum := sha256.Sum256(first)
 	h.Digest = hex.EncodeToString(sum[:])
+	c.digest = h.Digest
 	return a.wrt.Put(c.Context(), k, h, first, cond)
 }
 
@@ -114,6 +116,7 @@ func (f atEnd) Read([]byte) (int, error) {
 func (a *API) takeLarge(c *call, k keys.Key, h store.Head, d digests, body io.Reader, cond writepath.Conditions) (writepath.Result, error) {
 	sums := d.hashes()
 	h.Digest = d.sha256()
+	c.digest = h.Digest
 	r, err := a.wrt.PutLarge(c.Context(), k, h, io.TeeReader(body, sums), sums.verify, cond)
 	switch {
 	case errors.Is(err, writepath.ErrTooLarge):
@@ -222,6 +225,7 @@ type pacedBody struct {
 	r        io.Reader
 	deadline func(time.Time) error
 	left     int   // bytes until the next megabyte
+	received int64 // bytes so far
 	err      error // what ended it: io.EOF if the client ended it
 }
 
@@ -235,6 +239,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p)
 	b.left -= n
+	b.received += int64(n)
 	if err != nil {
 		b.err = err
 	}

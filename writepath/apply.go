@@ -76,6 +76,10 @@ func (p *Path) write(ctx context.Context, k keys.Key, o op, present bool) (Resul
 	if err != nil {
 		return Result{}, err
 	}
+	if !o.Delete && !o.InParts {
+		p.counts.whole.Add(1)
+		defer p.counts.whole.Add(-1)
+	}
 	switch w := (store.Write{Head: o.Head, Body: o.Body, Conditions: cond}); {
 	case o.Delete:
 		return Result{}, p.store.Delete(ctx, k.Place())

@@ -88,6 +88,7 @@ type node struct {
 	fill    *fill.Filler
 	path    *Path
 	store   *faulty
+	waited  atomic.Int64 // nanoseconds that the last write waited for acknowledgements
 }
 
 // watched is the cluster, with a place to interfere with revocations.
@@ -96,6 +97,20 @@ type watched struct {
 	mu   sync.Mutex
 	deaf map[string]bool // members by name that a fan-out does not reach
 	told []string        // members by name that one has reached
+	gone []cluster.Departure
+}
+
+// Departed adds members that the test declares dead.
+func (w *watched) Departed(within time.Duration) []cluster.Departure {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append(w.Cluster.Departed(within), w.gone...)
+}
+
+func (w *watched) setGone(d ...cluster.Departure) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone = d
 }
 
 func (w *watched) Fanout(ctx context.Context, members []cluster.Member, path string, body []byte) []cluster.Ack {
@@ -160,7 +175,8 @@ func startNode(t testing.TB, name string, lease time.Duration, others ...*node) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.path = New(Config{Lease: lease, Memory: 256 << 20, ChunkSize: testChunk, MaxObject: 32 << 20, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
+	n.path = New(Config{Lease: lease, Memory: 256 << 20, ChunkSize: testChunk, MaxObject: 32 << 20,
+		Waited: func(d time.Duration) { n.waited.Store(int64(d)) }, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
 	n.fill.Handle(c.Handle)
 	n.path.Handle(c.Handle)
 	c.OnChange(n.path.RingChanged)

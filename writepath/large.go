@@ -59,6 +59,8 @@ func newUploads(cfg Config) uploads {
 // those of Put, ErrTooLarge, and whatever body fails with: after these nothing
 // was written.
 func (p *Path) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.Reader, verify func() error, c Conditions) (Result, error) {
+	p.counts.inParts.Add(1)
+	defer p.counts.inParts.Add(-1)
 	h.Modified = time.Now().UTC().Truncate(time.Second)
 	u, err := p.store.Begin(ctx, k.Place(), h)
 	if err != nil {

@@ -33,6 +33,7 @@ func withDrift(lease time.Duration) time.Duration { return lease + lease/100 + 1
 // A member that died lately may still run, cut off from this node, with a
 // lease that was granted before it was seen dead; that lease is waited out.
 func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
+	defer func() { p.cfg.Waited(time.Since(began)) }()
 	lease := withDrift(p.cfg.Lease)
 	expired := began.Add(lease)
 	told := map[string]bool{p.cluster.Self().ID: true}
@@ -45,6 +46,7 @@ func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 		if len(busy) == 0 && !time.Now().Before(expired) {
 			p.log.Warn().Stringer("key", k).Int("members", len(silent)).Str("peer", silent[0].Name).
 				Msg("revocation not acknowledged, waited out the lease")
+			p.counts.silentWaitedOut.Add(int64(len(silent)))
 			break
 		}
 		pause(ctx, tellAgain)
@@ -57,7 +59,10 @@ func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 		if began.Before(granted) {
 			granted = began
 		}
-		pause(ctx, time.Until(granted.Add(lease)))
+		if left := time.Until(granted.Add(lease)); left > 0 {
+			p.counts.departedWaitedOut.Add(1)
+			pause(ctx, left)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("revoke %s: %w: %w", k, ErrNotApplied, err)
@@ -85,11 +90,14 @@ func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool, limit
 		switch {
 		case ack.Err == nil:
 			told[ack.Member.ID] = true
+			p.counts.acknowledged.Add(1)
 		case errors.As(ack.Err, &refused) && refused.Status == http.StatusConflict:
 			busy = append(busy, ack.Member)
+			p.counts.busy.Add(1)
 		default:
 			p.log.Debug().Err(ack.Err).Str("peer", ack.Member.Name).Stringer("key", k).Msg("revocation not acknowledged")
 			silent = append(silent, ack.Member)
+			p.counts.silent.Add(1)
 		}
 	}
 	return silent, busy
@@ -133,11 +141,13 @@ func (p *Path) serveRevoke(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-uploaded:
 		case <-ctx.Done():
+			p.counts.refused.Add(1)
 			http.Error(w, "still writing "+k.String(), http.StatusConflict)
 			return
 		}
 	}
 	p.heads.Drop(k)
+	p.counts.dropped.Add(1)
 	w.WriteHeader(http.StatusNoContent)
 }
 

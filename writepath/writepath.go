@@ -102,7 +102,10 @@ type Config struct {
 	ChunkSize int64
 	// MaxObject is the largest object that is taken, in bytes.
 	MaxObject int64
-	Log       zerolog.Logger
+	// Waited hears how long each write waited until no other node could hold a
+	// lease on its key. It may be nil.
+	Waited func(d time.Duration)
+	Log    zerolog.Logger
 }
 
 // Path takes writes. Make one with New.
@@ -114,11 +117,15 @@ type Path struct {
 	turns   turns
 	settle  settling
 	uploads uploads
+	counts  counts
 	log     zerolog.Logger
 }
 
 // New makes a Path.
 func New(cfg Config, st Store, heads Heads, c Cluster) *Path {
+	if cfg.Waited == nil {
+		cfg.Waited = func(time.Duration) {}
+	}
 	return &Path{
 		cfg:     cfg,
 		store:   st,

@@ -56,7 +56,7 @@ type serveCmd struct {
 	TokensFile     string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
 	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without tokens: everyone who reaches the port reads and writes everything."`
 
-	LogLevel string `group:"logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error. (${default})"`
+	LogLevel string `group:"logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug (a line for every request), info (an audit line for every write), warn or error. (${default})"`
 }
 
 // byteSize is a number of bytes that is written like 4GiB or 8MB.

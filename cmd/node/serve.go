@@ -44,6 +44,7 @@ type node struct {
 	admin    *admin.Admin
 	public   *server
 	private  *server
+	ballast  []byte // see limitHeap
 }
 
 // Run runs a node until ctx ends, then shuts it down.
@@ -58,7 +59,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 // build makes all parts and binds all ports, and starts nothing.
 func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	n = &node{cfg: c, log: newLogger(c.LogLevel)}
-	limitHeap(int64(c.Memory))
+	n.ballast = limitHeap(int64(c.Memory))
 	secret, err := c.secret()
 	if err != nil {
 		return nil, err
@@ -69,6 +70,8 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 		}
 	}
 	n.admin = admin.New(n.log)
+	from, goVersion := builtFrom()
+	n.admin.Metrics.Build(version, from, goVersion)
 	if n.public, err = listen("--http-addr", c.HTTPAddr); err != nil {
 		return nil, err
 	}
@@ -87,13 +90,14 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	n.fill, err = fill.New(fill.Config{
 		Group: "chunks", Memory: int64(c.Memory), ChunkSize: int64(c.ChunkSize),
-		Lease: c.Lease, Revalidate: c.Revalidate, Log: n.log,
+		Lease: c.Lease, Revalidate: c.Revalidate, Freed: n.admin.Metrics.Freed, Log: n.log,
 	}, n.store, n.cluster)
 	if err != nil {
 		return nil, err
 	}
 	n.write = writepath.New(writepath.Config{
-		Lease: c.Lease, Memory: int64(c.Memory), ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize), Log: n.log,
+		Lease: c.Lease, Memory: int64(c.Memory), ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
+		Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.fill, n.cluster)
 	n.connect()
 	return n, nil
@@ -124,8 +128,9 @@ func (n *node) connect() {
 	n.write.Handle(n.cluster.Handle)
 	n.cluster.OnChange(n.write.RingChanged)
 	n.cluster.OnGossip(n.write.Hint)
-	n.admin.Metrics.Memory(n.fill.Stats)
-	n.admin.Metrics.Cluster(n.cluster.Members)
+	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
+	n.admin.Metrics.Writes(n.write.Stats)
+	n.admin.Metrics.Cluster(n.cluster)
 	n.private.Handler = n.admin.Handler(n.cluster)
 
 	var who httpapi.Authenticator = everyone{}

@@ -12,7 +12,14 @@ type versionCmd struct{}
 
 // Run prints the version, the commit it was built from and the Go version.
 func (versionCmd) Run() error {
-	from, goVersion := commit, "unknown"
+	from, goVersion := builtFrom()
+	_, err := fmt.Printf("larder %s, commit %s, %s\n", version, from, goVersion)
+	return err
+}
+
+// builtFrom is the commit that the node was built from, and the Go version.
+func builtFrom() (from, goVersion string) {
+	from, goVersion = commit, "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		goVersion = info.GoVersion
 		for _, s := range info.Settings {
@@ -24,6 +31,5 @@ func (versionCmd) Run() error {
 	if from == "" {
 		from = "unknown"
 	}
-	_, err := fmt.Printf("larder %s, commit %s, %s\n", version, from, goVersion)
-	return err
+	return from, goVersion
 }

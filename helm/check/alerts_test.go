@@ -19,13 +19,14 @@ const healthy = `load 1m
   larder_s3_requests_total{SEL,pod="a",op="get",result="ok"} 0+600x1800
   larder_s3_requests_total{SEL,pod="a",op="get",result="unavailable"} 0+1x1800
   larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="memory"} 0+5000x1800
-  larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="peer"} 0+500x1800
+  larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="hot"} 0+300x1800
+  larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="peer"} 0+200x1800
   larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="s3"} 0+600x1800
   larder_http_requests_total{SEL,pod="a",op="get",status="5xx",source=""} 0+1x1800
-  larder_http_request_seconds_bucket{SEL,pod="a",op="put",le="0.1024"} 0+90x1800
-  larder_http_request_seconds_bucket{SEL,pod="a",op="put",le="1.6384"} 0+98x1800
-  larder_http_request_seconds_bucket{SEL,pod="a",op="put",le="6.5536"} 0+100x1800
-  larder_http_request_seconds_bucket{SEL,pod="a",op="put",le="+Inf"} 0+100x1800
+  larder_revocation_wait_seconds_count{SEL,pod="a"} 0+50x1800
+  larder_revocation_wait_seconds_count{SEL,pod="b"} 0+50x1800
+  larder_leases_waited_out_total{SEL,pod="a",member="silent"} 0+1x1800
+  larder_leases_waited_out_total{SEL,pod="a",member="departed"} 0+1x1800
 `
 
 // TestAlertsFire holds that each alert is quiet while all is well and fires at
@@ -53,8 +54,7 @@ func TestAlertsFire(t *testing.T) {
 			`source="s3"} 0+600x1800`, `source="s3"} 0+600x1700 1020000+5000x100`,
 		},
 		"LarderWritesWait": {
-			`le="0.1024"} 0+90x1800`, `le="0.1024"} 0+50x1800`,
-			`le="1.6384"} 0+98x1800`, `le="1.6384"} 0+55x1800`,
+			`member="silent"} 0+1x1800`, `member="silent"} 0+20x1800`,
 		},
 	}
 	expectFiring(t, rules, healthy, "")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import larder
+from larder.transport import Transport
 from tests.conftest import Node, free_ports
 
 
@@ -139,6 +140,21 @@ def test_cache_that_is_down_costs_one_warning(unique: str) -> None:
     assert "is called" in texts[0]
     assert "LARDER_URL" in texts[0]
     assert len(calls) == 20
+
+
+def test_cache_that_is_down_is_not_waited_for(unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even by a client that signs, which asks first for whom."""
+
+    def pause(*_: Any, **__: Any) -> None:
+        pytest.fail("it waits")
+
+    monkeypatch.setattr(Transport, "_pause", pause)
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    larder.init("2022-01-30", client=larder.Client(url, signing_key="k" * 16))
+    build, calls = counted()
+    with pytest.warns(larder.LarderWarning, match="is called"):
+        assert larder.object_service_cache(unique)(build)() == "built"
+    assert len(calls) == 1
 
 
 def test_what_cannot_be_stored_is_returned(env: larder.Environment, unique: str) -> None:

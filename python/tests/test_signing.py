@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import urllib.request
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 import larder
 from tests.conftest import Node
@@ -110,3 +112,19 @@ def test_secrets_are_not_shown(node: Node) -> None:
     assert not [t for t in texts if "secret" in t]
     with pytest.raises(larder.ConfigError, match="LARDER_TOKEN"):
         pickle.dumps(client)
+
+
+def test_digest_beside_a_frame(node: Node, objects: larder.ObjectService) -> None:
+    """The head of one version and the body of another do not go together."""
+    objects.put("beside", [1])
+    body = objects.get_raw("beside")
+    assert objects.info("beside").meta["blake3"] == blake3(body[:-32]).hexdigest()
+    for stated, good in ((blake3(body[:-32]).hexdigest(), True), ("", True), ("00" * 32, False)):
+        headers = {"Larder-Meta-Blake3": stated} if stated else {}
+        request = urllib.request.Request(f"{node.url}/v1/objects/beside", body, headers, method="PUT")
+        urllib.request.urlopen(request).close()
+        if good:
+            assert objects.get("beside") == [1]
+        else:
+            with pytest.raises(larder.IntegrityError, match="not those that were written"):
+                objects.get("beside")

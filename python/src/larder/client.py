@@ -11,16 +11,17 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from larder import codec, config, frame
 from larder.errors import BadRequest, ConfigError, IntegrityError, LarderWarning, NotFound
+from larder.http1 import Headers, Response
 from larder.listing import Entry, Info, Keys, html_table
-from larder.progress import bar
-from larder.transport import Answer, Request, Transport
+from larder.progress import SHOWN, bar
+from larder.transport import Request, Transport
 
 OBJECTS = "objects"
 STRATEGIES = "strategies"
@@ -98,9 +99,9 @@ class Client:
         """Close idle connections. The client may be used again."""
         self._transport.close()
 
-    def whoami(self) -> dict[str, str]:
+    def whoami(self, *, patient: bool = True) -> dict[str, str]:
         """The org, user and role of the token."""
-        request = Request("GET", "/v1/whoami", {}, what="whoami")
+        request = Request("GET", "/v1/whoami", {}, what="whoami", patient=patient)
         answer: dict[str, str] = self._transport.send(request, lambda a: json.loads(a.read()))
         return answer
 
@@ -113,28 +114,31 @@ class Client:
         libraries = encoded.about.get("libraries", {})
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
         signing_key = next(iter(self._config.signing_keys), None)
-        sealed = frame.seal(header, encoded.segments, self._place(service, key), signing_key)
+        sealed = frame.seal(header, encoded.segments, self._place(service, key, patient), signing_key)
         statement = {
             "format": encoded.format,
             "python": platform.python_version(),
             "libraries": " ".join(f"{name}={version}" for name, version in libraries.items()),
             "build-seconds": "" if build_seconds is None else f"{build_seconds:.3f}",
+            "blake3": sealed.digest.hex(),
         }
         headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
-        self._put(service, key, sealed.parts, sealed.size, sealed.digest, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
+        self._put(service, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
         self._warn_if_unsigned()
-        place = self._place(service, key)
+        place = self._place(service, key, patient)
 
-        def receive(answer: Answer) -> frame.Frame:
-            size, source = answer.size, answer
-            if size < 0:
+        def receive(answer: Response) -> frame.Frame:
+            digest = _stated(answer.headers)
+            if answer.size < 0:
                 data = answer.read()
-                return frame.read(io.BytesIO(data), len(data), place, keys, digest=_digest(answer.headers))
-            with bar(f"get {key}", size, self._config.progress) as report:
-                return frame.read(source, size, place, keys, digest=_digest(answer.headers), progress=report)
+                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest)
+            if answer.size < SHOWN:
+                return frame.read(answer, answer.size, place, keys, digest=digest)
+            with bar(f"get {key}", answer.size, self._config.progress) as report:
+                return frame.read(answer, answer.size, place, keys, digest=digest, progress=report)
 
         keys = self._config.signing_keys
         request = Request("GET", _path(service, key), {}, what=f"get {key!r}", patient=patient)
@@ -151,11 +155,8 @@ class Client:
         """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
         request = Request("GET", _path(service, key), {}, what=f"get {key!r}")
 
-        def receive(answer: Answer) -> bytes:
-            expected = answer.size
+        def receive(answer: Response) -> bytes:
             data = answer.read()
-            if expected >= 0 and len(data) != expected:
-                raise EOFError("the connection ended within an object")
             digest = _digest(answer.headers)
             if digest is not None and digest != hashlib.sha256(data).digest():
                 raise IntegrityError(f"the bytes of {key!r} that arrived are not those that were written (SHA-256)")
@@ -167,9 +168,9 @@ class Client:
         self, service: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
     ) -> None:
         headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
-        with bar(f"put {key}", size, self._config.progress) as report:
-            request = Request("PUT", _path(service, key), headers, parts, f"put {key!r}", report, patient)
-            self._transport.send(request, Answer.read)
+        show = partial(bar, f"put {key}", size, self._config.progress)
+        request = Request("PUT", _path(service, key), headers, parts, f"put {key!r}", show, patient)
+        self._transport.send(request, Response.read)
 
     # What is there.
 
@@ -177,7 +178,7 @@ class Client:
         """Delete an object. Raises NotFound."""
         request = Request("DELETE", _path(service, key), {}, what=f"delete {key!r}")
         try:
-            self._transport.send(request, Answer.read)
+            self._transport.send(request, Response.read)
         except NotFound as error:
             if error.attempt == 1:
                 raise
@@ -191,7 +192,7 @@ class Client:
         except NotFound as error:
             error.args = (f"info {key!r}: there is no such object",)  # the answer to a HEAD has no text
             raise
-        meta = {name.lower().removeprefix(_META): value for name, value in headers.items() if name.lower().startswith(_META)}
+        meta = headers.starting(_META)
         return _info(key, headers, meta)
 
     def list(self, service: str, prefix: str = "", **filters: str) -> Keys:
@@ -208,9 +209,9 @@ class Client:
             if not cursor:
                 return Keys(found)
 
-    def _place(self, service: str, key: str) -> frame.Place:
+    def _place(self, service: str, key: str, patient: bool) -> frame.Place:
         if self._config.signing_keys and not self._org:
-            self._org = self.whoami()["org"]
+            self._org = self.whoami(patient=patient)["org"]
         return frame.Place(self._org, service, key)
 
     def _warn_if_unsigned(self) -> None:
@@ -238,10 +239,18 @@ def _path(service: str, key: str) -> str:
         raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
 
 
-def _digest(headers: Message) -> bytes | None:
+def _digest(headers: Headers) -> bytes | None:
     """The SHA-256 of Repr-Digest (RFC 9530), if there is one."""
-    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", ""))
+    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest"))
     return base64.b64decode(found.group(1)) if found else None
+
+
+def _stated(headers: Headers) -> bytes | None:
+    """The digest of a frame that its writer stated beside it, if there is one."""
+    try:
+        return bytes.fromhex(headers.get(_META + "blake3")) or None
+    except ValueError:
+        return None
 
 
 def _entry(listed: Mapping[str, Any]) -> Entry:
@@ -253,8 +262,8 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
 
 
-def _info(key: str, headers: Message, meta: dict[str, str]) -> Info:
-    modified = headers.get("Last-Modified")
+def _info(key: str, headers: Headers, meta: dict[str, str]) -> Info:
+    modified = headers.get("last-modified")
     libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
     try:
         build_seconds = float(meta["build-seconds"])
@@ -262,12 +271,12 @@ def _info(key: str, headers: Message, meta: dict[str, str]) -> Info:
         build_seconds = None
     return Info(
         key=key,
-        size=int(headers.get("Content-Length", "0")),
-        etag=headers.get("ETag", ""),
+        size=int(headers.get("content-length") or "0"),
+        etag=headers.get("etag"),
         modified=parsedate_to_datetime(modified) if modified else None,
-        writer=headers.get("Larder-Writer", ""),
-        content_type=headers.get("Content-Type", ""),
-        cache_status=headers.get("Cache-Status", ""),
+        writer=headers.get("larder-writer"),
+        content_type=headers.get("content-type"),
+        cache_status=headers.get("cache-status"),
         format=meta.get("format", ""),
         python=meta.get("python", ""),
         libraries=libraries,

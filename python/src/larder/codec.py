@@ -77,7 +77,9 @@ def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
         raise DecodeError(
             f"{key!r} is a pickle, and reading it would run code that its writer chose; this client was made with allow_pickle=False"
         )
-    data = [compress.decompress(s) for s in frame.segments]
+    data = []
+    while frame.segments:  # each is given up once it is decompressed
+        data.append(compress.decompress(frame.segments.pop(0), mutable=kind not in ("bytes", "json")))
     if kind == "pickle" and data:
         return pickling.load(data, frame.header, key)
     if len(data) != (2 if kind == "npy" else 1):

@@ -3,20 +3,22 @@
 A frame is a prelude of 16 bytes, a header in JSON, the segments that the header lists, and a seal of 32
 bytes. Nothing in a frame is unpickled or decompressed before its seal has been verified.
 
-The seal ends the frame, so that one pass of SHA-256 over the bytes serves both it and the digest of HTTP.
-It is HMAC-SHA256 over the place (org, service, key) and the SHA-256 of all that precedes it, or, in a frame
-that is not signed, that SHA-256 itself.
+The seal ends the frame, so that one pass makes it. It is HMAC-SHA256 over the place (org, service, key) and
+the BLAKE3 digest of all that precedes it, or, in a frame that is not signed, that digest itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from blake3 import blake3
 
 from larder.errors import DecodeError, EncodeError, IntegrityError, NotAFrame
 
@@ -28,15 +30,14 @@ CONTENT_TYPE = "application/vnd.larder.frame"
 
 _PRELUDE = struct.Struct("<8sBBHI")  # magic, version, flags, zero, length of the header
 _MAX_HEADER = 16 << 20
-_WHOLE = 4 << 20  # more bytes are received by pieces
+_WHOLE = 1 << 20  # more bytes are received by pieces
 _PIECE = 1 << 20  # bytes that are received, hashed and reported at a time
 _DOMAIN = b"larder-frame-1\0"
 
 Buffer = bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a frame belongs. A signature holds for one place only."""
 
     org: str
@@ -49,7 +50,7 @@ class Place:
         return b"".join(struct.pack("<I", len(part)) + part for part in parts)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Segment:
     """A run of bytes in a frame. ``raw`` is its size before compression. The first of a frame is read only."""
 
@@ -58,7 +59,7 @@ class Segment:
     codec: str = ""  # "" or "zstd"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Frame:
     """A frame that was read and verified."""
 
@@ -69,11 +70,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A frame ready to be sent: its parts in order, their size in all and their SHA-256."""
+    """A frame ready to be sent.
+
+    ``digest`` is the BLAKE3 digest of all but the seal, which the reader compares; ``sha256`` is that of all
+    ``parts``, which the node compares.
+    """
 
     parts: list[Buffer]
     size: int
     digest: bytes
+    sha256: bytes
 
 
 class Source(Protocol):
@@ -95,12 +101,16 @@ def seal(header: dict[str, Any], segments: Sequence[Segment], place: Place, sign
     flags = SIGNED if signing_key is not None else 0
     parts: list[Buffer] = [_PRELUDE.pack(MAGIC, VERSION, flags, 0, len(text)) + text]
     parts += [s.data for s in segments]
-    hashed = hashlib.sha256()
+    hashed, sha256 = blake3(), hashlib.sha256()
     for part in parts:
-        hashed.update(part)
-    parts.append(_seal_of(hashed.digest(), place, signing_key))
-    hashed.update(parts[-1])
-    return Sealed(parts, sum(map(_size, parts)), hashed.digest())
+        view = memoryview(part).cast("B")
+        for at in range(0, view.nbytes, _PIECE):
+            hashed.update(view[at : at + _PIECE])
+            sha256.update(view[at : at + _PIECE])
+    digest = hashed.digest()
+    parts.append(_seal_of(digest, place, signing_key))
+    sha256.update(parts[-1])
+    return Sealed(parts, sum(map(_size, parts)), digest, sha256.digest())
 
 
 def _seal_of(digest: bytes, place: Place, signing_key: bytes | None) -> bytes:
@@ -113,32 +123,54 @@ def _size(data: Buffer) -> int:
     return data.nbytes if isinstance(data, memoryview) else len(data)
 
 
-@dataclass
+def fill_bytes(size: int, fill: Callable[[memoryview], None]) -> bytes:
+    """Bytes that are filled in place: CPython's BytesIO gives away its memory without a copy."""
+    if size == 0:
+        return b""
+    memory = io.BytesIO()
+    memory.seek(size - 1)
+    memory.write(b"\0")  # it has its size at once
+    with memory.getbuffer() as view:
+        fill(view)
+    return memory.getvalue()
+
+
 class _Incoming:
     """Reads exactly what is asked for, and hashes all of it."""
 
-    source: Source
-    left: int
-    progress: Callable[[int], None] | None
+    def __init__(self, source: Source, size: int, progress: Callable[[int], None] | None) -> None:
+        self.source = source
+        self.left = size
+        self.progress = progress
+        self.hashed = blake3()
 
-    def __post_init__(self) -> None:
-        self.hashed = hashlib.sha256()
-
-    def take(self, size: int) -> Buffer:
-        """So many bytes, to be read only: without a copy if they are few."""
+    def take(self, size: int) -> bytes:
+        """So many bytes, to be read only."""
         self._count(size)
         if size > _WHOLE:
-            return self._fill(bytearray(size))
+            return fill_bytes(size, self._fill)
         data = self.source.read(size) if size else b""
         if len(data) != size:
             raise EOFError("the connection ended within a frame")
-        self._saw(data)
+        self.hashed.update(data)
+        if self.progress:
+            self.progress(size)
         return data
 
     def take_writable(self, size: int) -> bytearray:
         """So many bytes, to be changed by whom they are given to."""
         self._count(size)
-        return self._fill(bytearray(size))
+        data = bytearray(size)
+        with memoryview(data) as view:
+            self._fill(view)
+        return data
+
+    def take_seal(self) -> bytes:
+        """The seal, which is not hashed."""
+        seal = self.source.read(SEAL_SIZE)
+        if len(seal) != SEAL_SIZE:
+            raise EOFError("the connection ended within a frame")
+        return seal
 
     def _count(self, size: int) -> None:
         """Take note of what will be read, before memory is taken for it."""
@@ -146,20 +178,16 @@ class _Incoming:
             raise DecodeError(f"a frame says that it goes on for {size} bytes where {self.left} are left")
         self.left -= size
 
-    def _fill(self, data: bytearray) -> bytearray:
-        view = memoryview(data)
-        while view:
-            n = self.source.readinto(view[:_PIECE])
+    def _fill(self, view: memoryview) -> None:
+        at, size = 0, view.nbytes
+        while at < size:
+            n = self.source.readinto(view[at : at + _PIECE])
             if n == 0:
                 raise EOFError("the connection ended within a frame")
-            self._saw(view[:n])
-            view = view[n:]
-        return data
-
-    def _saw(self, data: Buffer) -> None:
-        self.hashed.update(data)
-        if self.progress:
-            self.progress(len(data))
+            self.hashed.update(view[at : at + n])
+            if self.progress:
+                self.progress(n)
+            at += n
 
 
 def read(
@@ -173,9 +201,8 @@ def read(
 ) -> Frame:
     """Read a frame of ``size`` bytes and verify it.
 
-    With signing keys, the frame must be signed with one of them for this place. ``digest`` is the SHA-256 of
-    the whole, if it is known otherwise. Raises NotAFrame, DecodeError or IntegrityError; EOFError if the
-    source ends early.
+    With signing keys, the frame must be signed with one of them for this place. ``digest`` is what its writer
+    stated beside it. Raises NotAFrame, DecodeError or IntegrityError; EOFError if the source ends early.
     """
     incoming = _Incoming(source, size, progress)
     flags, header = _read_header(incoming, size, place)
@@ -186,21 +213,19 @@ def read(
         segments.append(Segment(data, raw, codec))
     if incoming.left != SEAL_SIZE:
         raise DecodeError(f"{place.key!r} has {incoming.left} bytes where its frame has a seal of {SEAL_SIZE}")
-    content = incoming.hashed.copy().digest()
-    found = bytes(incoming.take(SEAL_SIZE))
-    if digest is not None and not hmac.compare_digest(digest, incoming.hashed.digest()):
-        raise IntegrityError(f"the bytes of {place.key!r} that arrived are not those that were written (SHA-256)")
+    content, found = incoming.hashed.digest(), incoming.take_seal()
+    if digest is not None and not hmac.compare_digest(digest, content):
+        raise IntegrityError(f"the bytes of {place.key!r} that arrived are not those that were written (BLAKE3)")
     _verify(found, content, bool(flags & SIGNED), place, signing_keys)
     return Frame(header, segments, bool(flags & SIGNED))
 
 
 def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dict[str, Any]]:
-    not_a_frame = NotAFrame(f"{place.key!r} was not written by this client; get_raw returns its bytes")
     if size < _PRELUDE.size + SEAL_SIZE:
-        raise not_a_frame
+        raise _not_a_frame(place)
     magic, version, flags, zero, length = _PRELUDE.unpack(incoming.take(_PRELUDE.size))
     if magic != MAGIC:
-        raise not_a_frame
+        raise _not_a_frame(place)
     if version != VERSION or flags & ~SIGNED or zero:
         raise DecodeError(
             f"{place.key!r} is a frame of version {version}, flags {flags}; this larder reads version {VERSION}: install a newer one"
@@ -208,7 +233,7 @@ def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dic
     if length > _MAX_HEADER:
         raise DecodeError(f"{place.key!r} has a header of {length} bytes, at most {_MAX_HEADER} are read")
     try:
-        header = json.loads(bytes(incoming.take(length)))
+        header = json.loads(incoming.take(length).decode())
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"{place.key!r} has a header that is not JSON: {error}") from None
     if not isinstance(header, dict):
@@ -216,16 +241,22 @@ def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dic
     return flags, header
 
 
-def _listed(header: dict[str, Any]) -> Iterator[tuple[int, int, str]]:
+def _not_a_frame(place: Place) -> NotAFrame:
+    return NotAFrame(f"{place.key!r} was not written by this client; get_raw returns its bytes")
+
+
+def _listed(header: dict[str, Any]) -> list[tuple[int, int, str]]:
+    """Size, size before compression and codec of each segment."""
     segments = header.pop("segments", None)
     if not isinstance(segments, list):
         raise DecodeError("the header of a frame lists no segments")
+    listed = []
     for s in segments:
-        match s:
-            case {"size": int(size), "raw": int(raw), "codec": str(codec)} if size >= 0 and raw >= 0:
-                yield size, raw, codec
-            case _:
-                raise DecodeError("the header of a frame lists a segment without size, raw and codec")
+        size, raw, codec = (s.get("size"), s.get("raw"), s.get("codec")) if isinstance(s, dict) else (None, None, None)
+        if type(size) is not int or type(raw) is not int or type(codec) is not str or size < 0 or raw < 0:
+            raise DecodeError("the header of a frame lists a segment without size, raw and codec")
+        listed.append((size, raw, codec))
+    return listed
 
 
 def _verify(found: bytes, content: bytes, signed: bool, place: Place, signing_keys: Sequence[bytes]) -> None:

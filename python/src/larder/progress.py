@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-_LARGE = 32 << 20  # bytes; less is over before it can be read
+SHOWN = 32 << 20  # bytes; less is over before it can be read
 
 Report = Callable[[int], None]
 
 
-@contextmanager
-def bar(what: str, size: int, wanted: bool | None) -> Iterator[Report | None]:
+def bar(what: str, size: int, wanted: bool | None) -> AbstractContextManager[Report | None]:
     """Show how far a transfer of ``size`` bytes is. ``wanted`` None: in terminals and notebooks."""
-    if wanted is False or size < _LARGE or not (wanted or _watched()):
-        yield None
-        return
+    if wanted is False or size < SHOWN or not (wanted or _watched()):
+        return nullcontext()
+    return _shown(what, size)
+
+
+@contextmanager
+def _shown(what: str, size: int) -> Iterator[Report | None]:
     try:
         from tqdm.auto import tqdm
     except ImportError:

@@ -7,19 +7,20 @@ caller waits: at once on another node, then after a pause that grows and is draw
 
 from __future__ import annotations
 
-import http.client
 import json
 import random
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
 from larder import errors
 from larder.config import Config, Node
 from larder.frame import Buffer
-from larder.pool import Connection, Pool
+from larder.http1 import Connection, Malformed, Response, header_lines
+from larder.pool import Pool
+from larder.progress import Report
 
 T = TypeVar("T")
 
@@ -28,14 +29,15 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.1, 5.0  # seconds
 _ASK_FIRST = 1 << 20  # a larger body is sent only once the node says that it takes it
 _ASK_WAIT = 15.0  # seconds; a node lets writes wait for memory for 10
 _PIECE = 1 << 20
+_TOGETHER = 16 << 10  # a smaller body travels with the head of its request
 _RETRY = frozenset({429, 503, 504})
 _DRAIN = 64 << 10
 
 # What a connection raises when the node goes away, whatever it was doing.
-_BROKEN = (OSError, http.client.HTTPException, EOFError)
+_BROKEN = (OSError, Malformed, EOFError)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """One request. ``body`` is its parts in order, whose sizes ``headers`` announce."""
 
@@ -44,31 +46,8 @@ class Request:
     headers: Mapping[str, str]
     body: Sequence[Buffer] = ()
     what: str = ""  # for messages
-    progress: Callable[[int], None] | None = None
+    show: Callable[[], AbstractContextManager[Report | None]] = nullcontext  # the progress of one attempt to send the body
     patient: bool = True  # False: each node is tried once, and none that was just seen down
-
-
-class Answer:
-    """A node's answer, whose body is being read."""
-
-    def __init__(self, response: http.client.HTTPResponse, attempts: int) -> None:
-        self.status = response.status
-        self.headers = response.headers
-        self.attempts = attempts  # 1: this was the first
-        self._response = response
-
-    def read(self, size: int | None = None, /) -> bytes:
-        """What is left of the body, or at most so many bytes of it."""
-        return self._response.read(size)
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Read some of the body into a buffer; 0 at its end."""
-        return self._response.readinto(buffer)
-
-    @property
-    def size(self) -> int:
-        """The size of the body, or -1 if it was not announced."""
-        return -1 if self._response.length is None else self._response.length
 
 
 class Transport:
@@ -78,38 +57,38 @@ class Transport:
         self._config = config
         self._pool = Pool(config.connect_timeout, config.timeout)
         self._down: dict[Node, float] = {}  # until when a node is passed over
-        self._headers = {"User-Agent": "larder-python", "Accept-Encoding": "identity"}
+        self._headers = header_lines({"User-Agent": "larder-python", "Accept-Encoding": "identity"})
         if config.token:
-            self._headers["Authorization"] = f"Bearer {config.token}"
+            self._headers += header_lines({"Authorization": f"Bearer {config.token}"})
 
     def close(self) -> None:
         """Close idle connections."""
         self._pool.close()
 
-    def send(self, request: Request, read: Callable[[Answer], T]) -> T:
+    def send(self, request: Request, read: Callable[[Response], T]) -> T:
         """Send a request until a node answers, and return what ``read`` makes of the answer.
 
         ``read`` may be called again with another answer if a connection breaks while it reads.
         """
         attempts = max(len(self._config.nodes), 1 + self._config.retries if request.patient else 1)
-        failure: Exception = errors.Unavailable(f"{request.what}: no attempt was made")
-        tried: set[Node] = set()
+        failure: Exception
+        tried: list[Node] = []
         deadline = time.monotonic() + self._config.timeout
         for attempt in range(1, attempts + 1):
             node = self._choose(request, tried)
-            tried.add(node)
+            tried.append(node)
             try:
                 return self._once(node, request, read, attempt)
             except errors.Unavailable as error:
-                failure, wait = error, error.retry_after
+                failure, wait = error.with_traceback(None), error.retry_after
             except _BROKEN as error:
                 avoid = self._config.timeout if isinstance(error, TimeoutError) else _AVOID
                 self._down[node] = time.monotonic() + avoid
-                failure, wait = error, 0.0
+                failure, wait = error.with_traceback(None), 0.0  # which would keep what was received so far
             if time.monotonic() > deadline:
                 break
             if attempt < attempts and request.patient:
-                self._pause(attempt, wait, others=len(tried) < len(self._config.nodes))
+                self._pause(attempt, wait, others=len(set(tried)) < len(self._config.nodes))
         if isinstance(failure, errors.Unavailable):
             raise failure
         raise self._unreachable(request, failure, attempt)
@@ -124,8 +103,10 @@ class Transport:
             advice = "the write may have happened: read the key, or send the same write again"
         return kind(f"{request.what}: no answer from {nodes} after {attempts} attempts ({reason}); {advice}")
 
-    def _choose(self, request: Request, tried: set[Node]) -> Node:
+    def _choose(self, request: Request, tried: list[Node]) -> Node:
         """A node that is not known to be down, and rather one that was not tried."""
+        if not self._down and not tried:
+            return self._config.nodes[0]
         now = time.monotonic()
         up = [n for n in self._config.nodes if self._down.get(n, 0.0) <= now]
         if not up and not request.patient:
@@ -139,17 +120,18 @@ class Transport:
         longest = min(_MAX_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
         time.sleep(min(_MAX_PAUSE, wait) + random.uniform(0, longest))
 
-    def _once(self, node: Node, request: Request, read: Callable[[Answer], T], attempt: int) -> T:
+    def _once(self, node: Node, request: Request, read: Callable[[Response], T], attempt: int) -> T:
         while True:
             connection = self._pool.take(node)
             answered = False
             try:
                 response = self._exchange(connection, request)
                 answered = True
-                self._down.pop(node, None)
+                if self._down:
+                    self._down.pop(node, None)
                 if response.status >= 400:
                     raise _refusal(request, response)
-                result = read(Answer(response, attempt))
+                result = read(response)
             except errors.LarderError as error:
                 if isinstance(error, errors.NotFound):
                     error.attempt = attempt
@@ -167,71 +149,63 @@ class Transport:
             self._finish(connection, response)
             return result
 
-    def _finish(self, connection: Connection, response: http.client.HTTPResponse | None) -> None:
+    def _finish(self, connection: Connection, response: Response | None) -> None:
         """Keep the connection if the answer was read, or little of it is left."""
-        if response is None or response.will_close:
+        if response is None or not response.persistent:
             connection.close()
             return
-        try:
-            if not response.isclosed():
+        if not response.finished:
+            try:
                 response.read(_DRAIN)
-        except _BROKEN:
-            connection.close()
-            return
-        if response.isclosed():
+            except _BROKEN:
+                connection.close()
+                return
+        if response.finished:
             self._pool.give(connection)
         else:
             connection.close()
 
-    def _exchange(self, connection: Connection, request: Request) -> http.client.HTTPResponse:
+    def _exchange(self, connection: Connection, request: Request) -> Response:
         """Send a request and read the head of its answer."""
-        h, size = connection.http, sum(memoryview(part).nbytes for part in request.body)
-        h.putrequest(request.method, connection.node.path + request.path, skip_accept_encoding=True)
-        for name, value in {**self._headers, **request.headers}.items():
-            h.putheader(name, value.encode())
+        headers = self._headers + header_lines(request.headers)
+        if request.method != "PUT":
+            connection.send_head(request.method, request.path, headers)
+            return connection.response(request.method)
+        size = sum(memoryview(part).nbytes for part in request.body)
+        headers += f"Content-Length: {size}\r\n"
+        if size <= _TOGETHER:
+            connection.send_head("PUT", request.path, headers, b"".join(request.body))
+            return connection.response("PUT")
         ask = size >= _ASK_FIRST and connection.node.scheme == "http"
-        if request.method == "PUT":
-            h.putheader("Content-Length", str(size))
         if ask:
-            h.putheader("Expect", "100-continue")
-        h.endheaders()
-        if ask and not _may_send(connection):
-            response = h.getresponse()
-            response.will_close = True  # the body that was announced will not come
-            return response
+            headers += "Expect: 100-continue\r\n"
+        connection.send_head("PUT", request.path, headers)
+        if ask and connection.readable(_ASK_WAIT):  # silence is consent (RFC 9110, section 10.1.1)
+            response = connection.interim("PUT")
+            if response.status >= 200:
+                response.persistent = False  # the body that was announced will not come
+                return response
         try:
             _send_body(connection, request)
         except OSError:
-            return _last_word(connection)
-        return h.getresponse()
-
-
-def _may_send(connection: Connection) -> bool:
-    """Whether the node says 100 Continue, or nothing for long (RFC 9110, section 10.1.1)."""
-    if not connection.readable(_ASK_WAIT):
-        return True
-    start = connection.sock.recv(10, socket.MSG_PEEK)
-    return start.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1"))
+            response = connection.response("PUT")  # what the node answered before it stopped reading
+            response.persistent = False
+            return response
+        return connection.response("PUT")
 
 
 def _send_body(connection: Connection, request: Request) -> None:
-    for part in request.body:
-        view = memoryview(part).cast("B")
-        for at in range(0, view.nbytes, _PIECE):
-            piece = view[at : at + _PIECE]
-            connection.sock.sendall(piece)
-            if request.progress:
-                request.progress(piece.nbytes)
+    with request.show() as report:
+        for part in request.body:
+            view = memoryview(part).cast("B")
+            for at in range(0, view.nbytes, _PIECE):
+                piece = view[at : at + _PIECE]
+                connection.sock.sendall(piece)
+                if report:
+                    report(piece.nbytes)
 
 
-def _last_word(connection: Connection) -> http.client.HTTPResponse:
-    """What a node answered before it stopped reading."""
-    response = connection.http.getresponse()
-    response.will_close = True
-    return response
-
-
-def _refusal(request: Request, response: http.client.HTTPResponse) -> errors.LarderError:
+def _refusal(request: Request, response: Response) -> errors.LarderError:
     """The error that an answer is."""
     try:
         problem = json.loads(response.read(_DRAIN) or b"{}")
@@ -245,7 +219,7 @@ def _refusal(request: Request, response: http.client.HTTPResponse) -> errors.Lar
         detail += "; that is not an answer of a Larder node: is LARDER_URL right?"
     error = _kind(status, type_, bool(problem) or request.method == "HEAD")(f"{request.what}: {detail}", status=status, type=type_)
     if isinstance(error, errors.Unavailable):
-        error.retry_after = _seconds(response.headers.get("Retry-After"))
+        error.retry_after = _seconds(response.headers.get("retry-after"))
     return error
 
 
@@ -266,5 +240,5 @@ def _kind(status: int, type_: str | None, ours: bool) -> type[errors.LarderError
     return kinds.get(status) or (errors.ServerError if status >= 500 else errors.BadRequest)
 
 
-def _seconds(retry_after: str | None) -> float:
-    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0
+def _seconds(retry_after: str) -> float:
+    return float(retry_after) if retry_after.isdigit() else 0.0

@@ -1,0 +1,81 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"larder/cluster"
+	"larder/fill"
+	"larder/writepath"
+)
+
+// Freed counts the age of a chunk whose memory is free again.
+func (m *Metrics) Freed(age time.Duration) { m.freed.Observe(age.Seconds()) }
+
+// Waited counts how long a write waited for acknowledgements.
+func (m *Metrics) Waited(d time.Duration) { m.waited.Observe(d.Seconds()) }
+
+// Memory exposes the memory tier, with its budget in bytes, and the heads.
+func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
+	p := &polled{}
+	bytes := p.add("larder_memory_bytes", "Bytes of chunks and chunk keys in the memory tier.", prometheus.GaugeValue, "copy")
+	chunks := p.add("larder_memory_chunks", "Chunks in the memory tier.", prometheus.GaugeValue, "copy")
+	evictions := p.add("larder_memory_evictions_total", "Chunks evicted from the memory tier.", prometheus.CounterValue, "copy")
+	limit := p.add("larder_memory_limit_bytes", "The budget of the memory tier.", prometheus.GaugeValue)
+	heads := p.add("larder_heads", "Heads that this node knows.", prometheus.GaugeValue)
+	granted := p.add("larder_leases_granted_total", "Leases on heads that this node granted to others.", prometheus.CounterValue)
+	p.read = func(emit func(int, float64, ...string)) {
+		s := stats()
+		for _, part := range []struct {
+			copy string
+			fill.Held
+		}{{"own", s.Own}, {"hot", s.Hot}} {
+			emit(bytes, float64(part.Bytes), part.copy)
+			emit(chunks, float64(part.Chunks), part.copy)
+			emit(evictions, float64(part.Evictions), part.copy)
+		}
+		emit(limit, float64(budget))
+		emit(heads, float64(s.Heads))
+		emit(granted, float64(s.LeasesGranted))
+	}
+	m.registry.MustRegister(p)
+}
+
+// Writes exposes the write path.
+func (m *Metrics) Writes(stats func() writepath.Stats) {
+	p := &polled{}
+	sent := p.add("larder_revocations_sent_total", "Revocations sent to members, each try, by their answer.", prometheus.CounterValue, "result")
+	received := p.add("larder_revocations_received_total", "Revocations received, by this node's answer.", prometheus.CounterValue, "result")
+	waited := p.add("larder_leases_waited_out_total", "Leases that writes waited out, of members that did not acknowledge or had died.", prometheus.CounterValue, "member")
+	uploads := p.add("larder_uploads_in_flight", "Objects on their way to S3, whole or in parts.", prometheus.GaugeValue, "kind")
+	strangers := p.add("larder_cluster_strangers", "Members that this node has not settled with.", prometheus.GaugeValue)
+	p.read = func(emit func(int, float64, ...string)) {
+		s := stats()
+		emit(sent, float64(s.Acknowledged), "acknowledged")
+		emit(sent, float64(s.Busy), "busy")
+		emit(sent, float64(s.Silent), "silent")
+		emit(received, float64(s.Dropped), "acknowledged")
+		emit(received, float64(s.Refused), "busy")
+		emit(waited, float64(s.SilentWaitedOut), "silent")
+		emit(waited, float64(s.DepartedWaitedOut), "departed")
+		emit(uploads, float64(s.Whole), "whole")
+		emit(uploads, float64(s.InParts), "parts")
+		emit(strangers, float64(s.Strangers))
+	}
+	m.registry.MustRegister(p)
+}
+
+// Cluster exposes the membership and the ring.
+func (m *Metrics) Cluster(c *cluster.Cluster) {
+	p := &polled{}
+	members := p.add("larder_cluster_members", "Members of the cluster that this node sees, itself included.", prometheus.GaugeValue)
+	share := p.add("larder_ring_share_ratio", "The part of all keys that this node owns, estimated.", prometheus.GaugeValue)
+	changes := p.add("larder_ring_changes_total", "How often this node's ring changed.", prometheus.CounterValue)
+	p.read = func(emit func(int, float64, ...string)) {
+		emit(members, float64(len(c.Members())))
+		emit(share, c.Part())
+		emit(changes, float64(c.Changes()))
+	}
+	m.registry.MustRegister(p)
+}

@@ -1,0 +1,103 @@
+package fill
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"larder/keys"
+	"larder/store"
+)
+
+// A chunk from memory is told to be this node's own or a hot copy of another's.
+func TestMemoryTellsHotCopiesFromItsOwn(t *testing.T) {
+	f, _, ring := newFiller(t, nil)
+	k := newKey(t)
+	h := put(t, k, "own")
+	for _, want := range []Source{S3, Memory} {
+		if v, source, err := f.chunk(k, h, 0); err != nil || v.String() != "own" || source != want {
+			t.Errorf("%q from %s, want %s: %v", v.String(), source, want, err)
+		}
+	}
+	if s := f.Stats(); s.Own.Chunks != 1 || s.Own.Bytes < 3 || s.Hot.Chunks != 0 {
+		t.Errorf("%+v", s)
+	}
+
+	ring.other.Store(true)
+	for f.Stats().Hot.Chunks == 0 { // groupcache keeps one in ten
+		k = newKey(t)
+		ring.answer.Store(&http.Response{StatusCode: http.StatusOK, ContentLength: 5, Header: http.Header{},
+			Body: io.NopCloser(bytes.NewReader([]byte("other")))})
+		h = store.Head{Version: "v", Size: 5}
+		if v, source, err := f.chunk(k, h, 0); err != nil || v.String() != "other" || source != Peer {
+			t.Fatalf("%q from %s: %v", v.String(), source, err)
+		}
+	}
+	ring.answer.Store(nil)
+	if v, source, err := f.chunk(k, h, 0); err != nil || v.String() != "other" || source != Hot {
+		t.Errorf("%q from %s, want a hot copy: %v", v.String(), source, err)
+	}
+}
+
+// The age of what was evicted is heard of, and that of nothing else.
+func TestFreedHearsOfEvictions(t *testing.T) {
+	var freed atomic.Int64
+	f, _, _ := newFiller(t, func(c *Config) {
+		c.Freed = func(age time.Duration) {
+			if age < 0 {
+				t.Errorf("an age of %s", age)
+			}
+			freed.Add(1)
+		}
+	})
+	prime := func(chunks int) {
+		k := newKey(t)
+		for n := range chunks {
+			if err := f.Prime(t.Context(), k, store.Head{Version: "v", Size: int64(chunks) * testChunk}, n, make([]byte, testChunk)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	prime(60) // of the 64 that there is room for
+	runtime.GC()
+	runtime.GC()
+	if n := freed.Load(); n > 0 || f.Stats().Own.Evictions > 0 {
+		t.Errorf("%d freed, %+v", n, f.Stats())
+	}
+	prime(600)
+	if f.Stats().Own.Evictions < 500 {
+		t.Errorf("%+v", f.Stats())
+	}
+	within(t, "an age of an evicted chunk", func() bool { runtime.GC(); return freed.Load() > 0 })
+}
+
+// Leases that other nodes were granted are counted.
+func TestGrantedLeasesAreCounted(t *testing.T) {
+	f, _, _ := newFiller(t, nil)
+	k := newKey(t)
+	put(t, k, "v1")
+	for range 3 {
+		askAsPeer(t, f, k)
+	}
+	if n := f.Stats().LeasesGranted; n != 3 {
+		t.Errorf("%d leases granted", n)
+	}
+}
+
+// askAsPeer asks for a head as another member does.
+func askAsPeer(t *testing.T, f *Filler, k keys.Key) {
+	t.Helper()
+	q := url.Values{"place": {k.Place()}, "bytes": {"true"}, "chunk": {strconv.Itoa(testChunk)}}
+	w := httptest.NewRecorder()
+	f.serveHead(w, httptest.NewRequest(http.MethodGet, headRoute+"?"+q.Encode(), nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+}

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/auth"
+	"larder/cluster"
+	"larder/fill"
+	"larder/store"
+)
+
+// oneObject is a store where every name holds the same bytes, and a ring of one
+// node.
+type oneObject struct{ body []byte }
+
+func (o oneObject) head() store.Head {
+	return store.Head{Version: "v1", Size: int64(len(o.body)), ContentType: "text/plain", Modified: time.Unix(1, 0)}
+}
+
+func (o oneObject) Get(_ context.Context, _ string, _ int64, alloc store.Alloc) (store.Head, []byte, error) {
+	b, err := alloc(int64(len(o.body)))
+	if err != nil {
+		return store.Head{}, nil, err
+	}
+	copy(b, o.body)
+	return o.head(), b, nil
+}
+
+func (o oneObject) GetRange(_ context.Context, _, _ string, off, n int64) ([]byte, error) {
+	return bytes.Clone(o.body[off : off+n]), nil
+}
+
+func (o oneObject) Head(context.Context, string) (store.Head, error) { return o.head(), nil }
+
+func (oneObject) Owner(uint64) (cluster.Member, bool) { return cluster.Member{Name: "self"}, true }
+
+func (oneObject) Do(context.Context, cluster.Member, *http.Request) (*http.Response, error) {
+	return nil, errors.New("no connection")
+}
+
+func (oneObject) Sender(*http.Request) (cluster.Member, bool) { return cluster.Member{}, false }
+
+type ada struct{}
+
+func (ada) Authenticate(string) (auth.Principal, error) {
+	return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer, TokenID: "t1"}, nil
+}
+
+var groups atomic.Int64
+
+// reading is an API before one object of so many bytes.
+func reading(tb testing.TB, size int, log zerolog.Logger) *API {
+	tb.Helper()
+	o := oneObject{body: make([]byte, size)}
+	f, err := fill.New(fill.Config{
+		Group: fmt.Sprint("httpapi", groups.Add(1)), Memory: 64 << 20, ChunkSize: 1 << 20,
+		Lease: time.Hour, Revalidate: time.Hour, Log: zerolog.Nop(),
+	}, o, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(f.Close)
+	return New(Config{MaxObject: 1 << 20, ChunkSize: 1 << 20, Log: log}, f, nil, nil, ada{})
+}
+
+// discard is a connection that takes everything.
+type discard struct{ h http.Header }
+
+func (d discard) Header() http.Header         { return d.h }
+func (d discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d discard) WriteHeader(int)             {}
+
+// BenchmarkGetFromMemory is what a GET of 1 KiB costs that memory answers,
+// without net/http's own part.
+func BenchmarkGetFromMemory(b *testing.B) {
+	a := reading(b, 1<<10, zerolog.New(io.Discard).Level(zerolog.InfoLevel))
+	r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
+	w := discard{h: http.Header{}}
+	a.ServeHTTP(w, r) // from the store
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.h)
+		a.ServeHTTP(w, r)
+	}
+}

@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"larder/fill"
+	"larder/store"
+)
+
+const (
+	metaPrefix = "Larder-Meta-"
+	// autoLength is the size up to which net/http finds out a body's length by
+	// itself ("a few KB", says http.ResponseWriter).
+	autoLength = 1 << 10
+)
+
+// setHeaders describes an object. Without a source, where the bytes come from is
+// not known yet.
+//
+// For a small object the header costs more than the bytes, so its values are
+// slices of one array, and those that are made here parts of one string. A map of
+// up to eight entries is one allocation, and net/http makes a copy of it.
+func setHeaders(h http.Header, o store.Head, source fill.Source) {
+	values := make([]string, 0, 10)
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	etag, modified, digest := validators(o)
+	set("Etag", etag)
+	set("Last-Modified", modified)
+	set("Accept-Ranges", "bytes")
+	set("Content-Type", o.ContentType)
+	set("Cache-Control", "private, no-cache")
+	if source != "" {
+		set("Cache-Status", cacheStatus(source))
+	}
+	if digest != "" {
+		set("Repr-Digest", digest)
+	}
+	if o.Writer != "" {
+		set("Larder-Writer", headerValue(o.Writer))
+	}
+	if !inert(o.ContentType) { // no browser runs what a researcher stored
+		set("X-Content-Type-Options", "nosniff")
+		set("Content-Security-Policy", "sandbox")
+	}
+	for name, v := range o.Meta {
+		h.Set(textproto.CanonicalMIMEHeaderKey(metaPrefix+name), headerValue(v))
+	}
+}
+
+// inert says that a browser only saves what has this type.
+func inert(contentType string) bool {
+	return contentType == "application/octet-stream" || contentType == "application/vnd.larder.frame"
+}
+
+// validators are what tells a version from others: its Etag, Last-Modified and,
+// if it is known, Repr-Digest (RFC 9530).
+func validators(o store.Head) (etag, modified, digest string) {
+	var buf [192]byte
+	b := append(buf[:0], '"')
+	b = append(b, o.Version...)
+	b = append(b, '"')
+	etagEnd := len(b)
+	b = o.Modified.UTC().AppendFormat(b, http.TimeFormat)
+	modifiedEnd := len(b)
+	var text [64]byte
+	var sum [32]byte
+	if len(o.Digest) == len(text) {
+		copy(text[:], o.Digest)
+		if _, err := hex.Decode(sum[:], text[:]); err == nil {
+			b = append(b, "sha-256=:"...)
+			b = base64.StdEncoding.AppendEncode(b, sum[:])
+			b = append(b, ':')
+		}
+	}
+	all := string(b)
+	return all[:etagEnd], all[etagEnd:modifiedEnd], all[modifiedEnd:]
+}
+
+// cacheStatus is the field of RFC 9211.
+func cacheStatus(s fill.Source) string {
+	switch s {
+	case fill.Memory, fill.Hot:
+		return "larder; hit; detail=memory"
+	case fill.Peer:
+		return "larder; hit; detail=peer"
+	default:
+		return "larder; fwd=miss; detail=s3"
+	}
+}
+
+// headerValue makes a value safe in a header line: metadata that other tools
+// wrote into the bucket may hold anything.
+func headerValue(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}
