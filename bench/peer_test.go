@@ -110,7 +110,7 @@ func (h hop) divide(owned func(name string) bool) (fill, paths []string) {
 	return fill, paths
 }
 
-func (h hop) fill() int64 { return max(h.size, h.memory/16) }
+func (h hop) fill() int64 { return max(h.size, h.memory/64) }
 
 // larderPair starts two nodes: one that is asked, whose memory is full, and one
 // that owns all objects in paths.
