@@ -74,8 +74,8 @@ func (s *bench) hop(b *testing.B, h hop) {
 	s.add(lines...)
 }
 
-// gogc gives the collector of a small memory the room that it has in a
-// node of the usual size: with a heap of 4 MiB it would run all the time.
+// gogc gives the rival's collector, beside a small memory, the room that a
+// node's ballast gives its own: it would run all the time otherwise.
 func (h hop) gogc() int {
 	if h.memory < 1<<20 {
 		return 1000
@@ -117,7 +117,7 @@ func (h hop) fill() int64 { return max(h.size, h.memory/64) }
 func larderPair(b *testing.B, h hop) (asker, owner *testcluster.Node, paths []string) {
 	b.Helper()
 	c := testcluster.New(b, testcluster.Options{
-		Nodes: 1, Flags: []string{"--memory", "512MiB", "--chunk-size", fmt.Sprint(h.chunk)}, Env: []string{fmt.Sprint("GOGC=", h.gogc())},
+		Nodes: 1, Flags: []string{"--memory", "512MiB", "--chunk-size", fmt.Sprint(h.chunk)},
 	})
 	owner, asker = c.Nodes[0], c.AddNode("--memory", fmt.Sprint(h.memory))
 	c.WaitMembers(2)
