@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from larder import codec, config, frame
 from larder.errors import BadRequest, ConfigError, IntegrityError, LarderWarning, NotFound
-from larder.http1 import Headers, Response
+from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
 from larder.progress import SHOWN, bar
 from larder.transport import Request, Transport
@@ -192,7 +192,7 @@ class Client:
         except NotFound as error:
             error.args = (f"info {key!r}: there is no such object",)  # the answer to a HEAD has no text
             raise
-        meta = headers.starting(_META)
+        meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
         return _info(key, headers, meta)
 
     def list(self, service: str, prefix: str = "", **filters: str) -> Keys:
@@ -239,16 +239,16 @@ def _path(service: str, key: str) -> str:
         raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
 
 
-def _digest(headers: Headers) -> bytes | None:
+def _digest(headers: Mapping[str, str]) -> bytes | None:
     """The SHA-256 of Repr-Digest (RFC 9530), if there is one."""
-    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest"))
+    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest", ""))
     return base64.b64decode(found.group(1)) if found else None
 
 
-def _stated(headers: Headers) -> bytes | None:
+def _stated(headers: Mapping[str, str]) -> bytes | None:
     """The digest of a frame that its writer stated beside it, if there is one."""
     try:
-        return bytes.fromhex(headers.get(_META + "blake3")) or None
+        return bytes.fromhex(headers.get(_META + "blake3", "")) or None
     except ValueError:
         return None
 
@@ -262,7 +262,7 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
 
 
-def _info(key: str, headers: Headers, meta: dict[str, str]) -> Info:
+def _info(key: str, headers: Mapping[str, str], meta: dict[str, str]) -> Info:
     modified = headers.get("last-modified")
     libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
     try:
@@ -271,12 +271,12 @@ def _info(key: str, headers: Headers, meta: dict[str, str]) -> Info:
         build_seconds = None
     return Info(
         key=key,
-        size=int(headers.get("content-length") or "0"),
-        etag=headers.get("etag"),
+        size=int(headers.get("content-length", "0")),
+        etag=headers.get("etag", ""),
         modified=parsedate_to_datetime(modified) if modified else None,
-        writer=headers.get("larder-writer"),
-        content_type=headers.get("content-type"),
-        cache_status=headers.get("cache-status"),
+        writer=headers.get("larder-writer", ""),
+        content_type=headers.get("content-type", ""),
+        cache_status=headers.get("cache-status", ""),
         format=meta.get("format", ""),
         python=meta.get("python", ""),
         libraries=libraries,

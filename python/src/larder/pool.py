@@ -44,7 +44,7 @@ class Pool:
                 connection = idle.pop()
             except IndexError:
                 break
-            if time.monotonic() - connection.idle_since < _IDLE and not connection.readable(0):
+            if time.monotonic() - connection.idle_since < _IDLE and connection.silent():
                 return connection
             connection.close()
         if node.scheme == "https" and self._tls is None:

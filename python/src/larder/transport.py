@@ -219,7 +219,7 @@ def _refusal(request: Request, response: Response) -> errors.LarderError:
         detail += "; that is not an answer of a Larder node: is LARDER_URL right?"
     error = _kind(status, type_, bool(problem) or request.method == "HEAD")(f"{request.what}: {detail}", status=status, type=type_)
     if isinstance(error, errors.Unavailable):
-        error.retry_after = _seconds(response.headers.get("retry-after"))
+        error.retry_after = _seconds(response.headers.get("retry-after", ""))
     return error
 
 
