@@ -69,6 +69,16 @@ def test_strategy(env: larder.Environment, unique: str) -> None:
     assert len(calls) == 2
 
 
+def test_a_decorator_without_a_name() -> None:
+    def build(ticker: str = "") -> str:
+        return ticker
+
+    decorated: Any = larder.object_service_cache(build)  # as @larder.object_service_cache would
+    for arguments in ((), ("SAP",)):
+        with pytest.raises(TypeError, match=r"write, for example, @larder.object_service_cache\('DAX'\)"):
+            decorated(*arguments)
+
+
 def test_none_is_a_result(env: larder.Environment, unique: str) -> None:
     build, calls = counted(None)
     cached = larder.object_service_cache(unique)(build)

@@ -110,6 +110,7 @@ class Client:
     def store(self, service: str, key: str, value: Any, *, build_seconds: float | None = None, patient: bool = True) -> None:
         """Put a value. A value under the same key is replaced."""
         self._warn_if_unsigned()
+        path = _path(service, key)
         encoded = codec.encode(value)
         libraries = encoded.about.get("libraries", {})
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
@@ -123,7 +124,7 @@ class Client:
             "blake3": sealed.digest.hex(),
         }
         headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
-        self._put(service, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
+        self._put(path, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
@@ -149,7 +150,7 @@ class Client:
 
     def store_raw(self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Put bytes as they are: without a frame, and so without a signature."""
-        self._put(service, key, [data], len(data), hashlib.sha256(data).digest(), {"Content-Type": content_type}, patient=True)
+        self._put(_path(service, key), key, [data], len(data), hashlib.sha256(data).digest(), {"Content-Type": content_type}, patient=True)
 
     def load_raw(self, service: str, key: str) -> bytes:
         """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
@@ -165,11 +166,11 @@ class Client:
         return self._transport.send(request, receive)
 
     def _put(
-        self, service: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
+        self, path: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
     ) -> None:
         headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
         show = partial(bar, f"put {key}", size, self._config.progress)
-        request = Request("PUT", _path(service, key), headers, parts, f"put {key!r}", show, patient)
+        request = Request("PUT", path, headers, parts, f"put {key!r}", show, patient)
         self._transport.send(request, Response.read)
 
     # What is there.
@@ -187,11 +188,7 @@ class Client:
     def stat(self, service: str, key: str) -> Info:
         """What is known of an object. Raises NotFound."""
         request = Request("HEAD", _path(service, key), {}, what=f"info {key!r}")
-        try:
-            headers = self._transport.send(request, lambda a: a.headers)
-        except NotFound as error:
-            error.args = (f"info {key!r}: there is no such object",)  # the answer to a HEAD has no text
-            raise
+        headers = self._transport.send(request, lambda a: a.headers)
         meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
         return _info(key, headers, meta)
 
@@ -231,8 +228,8 @@ def _rebuild(url: Sequence[str], allow_pickle: bool, timeout: float, connect_tim
 
 
 def _path(service: str, key: str) -> str:
-    if not key:
-        raise BadRequest("the key is empty, want 1 to 512 bytes of text")
+    if not isinstance(key, str) or not key:
+        raise BadRequest(f"a key is text, of 1 to 512 bytes, not {key!r}")
     try:
         return f"/v1/{service}/{quote(key, safe='')}"
     except UnicodeEncodeError:

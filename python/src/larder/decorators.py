@@ -151,7 +151,9 @@ class _Entry:
 
 
 def _decorator(entry: _Entry) -> Decorator:
-    def decorate(function: Callable[..., Any], /) -> Any:
+    def decorate(function: Any = None, /) -> Any:
+        if not callable(function):
+            raise TypeError("a decorator of larder takes a name: write, for example, @larder.object_service_cache('DAX')")
         wrap = _wrap_coroutine if inspect.iscoroutinefunction(function) else _wrap_function
         wrapper = wrap(entry, function)
         wrapper.key = entry.key
