@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: build test test-python lint cluster chaos lifecycle chart image vuln tools clean
+.PHONY: build test test-python lint cluster chaos lifecycle bench chart image vuln tools clean
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
@@ -35,6 +35,9 @@ DURATION ?= 5m
 
 chaos: ## kill, pause, cut off and restart nodes under load; SEED=… DURATION=…
 	go test -race -v -count 1 -timeout 0 -run TestFaults ./chaos -seed $(SEED) -duration $(DURATION)
+
+bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; tables in bench/results; ROWS='memory|peer' SHORT=1
+	ROWS='$(ROWS)' SHORT=$(SHORT) scripts/bench
 
 lifecycle: ## three pods start without DNS, restart at new addresses, are scaled, die and come back, and stay apart from strangers
 	go test -race -v -count 1 -run 'TestLifecycle|TestReleasesStayApart|TestNamespaces' ./chaos

@@ -17,6 +17,7 @@ func BenchmarkOwner(b *testing.B) {
 			c := &Cluster{}
 			c.ring.Store(newRing(1, members[0], recordsOf(members...)))
 			hash := uint64(1)
+			b.ReportAllocs()
 			for b.Loop() {
 				hash *= 0x9e3779b97f4a7c15
 				c.Owner(hash)

@@ -8,11 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/rs/zerolog"
-
-	"larder/keys"
 	"larder/store"
 )
 
@@ -181,27 +177,4 @@ func (w *breaks) Write(b []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	return len(b), nil
-}
-
-func BenchmarkOpenFromMemory(b *testing.B) {
-	f, err := New(Config{Group: b.Name() + fmt.Sprint(groups.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
-		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop()}, testStore, &alone{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	k := keys.Key{Org: "test", Service: keys.Objects, Name: "benchmark"}
-	if _, err := testStore.Put(b.Context(), k.Place(), store.Write{Body: make([]byte, 1024)}); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		o, err := f.Open(b.Context(), k, Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := o.Send(b.Context(), io.Discard); err != nil {
-			b.Fatal(err)
-		}
-		o.Close()
-	}
 }

@@ -105,10 +105,11 @@ func New(t testing.TB, o Options) *Cluster {
 // S3Addr is where the S3 itself listens, whatever stands before it.
 func (c *Cluster) S3Addr() string { return c.s3Bound }
 
-// AddNode starts one node more and waits until it is ready.
-func (c *Cluster) AddNode() *Node {
+// AddNode starts one node more, with flags of its own after those of all, and
+// waits until it is ready.
+func (c *Cluster) AddNode(flags ...string) *Node {
 	c.t.Helper()
-	n := c.add()
+	n := c.add(flags...)
 	n.WaitReady()
 	return n
 }
@@ -120,9 +121,9 @@ func (c *Cluster) Stranger(name string, flags ...string) *Node {
 	return c.start(name, flags)
 }
 
-func (c *Cluster) add() *Node {
+func (c *Cluster) add(flags ...string) *Node {
 	c.t.Helper()
-	n := c.start(fmt.Sprintf("node-%d", len(c.Nodes)+1), nil)
+	n := c.start(fmt.Sprintf("node-%d", len(c.Nodes)+1), flags)
 	c.Nodes = append(c.Nodes, n)
 	return n
 }

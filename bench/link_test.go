@@ -1,4 +1,4 @@
-package large
+package bench
 
 import (
 	"io"
