@@ -176,38 +176,35 @@ class _Arrived(io.RawIOBase):
         return self._size
 
 
+def connect(node: Node, tls: ssl.SSLContext | None, connect_timeout: float, timeout: float) -> socket.socket:
+    """Connect to a node, and give each later wait its own timeout. Raises OSError."""
+    sock = socket.create_connection((node.host, node.port), connect_timeout)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            sock = tls.wrap_socket(sock, server_hostname=node.host)
+        sock.settimeout(timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 class Connection:
     """One connection to a node, and whether it has carried a request before."""
 
-    def __init__(self, node: Node, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, node: Node, sock: socket.socket) -> None:
         self.node = node
         self.used = False
         self.idle_since = 0.0
-        self._authority = node.authority
-        self._tls = tls
-        self._sock: socket.socket | None = None
-        self._reader: io.BufferedReader | None = None
+        self.sock = sock
+        self._reader: io.BufferedReader = io.BufferedReader(_Arrived(sock), _BUFFER)
         self._poll = select.poll()
-
-    @property
-    def sock(self) -> socket.socket:
-        if self._sock is None:
-            raise ConnectionError("the connection is closed")
-        return self._sock
-
-    def connect(self, connect_timeout: float, timeout: float) -> None:
-        """Connect, and give each later wait its own timeout. Raises OSError."""
-        self._sock = socket.create_connection((self.node.host, self.node.port), connect_timeout)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is not None:
-            self._sock = self._tls.wrap_socket(self._sock, server_hostname=self.node.host)
-        self._sock.settimeout(timeout)
-        self._poll.register(self._sock, select.POLLIN)
-        self._reader = io.BufferedReader(_Arrived(self._sock), _BUFFER)
+        self._poll.register(sock, select.POLLIN)
 
     def send_head(self, method: str, path: str, headers: str, body: bytes = b"") -> None:
         """Send the head of a request, whose headers end their lines, and with it a body that is small."""
-        head = f"{method} {self.node.path}{path} HTTP/1.1\r\nHost: {self._authority}\r\n{headers}\r\n"
+        head = f"{method} {self.node.path}{path} HTTP/1.1\r\nHost: {self.node.authority}\r\n{headers}\r\n"
         self.sock.sendall(head.encode() + body)
 
     def response(self, method: str) -> Response:
@@ -219,8 +216,6 @@ class Connection:
 
     def interim(self, method: str) -> Response:
         """The next answer, be it one of 1xx."""
-        if self._reader is None:
-            raise ConnectionError("the connection is closed")
         return Response(self._reader, method)
 
     def readable(self, seconds: float) -> bool:
@@ -229,17 +224,10 @@ class Connection:
 
     def silent(self) -> bool:
         """Whether nothing has arrived since the last answer: no data, and no end."""
-        if self._reader is None or self.readable(0):
-            return False
-        return self._reader.tell() == self._reader.raw.tell()
+        return not self.readable(0) and self._reader.tell() == self._reader.raw.tell()
 
     def close(self) -> None:
-        reader, sock = self._reader, self._sock
-        self._reader = self._sock = None
-        if reader is not None:
-            reader.close()
-        if sock is not None:
-            sock.close()
+        self.sock.close()
 
     def __del__(self) -> None:
         self.close()  # as a file does; a client that is dropped keeps no connections
