@@ -285,3 +285,27 @@ func TestFailuresAreProblems(t *testing.T) {
 		}
 	}
 }
+
+// rangeless is a store that answers for heads alone.
+type rangeless struct{ oneObject }
+
+func (rangeless) GetRange(context.Context, string, string, int64, int64) ([]byte, error) {
+	return nil, store.ErrUnavailable
+}
+
+// A range whose bytes are not to be had is a problem, which says nothing of the object.
+func TestRangeThatFails(t *testing.T) {
+	a := readingFrom(t, rangeless{oneObject{body: make([]byte, 100)}}, zerolog.Nop())
+	r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
+	r.Header.Set("Range", "bytes=10-19")
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "store-unavailable") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for _, name := range []string{"Content-Range", "Etag", "Accept-Ranges", "Last-Modified"} {
+		if v := w.Header().Get(name); v != "" {
+			t.Errorf("%s: %s", name, v)
+		}
+	}
+}
