@@ -3,7 +3,12 @@ package fill
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http/httptest"
 	"testing"
+
+	"larder/cluster"
+	"larder/store"
 )
 
 // Who waits for a chunk that somebody else was to get room for asks for room
@@ -54,5 +59,24 @@ func TestHoldOutlivesWhoWaitedFirst(t *testing.T) {
 	h.release()
 	if !p.budget.TryAcquire(2 * testChunk) {
 		t.Error("not all room was given back")
+	}
+}
+
+// An owner without memory for a chunk does not say that the store is unavailable:
+// who asked it reads the store itself.
+func TestBusyIsNoVerdict(t *testing.T) {
+	busy := outOfTime(fmt.Errorf("%w: %w", ErrBusy, context.DeadlineExceeded))
+	if !errors.Is(busy, ErrBusy) || errors.Is(busy, store.ErrUnavailable) {
+		t.Error(busy)
+	}
+	w := httptest.NewRecorder()
+	refuse(w, busy)
+	if err := peerError(cluster.Member{}, w.Result()); errors.Is(err, errOwnerSays) {
+		t.Error(err)
+	}
+	w = httptest.NewRecorder()
+	refuse(w, outOfTime(context.DeadlineExceeded))
+	if err := peerError(cluster.Member{}, w.Result()); !errors.Is(err, errOwnerSays) || !errors.Is(err, store.ErrUnavailable) {
+		t.Error(err)
 	}
 }
