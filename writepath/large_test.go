@@ -223,3 +223,35 @@ func TestUploadsShareTheirBuffers(t *testing.T) {
 		t.Errorf("%d buffers where there is room for 2", len(r.seen))
 	}
 }
+
+// stubborn is a store that aborts no upload of one name.
+type stubborn struct {
+	Store
+	name string
+}
+
+func (s stubborn) Abort(ctx context.Context, u store.Upload) error {
+	if u.Name == s.name {
+		return store.ErrUnavailable
+	}
+	return s.Store.Abort(ctx, u)
+}
+
+// An upload that cannot be aborted does not keep the sweep from the others.
+func TestSweepGoesOn(t *testing.T) {
+	n := startNode(t, "alone", time.Minute)
+	k, other := keyOwnedBy(t, n), keyOwnedBy(t, n)
+	for _, k := range []keys.Key{k, other} {
+		if _, err := testStore.Begin(t.Context(), k.Place(), store.Head{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := New(n.path.cfg, stubborn{Store: n.store, name: k.Place()}, n.fill, n.cluster)
+	if swept, err := p.sweepOnce(t.Context(), time.Now().Add(time.Hour)); !errors.Is(err, store.ErrUnavailable) || swept != 1 {
+		t.Errorf("swept %d, %v", swept, err)
+	}
+	nothingLeft(t, other)
+	if swept, err := n.path.sweepOnce(t.Context(), time.Now().Add(time.Hour)); err != nil || swept != 1 {
+		t.Errorf("swept %d, %v", swept, err)
+	}
+}
