@@ -11,8 +11,9 @@ import (
 	"larder/fill"
 )
 
-// partWait is how long an upload waits for memory for its next part.
-const partWait = 10 * time.Second
+// roomWait is how long an upload waits for memory for its next part, and a
+// forwarded write for its body.
+const roomWait = 10 * time.Second
 
 // buffers are the memory of the parts that are on their way on this node. One
 // that is given back serves whichever upload is next: if each upload kept its
@@ -31,7 +32,7 @@ func newBuffers(size, most int64) *buffers {
 
 // take waits for a buffer, or fails with fill.ErrBusy.
 func (b *buffers) take(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, partWait)
+	ctx, cancel := context.WithTimeout(ctx, roomWait)
 	defer cancel()
 	if err := b.room.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("memory for a part: %w: %w", fill.ErrBusy, err)

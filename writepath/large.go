@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"larder/fill"
 	"larder/keys"
 	"larder/store"
 )
@@ -36,17 +37,34 @@ type uploads struct {
 	partSize int64
 	buffers  *buffers            // of parts on their way
 	kept     *semaphore.Weighted // bytes of parts that wait to be put into memory; nobody waits for it
+	bodies   *semaphore.Weighted // bytes of objects of one chunk that other nodes forward
+	most     int64               // of bodies
 }
 
 func newUploads(cfg Config) uploads {
 	chunk := max(cfg.ChunkSize, 1)
 	least := max(store.MinPart, cfg.MaxObject/store.MaxParts+1)
 	part := (least + chunk - 1) / chunk * chunk // whole chunks
+	bodies := max(cfg.Memory/32, 2*chunk)
 	return uploads{
 		partSize: part,
 		buffers:  newBuffers(part, max(cfg.Memory/16/part, 2)),
 		kept:     semaphore.NewWeighted(max(cfg.Memory/32, min(keepAtMost, cfg.Memory/4))),
+		bodies:   semaphore.NewWeighted(bodies),
+		most:     bodies,
 	}
+}
+
+// admit waits until there is memory for a forwarded body of n bytes, or fails
+// with fill.ErrBusy.
+func (u uploads) admit(ctx context.Context, n int64) (release func(), err error) {
+	n = min(n, u.most) // of a node with larger chunks
+	ctx, cancel := context.WithTimeout(ctx, roomWait)
+	defer cancel()
+	if err := u.bodies.Acquire(ctx, n); err != nil {
+		return nil, fmt.Errorf("memory for a forwarded write: %w: %w", fill.ErrBusy, err)
+	}
+	return func() { u.bodies.Release(n) }, nil
 }
 
 // PutLarge writes an object of any size. The bytes go to the store in parts,
