@@ -191,7 +191,8 @@ func costOf(b *testing.B, n *testcluster.Node) cost {
 	return cost{
 		allocated: metric(b, n, "go_memstats_alloc_bytes_total", nil),
 		gets:      metric(b, n, "larder_http_requests_total", map[string]string{"op": "get"}),
-		hits:      metric(b, n, "larder_http_requests_total", map[string]string{"op": "get", "source": "memory"}),
+		hits: metric(b, n, "larder_http_requests_total", map[string]string{"op": "get", "source": "memory"}) +
+			metric(b, n, "larder_http_requests_total", map[string]string{"op": "get", "source": "hot"}),
 	}
 }
 

@@ -49,14 +49,15 @@ func newPeerTransport(hs handshake) *http.Transport {
 	}
 }
 
-// Do sends req to m and returns its answer, whose body the caller must close. Of req.URL only path and query are
-// used. It takes as long as ctx allows, and ends early, the reading of the body too, with ErrMemberGone when m is
-// seen dead. A member that said goodbye before is left to finish.
+// Do sends req, which is Do's from then on, to m and returns its answer, whose body the caller must close. Of req.URL
+// only path and query are used. It takes as long as ctx allows, and ends early, the reading of the body too, with
+// ErrMemberGone when m is seen dead. A member that said goodbye before is left to finish.
 //
 // An error that is ErrUnreachable says that m surely did not carry the request out; it can come together with
-// ErrMemberGone or ctx's error. After any other error the outcome is unknown. net/http repeats a request by itself,
-// on a new connection, when a kept-alive one turns out dead: always if not one byte of the request was written and
-// the body can be had again, and otherwise only GET, HEAD, OPTIONS, TRACE, and what carries an Idempotency-Key.
+// ErrMemberGone or ctx's error. After any other error the outcome is unknown; that of a GET, which changes nothing, is
+// not looked into. net/http repeats a request by itself, on a new connection, when a kept-alive one turns out dead:
+// always if not one byte of the request was written and the body can be had again, and otherwise only GET, HEAD,
+// OPTIONS, TRACE, and what carries an Idempotency-Key.
 func (c *Cluster) Do(ctx context.Context, m Member, req *http.Request) (*http.Response, error) {
 	bind, ok := c.boundTo(m.ID)
 	if !ok {
@@ -66,14 +67,19 @@ func (c *Cluster) Do(ctx context.Context, m Member, req *http.Request) (*http.Re
 		return nil, fmt.Errorf("ask %s: %w: %w", m.Name, ErrUnreachable, ErrMemberGone)
 	}
 	bound, release := bind(ctx)
-	var sent sentTrace
-	resp, err := c.transport.RoundTrip(c.addressed(sent.watch(bound), m, req))
+	var sent *sentTrace
+	traced := bound
+	if req.Method != http.MethodGet {
+		sent = &sentTrace{}
+		traced = sent.watch(bound)
+	}
+	resp, err := c.transport.RoundTrip(c.addressed(traced, m, req))
 	if err != nil {
-		err = explain(ctx, bound, &sent, err)
+		err = explain(ctx, bound, sent, err)
 		release()
 		return nil, fmt.Errorf("ask %s: %w", m.Name, err)
 	}
-	if other := resp.Header.Get(headerNode); resp.StatusCode == http.StatusMisdirectedRequest && other != "" {
+	if resp.StatusCode == http.StatusMisdirectedRequest && resp.Header.Get(headerNode) != "" {
 		_ = resp.Body.Close()
 		release()
 		return nil, fmt.Errorf("ask %s: another process listens at %s: %w", m.Name, m.PeerAddr, ErrUnreachable)
@@ -93,28 +99,27 @@ func (c *Cluster) boundTo(id string) (func(context.Context) (context.Context, fu
 	return rec.bind, true
 }
 
-// addressed returns req made out to m.
+// addressed makes req out to m.
 func (c *Cluster) addressed(ctx context.Context, m Member, req *http.Request) *http.Request {
-	out := req.WithContext(ctx)
-	url := *req.URL
-	url.Scheme, url.Host, url.User = "http", m.PeerAddr, nil
-	out.URL, out.Host = &url, m.PeerAddr
-	out.Header = req.Header.Clone()
-	if out.Header == nil {
-		out.Header = make(http.Header)
+	req = req.WithContext(ctx)
+	req.URL.Scheme, req.URL.Host, req.URL.User = "http", m.PeerAddr, nil
+	req.Host = m.PeerAddr
+	if req.Header == nil {
+		req.Header = make(http.Header, 2)
 	}
-	out.Header.Set(headerNode, m.ID)
-	out.Header.Set(headerFrom, c.self.ID)
-	return out
+	names := []string{m.ID, c.self.ID}
+	req.Header[headerNode], req.Header[headerFrom] = names[:1:1], names[1:]
+	return req
 }
 
-// explain makes of a failed round trip what its caller has to know. bound is caller's context bound to the member.
+// explain makes of a failed round trip what its caller has to know. bound is caller's context bound to the member;
+// sent is nil if nobody needs to know.
 func explain(caller, bound context.Context, sent *sentTrace, err error) error {
 	ended := bound.Err() != nil
 	if cause := context.Cause(bound); ended && caller.Err() == nil {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	if !sent.possibly(ended) {
+	if sent != nil && !sent.possibly(ended) {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return err

@@ -29,9 +29,6 @@ func TestDoAnswers(t *testing.T) {
 	if got, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(got, body) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	if req.Header.Get(headerNode) != "" || req.URL.Host != "" {
-		t.Error("the caller's request was changed")
-	}
 }
 
 func TestSenderIsAMember(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/golang/groupcache"
@@ -39,11 +40,14 @@ var (
 	errNoHop = errors.New("a peer's request is not forwarded")
 )
 
-// headAnswer is what an owner says of a key.
+// headAnswer is what an owner says of a key, as JSON. If it says so, the first
+// chunk follows: one that is too small to be counted, so that reading a small
+// object through any node takes one question.
 type headAnswer struct {
 	known
 	Source Source
 	Lease  time.Duration // from the moment the question was asked; 0: for this request only
+	First  bool
 }
 
 // Handle registers what this node answers to its peers.
@@ -56,40 +60,50 @@ func (f *Filler) Handle(handle func(pattern string, h http.Handler)) {
 // askHead asks the owner for a head and a lease on it. An error that wraps
 // errOwnerSays is the owner's verdict; any other means that it gave no answer.
 func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, w want) (answer, time.Duration, error) {
-	q := url.Values{"place": {k.Place()}, "bytes": {strconv.FormatBool(bool(w))}, "chunk": {strconv.FormatInt(f.cfg.ChunkSize, 10)}}
-	resp, cancel, err := f.ask(ctx, owner, headRoute, q)
+	query := fmt.Sprintf("place=%s&bytes=%t&chunk=%d", url.QueryEscape(k.Place()), w, f.cfg.ChunkSize)
+	resp, cancel, err := f.ask(ctx, owner, headRoute, query)
 	if err != nil {
 		return answer{}, 0, err
 	}
 	defer cancel()
 	defer resp.Body.Close()
 	var h headAnswer
-	if err := json.NewDecoder(resp.Body).Decode(&h); err != nil {
+	dec := json.NewDecoder(resp.Body)
+	if err := dec.Decode(&h); err != nil {
 		return answer{}, 0, fmt.Errorf("read the owner's head: %w", err)
 	}
-	return answer{known: h.known, Source: h.Source}, min(h.Lease, f.cfg.Lease), nil
+	a := answer{known: h.known, Source: h.Source}
+	if h.First {
+		b := make([]byte, min(f.chunkLen(h.Head.Size, 0), freeLen))
+		if _, err := io.ReadFull(io.MultiReader(dec.Buffered(), resp.Body), b); err != nil {
+			return answer{}, 0, fmt.Errorf("read a chunk of %s: %w", owner.Name, err)
+		}
+		a.first, a.hasFirst = viewOf(b), true
+	}
+	return a, min(h.Lease, f.cfg.Lease), nil
 }
 
-// ask sends one request to a peer, and waits for its answer as long as the
-// peer shows that it is at work. The caller calls cancel once it has read the
-// body.
-func (f *Filler) ask(ctx context.Context, m cluster.Member, route string, q url.Values) (*http.Response, context.CancelFunc, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
-	patience := time.AfterFunc(ownerPatience, cancel)
+// ask sends one request to a peer, and waits for the header of its answer as
+// long as the peer shows that it is at work; for the body, and in all, it waits
+// for fetchLimit. The caller calls cancel once it has read the body.
+func (f *Filler) ask(ctx context.Context, m cluster.Member, route, query string) (_ *http.Response, cancel context.CancelFunc, _ error) {
+	ctx, end := context.WithCancel(ctx)
+	began := time.Now()
+	patience := time.AfterFunc(ownerPatience, end)
+	cancel = func() { patience.Stop(); end() }
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		Got1xxResponse: func(int, textproto.MIMEHeader) error { patience.Reset(ownerPatience); return nil },
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			patience.Reset(min(ownerPatience, fetchLimit-time.Since(began)))
+			return nil
+		},
 	})
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, route+"?"+q.Encode(), nil)
-	if err != nil {
-		cancel()
-		return nil, nil, fmt.Errorf("ask %s: %w", m.Name, err)
-	}
+	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: route, RawQuery: query}}).WithContext(ctx)
 	resp, err := f.ring.Do(ctx, m, req)
-	patience.Stop()
 	if err != nil {
 		cancel()
 		return nil, nil, fmt.Errorf("ask %s: %w", m.Name, err)
 	}
+	patience.Reset(fetchLimit - time.Since(began))
 	if resp.StatusCode == http.StatusOK {
 		return resp, cancel, nil
 	}
@@ -145,13 +159,37 @@ func (f *Filler) serveHead(w http.ResponseWriter, r *http.Request) {
 		refuse(w, errNoHop)
 		return
 	}
-	var a answer
-	f.atWork(w, func() { a, err = f.resolveAs(r.Context(), k, want(q.Get("bytes") == "true"), owner, self) })
+	var h headAnswer
+	var first groupcache.ByteView
+	f.atWork(w, func() {
+		var a answer
+		if a, err = f.resolveAs(r.Context(), k, want(q.Get("bytes") == "true"), owner, self); err == nil {
+			h, first = f.answerPeer(r, k, a, q.Get("bytes") == "true")
+			a.pin.release() // a chunk that is counted is asked for by itself
+		}
+	})
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	a.pin.release() // the peer asks for the chunk by itself
+	head, err := json.Marshal(h)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(head)+first.Len()))
+	for _, b := range [][]byte{head, bytesOf(first)} {
+		if _, err := w.Write(b); err != nil {
+			f.log.Debug().Err(err).Stringer("key", k).Msg("head not sent to a peer")
+			return
+		}
+	}
+}
+
+// answerPeer makes of what this node knows an answer for the peer that asked,
+// with a lease and a small first chunk if it can give them.
+func (f *Filler) answerPeer(r *http.Request, k keys.Key, a answer, bytes bool) (headAnswer, groupcache.ByteView) {
 	h := headAnswer{known: a.known, Source: a.Source}
 	if _, member := f.ring.Sender(r); member { // anyone else would not be told of a write
 		if granted, lease := f.grant(k); lease > 0 {
@@ -159,28 +197,51 @@ func (f *Filler) serveHead(w http.ResponseWriter, r *http.Request) {
 			f.granted.Add(1)
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(h); err != nil {
-		f.log.Debug().Err(err).Stringer("key", k).Msg("head not sent to a peer")
+	length := f.chunkLen(h.Head.Size, 0)
+	if !bytes || h.Absent || length <= 0 || length > freeLen {
+		return h, groupcache.ByteView{}
 	}
+	if a.hasFirst && a.Head.Version == h.Head.Version {
+		h.First = true
+		return h, a.first
+	}
+	c := &fetch{Context: context.Background(), size: h.Head.Size, noHop: true}
+	first, source, err := f.get(keys.Chunk(k, h.Head.Version, 0), length, c)
+	if err != nil { // the peer asks for it by itself, and hears why
+		return h, groupcache.ByteView{}
+	}
+	if source == S3 {
+		h.Source = S3
+	}
+	h.First = true
+	return h, first
 }
 
 // atWork does work for a peer, and tells it now and then that it has not been
-// forgotten: a slow store is no reason for everyone to ask it as well. work
-// does not panic: what it calls recovers.
+// forgotten: a slow store is no reason for everyone to ask it as well.
 func (f *Filler) atWork(w http.ResponseWriter, work func()) {
-	done := make(chan struct{})
-	f.flights.Go(func() { defer close(done); work() })
-	tick := time.NewTicker(ownerPatience / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
+	f.flights.Add(1)
+	defer f.flights.Done()
+	var mu sync.Mutex // guards w until the work is done
+	done := false
+	var tick *time.Timer
+	mu.Lock()
+	tick = time.AfterFunc(ownerPatience/3, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !done {
 			w.WriteHeader(http.StatusProcessing)
+			tick.Reset(ownerPatience / 3)
 		}
-	}
+	})
+	mu.Unlock()
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done = true
+		tick.Stop()
+	}()
+	work()
 }
 
 // ownedChunk is a chunk that a peer's request is about and that this node owns.
@@ -251,8 +312,7 @@ func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
 func (f *Filler) sendChunk(ctx context.Context, m cluster.Member, chunkKey string, size int64, chunk []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
-	q := f.chunkQuery(chunkKey, size)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, chunkRoute+"?"+q.Encode(), bytes.NewReader(chunk))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, chunkRoute+"?"+f.chunkQuery(chunkKey, size), bytes.NewReader(chunk))
 	if err != nil {
 		return fmt.Errorf("send a chunk to %s: %w", m.Name, err)
 	}
@@ -267,8 +327,8 @@ func (f *Filler) sendChunk(ctx context.Context, m cluster.Member, chunkKey strin
 	return nil
 }
 
-func (f *Filler) chunkQuery(chunkKey string, size int64) url.Values {
-	return url.Values{"key": {chunkKey}, "size": {strconv.FormatInt(size, 10)}, "chunk": {strconv.FormatInt(f.cfg.ChunkSize, 10)}}
+func (f *Filler) chunkQuery(chunkKey string, size int64) string {
+	return "key=" + url.QueryEscape(chunkKey) + "&size=" + strconv.FormatInt(size, 10) + "&chunk=" + strconv.FormatInt(f.cfg.ChunkSize, 10)
 }
 
 // takeChunk keeps a chunk that a peer has just written.

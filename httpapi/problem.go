@@ -124,7 +124,10 @@ func (a *API) fail(c *call, err error) {
 	}
 	p := problemOf(err)
 	c.problem = strings.TrimPrefix(p.Type, problemType)
-	if p.Status >= http.StatusInternalServerError && c.Context().Err() == nil {
+	if p.Status >= http.StatusInternalServerError {
+		c.broken = c.Context().Err() != nil // the caller has left, and that is all that went wrong
+	}
+	if p.Status >= http.StatusInternalServerError && !c.broken {
 		a.log.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
 	}
 	a.discardBody(c)

@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,14 @@ def test_bad_url(url: str) -> None:
     with pytest.raises(larder.ConfigError, match="LARDER_URL") as caught:
         larder.Client(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), None, "3"])
+def test_bad_timeout(seconds: Any) -> None:
+    with pytest.raises(larder.ConfigError, match=r"^timeout is a number of seconds"):
+        larder.Client(timeout=seconds)
+    with pytest.raises(larder.ConfigError, match=r"^connect_timeout is a number of seconds"):
+        larder.Client(connect_timeout=seconds)
 
 
 def test_bad_token() -> None:

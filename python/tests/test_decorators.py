@@ -7,7 +7,7 @@ import inspect
 import threading
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -67,6 +67,16 @@ def test_strategy(env: larder.Environment, unique: str) -> None:
     larder.init("2022-01-31", client=env.client, **env)  # another date is another entry
     cached()
     assert len(calls) == 2
+
+
+def test_a_decorator_without_a_name() -> None:
+    def build(ticker: str = "") -> str:
+        return ticker
+
+    decorated: Any = larder.object_service_cache(build)  # as @larder.object_service_cache would
+    for arguments in ((), ("SAP",)):
+        with pytest.raises(TypeError, match=r"write, for example, @larder.object_service_cache\('DAX'\)"):
+            decorated(*arguments)
 
 
 def test_none_is_a_result(env: larder.Environment, unique: str) -> None:
@@ -185,13 +195,42 @@ def test_coroutine(env: larder.Environment, unique: str) -> None:
         await asyncio.sleep(0)
         return "built"
 
-    async def session() -> list[str]:
-        return [await build(), await build(), await build.refresh()]
+    async def session() -> list[Any]:
+        return [await build(), await build(), await build.refresh(), await build.forget(), await build.forget()]
 
     assert inspect.iscoroutinefunction(build)
-    assert asyncio.run(session()) == ["built"] * 3
+    assert asyncio.run(session()) == ["built", "built", "built", True, False]
     assert len(calls) == 2
-    assert build.forget()
+
+
+def test_the_loop_goes_on(env: larder.Environment, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, went_on = threading.Event(), threading.Event()
+    send = Transport.send
+
+    def slowly(*args: Any) -> Any:
+        asked.set()
+        assert went_on.wait(30)
+        return send(*args)
+
+    @larder.object_service_cache(unique)
+    async def build() -> str:
+        return "built"
+
+    async def while_it_waits(what: Coroutine[Any, Any, Any]) -> Any:
+        asked.clear()
+        went_on.clear()
+        task = asyncio.create_task(what)
+        while not asked.is_set() and not task.done():
+            await asyncio.sleep(0)
+        went_on.set()
+        return await task
+
+    monkeypatch.setattr(Transport, "send", slowly)
+
+    async def session() -> list[Any]:
+        return [await while_it_waits(what) for what in (build(), build(), build.refresh(), build.forget())]
+
+    assert asyncio.run(session()) == ["built", "built", "built", True]
 
 
 def test_threads_build_once(env: larder.Environment, unique: str) -> None:

@@ -154,8 +154,9 @@ def test_objects(objects: larder.ObjectService) -> None:
     objects.delete(key)
     for call in (objects.get, objects.delete, objects.info):
         forgotten: Callable[[str], object] = call
-        with pytest.raises(KeyError):
+        with pytest.raises(KeyError, match="has no object of this key") as caught:
             forgotten(key)
+        assert key in str(caught.value)
 
 
 def test_lists_more_than_a_page(objects: larder.ObjectService, client: larder.Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,10 +166,14 @@ def test_lists_more_than_a_page(objects: larder.ObjectService, client: larder.Cl
     assert client.list("objects", "page/", limit="10") == names
 
 
-@pytest.mark.parametrize("key", ["", "line\nbreak", "x" * 513, "half \ud800"])
-def test_bad_key(objects: larder.ObjectService, key: str) -> None:
-    with pytest.raises(larder.BadRequest):
+@pytest.mark.parametrize("key", ["", "line\nbreak", "x" * 513, "half \ud800", 5, None, b"DAX", date(2022, 1, 30)])
+@pytest.mark.parametrize("signing_key", [[], ["0123456789abcdef"]])
+def test_bad_key(node: Node, key: Any, signing_key: list[str]) -> None:
+    objects = larder.ObjectService(larder.Client(node.url, signing_key=signing_key))
+    with pytest.raises(larder.BadRequest, match="key"):
         objects.put(key, 1)
+    with pytest.raises(larder.BadRequest, match="key"):
+        objects.get(key)
 
 
 def test_raw(objects: larder.ObjectService) -> None:

@@ -9,7 +9,7 @@ The tutorial is docs/tutorial.md, the reference docs/python.md.
 """
 
 from larder.client import Client
-from larder.decorators import Cached, object_service_cache, strategy_service_cache
+from larder.decorators import Cached, CachedCoroutine, object_service_cache, strategy_service_cache
 from larder.environment import Environment, de_init, env, init, is_initialised
 from larder.errors import (
     AuthError,
@@ -42,6 +42,7 @@ __all__ = [
     "AuthError",
     "BadRequest",
     "Cached",
+    "CachedCoroutine",
     "Client",
     "ConfigError",
     "Conflict",

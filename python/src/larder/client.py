@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from larder import codec, config, frame
 from larder.errors import BadRequest, ConfigError, IntegrityError, LarderWarning, NotFound
-from larder.http1 import Headers, Response
+from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
 from larder.progress import SHOWN, bar
 from larder.transport import Request, Transport
@@ -110,6 +110,7 @@ class Client:
     def store(self, service: str, key: str, value: Any, *, build_seconds: float | None = None, patient: bool = True) -> None:
         """Put a value. A value under the same key is replaced."""
         self._warn_if_unsigned()
+        path = _path(service, key)
         encoded = codec.encode(value)
         libraries = encoded.about.get("libraries", {})
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
@@ -123,7 +124,7 @@ class Client:
             "blake3": sealed.digest.hex(),
         }
         headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
-        self._put(service, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
+        self._put(path, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
@@ -149,7 +150,7 @@ class Client:
 
     def store_raw(self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Put bytes as they are: without a frame, and so without a signature."""
-        self._put(service, key, [data], len(data), hashlib.sha256(data).digest(), {"Content-Type": content_type}, patient=True)
+        self._put(_path(service, key), key, [data], len(data), hashlib.sha256(data).digest(), {"Content-Type": content_type}, patient=True)
 
     def load_raw(self, service: str, key: str) -> bytes:
         """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
@@ -165,11 +166,11 @@ class Client:
         return self._transport.send(request, receive)
 
     def _put(
-        self, service: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
+        self, path: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
     ) -> None:
         headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
         show = partial(bar, f"put {key}", size, self._config.progress)
-        request = Request("PUT", _path(service, key), headers, parts, f"put {key!r}", show, patient)
+        request = Request("PUT", path, headers, parts, f"put {key!r}", show, patient)
         self._transport.send(request, Response.read)
 
     # What is there.
@@ -187,12 +188,8 @@ class Client:
     def stat(self, service: str, key: str) -> Info:
         """What is known of an object. Raises NotFound."""
         request = Request("HEAD", _path(service, key), {}, what=f"info {key!r}")
-        try:
-            headers = self._transport.send(request, lambda a: a.headers)
-        except NotFound as error:
-            error.args = (f"info {key!r}: there is no such object",)  # the answer to a HEAD has no text
-            raise
-        meta = headers.starting(_META)
+        headers = self._transport.send(request, lambda a: a.headers)
+        meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
         return _info(key, headers, meta)
 
     def list(self, service: str, prefix: str = "", **filters: str) -> Keys:
@@ -231,24 +228,24 @@ def _rebuild(url: Sequence[str], allow_pickle: bool, timeout: float, connect_tim
 
 
 def _path(service: str, key: str) -> str:
-    if not key:
-        raise BadRequest("the key is empty, want 1 to 512 bytes of text")
+    if not isinstance(key, str) or not key:
+        raise BadRequest(f"a key is text, of 1 to 512 bytes, not {key!r}")
     try:
         return f"/v1/{service}/{quote(key, safe='')}"
     except UnicodeEncodeError:
         raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
 
 
-def _digest(headers: Headers) -> bytes | None:
+def _digest(headers: Mapping[str, str]) -> bytes | None:
     """The SHA-256 of Repr-Digest (RFC 9530), if there is one."""
-    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest"))
+    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest", ""))
     return base64.b64decode(found.group(1)) if found else None
 
 
-def _stated(headers: Headers) -> bytes | None:
+def _stated(headers: Mapping[str, str]) -> bytes | None:
     """The digest of a frame that its writer stated beside it, if there is one."""
     try:
-        return bytes.fromhex(headers.get(_META + "blake3")) or None
+        return bytes.fromhex(headers.get(_META + "blake3", "")) or None
     except ValueError:
         return None
 
@@ -262,7 +259,7 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
 
 
-def _info(key: str, headers: Headers, meta: dict[str, str]) -> Info:
+def _info(key: str, headers: Mapping[str, str], meta: dict[str, str]) -> Info:
     modified = headers.get("last-modified")
     libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
     try:
@@ -271,12 +268,12 @@ def _info(key: str, headers: Headers, meta: dict[str, str]) -> Info:
         build_seconds = None
     return Info(
         key=key,
-        size=int(headers.get("content-length") or "0"),
-        etag=headers.get("etag"),
+        size=int(headers.get("content-length", "0")),
+        etag=headers.get("etag", ""),
         modified=parsedate_to_datetime(modified) if modified else None,
-        writer=headers.get("larder-writer"),
-        content_type=headers.get("content-type"),
-        cache_status=headers.get("cache-status"),
+        writer=headers.get("larder-writer", ""),
+        content_type=headers.get("content-type", ""),
+        cache_status=headers.get("cache-status", ""),
         format=meta.get("format", ""),
         python=meta.get("python", ""),
         libraries=libraries,

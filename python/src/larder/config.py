@@ -46,6 +46,11 @@ class Config:
     allow_pickle: bool
     progress: bool | None
 
+    def __post_init__(self) -> None:
+        for name, seconds in (("timeout", self.timeout), ("connect_timeout", self.connect_timeout)):
+            if not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+                raise ConfigError(f"{name} is a number of seconds, more than 0, not {seconds!r}")
+
 
 def parse_nodes(url: str | Sequence[str] | None) -> tuple[Node, ...]:
     """The nodes of one URL, several, or several in one text with commas; by default those of LARDER_URL."""

@@ -7,8 +7,8 @@ import functools
 import inspect
 import time
 import warnings
-from collections.abc import Callable
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.environment import env
@@ -22,8 +22,8 @@ R = TypeVar("R")
 Name = str | Callable[..., str]
 
 
-class Cached(Protocol[P, R]):
-    """A decorated function. For a coroutine function, R is what it returns: an awaitable."""
+class _Decorated(Protocol[P, R]):
+    """What all decorated functions have."""
 
     __wrapped__: Callable[P, R]
 
@@ -34,14 +34,34 @@ class Cached(Protocol[P, R]):
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function whatever is stored, and store what it returns."""
 
-    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Remove what is stored for these arguments, and say whether there was anything."""
-
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """The key under which the result for these arguments is stored."""
 
 
-def strategy_service_cache(name: Name) -> Callable[[Callable[P, R]], Cached[P, R]]:
+class Cached(_Decorated[P, R], Protocol[P, R]):
+    """A decorated function."""
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove what is stored for these arguments, and say whether there was anything."""
+
+
+class CachedCoroutine(_Decorated[P, Coroutine[Any, Any, R]], Protocol[P, R]):
+    """A decorated coroutine function. What is awaited of it does not hold up the loop."""
+
+    async def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove what is stored for these arguments, and say whether there was anything."""
+
+
+class Decorator(Protocol):
+    """What makes a function a cached one."""
+
+    @overload  # the first that fits is taken
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> CachedCoroutine[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Cached[P, R]: ...
+
+
+def strategy_service_cache(name: Name) -> Decorator:
     """Cache what a function returns as the strategy ``name`` of the current environment.
 
     ``name`` is text, for a function that is called without arguments, or a function of the arguments that
@@ -55,7 +75,7 @@ def strategy_service_cache(name: Name) -> Callable[[Callable[P, R]], Cached[P, R
     return _decorator(_Entry(STRATEGIES, name, key_of))
 
 
-def object_service_cache(name: Name) -> Callable[[Callable[P, R]], Cached[P, R]]:
+def object_service_cache(name: Name) -> Decorator:
     """Cache what a function returns as the object ``{name}_{env.asofdate}``; see strategy_service_cache."""
 
     def key_of(text: str) -> str:
@@ -116,9 +136,10 @@ class _Entry:
         except LarderError as error:
             self._warn(f"the result is returned and not cached: {error}")
 
-    def forget(self, *args: Any, **kwargs: Any) -> bool:
+    def forget(self, client: Client, key: str) -> bool:
+        """Remove what is stored, and say whether there was anything."""
         try:
-            env().client.remove(self.service, self.key(*args, **kwargs))
+            client.remove(self.service, key)
         except NotFound:
             return False
         return True
@@ -129,13 +150,14 @@ class _Entry:
             warnings.warn(text, LarderWarning, stacklevel=5)
 
 
-def _decorator(entry: _Entry) -> Callable[[Callable[P, R]], Cached[P, R]]:
-    def decorate(function: Callable[P, R]) -> Cached[P, R]:
+def _decorator(entry: _Entry) -> Decorator:
+    def decorate(function: Any = None, /) -> Any:
+        if not callable(function):
+            raise TypeError("a decorator of larder takes a name: write, for example, @larder.object_service_cache('DAX')")
         wrap = _wrap_coroutine if inspect.iscoroutinefunction(function) else _wrap_function
         wrapper = wrap(entry, function)
-        wrapper.forget = functools.wraps(entry.forget)(lambda *args, **kwargs: entry.forget(*args, **kwargs))
         wrapper.key = entry.key
-        return cast(Cached[P, R], wrapper)
+        return wrapper
 
     return decorate
 
@@ -165,7 +187,11 @@ def _wrap_function(entry: _Entry, function: Callable[..., Any]) -> Any:
     def refresh(*args: Any, **kwargs: Any) -> Any:
         return build(env().client, entry.key(*args, **kwargs), args, kwargs, store=True)
 
+    def forget(*args: Any, **kwargs: Any) -> bool:
+        return entry.forget(env().client, entry.key(*args, **kwargs))
+
     call.refresh = refresh  # type: ignore[attr-defined]
+    call.forget = forget  # type: ignore[attr-defined]
     return call
 
 
@@ -190,5 +216,9 @@ def _wrap_coroutine(entry: _Entry, function: Callable[..., Any]) -> Any:
     async def refresh(*args: Any, **kwargs: Any) -> Any:
         return await build(env().client, entry.key(*args, **kwargs), args, kwargs, store=True)
 
+    async def forget(*args: Any, **kwargs: Any) -> bool:
+        return await asyncio.to_thread(entry.forget, env().client, entry.key(*args, **kwargs))
+
     call.refresh = refresh  # type: ignore[attr-defined]
+    call.forget = forget  # type: ignore[attr-defined]
     return call

@@ -1,32 +1,26 @@
-"""HTTP/1.1 (RFC 9112), as much of it as a client of nodes needs.
+"""HTTP/1.1 (RFC 9112) as a client of nodes uses it: one request at a time on a connection, and its answer.
 
-A connection carries one exchange at a time: a request whose length is known, then its answer, whatever
-framing a node or a proxy before it chose. Bodies are read into the memory that keeps them. The standard
-library's http.client does more, and parses the head of an answer as electronic mail, which takes a third
-of the time of a small exchange.
+Answers are parsed by httptools, the parser of Node.js. A body whose size is announced does not pass through
+it: such a body is received into the memory that keeps it.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import select
 import socket
 import ssl
-import sys
 from collections.abc import Mapping
+from typing import Any
+
+import httptools
 
 from larder.config import Node
 from larder.errors import BadRequest
 
-_BUFFER = 16 << 10  # holds the head of an answer; a body that is longer goes past it
-_MAX_LINE = 64 << 10
+_BUFFER = 16 << 10  # a body that is longer goes past it; no record of TLS is, so none is taken in part
 _MAX_HEAD = 256 << 10
-_MAX_TRAILERS = 100
-_ENDLESS = sys.maxsize  # of a body that ends with its connection
-
-_STATUS = re.compile(r"HTTP/1\.([01]) (\d{3})(?: ([^\r\n]*))?\r?\n", re.ASCII)
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_PIECE = 64 << 10
 
 
 def header_lines(headers: Mapping[str, str]) -> str:
@@ -41,27 +35,36 @@ class Malformed(Exception):
     """What arrived is not HTTP."""
 
 
-class Headers:
-    """The headers of an answer, which are looked up in its head as it came: few of them are ever wanted."""
+class _Message:
+    """What the parser finds in an answer."""
 
-    def __init__(self, head: str) -> None:
-        self._head = head
-        self._lower = head.lower()
-        if self._lower.count("\ncontent-length:") + self._lower.count("\ntransfer-encoding:") > 1:
-            raise Malformed("an answer says twice how long it is")
+    def __init__(self) -> None:
+        self.reason = ""
+        self.headers: dict[str, str] = {}  # by name in lower case
+        self.has_head = self.complete = False
+        self.body = bytearray()
 
-    def get(self, name: str) -> str:
-        """The value of a header, whose name is given in lower case; empty if there is none."""
-        at = self._lower.find(f"\n{name}:")
-        if at < 0:
-            return ""
-        at += len(name) + 2
-        return self._head[at : self._head.index("\n", at)].strip()
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise Malformed("an answer is followed by another")
 
-    def starting(self, prefix: str) -> dict[str, str]:
-        """The headers whose names start so, by what follows it in lower case."""
-        pairs = (line.partition(":")[::2] for line in self._head.split("\n")[1:])
-        return {name[len(prefix) :].lower(): value.strip() for name, value in pairs if name.lower().startswith(prefix)}
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.has_head:
+            return  # a trailer
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text  # RFC 9110, section 5.3
+
+    def on_headers_complete(self) -> None:
+        self.has_head = True
+
+    def on_body(self, piece: bytes) -> None:
+        self.body += piece
+
+    def on_message_complete(self) -> None:
+        self.complete = True
 
 
 class Response:
@@ -69,153 +72,139 @@ class Response:
 
     def __init__(self, reader: io.BufferedReader, method: str) -> None:
         self._reader = reader
-        self.status, self.reason, persistent, self.headers = _read_head(reader)
-        self._chunked = False
-        self._left = 0  # bytes of the body, or of the present chunk
+        self._message = _Message()
+        self._parser = httptools.HttpResponseParser(self._message)
+        self._read_head()
+        self.status = self._parser.get_status_code()
+        self.reason = self._message.reason
+        self.headers: Mapping[str, str] = self._message.headers
+        coding = self.headers.get("transfer-encoding", "")
+        if coding.lower() not in ("", "chunked"):
+            raise Malformed(f"an answer has the transfer coding {coding!r}")
+        self._chunked = bool(coding)
         self.size = -1  # of the body, if it was announced
         if method == "HEAD" or self.status < 200 or self.status in (204, 304):
             self.size = 0
-        elif coding := self.headers.get("transfer-encoding"):
-            if coding.lower() != "chunked":
-                raise Malformed(f"an answer has the transfer coding {coding!r}")
-            self._chunked = True
-        elif length := self.headers.get("content-length"):
-            self.size = self._left = _length(length)
-        else:
-            self._left = _ENDLESS
-        close = "close" in self.headers.get("connection").lower()
-        self.persistent = persistent and not close and self._left != _ENDLESS
+        elif "content-length" in self.headers:
+            self.size = int(self.headers["content-length"])
+        self._left = self.size  # bytes of the body, if its size was announced
+        close = "close" in self.headers.get("connection", "").lower()
+        ends = self.size >= 0 or self._chunked
+        self.persistent = ends and not close and self._parser.get_http_version() == "1.1"
 
     @property
     def finished(self) -> bool:
-        """Whether the body was read to its end."""
-        return self._left == 0 and not self._chunked
+        """Whether the body was received to its end."""
+        return self._left == 0 or self._message.complete
 
     def read(self, size: int = -1, /) -> bytes:
         """So many bytes of the body, or what is left of it, if that is less."""
-        if 0 <= size <= self._left < _ENDLESS and not self._chunked:
-            data = self._reader.read(size)
-            self._saw(len(data), size)
+        if self._left >= 0:
+            n = min(size, self._left) if size >= 0 else self._left
+            data = self._reader.read(n)
+            self._count(len(data), n)
             return data
-        pieces = []
-        while size != 0 and self._more():
-            n = self._left if size < 0 else min(size, self._left)
-            piece = self._reader.read(-1 if n == _ENDLESS else n)
-            self._saw(len(piece), n)
-            pieces.append(piece)
-            size -= len(piece) if size > 0 else 0
-        return b"".join(pieces)  # one piece is not copied
+        body = self._message.body
+        while not self._message.complete and (size < 0 or len(body) < size):
+            self._parse_more()
+        data = bytes(body if size < 0 else body[:size])
+        del body[: len(data)]
+        return data
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Read some of the body into a buffer; 0 at its end."""
-        if not self._more():
-            return 0
-        n = min(buffer.nbytes, self._left)
-        got = self._reader.readinto(buffer[:n])
-        self._saw(got, n)
-        return got
+        """Fill a buffer with the body, or with what is left of it, and say with how much."""
+        if self._left >= 0:
+            n = min(buffer.nbytes, self._left)
+            self._count(self._reader.readinto(buffer[:n]), n)
+            return n
+        data = self.read(buffer.nbytes)
+        buffer[: len(data)] = data
+        return len(data)
 
-    def _more(self) -> bool:
-        if self._left == 0 and self._chunked:
-            self._next_chunk()
-        return self._left > 0
-
-    def _saw(self, got: int, wanted: int) -> None:
-        if self._left == _ENDLESS:
-            self._left = 0 if got < wanted else _ENDLESS
-            return
+    def _count(self, got: int, wanted: int) -> None:
         if got < wanted:
             raise EOFError("the connection ended within an answer")
         self._left -= got
-        if self._left == 0 and self._chunked and self._reader.readline(3) not in (b"\r\n", b"\n"):
-            raise Malformed("a chunk of an answer is longer than it says")
 
-    def _next_chunk(self) -> None:
-        line = self._reader.readline(_MAX_LINE)
-        found = _CHUNK.fullmatch(line)
-        if not found:
-            raise Malformed("a chunk of an answer has no size") if line else EOFError("the connection ended within an answer")
-        self._left = int(found[1], 16)
-        if self._left == 0:
-            self._end_chunks()
-            self._chunked = False
+    def _read_head(self) -> None:
+        """Parse up to the end of the head, and no byte of the body."""
+        end = self._reader.peek(1).find(b"\r\n\r\n")  # usually it has arrived at once
+        size = 0
+        while not self._message.has_head:
+            part = self._reader.read(end + 4) if end >= 0 else self._reader.readline(_BUFFER)
+            end = -1
+            size += len(part)
+            if not part:
+                raise EOFError("the connection ended within the head of an answer" if size else "the node closed the connection")
+            if size > _MAX_HEAD:
+                raise Malformed("the head of an answer is too long")
+            self._parse(part)
 
-    def _end_chunks(self) -> None:
-        """Pass over the trailers."""
-        for _ in range(_MAX_TRAILERS):
-            line = self._reader.readline(_MAX_LINE)
-            if line in (b"\r\n", b"\n"):
-                return
-            if not line.endswith(b"\n"):
-                raise EOFError("the connection ended within an answer")
-        raise Malformed("an answer has too many trailers")
+    def _parse_more(self) -> None:
+        """Parse some of a body whose size was not announced."""
+        piece = self._reader.read1(_PIECE)
+        if piece:
+            self._parse(piece)
+        elif self._chunked:
+            raise EOFError("the connection ended within an answer")
+        else:
+            self._message.complete = True
 
-
-def _length(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Malformed(f"an answer has the length {text[:40]!r}")
-    return int(text)
-
-
-def _read_head(reader: io.BufferedReader) -> tuple[int, str, bool, Headers]:
-    head = _read_block(reader).decode("latin-1")
-    found = _STATUS.match(head)
-    if not found:
-        raise Malformed(f"an answer begins with {head[:40]!r}, which is not HTTP")
-    return int(found[2]), found[3] or "", found[1] == "1", Headers(head)
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise Malformed(f"what arrived is not HTTP: {error}") from error
 
 
-def _read_block(reader: io.BufferedReader) -> bytes:
-    """All lines up to an empty one, and it. Usually they have arrived together."""
-    end = reader.peek(1).find(b"\r\n\r\n")
-    if end >= 0:
-        return reader.read(end + 4)
-    lines: list[bytes] = []
-    size = 0
-    while not lines or lines[-1] not in (b"\r\n", b"\n"):
-        lines.append(reader.readline(_MAX_HEAD))
-        size += len(lines[-1])
-        if size > _MAX_HEAD:
-            raise Malformed("the head of an answer is too long")
-        if not lines[-1].endswith(b"\n"):
-            raise (
-                EOFError("the connection ended within the head of an answer") if size else ConnectionError("the node closed the connection")
-            )
-    return b"".join(lines)
+class _Arrived(io.RawIOBase):
+    """What arrives on a connection, and how much that was."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self._sock.recv_into(buffer)
+        self._size += size
+        return size
+
+    def tell(self) -> int:
+        return self._size
+
+
+def connect(node: Node, tls: ssl.SSLContext | None, connect_timeout: float, timeout: float) -> socket.socket:
+    """Connect to a node, and give each later wait its own timeout. Raises OSError."""
+    sock = socket.create_connection((node.host, node.port), connect_timeout)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            sock = tls.wrap_socket(sock, server_hostname=node.host)
+        sock.settimeout(timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 class Connection:
     """One connection to a node, and whether it has carried a request before."""
 
-    def __init__(self, node: Node, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, node: Node, sock: socket.socket) -> None:
         self.node = node
         self.used = False
         self.idle_since = 0.0
-        self._authority = node.authority
-        self._tls = tls
-        self._sock: socket.socket | None = None
-        self._reader: io.BufferedReader | None = None
+        self.sock = sock
+        self._reader: io.BufferedReader = io.BufferedReader(_Arrived(sock), _BUFFER)
         self._poll = select.poll()
-
-    @property
-    def sock(self) -> socket.socket:
-        if self._sock is None:
-            raise ConnectionError("the connection is closed")
-        return self._sock
-
-    def connect(self, connect_timeout: float, timeout: float) -> None:
-        """Connect, and give each later wait its own timeout. Raises OSError."""
-        self._sock = socket.create_connection((self.node.host, self.node.port), connect_timeout)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is not None:
-            self._sock = self._tls.wrap_socket(self._sock, server_hostname=self.node.host)
-        self._sock.settimeout(timeout)
-        self._poll.register(self._sock, select.POLLIN)
-        self._reader = io.BufferedReader(self._sock.makefile("rb", buffering=0), _BUFFER)
+        self._poll.register(sock, select.POLLIN)
 
     def send_head(self, method: str, path: str, headers: str, body: bytes = b"") -> None:
         """Send the head of a request, whose headers end their lines, and with it a body that is small."""
-        head = f"{method} {self.node.path}{path} HTTP/1.1\r\nHost: {self._authority}\r\n{headers}\r\n"
+        head = f"{method} {self.node.path}{path} HTTP/1.1\r\nHost: {self.node.authority}\r\n{headers}\r\n"
         self.sock.sendall(head.encode() + body)
 
     def response(self, method: str) -> Response:
@@ -227,21 +216,18 @@ class Connection:
 
     def interim(self, method: str) -> Response:
         """The next answer, be it one of 1xx."""
-        if self._reader is None:
-            raise ConnectionError("the connection is closed")
         return Response(self._reader, method)
 
     def readable(self, seconds: float) -> bool:
         """Whether something arrives within so many seconds: data, or the end."""
         return bool(self._poll.poll(seconds * 1000))
 
+    def silent(self) -> bool:
+        """Whether nothing has arrived since the last answer: no data, and no end."""
+        return not self.readable(0) and self._reader.tell() == self._reader.raw.tell()
+
     def close(self) -> None:
-        reader, sock = self._reader, self._sock
-        self._reader = self._sock = None
-        if reader is not None:
-            reader.close()
-        if sock is not None:
-            sock.close()
+        self.sock.close()
 
     def __del__(self) -> None:
         self.close()  # as a file does; a client that is dropped keeps no connections

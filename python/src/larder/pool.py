@@ -12,7 +12,7 @@ import time
 from collections import deque
 
 from larder.config import Node
-from larder.http1 import Connection
+from larder.http1 import Connection, connect
 
 _IDLE = 45.0  # seconds; nodes and load balancers close what is idle for longer
 _KEEP = 32  # idle connections to one node
@@ -44,18 +44,13 @@ class Pool:
                 connection = idle.pop()
             except IndexError:
                 break
-            if time.monotonic() - connection.idle_since < _IDLE and not connection.readable(0):
+            if time.monotonic() - connection.idle_since < _IDLE and connection.silent():
                 return connection
             connection.close()
         if node.scheme == "https" and self._tls is None:
             self._tls = ssl.create_default_context()
-        connection = Connection(node, self._tls if node.scheme == "https" else None)
-        try:
-            connection.connect(self._connect_timeout, self._timeout)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        tls = self._tls if node.scheme == "https" else None
+        return Connection(node, connect(node, tls, self._connect_timeout, self._timeout))
 
     def give(self, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end."""

@@ -217,9 +217,12 @@ def _refusal(request: Request, response: Response) -> errors.LarderError:
     detail = str(problem.get("detail") or f"{status} {response.reason}")
     if status >= 400 and not problem and request.method != "HEAD":
         detail += "; that is not an answer of a Larder node: is LARDER_URL right?"
-    error = _kind(status, type_, bool(problem) or request.method == "HEAD")(f"{request.what}: {detail}", status=status, type=type_)
+    kind = _kind(status, type_, bool(problem) or request.method == "HEAD")
+    if kind is errors.NotFound:  # the node's own words are for those who see HTTP
+        detail = "your organisation has no object of this key; the keys of a prefix show what there is"
+    error = kind(f"{request.what}: {detail}", status=status, type=type_)
     if isinstance(error, errors.Unavailable):
-        error.retry_after = _seconds(response.headers.get("retry-after"))
+        error.retry_after = _seconds(response.headers.get("retry-after", ""))
     return error
 
 

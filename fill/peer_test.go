@@ -1,0 +1,152 @@
+package fill
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"larder/cluster"
+	"larder/store"
+)
+
+// toOwner is the ring of a node that owns nothing. What it asks of the owner
+// is counted, and can be spoilt.
+type toOwner struct {
+	alone
+	handler http.Handler
+	asked   atomic.Int64
+	spoil   func(*http.Response)
+}
+
+func (r *toOwner) Owner(uint64) (cluster.Member, bool) {
+	return cluster.Member{Name: "other", ID: "other"}, false
+}
+
+func (r *toOwner) Do(_ context.Context, _ cluster.Member, req *http.Request) (*http.Response, error) {
+	r.asked.Add(1)
+	w := httptest.NewRecorder()
+	r.handler.ServeHTTP(w, req)
+	resp := w.Result()
+	if r.spoil != nil {
+		r.spoil(resp)
+	}
+	return resp, nil
+}
+
+// newPair makes an owner and a node that asks it.
+func newPair(t *testing.T) (asker *Filler, ring *toOwner, owner *Filler, atOwner, atAsker *counted) {
+	t.Helper()
+	owner, atOwner, _ = newFiller(t, nil)
+	mux := http.NewServeMux()
+	owner.Handle(func(pattern string, h http.Handler) { mux.Handle(pattern, h) })
+	ring = &toOwner{handler: mux}
+	asker, atAsker, _ = newFiller(t, nil)
+	asker.ring = ring
+	return asker, ring, owner, atOwner, atAsker
+}
+
+// A small object comes with its head: one question to the owner, and one to the
+// store if the owner has neither.
+func TestSmallObjectsComeWithTheirHeads(t *testing.T) {
+	asker, ring, owner, atOwner, atAsker := newPair(t)
+	for name, c := range map[string]struct {
+		size      int
+		questions int64
+	}{
+		"empty": {0, 1}, "small": {1000, 1}, "a whole chunk": {testChunk, 1}, "more": {testChunk + 5, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKey(t)
+			body := strings.Repeat("x", c.size)
+			put(t, k, body)
+			for _, want := range []struct {
+				source Source
+				store  int64
+			}{{S3, 1}, {Peer, 0}} {
+				asker.Drop(k) // as after a lease
+				asked, stored := ring.asked.Load(), atOwner.asked.Load()
+				o, err := asker.Open(t.Context(), k, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got buffer
+				if err := o.Send(t.Context(), &got); err != nil || string(got) != body {
+					t.Errorf("%d bytes, %v", len(got), err)
+				}
+				o.Close()
+				if n := ring.asked.Load() - asked; n != c.questions && (c.size <= testChunk || want.source == S3) {
+					t.Errorf("the owner was asked %d times", n)
+				}
+				if n := atOwner.asked.Load() - stored; c.size <= testChunk && (n != want.store || c.size > 0 && o.Source != want.source) {
+					t.Errorf("source %q, the store was asked %d times", o.Source, n)
+				}
+			}
+		})
+	}
+	if atAsker.asked.Load() != 0 {
+		t.Errorf("the asker went to the store %d times", atAsker.asked.Load())
+	}
+	owner.Close()
+}
+
+// A head with a chunk cut short is no answer: the store is asked.
+func TestAChunkCutShortIsNoAnswer(t *testing.T) {
+	asker, ring, _, _, atAsker := newPair(t)
+	k := newKey(t)
+	body := strings.Repeat("y", 3000)
+	put(t, k, body)
+	ring.spoil = func(r *http.Response) {
+		all, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(all[:len(all)-1]), cut{}))
+	}
+	if got := read(t, asker, k); got != body {
+		t.Errorf("%d bytes", len(got))
+	}
+	if atAsker.asked.Load() != 1 {
+		t.Errorf("the store was asked %d times", atAsker.asked.Load())
+	}
+}
+
+// cut is a connection that was broken off.
+type cut struct{}
+
+func (cut) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
+
+// The chunk that comes with a head is of the version that the head names, also
+// when the key is written between the owner's lookup and its answer.
+func TestAHeadComesWithItsOwnBytes(t *testing.T) {
+	asker, _, owner, atOwner, _ := newPair(t)
+	k := newKey(t)
+	put(t, k, "first")
+	atOwner.interfere(nil, func() {
+		atOwner.interfere(nil, nil)
+		owner.BeginWrite(k)
+		h, err := testStore.Put(t.Context(), k.Place(), store.Write{Body: []byte("second, and longer")})
+		if err != nil {
+			t.Error(err)
+		}
+		owner.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
+	})
+	o, err := asker.Open(t.Context(), k, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	var got buffer
+	if err := o.Send(t.Context(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if int64(len(got)) != o.Head.Size || string(got) != map[int]string{5: "first", 18: "second, and longer"}[len(got)] {
+		t.Errorf("%q under a head of %d bytes", got, o.Head.Size)
+	}
+}
