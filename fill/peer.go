@@ -97,7 +97,7 @@ func (f *Filler) ask(ctx context.Context, m cluster.Member, route, query string)
 			return nil
 		},
 	})
-	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: route, RawQuery: query}}).WithContext(ctx)
+	req := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: route, RawQuery: query}} // Do gives it its context
 	resp, err := f.ring.Do(ctx, m, req)
 	if err != nil {
 		cancel()

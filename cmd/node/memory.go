@@ -56,17 +56,17 @@ func groupLimit(root, group, file string) uint64 {
 }
 
 // limitHeap tells the garbage collector how far the heap may grow: the memory
-// tier, a quarter more for what surrounds it, and what requests need. An
-// operator's own GOMEMLIMIT stands.
+// tier and a quarter more, or 256 MiB if that is more, for requests and for what
+// surrounds the tier. An operator's own GOMEMLIMIT stands.
 //
 // It returns a ballast, to be kept alive: memory that nobody touches, so that
 // none of it is resident, and that the collector takes for live. Beside a small
 // tier it would otherwise run a hundred times a second under load.
 func limitHeap(tier int64) (ballast []byte) {
-	const requests = 256 << 20
+	const least = 256 << 20
 	ballast = make([]byte, 32<<20)
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(tier + tier/4 + requests + int64(len(ballast)))
+		debug.SetMemoryLimit(tier + max(tier/4, least) + int64(len(ballast)))
 	}
 	return ballast
 }
