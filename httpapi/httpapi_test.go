@@ -286,6 +286,26 @@ func TestFailuresAreProblems(t *testing.T) {
 	}
 }
 
+// Without credentials, a browser that a foreign name led here gets nothing.
+func TestOwnMachine(t *testing.T) {
+	b := broken{func() error { return store.ErrUnavailable }}
+	api := New(Config{MaxObject: 10, ChunkSize: 10, OwnMachine: true, Log: zerolog.Nop()}, b, b, b, b)
+	for host, own := range map[string]bool{
+		"127.0.0.1:8080": true, "127.9.9.9": true, "localhost:8080": true, "localhost": true, "larder.localhost": true,
+		"[::1]:8080": true, "[::1]": true, "": true,
+		"evil.example:8080": false, "127.0.0.1.evil.example": false, "localhost.evil.example": false,
+		"10.0.0.1:8080": false, "[fe80::1]:8080": false, "evillocalhost": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		if refused := w.Code == http.StatusForbidden; refused == own {
+			t.Errorf("%q: %d %s", host, w.Code, w.Body)
+		}
+	}
+}
+
 // rangeless is a store that answers for heads alone.
 type rangeless struct{ oneObject }
 

@@ -143,6 +143,7 @@ func (n *node) connect() {
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: int64(n.cfg.Memory) / 32,
+		OwnMachine: n.tokens == nil && !n.cfg.InsecureNoAuth,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)
