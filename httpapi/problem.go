@@ -20,7 +20,7 @@ import (
 // Refusals that only this package knows.
 var (
 	errNoRoute   = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix= or /v1/whoami")
-	errHost      = errors.New("this node serves its own machine, without tokens: use http://127.0.0.1 or http://localhost, or start it with --tokens-file")
+	errHost      = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
 	errMethod    = errors.New("method not allowed")
 	errReadOnly  = errors.New("this token may only read; ask for one with the role writer")
 	errTooLarge  = errors.New("object too large")
