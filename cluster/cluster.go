@@ -323,7 +323,7 @@ func (c *Cluster) Leave(ctx context.Context) error {
 	if !running {
 		return nil
 	}
-	if err := c.settle(ctx); err != nil {
+	if err := c.toldAll(ctx); err != nil {
 		return fmt.Errorf("leave cluster: %w", err)
 	}
 	c.tellLeaving(ctx)
@@ -342,8 +342,8 @@ func (c *Cluster) Leave(ctx context.Context) error {
 	return nil
 }
 
-// settle waits until all ring changes so far have been told.
-func (c *Cluster) settle(ctx context.Context) error {
+// toldAll waits until all ring changes so far have been told.
+func (c *Cluster) toldAll(ctx context.Context) error {
 	told := make(chan struct{})
 	select {
 	case c.barriers <- told:

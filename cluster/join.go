@@ -64,7 +64,7 @@ func (c *Cluster) join(ctx context.Context, list *memberlist.Memberlist) {
 	for {
 		met, err := c.meet(ctx, list)
 		switch {
-		case met && c.settle(ctx) == nil: // who sees that this node has joined sees what that has changed
+		case met && c.toldAll(ctx) == nil: // who sees that this node has joined sees what that has changed
 			c.noteJoined()
 		case !errors.Is(err, errNobody):
 			alone = time.Time{}

@@ -92,8 +92,7 @@ func (p *pins) hold(ctx context.Context, k keys.Key, n int, size int64) (*pin, e
 	for {
 		h, first := p.join(chunkID{k, n}, size)
 		if first {
-			h.err = reserve(ctx, p.budget, size)
-			close(h.ready)
+			h.ask(ctx)
 		}
 		select {
 		case <-h.ready:
@@ -108,8 +107,20 @@ func (p *pins) hold(ctx context.Context, k keys.Key, n int, size int64) (*pin, e
 		if first || !errors.Is(h.err, context.Canceled) {
 			return nil, h.err
 		}
-		// The caller who waited for room has left; another one waits now.
+		// The caller who waited for room has left. Whoever is first now waits.
 	}
+}
+
+// ask asks the budget for room, on behalf of all who join meanwhile. A pin that
+// gets none is not found any more: who would join it could only fail with it.
+func (h *pin) ask(ctx context.Context) {
+	defer close(h.ready)
+	if h.err = reserve(ctx, h.pins.budget, h.size); h.err == nil {
+		return
+	}
+	h.pins.mu.Lock()
+	defer h.pins.mu.Unlock()
+	delete(h.pins.held, h.id)
 }
 
 // tryHold is hold for who would rather do without than wait.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ import (
 	"larder/cluster"
 	"larder/keys"
 	"larder/store"
-	"larder/store/embedded"
+	"larder/store/storetest"
 )
 
 const testChunk = 64 << 10
@@ -26,28 +27,7 @@ const testChunk = 64 << 10
 var testStore *store.S3
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "fill")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		s, err := embedded.New(embedded.Config{Dir: dir, Log: zerolog.Nop()})
-		if err != nil {
-			panic(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- s.Run(ctx) }()
-		defer func() { cancel(); <-ended }()
-		if err := s.Ready(ctx); err != nil {
-			panic(err)
-		}
-		if testStore, err = store.NewS3(ctx, s.S3Config()); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
+	os.Exit(storetest.Main(m, func(s *store.S3) { testStore = s }))
 }
 
 // counted is the store with a count of what it was asked, and a place to
@@ -184,18 +164,11 @@ func read(t *testing.T, f *Filler, k keys.Key) string {
 		t.Fatal(err)
 	}
 	defer o.Close()
-	var b buffer
+	var b strings.Builder
 	if err := o.Send(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
-}
-
-type buffer []byte
-
-func (b *buffer) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
+	return b.String()
 }
 
 // within fails the test if ok does not come to hold.

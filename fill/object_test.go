@@ -92,11 +92,11 @@ func TestReplacedWhileRead(t *testing.T) {
 	}
 	put(t, k, strings.Repeat("2", 2*testChunk))
 	defer o.Close()
-	var got buffer
+	var got strings.Builder
 	if err := o.Send(t.Context(), &got); !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("error %v", err)
 	}
-	if strings.Contains(string(got), "2") {
+	if strings.Contains(got.String(), "2") {
 		t.Error("bytes of two versions")
 	}
 }

@@ -244,52 +244,68 @@ func (f *Filler) atWork(w http.ResponseWriter, work func()) {
 	work()
 }
 
-// ownChunk finds the chunk that a peer's request is about, if this node owns it.
-func (f *Filler) ownChunk(r *http.Request) (k keys.Key, version string, n int, size int64, err error) {
-	q := r.URL.Query()
-	k, version, n, err = keys.ParseChunk(q.Get("key"))
+// ownedChunk is a chunk that a peer's request is about and that this node owns.
+type ownedChunk struct {
+	key     keys.Key
+	version string
+	n       int
+	size    int64 // of the whole object
+	length  int64
+}
+
+// withOwnChunk does work on the chunk that a peer's request is about, if this
+// node owns it, once there is memory for it, and refuses the request otherwise.
+func (f *Filler) withOwnChunk(w http.ResponseWriter, r *http.Request, work func(ownedChunk) error) {
+	c, err := f.ownChunk(r)
+	if err == nil {
+		var held *pin
+		if held, err = f.budgets.serving.hold(r.Context(), c.key, c.n, c.length); err == nil {
+			defer held.release()
+			err = work(c)
+		}
+	}
 	if err != nil {
-		return k, version, n, 0, err
+		refuse(w, err)
 	}
-	size, err = strconv.ParseInt(q.Get("size"), 10, 64)
-	if err != nil || f.chunkLen(size, n) <= 0 {
-		return k, version, n, size, fmt.Errorf("%w: not a chunk of an object", keys.ErrBadKey)
+}
+
+func (f *Filler) ownChunk(r *http.Request) (c ownedChunk, err error) {
+	q := r.URL.Query()
+	if c.key, c.version, c.n, err = keys.ParseChunk(q.Get("key")); err != nil {
+		return c, err
 	}
-	_, self := f.ring.Owner(keys.ChunkHash(k, n))
+	if c.size, err = strconv.ParseInt(q.Get("size"), 10, 64); err == nil {
+		c.length = f.chunkLen(c.size, c.n)
+	}
+	if c.length <= 0 {
+		return c, fmt.Errorf("%w: not a chunk of an object", keys.ErrBadKey)
+	}
+	_, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
 	if !self || q.Get("chunk") != strconv.FormatInt(f.cfg.ChunkSize, 10) {
-		return k, version, n, size, errNoHop
+		return c, errNoHop
 	}
-	return k, version, n, size, nil
+	return c, nil
 }
 
 // serveChunk answers a peer that asks for a chunk which this node owns.
 func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
-	k, version, n, size, err := f.ownChunk(r)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	held, err := f.budgets.serving.hold(r.Context(), k, n, f.chunkLen(size, n))
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	defer held.release()
-	var v groupcache.ByteView
-	var source Source
-	f.atWork(w, func() {
-		v, source, err = f.get(keys.Chunk(k, version, n), f.chunkLen(size, n), &fetch{Context: context.Background(), size: size, noHop: true})
+	f.withOwnChunk(w, r, func(c ownedChunk) (err error) {
+		var v groupcache.ByteView
+		var source Source
+		f.atWork(w, func() {
+			v, source, err = f.get(keys.Chunk(c.key, c.version, c.n), c.length, &fetch{Context: context.Background(), size: c.size, noHop: true})
+		})
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(v.Len()))
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set(sourceHeader, string(source))
+		if _, err := w.Write(bytesOf(v)); err != nil {
+			f.log.Debug().Err(err).Stringer("key", c.key).Msg("chunk not sent to a peer")
+		}
+		return nil
 	})
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(v.Len()))
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set(sourceHeader, string(source))
-	if _, err := w.Write(bytesOf(v)); err != nil {
-		f.log.Debug().Err(err).Stringer("key", k).Msg("chunk not sent to a peer")
-	}
 }
 
 // sendChunk gives a chunk that was just written to its owner.
@@ -317,25 +333,16 @@ func (f *Filler) chunkQuery(chunkKey string, size int64) string {
 
 // takeChunk keeps a chunk that a peer has just written.
 func (f *Filler) takeChunk(w http.ResponseWriter, r *http.Request) {
-	k, version, n, size, err := f.ownChunk(r)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	held, err := f.budgets.serving.hold(r.Context(), k, n, f.chunkLen(size, n))
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	defer held.release()
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(fetchLimit)) // a reader without deadlines has none to keep
-	b := make([]byte, f.chunkLen(size, n))
-	if _, err := io.ReadFull(r.Body, b); err != nil {
-		refuse(w, fmt.Errorf("%w: a chunk cut short: %w", keys.ErrBadKey, err))
-		return
-	}
-	f.prime(k, version, n, viewOf(b))
-	w.WriteHeader(http.StatusNoContent)
+	f.withOwnChunk(w, r, func(c ownedChunk) error {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(fetchLimit)) // a reader without deadlines has none to keep
+		b := make([]byte, c.length)
+		if _, err := io.ReadFull(r.Body, b); err != nil {
+			return fmt.Errorf("%w: a chunk cut short: %w", keys.ErrBadKey, err)
+		}
+		f.prime(c.key, c.version, c.n, viewOf(b))
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	})
 }
 
 // peer is a chunk's owner, as groupcache asks it.

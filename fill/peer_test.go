@@ -76,9 +76,9 @@ func TestSmallObjectsComeWithTheirHeads(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var got buffer
-				if err := o.Send(t.Context(), &got); err != nil || string(got) != body {
-					t.Errorf("%d bytes, %v", len(got), err)
+				var got strings.Builder
+				if err := o.Send(t.Context(), &got); err != nil || got.String() != body {
+					t.Errorf("%d bytes, %v", got.Len(), err)
 				}
 				o.Close()
 				if n := ring.asked.Load() - asked; n != c.questions && (c.size <= testChunk || want.source == S3) {
@@ -142,11 +142,11 @@ func TestAHeadComesWithItsOwnBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer o.Close()
-	var got buffer
+	var got strings.Builder
 	if err := o.Send(t.Context(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if int64(len(got)) != o.Head.Size || string(got) != map[int]string{5: "first", 18: "second, and longer"}[len(got)] {
-		t.Errorf("%q under a head of %d bytes", got, o.Head.Size)
+	if int64(got.Len()) != o.Head.Size || got.String() != map[int]string{5: "first", 18: "second, and longer"}[got.Len()] {
+		t.Errorf("%q under a head of %d bytes", got.String(), o.Head.Size)
 	}
 }

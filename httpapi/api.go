@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -52,6 +53,10 @@ type Config struct {
 	// BodyMemory is how many bytes of bodies are held at once; it is at least
 	// two chunks. Writes beyond it wait, and then get 503.
 	BodyMemory int64
+	// OwnMachine refuses requests for a host of the internet's names: without
+	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
+	// rebinding) could have its reader's browser read and write here.
+	OwnMachine bool
 	// Observe hears of every request once it has been answered. It may be nil.
 	Observe func(Served)
 	Log     zerolog.Logger
@@ -117,6 +122,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) serve(c *call) (err error) {
+	if a.cfg.OwnMachine && !isOwnMachine(c.Host) {
+		return fmt.Errorf("%w; the request is for %q", errHost, c.Host)
+	}
 	if c.who, err = a.auth.Authenticate(c.Header.Get("Authorization")); err != nil {
 		return err
 	}
@@ -154,6 +162,14 @@ func (a *API) serve(c *call) (err error) {
 		return a.delete(c, k)
 	}
 	return notAllowed(c, "GET, HEAD, PUT, DELETE")
+}
+
+// isOwnMachine says whether the host of a request can only be this machine: an
+// address, or a name that nobody else can make resolve to one.
+func isOwnMachine(host string) bool {
+	u := url.URL{Host: host}
+	name := strings.TrimSuffix(u.Hostname(), ".")
+	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost") || net.ParseIP(name) != nil
 }
 
 // splitPath finds service and key in /v1/{service}/{key}, or the key in

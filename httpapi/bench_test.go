@@ -62,7 +62,16 @@ var groups atomic.Int64
 // reading is an API before one object of so many bytes.
 func reading(tb testing.TB, size int, log zerolog.Logger) *API {
 	tb.Helper()
-	o := oneObject{body: make([]byte, size)}
+	return readingFrom(tb, oneObject{body: make([]byte, size)}, log)
+}
+
+// readingFrom is an API before a store and a ring of one node.
+func readingFrom(tb testing.TB, o interface {
+	fill.Store
+	fill.Ring
+}, log zerolog.Logger,
+) *API {
+	tb.Helper()
 	f, err := fill.New(fill.Config{
 		Group: fmt.Sprint("httpapi", groups.Add(1)), Memory: 64 << 20, ChunkSize: 1 << 20,
 		Lease: time.Hour, Revalidate: time.Hour, Log: zerolog.Nop(),

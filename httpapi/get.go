@@ -154,7 +154,11 @@ func (a *API) serveContent(c *call, h store.Head, content io.ReadSeeker, ready f
 	http.ServeContent(w, c.Request, "", h.Modified, content)
 	switch w.refused {
 	case 0:
-		return w.err
+		if w.err != nil {
+			c.w.Header().Del("Content-Range")
+			return w.err
+		}
+		return sentWhole(c)
 	case http.StatusRequestedRangeNotSatisfiable:
 		c.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", h.Size))
 		return fmt.Errorf("%w: %s of %d bytes", errRange, c.Header.Get("Range"), h.Size)
@@ -162,6 +166,19 @@ func (a *API) serveContent(c *call, h store.Head, content io.ReadSeeker, ready f
 		return fmt.Errorf("%w: its version is %q", errCondition, h.Version)
 	}
 	return errors.New("ServeContent refused with status " + strconv.Itoa(w.refused))
+}
+
+// errCutShort ends an answer whose connection, or whose content, broke off.
+var errCutShort = errors.New("the answer was cut short")
+
+// sentWhole is an error if less was sent than the header announced, which
+// http.ServeContent does not say.
+func sentWhole(c *call) error {
+	announced, err := strconv.ParseInt(c.w.Header().Get("Content-Length"), 10, 64)
+	if err != nil || c.Method == http.MethodHead || c.w.bytes == announced {
+		return nil //nolint:nilerr // an answer without a length has no content
+	}
+	return fmt.Errorf("%w: %d of %d bytes were sent", errCutShort, c.w.bytes, announced)
 }
 
 // refusals keeps back what http.ServeContent would answer with a status of 400

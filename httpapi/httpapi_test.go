@@ -285,3 +285,46 @@ func TestFailuresAreProblems(t *testing.T) {
 		}
 	}
 }
+
+// Without credentials, a browser that a foreign name led here gets nothing.
+func TestOwnMachine(t *testing.T) {
+	b := broken{func() error { return store.ErrUnavailable }}
+	api := New(Config{MaxObject: 10, ChunkSize: 10, OwnMachine: true, Log: zerolog.Nop()}, b, b, b, b)
+	for host, own := range map[string]bool{
+		"127.0.0.1:8080": true, "127.9.9.9": true, "localhost:8080": true, "localhost": true, "larder.localhost": true,
+		"[::1]:8080": true, "[::1]": true, "": true, "larder": true, "10.0.0.1:8080": true, "localhost.": true,
+		"evil.example:8080": false, "127.0.0.1.evil.example": false, "localhost.evil.example": false, "evil.example.": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		if refused := w.Code == http.StatusForbidden; refused == own {
+			t.Errorf("%q: %d %s", host, w.Code, w.Body)
+		}
+	}
+}
+
+// rangeless is a store that answers for heads alone.
+type rangeless struct{ oneObject }
+
+func (rangeless) GetRange(context.Context, string, string, int64, int64) ([]byte, error) {
+	return nil, store.ErrUnavailable
+}
+
+// A range whose bytes are not to be had is a problem, which says nothing of the object.
+func TestRangeThatFails(t *testing.T) {
+	a := readingFrom(t, rangeless{oneObject{body: make([]byte, 100)}}, zerolog.Nop())
+	r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
+	r.Header.Set("Range", "bytes=10-19")
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "store-unavailable") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for _, name := range []string{"Content-Range", "Etag", "Accept-Ranges", "Last-Modified"} {
+		if v := w.Header().Get(name); v != "" {
+			t.Errorf("%s: %s", name, v)
+		}
+	}
+}

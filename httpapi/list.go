@@ -57,7 +57,7 @@ func (a *API) serveList(c *call, service string, query url.Values) error {
 	if err != nil {
 		return err
 	}
-	if strings.Contains(c.Header.Get("Accept"), "application/x-ndjson") {
+	if strings.Contains(c.Header.Get("Accept"), "application/x-ndjson") && c.Method == http.MethodGet {
 		return a.streamList(c, l)
 	}
 	if l.limit == 0 {

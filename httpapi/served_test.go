@@ -192,22 +192,26 @@ func TestObserve(t *testing.T) {
 	ask(a, "PUT", "/v1/objects/k", "hello", goodToken)
 	ask(a, "PUT", "/v1/objects/k", strings.Repeat("x", 2000), goodToken)
 	ask(a, "PUT", "/v1/objects/k", "refused", readersToken)
-	r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
-	r.Header.Set("Authorization", goodToken)
-	func() {
-		defer func() {
-			if p := recover(); p != http.ErrAbortHandler {
-				t.Errorf("an answer that cannot be sent ends with %v", p)
-			}
+	for _, ranges := range []string{"", "bytes=10-19"} {
+		r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
+		r.Header.Set("Authorization", goodToken)
+		r.Header.Set("Range", ranges)
+		func() {
+			defer func() {
+				if p := recover(); p != http.ErrAbortHandler {
+					t.Errorf("an answer that cannot be sent ends with %v", p)
+				}
+			}()
+			a.ServeHTTP(tornConn{discard{http.Header{}}}, r)
 		}()
-		a.ServeHTTP(tornConn{discard{http.Header{}}}, r)
-	}()
+	}
 	for i, want := range []Served{
 		{Op: "get", Status: 200, Source: "s3", Sent: 100},
 		{Op: "put", Status: 201, Received: 5},
 		{Op: "put", Status: 200, Received: 2000},
 		{Op: "put", Status: 403, Received: 7, Sent: (*seen)[3].Sent},
 		{Op: "get", Status: 200, Source: "memory", Broken: true},
+		{Op: "get", Status: 206, Source: "memory", Broken: true},
 	} {
 		got := (*seen)[i]
 		if got.Took <= 0 {

@@ -30,19 +30,19 @@ func ChunkHash(k Key, n int) uint64 {
 	return mix(h + uint64(n)*goldenGamma)
 }
 
-// HashMember returns the hash of a member's stable name, for Score.
+// HashMember returns the hash of a member's stable name, to be weighed by Heaviest.
 func HashMember(name string) uint64 { return xxhash.Sum64String(name) }
 
-// Score returns the weight of a member for a key, from their hashes. For one
+// score returns the weight of a member for a key, from their hashes. For one
 // key, different members' hashes have different scores.
-func Score(member, key uint64) uint64 { return mix(member ^ key) }
+func score(member, key uint64) uint64 { return mix(member ^ key) }
 
 // Heaviest returns the index of the member with the highest score for the key;
 // of equal ones the first, and -1 if there are no members.
 func Heaviest(members []uint64, key uint64) int {
 	best, heaviest := -1, uint64(0)
 	for i, m := range members {
-		if s := Score(m, key); best < 0 || s > heaviest {
+		if s := score(m, key); best < 0 || s > heaviest {
 			best, heaviest = i, s
 		}
 	}

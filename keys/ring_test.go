@@ -19,7 +19,7 @@ func TestHashStays(t *testing.T) {
 		{"Hash", k.Hash(), 0xa2f594b7c7341481},
 		{"ChunkHash", ChunkHash(k, 1), 0xc59ca95ea525c3ac},
 		{"HashMember", HashMember("larder-0"), 0xcbf327546beecb73},
-		{"Score", Score(HashMember("larder-0"), k.Hash()), 0x72d0fae48ffe74d5},
+		{"Score", score(HashMember("larder-0"), k.Hash()), 0x72d0fae48ffe74d5},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s = %#x, want %#x", c.what, c.got, c.want)
@@ -81,8 +81,8 @@ func TestHeaviest(t *testing.T) {
 		t.Errorf("of equal members %d is the heaviest", i)
 	}
 	// The inverse of mix is 0 at 0: even the lowest score wins alone.
-	if i := Heaviest([]uint64{7}, 7); i != 0 || Score(7, 7) != 0 {
-		t.Errorf("a lone member is not the heaviest: %d, score %d", i, Score(7, 7))
+	if i := Heaviest([]uint64{7}, 7); i != 0 || score(7, 7) != 0 {
+		t.Errorf("a lone member is not the heaviest: %d, score %d", i, score(7, 7))
 	}
 }
 
@@ -94,7 +94,7 @@ func TestScoreAvalanche(t *testing.T) {
 	for r := range uint64(rounds) {
 		member, key := mix(r*goldenGamma), mix((r+rounds)*goldenGamma)
 		for in := range 64 {
-			diff := Score(member, key) ^ Score(member, key^1<<in)
+			diff := score(member, key) ^ score(member, key^1<<in)
 			for ; diff != 0; diff &= diff - 1 {
 				flips[in][bits.TrailingZeros64(diff)]++
 			}

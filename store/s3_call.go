@@ -77,18 +77,25 @@ func (s *S3) write(ctx context.Context, op string, limit time.Duration, try atte
 
 // call makes one attempt, and gives it up if S3 does not begin to answer
 // within limit.
-func (s *S3) call(ctx context.Context, op string, limit time.Duration, try attempt) error {
-	ctx, cancel := context.WithCancel(ctx)
+func (s *S3) call(caller context.Context, op string, limit time.Duration, try attempt) error {
+	ctx, cancel := context.WithCancel(caller)
 	defer cancel()
 	timer := time.AfterFunc(limit, cancel)
 	defer timer.Stop()
 	begun := time.Now()
 	err := try(ctx, func() { timer.Stop() })
 	took := time.Since(begun)
-	if err != nil {
-		err = sentinel(err, took)
+	if err == nil {
+		s.observe(op, nil, took)
+		return nil
 	}
-	s.observe(op, err, took)
+	_, noMemory := errors.AsType[allocError](err)
+	err = sentinel(err, took)
+	if noMemory || errors.Is(caller.Err(), context.Canceled) { // S3 is not to blame
+		s.observe(op, fmt.Errorf("%w: %s", context.Canceled, err.Error()), took)
+	} else {
+		s.observe(op, err, took)
+	}
 	return err
 }
 

@@ -279,6 +279,33 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// A request that its caller gives up, or has no memory for, is no fault of S3.
+func TestGivenUpIsObservedAsSuch(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var seen []error
+	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/larder/silent" {
+			cancel()
+			<-r.Context().Done()
+			return
+		}
+		w.Header().Set("ETag", `"v"`)
+		_, _ = io.WriteString(w, "0123456789")
+	}))
+	defer listening.Close()
+	s := newStore(t, store.S3Config{Endpoint: listening.URL, Observe: func(_ string, err error, _ time.Duration) { seen = append(seen, err) }})
+	full := errors.New("no memory")
+	if _, _, err := s.Get(ctx, "a", 10, func(int64) ([]byte, error) { return nil, full }); !errors.Is(err, full) {
+		t.Errorf("no memory: %v", err)
+	}
+	if _, err := s.Head(ctx, "silent"); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	if len(seen) != 2 || !errors.Is(seen[0], context.Canceled) || !errors.Is(seen[1], context.Canceled) {
+		t.Errorf("observed %q", seen)
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	s := newStore(t, store.S3Config{Endpoint: "http://127.0.0.1:1"})
 	for op, run := range operations(s) {

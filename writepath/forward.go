@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"larder/cluster"
@@ -123,20 +122,16 @@ func (p *Path) serveWrite(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	// The body is read before any answer: a connection that is closed on a
-	// body not read yet would leave the outcome unknown to the other side.
-	body, err := readExact(http.NewResponseController(w), r)
+	release, err := p.receive(w, r, &o)
+	if errors.Is(err, ErrNotApplied) {
+		p.reply(w, Result{}, err)
+		return
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if o.Body = body; o.InParts {
-		o.Body = nil
-		if err := json.Unmarshal(body, &o.Parts); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-	}
+	defer release()
 	if _, self := p.cluster.Owner(k.Hash()); !self {
 		http.Error(w, errNotOwner.Error(), http.StatusMisdirectedRequest)
 		return
@@ -180,17 +175,35 @@ func parseForwarded(r *http.Request) (keys.Key, op, error) {
 	return k, o, nil
 }
 
-// readExact reads a body of known length into a buffer of that length.
-func readExact(rc *http.ResponseController, r *http.Request) ([]byte, error) {
+// receive reads the body of a forwarded write, once there is memory for it, which
+// release gives back. It reads it before any answer, a refusal too: a connection
+// that is closed on a body not read yet would leave the outcome unknown to the
+// other side.
+func (p *Path) receive(w http.ResponseWriter, r *http.Request, o *op) (release func(), err error) {
 	if r.ContentLength < 0 {
 		return nil, errors.New("a forwarded write says how long it is")
 	}
-	_ = rc.SetReadDeadline(time.Now().Add(writeLimit)) // a reader without deadlines has none to keep
-	b := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(r.Body, b); err != nil {
-		return nil, fmt.Errorf("read %s bytes: %w", strconv.FormatInt(r.ContentLength, 10), err)
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(writeLimit)) // a reader without deadlines has none to keep
+	release = func() {}
+	if !o.InParts && r.ContentLength > 0 { // a list of parts is small
+		if release, err = p.uploads.admit(r.Context(), r.ContentLength); err != nil {
+			_, _ = io.Copy(io.Discard, r.Body) // the refusal is what counts
+			return nil, fmt.Errorf("%w: %w", ErrNotApplied, err)
+		}
 	}
-	return b, nil
+	b := make([]byte, r.ContentLength)
+	if _, err = io.ReadFull(r.Body, b); err != nil {
+		err = fmt.Errorf("read %d bytes: %w", r.ContentLength, err)
+	} else if o.InParts {
+		err = json.Unmarshal(b, &o.Parts)
+	} else {
+		o.Body = b
+	}
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
 }
 
 func readSmall(r *http.Request) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,7 @@ import (
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
-	"larder/store/embedded"
+	"larder/store/storetest"
 )
 
 const testChunk = 64 << 10
@@ -27,28 +28,7 @@ const testChunk = 64 << 10
 var testStore *store.S3
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "writepath")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		s, err := embedded.New(embedded.Config{Dir: dir, Log: zerolog.Nop()})
-		if err != nil {
-			panic(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- s.Run(ctx) }()
-		defer func() { cancel(); <-ended }()
-		if err := s.Ready(ctx); err != nil {
-			panic(err)
-		}
-		if testStore, err = store.NewS3(ctx, s.S3Config()); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
+	os.Exit(storetest.Main(m, func(s *store.S3) { testStore = s }))
 }
 
 // faulty is the store, with a place to interfere with writes.
@@ -251,18 +231,11 @@ func get(t testing.TB, n *node, k keys.Key) string {
 		t.Fatal(err)
 	}
 	defer o.Close()
-	var b buffer
+	var b strings.Builder
 	if err := o.Send(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
-}
-
-type buffer []byte
-
-func (b *buffer) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
+	return b.String()
 }
 
 func within(t testing.TB, what string, ok func() bool) {

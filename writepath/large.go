@@ -26,8 +26,6 @@ const (
 	// keepAtMost is how much of an object is kept to be put into memory once
 	// it is written.
 	keepAtMost = 64 << 20
-	// partWait is how long an upload waits for memory for its next part.
-	partWait = 10 * time.Second
 	// spreadLimit bounds the time in which written chunks go to their owners.
 	spreadLimit = 10 * time.Second
 	// abortLimit bounds the clearing away of an upload that came to nothing.
@@ -37,19 +35,36 @@ const (
 // uploads bound the memory that uploads hold on this node.
 type uploads struct {
 	partSize int64
-	buffers  *semaphore.Weighted // parts on their way
-	kept     *semaphore.Weighted // parts that wait to be put into memory; nobody waits for it
+	buffers  *buffers            // of parts on their way
+	kept     *semaphore.Weighted // bytes of parts that wait to be put into memory; nobody waits for it
+	bodies   *semaphore.Weighted // bytes of objects of one chunk that other nodes forward
+	most     int64               // of bodies
 }
 
 func newUploads(cfg Config) uploads {
 	chunk := max(cfg.ChunkSize, 1)
 	least := max(store.MinPart, cfg.MaxObject/store.MaxParts+1)
 	part := (least + chunk - 1) / chunk * chunk // whole chunks
+	bodies := max(cfg.Memory/32, 2*chunk)
 	return uploads{
 		partSize: part,
-		buffers:  semaphore.NewWeighted(max(cfg.Memory/16, 2*part)),
+		buffers:  newBuffers(part, max(cfg.Memory/16/part, 2)),
 		kept:     semaphore.NewWeighted(max(cfg.Memory/32, min(keepAtMost, cfg.Memory/4))),
+		bodies:   semaphore.NewWeighted(bodies),
+		most:     bodies,
 	}
+}
+
+// admit waits until there is memory for a forwarded body of n bytes, or fails
+// with fill.ErrBusy.
+func (u uploads) admit(ctx context.Context, n int64) (release func(), err error) {
+	n = min(n, u.most) // of a node with larger chunks
+	ctx, cancel := context.WithTimeout(ctx, roomWait)
+	defer cancel()
+	if err := u.bodies.Acquire(ctx, n); err != nil {
+		return nil, fmt.Errorf("memory for a forwarded write: %w: %w", fill.ErrBusy, err)
+	}
+	return func() { u.bodies.Release(n) }, nil
 }
 
 // PutLarge writes an object of any size. The bytes go to the store in parts,
@@ -60,7 +75,11 @@ func newUploads(cfg Config) uploads {
 // was written.
 func (p *Path) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.Reader, verify func() error, c Conditions) (Result, error) {
 	p.counts.inParts.Add(1)
-	defer p.counts.inParts.Add(-1)
+	defer func() {
+		if p.counts.inParts.Add(-1) == 0 {
+			p.uploads.buffers.trim()
+		}
+	}()
 	h.Modified = time.Now().UTC().Truncate(time.Second)
 	u, err := p.store.Begin(ctx, k.Place(), h)
 	if err != nil {
@@ -115,10 +134,9 @@ type transfer struct {
 	path   *Path
 	upload store.Upload
 
-	mu    sync.Mutex // guards parts, kept and free
+	mu    sync.Mutex // guards parts and kept
 	parts []store.Part
 	kept  map[int][]byte // by the part's number
-	free  [][]byte       // buffers to be used again
 }
 
 // run reads body to its end and stores it. When it returns, no part is on its
@@ -139,15 +157,15 @@ func (t *transfer) readAll(ctx context.Context, body io.Reader, g *errgroup.Grou
 	u := t.path.uploads
 	total := int64(0)
 	for n := 1; ; n++ {
-		if err := t.await(ctx); err != nil {
+		buf, err := u.buffers.take(ctx)
+		if err != nil {
 			return err
 		}
-		buf := t.buffer()
 		size, err := fillBuffer(body, buf)
 		total += int64(size)
 		last := err == io.EOF //nolint:errorlint // a body's end is io.EOF itself; an error that wraps it is none
 		if err != nil && !last || size == 0 && n > 1 || total > t.path.cfg.MaxObject {
-			u.buffers.Release(u.partSize)
+			u.buffers.give(buf)
 			switch {
 			case total > t.path.cfg.MaxObject:
 				return ErrTooLarge
@@ -176,23 +194,12 @@ func fillBuffer(r io.Reader, buf []byte) (n int, err error) {
 	return n, err
 }
 
-// await takes memory for one part, once others have given it back.
-func (t *transfer) await(ctx context.Context) error {
-	u := t.path.uploads
-	ctx, cancel := context.WithTimeout(ctx, partWait)
-	defer cancel()
-	if err := u.buffers.Acquire(ctx, u.partSize); err != nil {
-		return fmt.Errorf("memory for a part: %w: %w", fill.ErrBusy, err)
-	}
-	return nil
-}
-
 // store stores one part, and keeps its bytes if there is room to.
 func (t *transfer) store(ctx context.Context, n int, b []byte) error {
 	u := t.path.uploads
-	defer u.buffers.Release(u.partSize)
 	part, err := t.path.store.Part(ctx, t.upload, n, b)
 	if err != nil {
+		u.buffers.give(b)
 		return err
 	}
 	t.mu.Lock()
@@ -203,21 +210,11 @@ func (t *transfer) store(ctx context.Context, n int, b []byte) error {
 			t.kept = map[int][]byte{}
 		}
 		t.kept[n] = b
+		u.buffers.handOver()
 		return nil
 	}
-	t.free = append(t.free, b[:cap(b)])
+	u.buffers.give(b)
 	return nil
-}
-
-func (t *transfer) buffer() []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if last := len(t.free) - 1; last >= 0 {
-		b := t.free[last]
-		t.free = t.free[:last]
-		return b
-	}
-	return make([]byte, t.path.uploads.partSize)
 }
 
 // letGo gives back the memory of what was kept.

@@ -150,7 +150,7 @@ func TestUploadsShareTheirMemory(t *testing.T) {
 		})
 	}
 	uploads.Wait()
-	if !u.buffers.TryAcquire(max(nodes[0].path.cfg.Memory/16, 2*u.partSize)) {
+	if !u.buffers.room.TryAcquire(max(nodes[0].path.cfg.Memory/16/u.partSize, 2)) {
 		t.Error("memory of parts was not given back")
 	}
 	if !u.kept.TryAcquire(keepAtMost) {
@@ -181,4 +181,77 @@ func TestSweep(t *testing.T) {
 		t.Errorf("the other owner swept %d uploads, %v", n, err)
 	}
 	nothingLeft(t, others)
+}
+
+// recording is a body that notes which buffers it is read into.
+type recording struct {
+	io.Reader
+	mu   *sync.Mutex // guards seen
+	seen map[*byte]bool
+}
+
+func (r recording) Read(p []byte) (int, error) {
+	end := &p[:cap(p)][cap(p)-1] // the same, however much of the buffer is left
+	r.mu.Lock()
+	r.seen[end] = true
+	r.mu.Unlock()
+	return r.Reader.Read(p)
+}
+
+// However many uploads wait for memory, there are no more buffers than are
+// counted: none keeps one for itself meanwhile.
+func TestUploadsShareTheirBuffers(t *testing.T) {
+	n := startNode(t, "alone", time.Minute)
+	cfg := n.path.cfg
+	cfg.Memory = 8 << 20 // two parts, none of them kept
+	n.path.uploads = newUploads(cfg)
+	body := noise(3 * int(n.path.uploads.partSize))
+	r := recording{mu: &sync.Mutex{}, seen: map[*byte]bool{}}
+	n.path.counts.inParts.Add(1) // as if there always were one more
+	var uploads sync.WaitGroup
+	for range 4 {
+		k := keyOwnedBy(t, n)
+		uploads.Go(func() {
+			in := recording{Reader: bytes.NewReader(body), mu: r.mu, seen: r.seen}
+			if _, err := n.path.PutLarge(context.Background(), k, store.Head{}, in, fine, Conditions{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	uploads.Wait()
+	if len(r.seen) > 2 {
+		t.Errorf("%d buffers where there is room for 2", len(r.seen))
+	}
+}
+
+// stubborn is a store that aborts no upload of one name.
+type stubborn struct {
+	Store
+	name string
+}
+
+func (s stubborn) Abort(ctx context.Context, u store.Upload) error {
+	if u.Name == s.name {
+		return store.ErrUnavailable
+	}
+	return s.Store.Abort(ctx, u)
+}
+
+// An upload that cannot be aborted does not keep the sweep from the others.
+func TestSweepGoesOn(t *testing.T) {
+	n := startNode(t, "alone", time.Minute)
+	k, other := keyOwnedBy(t, n), keyOwnedBy(t, n)
+	for _, k := range []keys.Key{k, other} {
+		if _, err := testStore.Begin(t.Context(), k.Place(), store.Head{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := New(n.path.cfg, stubborn{Store: n.store, name: k.Place()}, n.fill, n.cluster)
+	if swept, err := p.sweepOnce(t.Context(), time.Now().Add(time.Hour)); !errors.Is(err, store.ErrUnavailable) || swept != 1 {
+		t.Errorf("swept %d, %v", swept, err)
+	}
+	nothingLeft(t, other)
+	if swept, err := n.path.sweepOnce(t.Context(), time.Now().Add(time.Hour)); err != nil || swept != 1 {
+		t.Errorf("swept %d, %v", swept, err)
+	}
 }

@@ -2,6 +2,7 @@ package writepath
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"larder/keys"
@@ -19,33 +20,37 @@ const (
 // behind, until ctx ends. Each node clears away those whose key it owns.
 func (p *Path) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
-		if n, err := p.sweepOnce(ctx, time.Now().Add(-abandonedAfter)); err != nil {
+		n, err := p.sweepOnce(ctx, time.Now().Add(-abandonedAfter))
+		if err != nil && ctx.Err() == nil {
 			p.log.Warn().Err(err).Msg("uploads left behind were not all cleared away")
-		} else if n > 0 {
+		}
+		if n > 0 {
 			p.log.Info().Int("uploads", n).Msg("uploads left behind were cleared away")
 		}
 		pause(ctx, sweepEvery)
 	}
 }
 
-// sweepOnce aborts the uploads begun before a time whose keys this node owns.
+// sweepOnce aborts the uploads begun before a time whose keys this node owns. One
+// that cannot be aborted does not keep the others.
 func (p *Path) sweepOnce(ctx context.Context, before time.Time) (n int, err error) {
 	left, err := p.store.Abandoned(ctx, keys.Root, before)
 	if err != nil {
 		return 0, err
 	}
 	for _, u := range left {
-		k, err := keys.FromPlace(u.Name)
-		if err != nil {
-			continue // not Larder's
+		k, notOurs := keys.FromPlace(u.Name)
+		if notOurs != nil {
+			continue
 		}
 		if _, self := p.cluster.Owner(k.Hash()); !self {
 			continue
 		}
-		if err := p.store.Abort(ctx, u); err != nil {
-			return n, err
+		if failed := p.store.Abort(ctx, u); failed != nil {
+			err = errors.Join(err, failed)
+			continue
 		}
 		n++
 	}
-	return n, nil
+	return n, err
 }

@@ -2,15 +2,21 @@ package writepath
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"larder/cluster"
 	"larder/fill"
+	"larder/keys"
 	"larder/store"
 )
 
@@ -285,4 +291,52 @@ type cutOff struct{ *watched }
 
 func (c cutOff) Do(context.Context, cluster.Member, *http.Request) (*http.Response, error) {
 	return nil, cluster.ErrUnreachable
+}
+
+// forwarded is a write of body to k as another node forwards it, and the answer.
+func forwarded(ctx context.Context, t *testing.T, n *node, k keys.Key, body string) reply {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, writeRoute+"?place="+url.QueryEscape(k.Place()), strings.NewReader(body)).WithContext(ctx)
+	opJSON, err := json.Marshal(op{Head: store.Head{ContentType: "text/plain"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set(opHeader, base64.StdEncoding.EncodeToString(opJSON))
+	w := httptest.NewRecorder()
+	n.path.serveWrite(w, r)
+	var answer reply
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		t.Fatalf("%v: %d %s", err, w.Code, w.Body)
+	}
+	return answer
+}
+
+// An owner takes no body that it has no memory for, and says that nothing was written.
+func TestForwardedBodiesAreBounded(t *testing.T) {
+	n := startNode(t, "alone", time.Minute)
+	k := keyOwnedBy(t, n)
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	others, err := n.path.uploads.admit(t.Context(), 1<<62)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := forwarded(impatient, t, n, k, "too much"); !errors.Is(r.failure(), ErrNotApplied) {
+		t.Errorf("%+v", r)
+	}
+	if got := get(t, n, k); got != "" {
+		t.Errorf("%q was written", got)
+	}
+	others()
+	for range 2 { // which gives back what it took
+		if r := forwarded(t.Context(), t, n, k, "v1"); r.failure() != nil {
+			t.Errorf("%+v", r)
+		}
+	}
+	if got := get(t, n, k); got != "v1" {
+		t.Errorf("read %q", got)
+	}
+	if !n.path.uploads.bodies.TryAcquire(n.path.uploads.most) {
+		t.Error("memory was not given back")
+	}
 }

@@ -71,8 +71,8 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// AfterApply checks what the flags say together, fills in what depends on the
-// machine, and makes paths absolute. Kong calls it.
+// AfterApply checks what the flags say together, and fills in what depends on
+// the machine. Kong calls it.
 func (c *serveCmd) AfterApply() error {
 	if err := c.defaults(); err != nil {
 		return err
@@ -122,16 +122,8 @@ func (c *serveCmd) defaults() (err error) {
 		}
 		c.Memory = byteSize(limit / 2)
 	}
-	// The embedded S3 changes the working directory.
-	for _, path := range []*string{&c.DataDir, &c.TokensFile, &c.ClusterSecretFile} {
-		if *path == "" {
-			continue
-		}
-		if *path, err = filepath.Abs(*path); err != nil {
-			return err
-		}
-	}
-	return nil
+	c.DataDir, err = filepath.Abs(c.DataDir) // the log says where it is
+	return err
 }
 
 // minSecret is the shortest cluster secret that is taken, in bytes.

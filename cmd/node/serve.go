@@ -23,7 +23,9 @@ import (
 )
 
 const (
-	// drainLimit bounds a shutdown: the longest write, and a little.
+	// drainLimit bounds a shutdown: the longest write of one chunk, and a
+	// little. S3 may take longer to complete a large object, whose outcome is
+	// then unknown.
 	drainLimit = 60 * time.Second
 	// headerLimit bounds the wait for a request's header, idleLimit the wait
 	// for the next request on a connection.
@@ -141,6 +143,7 @@ func (n *node) connect() {
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: int64(n.cfg.Memory) / 32,
+		OwnMachine: n.tokens == nil && !n.cfg.InsecureNoAuth,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)

@@ -1,0 +1,82 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"testing"
+
+	"larder/cluster"
+	"larder/store"
+)
+
+// Who waits for a chunk that somebody else was to get room for asks for room
+// himself when that one leaves, also while others have yet to notice.
+func TestHoldOutlivesWhoWaitedFirst(t *testing.T) {
+	k, p := newKey(t), newPins(2*testChunk)
+	all, err := p.hold(t.Context(), newKey(t), 0, 2*testChunk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := p.hold(ctx, k, 0, testChunk+1)
+		left <- err
+	}()
+	waits := func() *pin {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.held[chunkID{k, 0}]
+	}
+	within(t, "somebody waits for room", func() bool { return waits() != nil })
+	slow := waits().again() // has yet to notice what comes
+	defer slow.release()
+	leave()
+	if err := <-left; !errors.Is(err, ErrBusy) || !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+
+	all.release()
+	next := make(chan *pin, 1)
+	go func() {
+		h, _ := p.hold(t.Context(), k, 0, testChunk+1)
+		next <- h
+	}()
+	var h *pin
+	within(t, "the next gets the room", func() bool {
+		select {
+		case h = <-next:
+			return true
+		default:
+			return false
+		}
+	})
+	if h == nil {
+		t.Fatal("refused although there is room")
+	}
+	h.release()
+	if !p.budget.TryAcquire(2 * testChunk) {
+		t.Error("not all room was given back")
+	}
+}
+
+// An owner without memory for a chunk does not say that the store is unavailable:
+// who asked it reads the store itself.
+func TestBusyIsNoVerdict(t *testing.T) {
+	busy := outOfTime(fmt.Errorf("%w: %w", ErrBusy, context.DeadlineExceeded))
+	if !errors.Is(busy, ErrBusy) || errors.Is(busy, store.ErrUnavailable) {
+		t.Error(busy)
+	}
+	w := httptest.NewRecorder()
+	refuse(w, busy)
+	if err := peerError(cluster.Member{}, w.Result()); errors.Is(err, errOwnerSays) {
+		t.Error(err)
+	}
+	w = httptest.NewRecorder()
+	refuse(w, outOfTime(context.DeadlineExceeded))
+	if err := peerError(cluster.Member{}, w.Result()); !errors.Is(err, errOwnerSays) || !errors.Is(err, store.ErrUnavailable) {
+		t.Error(err)
+	}
+}
