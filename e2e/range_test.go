@@ -27,8 +27,11 @@ func testRanges(t *testing.T, c *testcluster.Cluster) {
 				t.Errorf("%s: Content-Range %q, want %q", tt.spec, got, want)
 			}
 		}
-		do(t, "GET", object(n, "ranges"), nil, "Range", "bytes=0-9,5000-5009,-10").wantBody(t, body)
-		for _, spec := range []string{"bytes=10000-", "bytes=10000-10001", "bytes=20000-"} {
+		for _, spec := range []string{"bytes=0-9,5000-5009,-10", "bytes", "items=0-9", "lines=20000-"} {
+			do(t, "GET", object(n, "ranges"), nil, "Range", spec).wantBody(t, body)
+		}
+		do(t, "GET", object(n, "ranges"), nil, "Range", "Bytes=0-9").want(t, 206)
+		for _, spec := range []string{"bytes=10000-", "bytes=10000-10001", "bytes=20000-", "bytes=-0", "bytes=-000", "bytes=9-1", "bytes=a-b"} {
 			a := do(t, "GET", object(n, "ranges"), nil, "Range", spec).wantProblem(t, 416, "no-such-range")
 			if got := a.header.Get("Content-Range"); got != "bytes */10000" {
 				t.Errorf("%s: Content-Range %q", spec, got)

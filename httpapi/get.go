@@ -36,13 +36,11 @@ func (a *API) get(c *call, k keys.Key) error {
 	return obj.Send(c.Context(), c.w)
 }
 
-// getPart answers a request for a part, or under a condition. Of several ranges
-// none is kept to, as RFC 9110 allows: the answer is the whole.
+// getPart answers a request for a part, or under a condition.
 func (a *API) getPart(c *call, obj *fill.Object) error {
-	if strings.Contains(c.Header.Get("Range"), ",") {
-		c.Header.Del("Range")
-	}
-	content := obj.Reader(c.Context(), rangeEnd(c.Header.Get("Range"), obj.Head.Size))
+	asked := byteRange(c.Header.Get("Range"), obj.Head.Size)
+	c.Header.Set("Range", asked)
+	content := obj.Reader(c.Context(), rangeEnd(asked, obj.Head.Size))
 	defer content.Close()
 	setHeaders(c.w.Header(), obj.Head, "")
 	// The first byte that is sent decides where the answer comes from, and is
@@ -53,6 +51,24 @@ func (a *API) getPart(c *call, obj *fill.Object) error {
 		c.w.Header().Set("Cache-Status", cacheStatus(obj.Source))
 		return err
 	})
+}
+
+// byteRange is what a Range header asks for, as ServeContent takes it; empty is
+// the whole. RFC 9110 has units other than bytes ignored (14.2), and lets several
+// ranges be. The last 0 bytes, which cannot be had (14.1.2), ServeContent would
+// answer with 206, and so they become what begins at the end.
+func byteRange(header string, size int64) string {
+	unit, spec, _ := strings.Cut(header, "=")
+	if !strings.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Contains(spec, ",") {
+		return ""
+	}
+	spec = strings.TrimSpace(spec)
+	if suffix, ok := strings.CutPrefix(spec, "-"); ok {
+		if n, err := strconv.ParseUint(suffix, 10, 64); err == nil && n == 0 {
+			spec = strconv.FormatInt(size, 10) + "-"
+		}
+	}
+	return "bytes=" + spec
 }
 
 // rangeEnd is where the range ends that a header asks for, as far as it can be
