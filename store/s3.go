@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
+	"github.com/rs/zerolog"
 )
 
 // S3Config says which bucket to use and how to reach it.
@@ -39,6 +41,8 @@ type S3Config struct {
 	// context.Canceled if the caller has left or has no memory for the
 	// answer. A retried read is several requests. It may be nil.
 	Observe func(op string, err error, took time.Duration)
+	// Log is told what the SDK has to say.
+	Log zerolog.Logger
 }
 
 // S3 is a Store, and Uploads, in a bucket of any S3. It never writes an object
@@ -109,7 +113,7 @@ func sdkConfig(ctx context.Context, cfg S3Config) (aws.Config, error) {
 			Credentials: credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, ""),
 		}, nil
 	}
-	options := []func(*config.LoadOptions) error{config.WithHTTPClient(client)}
+	options := []func(*config.LoadOptions) error{config.WithHTTPClient(client), config.WithLogger(sdkLog(cfg.Log))}
 	if cfg.Region != "" {
 		options = append(options, config.WithRegion(cfg.Region))
 	} else if cfg.Endpoint != "" {
@@ -123,6 +127,19 @@ func sdkConfig(ctx context.Context, cfg S3Config) (aws.Config, error) {
 		return aws.Config{}, errors.New("no region: give one, or set AWS_REGION")
 	}
 	return sdk, nil
+}
+
+// sdkLog passes on what the SDK would otherwise print to standard error, in words
+// and a form of its own.
+func sdkLog(log zerolog.Logger) logging.Logger {
+	log = log.With().Str("component", "s3").Logger()
+	return logging.LoggerFunc(func(class logging.Classification, format string, args ...any) {
+		level := zerolog.DebugLevel
+		if class == logging.Warn {
+			level = zerolog.WarnLevel
+		}
+		log.WithLevel(level).Str("detail", fmt.Sprintf(format, args...)).Msg("the SDK has something to say")
+	})
 }
 
 const (
