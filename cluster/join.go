@@ -118,7 +118,7 @@ func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bo
 	g.SetLimit(joinsAtOnce)
 	for i, addr := range missing {
 		g.Go(func() error {
-			_, joined[i] = list.Join([]string{addr.String()})
+			joined[i] = joinOne(list, addr)
 			return nil
 		})
 	}
@@ -132,12 +132,25 @@ func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bo
 		}
 		nobody = nobody && strings.Contains(joinErr.Error(), errNobody.Error()) // memberlist keeps the text alone
 		c.log.Debug().Err(joinErr).Str("addr", missing[i].String()).Msg("nobody joined")
-		err = errors.Join(err, joinErr)
+		if err == nil {
+			err = joinErr
+		} else {
+			err = fmt.Errorf("%w; %w", err, joinErr)
+		}
 	}
 	if nobody && err != nil {
 		err = fmt.Errorf("%w: %w", errNobody, err)
 	}
 	return met, err
+}
+
+// joinOne joins one address. Memberlist puts even a single error into a list of several lines, and logs have one.
+func joinOne(list *memberlist.Memberlist, addr netip.AddrPort) error {
+	_, err := list.Join([]string{addr.String()})
+	if only := errors.Unwrap(err); only != nil {
+		return only
+	}
+	return err
 }
 
 // lookup resolves all seeds. It returns what it could find, and an error if that may not be all.

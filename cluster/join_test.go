@@ -93,6 +93,9 @@ func TestNobodyToMeet(t *testing.T) {
 	waiting := start(t, "waiting", join)
 	alone := start(t, "alone", join, logged(&log), before(func(c *Cluster) { c.patience = 100 * time.Millisecond }))
 	log.await(t, "warn", "goes on alone")
+	if told, broken := log.count("warn", "cannot join yet"), log.count("warn", `\n`); told != 1 || broken != 0 {
+		t.Errorf("%d warnings, %d of several lines", told, broken)
+	}
 	if !alone.Joined() || waiting.Joined() {
 		t.Errorf("joined: %t who has waited, %t who has not", alone.Joined(), waiting.Joined())
 	}
