@@ -21,6 +21,9 @@ import (
 // checkEvery is the pause between tries of a readiness check.
 const checkEvery = 100 * time.Millisecond
 
+// pages is what the port has, for who asks for none of it.
+const pages = "/metrics, /livez, /readyz, /cluster, /debug/pprof/"
+
 // starting is what is missing until the first look.
 const starting = "starting"
 
@@ -47,17 +50,19 @@ func New(log zerolog.Logger) *Admin {
 // Run makes the node ready once each check has succeeded, in their order; an
 // error says what is missing. A check that has succeeded is not asked again:
 // later trouble is for metrics to tell, and what memory holds is still served.
+// What is missing at the first look only, as in any start, is not logged.
 func (a *Admin) Run(ctx context.Context, checks ...func(context.Context) error) error {
-	was := starting
-	for len(checks) > 0 {
+	was, told := starting, ""
+	for tries := 1; len(checks) > 0; tries++ {
 		err := checks[0](ctx)
 		if err == nil {
-			checks = checks[1:]
+			checks, tries = checks[1:], 0
 			continue
 		}
 		missing := err.Error()
 		a.become(was, missing)
-		if missing != was {
+		if tries > 1 && missing != told {
+			told = missing
 			a.log.Warn().Str("missing", missing).Msg("not ready")
 		}
 		was = missing
@@ -90,6 +95,7 @@ func (a *Admin) become(from, to string) {
 // Handler serves the admin port.
 func (a *Admin) Handler(c *cluster.Cluster) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, pages) })
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, r *http.Request) { a.cluster(w, r, c) })

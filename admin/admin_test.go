@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -170,7 +171,33 @@ func TestReadiness(t *testing.T) {
 	if w := askPage(t, h, "/livez"); w.Code != 200 {
 		t.Errorf("/livez answers %d", w.Code)
 	}
+	if w := askPage(t, h, "/"); w.Code != 200 || !strings.Contains(w.Body.String(), "/readyz") {
+		t.Errorf("/ answers %d %s", w.Code, w.Body)
+	}
+	if w := askPage(t, h, "/none"); w.Code != 404 {
+		t.Errorf("/none answers %d", w.Code)
+	}
 	if w := askPage(t, h, "/debug/pprof/"); w.Code != 200 || !strings.Contains(w.Body.String(), "goroutine") {
 		t.Errorf("/debug/pprof/ answers %d", w.Code)
+	}
+}
+
+// What is missing is logged once, and not at all if it is there at the second look.
+func TestMissingIsLogged(t *testing.T) {
+	var lines bytes.Buffer
+	a := New(zerolog.New(&lines))
+	missingFor := func(looks int, what string) func(context.Context) error {
+		return func(context.Context) error {
+			if looks--; looks < 0 {
+				return nil
+			}
+			return errors.New(what)
+		}
+	}
+	if err := a.Run(t.Context(), missingFor(1, "for a moment"), missingFor(4, "for long"), missingFor(1, "for another")); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines.String(); strings.Count(got, "not ready") != 1 || !strings.Contains(got, "for long") {
+		t.Errorf("logged: %s", got)
 	}
 }

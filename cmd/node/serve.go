@@ -117,7 +117,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 		}
 		s3 = n.embedded.S3Config()
 	}
-	s3.Observe = n.admin.Metrics.S3
+	s3.Observe, s3.Log = n.admin.Metrics.S3, n.log
 	if n.store, err = store.NewS3(ctx, s3); err != nil {
 		return fmt.Errorf("--s3-bucket, --s3-region: %w", err)
 	}
@@ -193,10 +193,14 @@ func (n *node) seeStore(ctx context.Context) error {
 }
 
 func (n *node) haveJoined(context.Context) error {
-	if !n.cluster.Joined() {
+	switch {
+	case n.cluster.Joined():
+		return nil
+	case len(n.cfg.Join) == 0:
+		return errors.New("gossip has not begun")
+	default:
 		return errors.New("no member of --join has been reached yet; are they running, with the same secret and label?")
 	}
-	return nil
 }
 
 func (n *node) haveSettled(context.Context) error {
