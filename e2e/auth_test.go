@@ -212,12 +212,14 @@ func TestRefusesToStart(t *testing.T) {
 		{"peers off loopback without a secret", []string{"--peer-addr", ":0"}, []string{"--peer-addr", "--cluster-secret-file"}},
 		{"join without a bucket", []string{"--join", "127.0.0.1:1"}, []string{"--join", "--s3-bucket"}},
 		{"endpoint without a bucket", []string{"--s3-endpoint", "http://127.0.0.1:1"}, []string{"--s3-endpoint", "--s3-bucket"}},
+		{"region without a bucket", []string{"--s3-region", "eu-west-1"}, []string{"--s3-region", "--s3-bucket"}},
+		{"no objects", []string{"--max-object-size", "0"}, []string{"--max-object-size", "at least 1"}},
 		{"lease longer than revalidate", []string{"--lease", "2m"}, []string{"--lease", "--revalidate"}},
 		{"no lease", []string{"--lease", "0s"}, []string{"--lease"}},
 		{"small chunks", []string{"--chunk-size", "1KiB"}, []string{"--chunk-size", "64KiB"}},
 		{"little memory", []string{"--memory", "1MiB"}, []string{"--memory", "--chunk-size"}},
 		{"no size", []string{"--memory", "much"}, []string{"--memory", "4GiB"}},
-		{"unknown flag", []string{"--memroy", "1GiB"}, []string{"--memroy", "--memory"}},
+		{"unknown flag", []string{"--memroy", "1GiB"}, []string{"--memroy", "--memory", "'node -h'"}},
 		{"unknown level", []string{"--log-level", "loud"}, []string{"--log-level", "debug"}},
 		{"no secret file", []string{"--cluster-secret-file", dir + "/absent"}, []string{"--cluster-secret-file"}},
 		{"short secret", []string{"--cluster-secret-file", short}, []string{"--cluster-secret-file", "16"}},
@@ -235,11 +237,13 @@ func TestRefusesToStart(t *testing.T) {
 		{"no peer address", []string{"--peer-addr", "127.0.0.1:99999"}, []string{"--peer-addr"}},
 		{"bad join", []string{"--join", "here", "--s3-bucket", "b", "--s3-region", "r"}, []string{"--join"}},
 		{"bucket without a region", []string{"--s3-bucket", "b"}, []string{"--s3-region", "AWS_REGION"}},
+		{"a token for nobody", []string{"token", "--org", "acme"}, []string{"--user", "'node token -h'"}},
+		{"a check of nobody", []string{"check", "127.0.0.1:1"}, []string{"put", "--http-addr"}},
 		{"S3 without credentials of its own", []string{"s3", "--data-dir", dir}, []string{"AWS_ACCESS_KEY_ID"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			args := tt.args
-			if args[0] != "s3" {
+			if strings.HasPrefix(args[0], "-") { // no subcommand
 				given := strings.Join(args, " ")
 				for _, flag := range []string{"--http-addr", "--admin-addr", "--gossip-addr", "--peer-addr"} {
 					if !strings.Contains(given, flag) {

@@ -67,7 +67,7 @@ func (c *checkCmd) step(ctx context.Context, method, path string, status int, bo
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; is this the --http-addr of a node that runs?", err)
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))

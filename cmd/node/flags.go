@@ -95,14 +95,16 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--gossip-addr or --peer-addr is not loopback: give --cluster-secret-file, the same secret on every node (for example from 'openssl rand -hex 32')")
 	case len(c.Join) > 0 && c.S3Bucket == "":
 		return errors.New("--join without --s3-bucket: the nodes of a cluster share one S3; give them all the same bucket ('node s3' serves one for several nodes on one machine)")
-	case c.S3Bucket == "" && (c.S3Endpoint != "" || c.S3Prefix != ""):
-		return errors.New("--s3-endpoint and --s3-prefix need --s3-bucket")
+	case c.S3Bucket == "" && (c.S3Endpoint != "" || c.S3Prefix != "" || c.S3Region != "" || c.S3PathStyle):
+		return errors.New("--s3-endpoint, --s3-region, --s3-path-style and --s3-prefix need --s3-bucket")
 	case len(c.S3Prefix) > keys.PrefixReserve:
 		return fmt.Errorf("--s3-prefix has %d bytes; at most %d leave room for keys", len(c.S3Prefix), keys.PrefixReserve)
 	case c.Lease <= 0 || c.Revalidate < c.Lease:
 		return fmt.Errorf("--lease %s and --revalidate %s: both are positive, and an owner trusts a head at least as long as it grants one", c.Lease, c.Revalidate)
 	case c.ChunkSize < 64<<10:
 		return errors.New("--chunk-size is at least 64KiB")
+	case c.MaxObjectSize < 1:
+		return errors.New("--max-object-size is at least 1: with 0 every object would be refused")
 	case c.Memory < 4*c.ChunkSize:
 		return fmt.Errorf("--memory %d holds fewer than four chunks: give at least %s, or a smaller --chunk-size", c.Memory, humanize.IBytes(uint64(4*c.ChunkSize)))
 	}

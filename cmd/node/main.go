@@ -39,10 +39,21 @@ func run(ctx context.Context, args []string) error {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return fmt.Errorf("%w; 'node -h' explains every flag", err)
+		return fmt.Errorf("%w; '%s -h' explains every flag", err, commandOf(err))
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	return command.Run()
+}
+
+// commandOf is the command whose arguments were wrong, as a person types it.
+func commandOf(err error) string {
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) && wrong.Context != nil {
+		if chosen := wrong.Context.Selected(); chosen != nil && chosen.Name != "serve" {
+			return "node " + chosen.Name
+		}
+	}
+	return "node"
 }
 
 func newParser() (*kong.Kong, error) {
