@@ -38,6 +38,22 @@ def test_bad_timeout(seconds: Any) -> None:
         larder.Client(connect_timeout=seconds)
 
 
+@pytest.mark.parametrize("retries", [-1, 1.5, None, "3"])
+def test_bad_retries(retries: Any) -> None:
+    with pytest.raises(larder.ConfigError, match=r"^retries is a whole number"):
+        larder.Client(retries=retries)
+
+
+@pytest.mark.parametrize("kind", [5, [5], {"http://a"}, object()])
+def test_settings_of_no_use(kind: Any) -> None:
+    with pytest.raises(larder.ConfigError, match=r"^a url is text"):
+        larder.Client(url=kind)
+    with pytest.raises(larder.ConfigError, match=r"^a signing key is text or bytes"):
+        larder.Client(signing_key=kind)
+    with pytest.raises(larder.ConfigError, match=r"^client is a larder\.Client"):
+        larder.init("2022-01-30", client=kind)
+
+
 def test_bad_token() -> None:
     with pytest.raises(larder.ConfigError, match="LARDER_TOKEN") as caught:
         larder.Client(token="two\nsecrets")

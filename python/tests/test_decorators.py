@@ -147,7 +147,9 @@ def test_cache_that_is_down_costs_one_warning(unique: str) -> None:
         assert [cached() for _ in range(20)] == ["built"] * 20
     texts = [str(w.message) for w in caught if "signing" not in str(w.message)]
     assert len(texts) == 1
+    assert unique in texts[0]
     assert "is called" in texts[0]
+    assert caught[-1].filename == __file__
     assert "LARDER_URL" in texts[0]
     assert len(calls) == 20
 

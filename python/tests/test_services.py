@@ -182,3 +182,10 @@ def test_raw(objects: larder.ObjectService) -> None:
     assert objects.info("raw").content_type == "text/plain"
     with pytest.raises(larder.NotAFrame, match="get_raw"):
         objects.get("raw")
+
+
+@pytest.mark.parametrize("prefix", [5, None, b"x", "\ud800"])
+def test_bad_prefix(env: larder.Environment, prefix: Any) -> None:
+    for keys in (env.object_service().keys, env.strategy_service().get_keys_by_prefix):
+        with pytest.raises(larder.BadRequest, match="prefix"):
+            keys(prefix)

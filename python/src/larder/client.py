@@ -8,7 +8,6 @@ import io
 import json
 import platform
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from larder import codec, config, frame
-from larder.errors import BadRequest, ConfigError, IntegrityError, LarderWarning, NotFound
+from larder.errors import BadRequest, ConfigError, IntegrityError, NotFound, warn
 from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
 from larder.progress import SHOWN, bar
@@ -194,11 +193,16 @@ class Client:
 
     def list(self, service: str, prefix: str = "", **filters: str) -> Keys:
         """All keys with a prefix, in the cache's order. Filters are those of the service."""
+        if not isinstance(prefix, str):
+            raise BadRequest(f"a prefix is text, not {prefix!r}")
         found: list[Entry] = []
         cursor = ""
         while True:
             query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
-            path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
+            try:
+                path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
+            except UnicodeEncodeError:
+                raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
             request = Request("GET", path, {"Accept": "application/json"}, what=f"list {service} {prefix!r}")
             page = self._transport.send(request, lambda a: json.loads(a.read()))
             found += map(_entry, page["keys"])
@@ -215,11 +219,9 @@ class Client:
         if self._config.signing_keys or self._warned or not self._config.allow_pickle:
             return
         self._warned = True
-        warnings.warn(
+        warn(
             "no signing key is set: whoever can write to this cache can run code on everyone who reads pickles from it. "
-            "Set LARDER_SIGNING_KEY to a secret that your group shares (docs/python.md)",
-            LarderWarning,
-            stacklevel=4,
+            "Set LARDER_SIGNING_KEY to a secret that your group shares (docs/python.md)"
         )
 
 

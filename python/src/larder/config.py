@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from larder.errors import ConfigError, LarderWarning
+from larder.errors import ConfigError, warn
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _MIN_SIGNING_KEY = 16
@@ -50,17 +50,26 @@ class Config:
         for name, seconds in (("timeout", self.timeout), ("connect_timeout", self.connect_timeout)):
             if not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
                 raise ConfigError(f"{name} is a number of seconds, more than 0, not {seconds!r}")
+        if not isinstance(self.retries, int) or self.retries < 0:
+            raise ConfigError(f"retries is a whole number, 0 or more, not {self.retries!r}")
 
 
 def parse_nodes(url: str | Sequence[str] | None) -> tuple[Node, ...]:
     """The nodes of one URL, several, or several in one text with commas; by default those of LARDER_URL."""
     if url is None:
         url = os.environ.get("LARDER_URL") or DEFAULT_URL
-    texts = url.split(",") if isinstance(url, str) else list(url)
+    texts = url.split(",") if isinstance(url, str) else _texts(url, (str,), "a url is text, or several")
     nodes = tuple(_parse_node(text.strip()) for text in texts if text.strip())
     if not nodes:
         raise ConfigError("LARDER_URL names no node; set it to the address of one, for example http://127.0.0.1:8080")
     return nodes
+
+
+def _texts(given: Sequence[Any], kinds: tuple[type, ...], wanted: str) -> list[Any]:
+    """What is given, if it is several of these kinds. An error shows none of it: it may be a secret."""
+    if not isinstance(given, Sequence) or not all(isinstance(one, kinds) for one in given):
+        raise ConfigError(f"{wanted} of them in a list, not a {type(given).__qualname__}")
+    return list(given)
 
 
 def _parse_node(text: str) -> Node:
@@ -92,7 +101,7 @@ def read_signing_keys(key: str | bytes | Sequence[str | bytes] | None) -> tuple[
     """
     if key is None:
         key = _signing_keys_of_environment()
-    given = [key] if isinstance(key, (str, bytes)) else list(key)
+    given = [key] if isinstance(key, (str, bytes)) else _texts(key, (str, bytes), "a signing key is text or bytes, or several")
     keys = tuple(k.strip().encode() if isinstance(k, str) else k for k in given)
     for k in keys:
         if len(k) < _MIN_SIGNING_KEY:
@@ -116,5 +125,5 @@ def _signing_keys_of_environment() -> list[str]:
     if not keys:
         raise ConfigError(f"LARDER_SIGNING_KEY_FILE {path} holds no key")
     if Path(path).stat().st_mode & 0o004:
-        warnings.warn(f"everyone on this machine can read the signing key in {path}: chmod o-r", LarderWarning, stacklevel=2)
+        warn(f"everyone on this machine can read the signing key in {path}: chmod o-r")
     return keys

@@ -6,13 +6,12 @@ import asyncio
 import functools
 import inspect
 import time
-import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.environment import env
-from larder.errors import DecodeError, IntegrityError, LarderError, LarderWarning, NotFound
+from larder.errors import DecodeError, IntegrityError, LarderError, NotFound, warn
 from larder.flights import Flights
 from larder.strategies import check_built
 
@@ -122,7 +121,7 @@ class _Entry:
             self._warn(f"{error}. The function is called instead; its refresh() replaces what is stored")
             return _Missing(store=False)
         except LarderError as error:
-            self._warn(f"the cache does not serve, so the function is called: {error}")
+            self._warn(f"the cache does not serve {key!r}, so the function is called: {error}")
             return _Missing(store=False)
         self.warned = False
         return value
@@ -134,7 +133,7 @@ class _Entry:
                 check_built(value, key)
             client.store(self.service, key, value, build_seconds=seconds, patient=False)
         except LarderError as error:
-            self._warn(f"the result is returned and not cached: {error}")
+            self._warn(f"{key!r} is returned and not cached: {error}")
 
     def forget(self, client: Client, key: str) -> bool:
         """Remove what is stored, and say whether there was anything."""
@@ -147,7 +146,7 @@ class _Entry:
     def _warn(self, text: str) -> None:
         if not self.warned:
             self.warned = True
-            warnings.warn(text, LarderWarning, stacklevel=5)
+            warn(text)
 
 
 def _decorator(entry: _Entry) -> Decorator:

@@ -124,6 +124,8 @@ def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) ->
     from LARDER_URL, LARDER_TOKEN and LARDER_SIGNING_KEY, or from a ``client``. A session that follows another
     keeps its client, and with it its connections, if those variables say the same.
     """
+    if client is not None and not isinstance(client, Client):
+        raise ConfigError(f"client is a larder.Client, for example larder.Client('http://127.0.0.1:8080'), not {client!r}")
     if client is None:
         client = Client()
         if _Current.environment is not None and _Current.environment.client.same_as(client):

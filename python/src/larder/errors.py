@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
+
 
 class LarderError(Exception):
     """Whatever larder raises by its own choice.
@@ -98,3 +102,12 @@ class VersionMismatch(DecodeError):
 
 class LarderWarning(UserWarning):
     """Something was worked round, or is not as safe as it could be."""
+
+
+def warn(text: str) -> None:
+    """Give a LarderWarning, at the line outside this package that leads here."""
+    here = os.path.dirname(__file__) + os.sep
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, LarderWarning, stacklevel=level)
