@@ -27,7 +27,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 		{"a lease without unit", `{s3: {bucket: b-1}, cache: {lease: "5"}}`, []string{"/cache/lease"}},
 		{"a log level that is none", `{s3: {bucket: b-1}, logLevel: verbose}`, []string{"/logLevel", "'debug', 'info', 'warn', 'error'"}},
 		{"an argument that is no flag", `{s3: {bucket: b-1}, extraArgs: [lease=5s]}`, []string{"/extraArgs/0"}},
-		{"nobody", `{s3: {bucket: b-1}, auth: {generated: {enabled: false}}}`, []string{"/auth/tokens", "minItems"}},
+		{"nobody", `{s3: {bucket: b-1}, auth: {generated: {enabled: false}}}`, []string{"/auth/tokens", "minItems", "auth.existingSecret"}},
 		{"a token instead of its digest", `{s3: {bucket: b-1}, auth: {tokens: [{id: a, org: o, user: u, role: writer, sha256: lrd_secret}]}}`, []string{"/auth/tokens/0/sha256"}},
 		{"a role that is none", `{s3: {bucket: b-1}, auth: {generated: {role: root}}}`, []string{"/auth/generated/role", "'writer', 'admin'"}},
 		{"tokens and no tokens", `{s3: {bucket: b-1}, auth: {insecureNoAuth: true, existingSecret: s}}`, []string{"/auth/existingSecret", "drop one of the two"}},
