@@ -47,7 +47,7 @@ test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests
 	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
-	set -e; for m in $(MODULES); do (cd $$m && $< run ./...); done
+	set -e; for m in $(MODULES); do (cd $$m && $< run --allow-parallel-runners ./...); done
 
 chart: ## the chart's table of values from values.yaml, and the chart's tests
 	cd helm/check && go test -run TestValuesTable . -update && go test -count=1 ./...
