@@ -31,7 +31,7 @@ func running(b *testing.B, n int, routes func(*Cluster)) []*Cluster {
 	b.Helper()
 	var nodes []*Cluster
 	for i := range n {
-		cfg := Config{Name: fmt.Sprint("node-", i), GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Secret: []byte("s"), Log: testLog()}
+		cfg := Config{Name: fmt.Sprint("node-", i), GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Secrets: mustSecrets(b, testSecret), Log: testLog()}
 		if i > 0 {
 			cfg.Join = []string{nodes[0].sockets.addr().String()}
 		}

@@ -10,9 +10,7 @@ package cluster
 
 import (
 	"context"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -57,7 +55,7 @@ type Config struct {
 	Advertise  string   // host or IP that others are told; empty: the address bound
 	Join       []string // members to join: host:port, or dns+NAME:PORT
 	Label      string   // clusters with different labels never merge
-	Secret     []byte   // protects gossip and peer connections; empty protects nothing: for loopback only
+	Secrets    *Secrets // protect gossip and peer connections; nil protects nothing: for loopback only
 	Log        zerolog.Logger
 }
 
@@ -156,7 +154,10 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 	if err != nil {
 		return nil, err
 	}
-	hs, err := newHandshake(cfg.Secret, cfg.Label)
+	if cfg.Secrets == nil {
+		cfg.Secrets = &Secrets{}
+	}
+	hs, err := newHandshake(cfg.Secrets, cfg.Label)
 	if err != nil {
 		return nil, err
 	}
@@ -238,12 +239,7 @@ func (c *Cluster) startGossip() (*memberlist.Memberlist, error) {
 	if c.wrapTransport != nil {
 		transport = c.wrapTransport(transport)
 	}
-	cfg, err := c.memberlistConfig(transport)
-	if err != nil {
-		_ = transport.Shutdown()
-		return nil, err
-	}
-	list, err := memberlist.Create(cfg)
+	list, err := memberlist.Create(c.memberlistConfig(transport))
 	if err != nil {
 		_ = transport.Shutdown()
 		return nil, fmt.Errorf("start gossip: %w", err)
@@ -380,13 +376,4 @@ func bounded(ctx context.Context, most time.Duration) time.Duration {
 		most = min(most, time.Until(end))
 	}
 	return max(most, time.Millisecond)
-}
-
-// derive makes a key for one purpose from the cluster secret.
-func derive(secret []byte, purpose string) ([]byte, error) {
-	key, err := hkdf.Key(sha256.New, secret, nil, purpose, sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("derive %s key: %w", purpose, err)
-	}
-	return key, nil
 }

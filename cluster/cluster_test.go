@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,18 @@ type node struct {
 	stop func() // ends Run without a goodbye and waits for it
 }
 
+const testSecret = "a secret of the tests"
+
+// mustSecrets are the secrets in the lines.
+func mustSecrets(t testing.TB, lines ...string) *Secrets {
+	t.Helper()
+	s := &Secrets{}
+	if err := s.Take([]byte(strings.Join(lines, "\n"))); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // setup changes what a test node is before it runs.
 type setup func(*Config, *Cluster)
 
@@ -28,7 +41,7 @@ func start(t *testing.T, name string, setups ...setup) node {
 		GossipAddr: "127.0.0.1:0",
 		PeerAddr:   "127.0.0.1:0",
 		Label:      "test",
-		Secret:     []byte("a secret of the tests"),
+		Secrets:    mustSecrets(t, testSecret),
 		Log:        testLog(),
 	}
 	for _, s := range setups {

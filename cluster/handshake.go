@@ -22,7 +22,7 @@ const (
 
 var errHandshake = errors.New("the other side has another cluster secret or label, or is no node of this program")
 
-// handshake proves to both ends of a new connection that the other holds the cluster secret and the label:
+// handshake proves to both ends of a new connection that the other holds a cluster secret and the label:
 //
 //	client → server  magic, client's nonce, MAC("hello", client's nonce)
 //	server → client  server's nonce, MAC("server", both nonces)
@@ -33,18 +33,30 @@ var errHandshake = errors.New("the other side has another cluster secret or labe
 // client proof of an earlier connection, sent again, get an answer to the hello and no further: the server's nonce is
 // new. Each MAC names its sender, so that none serves as another. The connection carries plain bytes afterwards:
 // this keeps strangers out, and does not protect from someone who can change packets on their way.
+//
+// The client takes its first secret. The server takes the one of its secrets that made the hello, so that nodes whose
+// secret is being replaced understand each other.
 type handshake struct {
-	key   []byte
-	label string
+	secrets *Secrets
+	open    [][]byte // the one key of nodes that have no secret
+	label   string
 }
 
-func newHandshake(secret []byte, label string) (handshake, error) {
-	key, err := derive(secret, "larder peer v1")
-	return handshake{key: key, label: label}, err
+func newHandshake(secrets *Secrets, label string) (handshake, error) {
+	key, err := derive(nil, peerPurpose)
+	return handshake{secrets: secrets, open: [][]byte{key}, label: label}, err
 }
 
-func (h handshake) mac(role string, nonces ...[]byte) []byte {
-	m := hmac.New(sha256.New, h.key)
+// keys are those that are accepted now. The first is used to send.
+func (h handshake) keys() [][]byte {
+	if keys := h.secrets.peers.Load(); keys != nil {
+		return *keys
+	}
+	return h.open
+}
+
+func (h handshake) mac(key []byte, role string, nonces ...[]byte) []byte {
+	m := hmac.New(sha256.New, key)
 	for _, part := range append([][]byte{[]byte(role), []byte(h.label)}, nonces...) {
 		_ = binary.Write(m, binary.BigEndian, uint32(len(part)))
 		m.Write(part)
@@ -52,14 +64,28 @@ func (h handshake) mac(role string, nonces ...[]byte) []byte {
 	return m.Sum(nil)
 }
 
+// hello is what a client says first.
+func (h handshake) hello(key, nonce []byte) []byte {
+	return append(append([]byte(handshakeMagic), nonce...), h.mac(key, "hello", nonce)...)
+}
+
+// keyOf returns the key under which a client has said hello, without the magic; nil if it is none of ours.
+func (h handshake) keyOf(hello []byte) []byte {
+	for _, key := range h.keys() {
+		if hmac.Equal(hello[nonceSize:], h.mac(key, "hello", hello[:nonceSize])) {
+			return key
+		}
+	}
+	return nil
+}
+
 // client authenticates a connection that this node has dialled.
 func (h handshake) client(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	nonce := newNonce()
-	hello := append(append([]byte(handshakeMagic), nonce...), h.mac("hello", nonce)...)
-	if _, err := conn.Write(hello); err != nil {
+	key, nonce := h.keys()[0], newNonce()
+	if _, err := conn.Write(h.hello(key, nonce)); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	answer := make([]byte, nonceSize+sha256.Size)
@@ -67,10 +93,10 @@ func (h handshake) client(conn net.Conn) error {
 		return refused(err)
 	}
 	theirs, proof := answer[:nonceSize], answer[nonceSize:]
-	if !hmac.Equal(proof, h.mac("server", nonce, theirs)) {
+	if !hmac.Equal(proof, h.mac(key, "server", nonce, theirs)) {
 		return fmt.Errorf("handshake: %w", errHandshake)
 	}
-	if _, err := conn.Write(h.mac("client", nonce, theirs)); err != nil {
+	if _, err := conn.Write(h.mac(key, "client", nonce, theirs)); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	var ok [1]byte
@@ -107,19 +133,19 @@ func (h handshake) server(conn net.Conn) error {
 	if _, err := io.ReadFull(conn, rest); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	theirs := rest[:nonceSize]
-	if !hmac.Equal(rest[nonceSize:], h.mac("hello", theirs)) {
+	theirs, key := rest[:nonceSize], h.keyOf(rest)
+	if key == nil {
 		return fmt.Errorf("handshake: %w", errHandshake)
 	}
 	nonce := newNonce()
-	if _, err := conn.Write(append(nonce[:nonceSize:nonceSize], h.mac("server", theirs, nonce)...)); err != nil {
+	if _, err := conn.Write(append(nonce[:nonceSize:nonceSize], h.mac(key, "server", theirs, nonce)...)); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	proof := make([]byte, sha256.Size)
 	if _, err := io.ReadFull(conn, proof); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	if !hmac.Equal(proof, h.mac("client", theirs, nonce)) {
+	if !hmac.Equal(proof, h.mac(key, "client", theirs, nonce)) {
 		return fmt.Errorf("handshake: %w", errHandshake)
 	}
 	if _, err := conn.Write([]byte{handshakeOK}); err != nil {

@@ -34,9 +34,14 @@ func received(t *testing.T, conn net.Conn) []byte {
 	return all.Bytes()
 }
 
-func mustHandshake(t testing.TB, secret, label string) handshake {
+// mustHandshake is the handshake of a node with these secrets, or with none.
+func mustHandshake(t testing.TB, label string, secrets ...string) handshake {
 	t.Helper()
-	hs, err := newHandshake([]byte(secret), label)
+	s := &Secrets{}
+	if len(secrets) > 0 {
+		s = mustSecrets(t, secrets...)
+	}
+	hs, err := newHandshake(s, label)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +51,7 @@ func mustHandshake(t testing.TB, secret, label string) handshake {
 func TestStrangersGetNothingFromThePeerPort(t *testing.T) {
 	n := start(t, "a")
 	hello := func(hs handshake) []byte {
-		nonce := newNonce()
-		return append(append([]byte(handshakeMagic), nonce...), hs.mac("hello", nonce)...)
+		return hs.hello(hs.keys()[0], newNonce())
 	}
 	forged := hello(n.handshake)
 	forged[helloSize-1]++
@@ -57,9 +61,9 @@ func TestStrangersGetNothingFromThePeerPort(t *testing.T) {
 		"zeros":             make([]byte, 4096),
 		"the magic":         []byte(handshakeMagic),
 		"a wrong MAC":       append([]byte(handshakeMagic), make([]byte, nonceSize+32)...),
-		"another secret":    hello(mustHandshake(t, "guess", "test")),
-		"no secret":         hello(mustHandshake(t, "", "test")),
-		"another label":     hello(mustHandshake(t, "a secret of the tests", "other")),
+		"another secret":    hello(mustHandshake(t, "test", "a guess of the tests")),
+		"no secret":         hello(mustHandshake(t, "test")),
+		"another label":     hello(mustHandshake(t, "other", testSecret)),
 		"a MAC's last byte": forged,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +116,7 @@ func TestReplayedHandshakeFails(t *testing.T) {
 
 // A server that answers with what it was sent must not be taken for a member.
 func TestClientRefusesItsOwnReflection(t *testing.T) {
-	hs := mustHandshake(t, "s", "l")
+	hs := mustHandshake(t, "l", testSecret)
 	ours, theirs := net.Pipe()
 	defer func() { _ = ours.Close() }()
 	go func() {
@@ -143,7 +147,7 @@ func TestOldestHandshakeIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newAuthListener(inner, mustHandshake(t, "s", "l"), testLog(), newSeldom(time.Minute))
+	l := newAuthListener(inner, mustHandshake(t, "l", testSecret), testLog(), newSeldom(time.Minute))
 	defer func() {
 		_ = l.Close()
 		l.wg.Wait()
@@ -195,7 +199,7 @@ func TestRequestForAnotherNodeIsRefused(t *testing.T) {
 
 // FuzzHandshake holds that the server says nothing to whoever does not hold the secret.
 func FuzzHandshake(f *testing.F) {
-	hs := mustHandshake(f, "secret", "label")
+	hs := mustHandshake(f, "label", testSecret, "another secret of the tests")
 	f.Add([]byte(handshakeMagic))
 	f.Add(append([]byte(handshakeMagic), make([]byte, 64)...))
 	f.Fuzz(func(t *testing.T, sent []byte) {

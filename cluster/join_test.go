@@ -191,17 +191,17 @@ func TestStrangersDoNotJoin(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		label          string
-		secret         []byte
+		secrets        *Secrets
 		warning, heard string
 	}{
-		{"other label", "other", []byte("a secret of the tests"), "cannot join", "its label is not ours"},
-		{"other secret", "test", []byte("another"), "cannot join", "compare --cluster-secret-file"},
+		{"other label", "other", mustSecrets(t, testSecret), "cannot join", "its label is not ours"},
+		{"other secret", "test", mustSecrets(t, "another secret of the tests"), "cannot join", "compare --cluster-secret-file"},
 		{"no secret", "test", nil, "cannot join", "compare --cluster-secret-file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var said, heard lines
 			a := start(t, "a", logged(&heard))
-			b := start(t, "b", joining(a), logged(&said), config(func(cfg *Config) { cfg.Label, cfg.Secret = c.label, c.secret }),
+			b := start(t, "b", joining(a), logged(&said), config(func(cfg *Config) { cfg.Label, cfg.Secrets = c.label, c.secrets }),
 				before(func(c *Cluster) { c.patience = 0 }))
 			said.await(t, "warn", c.warning)
 			heard.await(t, "warn", c.heard)

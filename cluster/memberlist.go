@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"bytes"
-	"fmt"
 	"log"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 
 // memberlistConfig is memberlist's setting for a LAN made quicker: a node that was killed is seen dead after about
 // 3 s instead of 7, at 1.5 % of a core for five nodes.
-func (c *Cluster) memberlistConfig(t memberlist.Transport) (*memberlist.Config, error) {
+func (c *Cluster) memberlistConfig(t memberlist.Transport) *memberlist.Config {
 	cfg := memberlist.DefaultLANConfig()
 	cfg.Name = c.self.ID // new with every start, so that memberlist never takes a restart for the start before
 	cfg.Transport = t
@@ -29,14 +28,8 @@ func (c *Cluster) memberlistConfig(t memberlist.Transport) (*memberlist.Config, 
 	cfg.Events = delegate{c}
 	cfg.DelegateProtocolMin, cfg.DelegateProtocolVersion, cfg.DelegateProtocolMax = 1, 1, 1
 	cfg.Logger = log.New(&memberlistLog{log: c.log, seldom: c.seldom}, "", 0)
-	if len(c.cfg.Secret) > 0 {
-		key, err := derive(c.cfg.Secret, "larder gossip v1")
-		if err != nil {
-			return nil, fmt.Errorf("start gossip: %w", err)
-		}
-		cfg.SecretKey = key
-	}
-	return cfg, nil
+	cfg.Keyring = &c.cfg.Secrets.gossip
+	return cfg
 }
 
 // memberlistLog takes memberlist's log lines. Most are of no use to whoever runs a node, whatever level memberlist

@@ -59,7 +59,10 @@ type child struct {
 
 // runChild runs a node until standard input ends, so that no child outlives its test.
 func runChild(spec string) error {
-	cfg := Config{Label: "test", Secret: []byte("a secret of the tests"), Log: testLog()}
+	cfg := Config{Label: "test", Secrets: &Secrets{}, Log: testLog()}
+	if err := cfg.Secrets.Take([]byte(testSecret)); err != nil {
+		return err
+	}
 	if err := json.Unmarshal([]byte(spec), &cfg); err != nil {
 		return fmt.Errorf("read %s: %w", childEnv, err)
 	}

@@ -6,9 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -45,38 +42,13 @@ func TestPeerPort(t *testing.T) {
 		}
 	})
 
-	secret := filepath.Join(t.TempDir(), "other-secret")
-	if err := os.WriteFile(secret, []byte(rand.Text()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	secret := secretFile(t, rand.Text())
 	for name, tt := range map[string]struct{ flag, value, refusal string }{
 		"another-secret": {"--cluster-secret-file", secret, "refused gossip under another secret"},
 		"another-label":  {"--cluster-label", "elsewhere", "refused gossip of another cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := c.Stranger(name, tt.flag, tt.value)
-			testcluster.Eventually(t, time.Minute, "the stranger has tried to join", func() error {
-				missing := n.Missing()
-				if missing == "" {
-					t.Fatal("the stranger says that it has joined")
-				}
-				if !strings.Contains(missing, "no member of --join") {
-					return errors.New(missing)
-				}
-				if !strings.Contains(c.Nodes[0].Log()+c.Nodes[1].Log(), tt.refusal) {
-					return errors.New("nobody has refused it yet")
-				}
-				return nil
-			})
-			for _, node := range append(c.Nodes[:2:2], n) {
-				members, err := node.Members()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if node != n && slices.Contains(members, n.Name) || node == n && len(members) != 1 {
-					t.Errorf("%s sees %v", node.Name, members)
-				}
-			}
+			wantRefused(t, c, c.Stranger(name, tt.flag, tt.value), tt.refusal)
 		})
 	}
 	do(t, "GET", object(c.Nodes[1], "k"), nil).wantBody(t, []byte("v"))

@@ -42,7 +42,7 @@ type Options struct {
 	// Wrap is a command that runs the process which holds the data, the S3 or
 	// an embedded node, and is given its arguments.
 	Wrap []string
-	// Secret gives the nodes a secret that they share.
+	// Secret gives the nodes a secret that they share, each in a file of its own.
 	Secret bool
 	// NotReady leaves out the wait for readiness: the store cannot be reached.
 	NotReady bool
@@ -57,13 +57,13 @@ type Cluster struct {
 	// Dir holds logs and data.
 	Dir string
 
-	t          testing.TB
-	opts       Options
-	binary     string
-	bucket     string
-	s3Bound    string // where the S3 listens
-	s3Addr     string // as the nodes reach it
-	secretFile string
+	t       testing.TB
+	opts    Options
+	binary  string
+	bucket  string
+	s3Bound string // where the S3 listens
+	s3Addr  string // as the nodes reach it
+	secret  string // empty if the nodes have none
 }
 
 // New starts a cluster and waits until all its nodes are ready and see each
@@ -75,10 +75,7 @@ func New(t testing.TB, o Options) *Cluster {
 	}
 	c := &Cluster{t: t, opts: o, binary: Build(t), Dir: t.TempDir()}
 	if o.Secret {
-		c.secretFile = filepath.Join(c.Dir, "secret")
-		if err := os.WriteFile(c.secretFile, []byte(rand.Text()), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		c.secret = rand.Text()
 	}
 	if !o.Embedded {
 		c.bucket = bucket
@@ -130,16 +127,22 @@ func (c *Cluster) add(flags ...string) *Node {
 
 func (c *Cluster) start(name string, flags []string) *Node {
 	c.t.Helper()
-	n := &Node{cluster: c, flags: flags}
+	n := &Node{cluster: c, flags: flags, secretFile: filepath.Join(c.Dir, "secret-"+name)}
 	n.Process = NewProcess(c.t, name, c.Dir, c.env(), func() []string {
 		if c.opts.Embedded {
 			return append(append([]string{}, c.opts.Wrap...), n.args()...)
 		}
 		return n.args()
 	})
+	if c.secret != "" {
+		n.WriteSecrets(c.secret)
+	}
 	n.startFirst()
 	return n
 }
+
+// Secret is what the nodes share at first; empty without Options.Secret.
+func (c *Cluster) Secret() string { return c.secret }
 
 // WaitMembers waits until every node that runs, and is not paused, sees n members.
 func (c *Cluster) WaitMembers(n int) {

@@ -23,8 +23,9 @@ type Node struct {
 	// HTTPAddr, AdminAddr, GossipAddr and PeerAddr are host:port.
 	HTTPAddr, AdminAddr, GossipAddr, PeerAddr string
 
-	cluster *Cluster
-	flags   []string // this node's own, after those of all
+	cluster    *Cluster
+	flags      []string // this node's own, after those of all
+	secretFile string   // there is one if the cluster has a secret
 }
 
 // URL is the researchers' endpoint, without a slash at the end.
@@ -59,6 +60,18 @@ func (n *Node) WaitReady() {
 		_, err := n.look("/readyz")
 		return err
 	})
+}
+
+// WriteSecrets replaces the node's file with the cluster's secrets, one a line.
+func (n *Node) WriteSecrets(secrets ...string) {
+	n.t.Helper()
+	text := strings.Join(secrets, "\n") + "\n"
+	if err := os.WriteFile(n.secretFile+".new", []byte(text), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.Rename(n.secretFile+".new", n.secretFile); err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 // startFirst starts a node for the first time, at other addresses if another
@@ -137,8 +150,8 @@ func (n *Node) args() []string {
 		c.binary, "--name", n.Name, "--http-addr", n.HTTPAddr, "--admin-addr", n.AdminAddr,
 		"--gossip-addr", n.GossipAddr, "--peer-addr", n.PeerAddr, "--memory", "128MiB",
 	}
-	if c.secretFile != "" {
-		args = append(args, "--cluster-secret-file", c.secretFile)
+	if c.secret != "" {
+		args = append(args, "--cluster-secret-file", n.secretFile)
 	}
 	if c.bucket == "" {
 		return append(append(args, "--data-dir", "data-"+n.Name), c.ownFlags(n)...)

@@ -96,11 +96,26 @@ func (p *Process) Stop() {
 	}
 }
 
-// Pause stops the process in its tracks (SIGSTOP); its sockets stay open.
+// Pause stops the process in its tracks (SIGSTOP), and waits until each of its
+// threads stands still; its sockets stay open.
 func (p *Process) Pause() {
 	p.t.Helper()
 	p.signal(syscall.SIGSTOP)
 	p.paused = true
+	Eventually(p.t, exitLimit, "all threads to stop", func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
+		if err != nil {
+			return err
+		}
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			_, state, _ := strings.Cut(string(stat), ") ") // proc(5): the state comes after the name
+			if err == nil && !strings.HasPrefix(state, "T") {
+				return fmt.Errorf("%s is in state %.1s", thread, state)
+			}
+		}
+		return nil
+	})
 }
 
 // Resume lets a paused process go on.

@@ -38,7 +38,7 @@ type serveCmd struct {
 	Join              []string `group:"cluster" placeholder:"HOST:PORT" help:"Members to join, comma-separated; dns+NAME:PORT is resolved again and again."`
 	Name              string   `group:"cluster" placeholder:"NAME" help:"The node's stable name, which decides what it owns. (the host name)"`
 	ClusterLabel      string   `group:"cluster" default:"larder" placeholder:"LABEL" help:"Clusters with different labels never merge. (${default})"`
-	ClusterSecretFile string   `group:"cluster" placeholder:"FILE" help:"A secret that all members share; it protects gossip and the peer port. Needed off loopback."`
+	ClusterSecretFile string   `group:"cluster" placeholder:"FILE" help:"Secrets that all members share, one a line, read again when they change: the first protects what is sent on gossip and the peer port, all are accepted. Needed off loopback."`
 
 	DataDir     string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
 	S3Bucket    string `name:"s3-bucket" env:"LARDER_S3_BUCKET" group:"storage" placeholder:"BUCKET" help:"A bucket of a real S3. Credentials come by the AWS SDK's usual chain."`
@@ -126,25 +126,6 @@ func (c *serveCmd) defaults() (err error) {
 	}
 	c.DataDir, err = filepath.Abs(c.DataDir) // the log says where it is
 	return err
-}
-
-// minSecret is the shortest cluster secret that is taken, in bytes.
-const minSecret = 16
-
-// secret reads the cluster secret; white space around it does not count.
-func (c *serveCmd) secret() ([]byte, error) {
-	if c.ClusterSecretFile == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(c.ClusterSecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("--cluster-secret-file: %w; make one with 'openssl rand -hex 32'", err)
-	}
-	s := strings.TrimSpace(string(b))
-	if len(s) < minSecret {
-		return nil, fmt.Errorf("--cluster-secret-file %s holds %d bytes, needed are at least %d (for example from 'openssl rand -hex 32')", c.ClusterSecretFile, len(s), minSecret)
-	}
-	return []byte(s), nil
 }
 
 func isLoopback(addr string) bool {

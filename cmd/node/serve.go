@@ -17,6 +17,7 @@ import (
 	"larder/fill"
 	"larder/httpapi"
 	"larder/keys"
+	"larder/reread"
 	"larder/store"
 	"larder/store/embedded"
 	"larder/writepath"
@@ -35,18 +36,20 @@ const (
 
 // node is a node's parts, in the order in which they depend on each other.
 type node struct {
-	cfg      *serveCmd
-	log      zerolog.Logger
-	embedded *embedded.Server // nil if there is a bucket
-	store    *store.S3
-	cluster  *cluster.Cluster
-	fill     *fill.Filler
-	write    *writepath.Path
-	tokens   *auth.Tokens // nil if there is no tokens file
-	admin    *admin.Admin
-	public   *server
-	private  *server
-	ballast  []byte // see limitHeap
+	cfg        *serveCmd
+	log        zerolog.Logger
+	embedded   *embedded.Server // nil if there is a bucket
+	store      *store.S3
+	cluster    *cluster.Cluster
+	fill       *fill.Filler
+	write      *writepath.Path
+	tokens     *auth.Tokens     // nil if there is no tokens file
+	secrets    *cluster.Secrets // nil, as is secretFile, if there is no file with them
+	secretFile *reread.File
+	admin      *admin.Admin
+	public     *server
+	private    *server
+	ballast    []byte // see limitHeap
 }
 
 // Run runs a node until ctx ends, then shuts it down.
@@ -62,8 +65,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	n = &node{cfg: c, log: newLogger(c.LogLevel)}
 	n.ballast = limitHeap(int64(c.Memory))
-	secret, err := c.secret()
-	if err != nil {
+	if err := n.openSecrets(); err != nil {
 		return nil, err
 	}
 	if c.TokensFile != "" {
@@ -85,7 +87,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	n.cluster, err = cluster.New(cluster.Config{
 		Name: c.Name, GossipAddr: c.GossipAddr, PeerAddr: c.PeerAddr, Advertise: c.Advertise,
-		Join: c.Join, Label: c.ClusterLabel, Secret: secret, Log: n.log,
+		Join: c.Join, Label: c.ClusterLabel, Secrets: n.secrets, Log: n.log,
 	})
 	if err != nil {
 		return nil, err
@@ -164,6 +166,9 @@ func (n *node) run(ctx context.Context) error {
 	}
 	if n.tokens != nil {
 		g.Go(func() error { return n.tokens.Run(failed) })
+	}
+	if n.secretFile != nil {
+		g.Go(func() error { return n.secretFile.Run(failed, secretInterval, n.secretsChanged) })
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })

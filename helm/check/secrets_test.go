@@ -66,6 +66,15 @@ func TestGeneratedSecretsAreKept(t *testing.T) {
 			t.Errorf("%s was %q and after an upgrade is %q", name, data, upgraded[name])
 		}
 	}
+	two := []byte("the second secret\nthe first secret\n") // as while it is being replaced
+	for _, s := range installed {
+		if s.Name == "shared-larder-cluster" {
+			s.Data["cluster-secret"] = two
+		}
+	}
+	if upgraded, _ = secretsIn(t, newCluster(t, installed...), v); !bytes.Equal(upgraded["shared-larder-cluster"]["cluster-secret"], two) {
+		t.Errorf("an upgrade makes %q of the secrets that were written there", upgraded["shared-larder-cluster"]["cluster-secret"])
+	}
 	again, _ := secretsIn(t, newCluster(t), v)
 	for name, data := range again {
 		if maps.EqualFunc(data, first[name], bytes.Equal) {
