@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"strings"
@@ -169,7 +169,11 @@ func (a *API) serve(c *call) (err error) {
 func isOwnMachine(host string) bool {
 	u := url.URL{Host: host}
 	name := strings.TrimSuffix(u.Hostname(), ".")
-	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost") || net.ParseIP(name) != nil
+	if !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	_, err := netip.ParseAddr(name)
+	return err == nil
 }
 
 // splitPath finds service and key in /v1/{service}/{key}, or the key in

@@ -54,6 +54,10 @@ func (s suite) metadata(t *testing.T) {
 		}
 		b.wantMeta(b.mustGet(b.name("a"), nil), meta)
 	})
+	s.metadataLimits(t)
+}
+
+func (s suite) metadataLimits(t *testing.T) {
 	t.Run("Refused", func(t *testing.T) {
 		b := s.bench(t)
 		for name, head := range map[string]store.Head{
