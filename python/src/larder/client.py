@@ -120,7 +120,7 @@ class Client:
             "python": platform.python_version(),
             "libraries": " ".join(f"{name}={version}" for name, version in libraries.items()),
             "build-seconds": "" if build_seconds is None else f"{build_seconds:.3f}",
-            "blake3": sealed.digest.hex(),
+            "digest": sealed.digest.hex(),
         }
         headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
         self._put(path, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
@@ -247,7 +247,7 @@ def _digest(headers: Mapping[str, str]) -> bytes | None:
 def _stated(headers: Mapping[str, str]) -> bytes | None:
     """The digest of a frame that its writer stated beside it, if there is one."""
     try:
-        return bytes.fromhex(headers.get(_META + "blake3", "")) or None
+        return bytes.fromhex(headers.get(_META + "digest", "")) or None
     except ValueError:
         return None
 

@@ -1,10 +1,11 @@
 """Frames: what this client puts into the cache, as bytes. docs/python.md describes them byte by byte.
 
-A frame is a prelude of 16 bytes, a header in JSON, the segments that the header lists, and a seal of 32
-bytes. Nothing in a frame is unpickled or decompressed before its seal has been verified.
+A frame is a prelude of 16 bytes, a header in JSON, the segments that the header lists, and a seal. Nothing
+in a frame is unpickled or decompressed before its seal has been verified.
 
-The seal ends the frame, so that one pass makes it. It is HMAC-SHA256 over the place (org, service, key) and
-the BLAKE3 digest of all that precedes it, or, in a frame that is not signed, that digest itself.
+The seal ends the frame, so that one pass makes it. A signature is HMAC-SHA256 over the place (org, service,
+key) and the BLAKE3 digest of all that precedes it: it must hold against people. The seal of a frame that is
+not signed finds damage only, which is what XXH3 of 128 bits is for, in a sixth of the time.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from blake3 import blake3
+from xxhash import xxh3_128
 
 from larder.errors import DecodeError, EncodeError, IntegrityError, NotAFrame
 
 MAGIC = b"\x89LARDER\n"
-VERSION = 1
+VERSION = 2
 SIGNED = 1  # a flag of the prelude
-SEAL_SIZE = 32
 CONTENT_TYPE = "application/vnd.larder.frame"
 
 _PRELUDE = struct.Struct("<8sBBHI")  # magic, version, flags, zero, length of the header
 _MAX_HEADER = 16 << 20
 _WHOLE = 1 << 20  # more bytes are received by pieces
 _PIECE = 1 << 20  # bytes that are received, hashed and reported at a time
-_DOMAIN = b"larder-frame-1\0"
+_DOMAIN = b"larder-frame-2\0"
 
 Buffer = bytes | bytearray | memoryview
 
@@ -72,14 +73,21 @@ class Frame:
 class Sealed:
     """A frame ready to be sent.
 
-    ``digest`` is the BLAKE3 digest of all but the seal, which the reader compares; ``sha256`` is that of all
-    ``parts``, which the node compares.
+    ``digest`` is that of all but the seal, which the reader compares; ``sha256`` is that of all ``parts``,
+    which the node compares.
     """
 
     parts: list[Buffer]
     size: int
     digest: bytes
     sha256: bytes
+
+
+class _Hash(Protocol):
+    """A digest in the making."""
+
+    def update(self, data: Buffer, /) -> object: ...
+    def digest(self) -> bytes: ...
 
 
 class Source(Protocol):
@@ -101,7 +109,7 @@ def seal(header: dict[str, Any], segments: Sequence[Segment], place: Place, sign
     flags = SIGNED if signing_key is not None else 0
     parts: list[Buffer] = [_PRELUDE.pack(MAGIC, VERSION, flags, 0, len(text)) + text]
     parts += [s.data for s in segments]
-    hashed, sha256 = blake3(), hashlib.sha256()
+    hashed, sha256 = _hash(signing_key is not None), hashlib.sha256()
     for part in parts:
         view = memoryview(part).cast("B")
         for at in range(0, view.nbytes, _PIECE):
@@ -111,6 +119,14 @@ def seal(header: dict[str, Any], segments: Sequence[Segment], place: Place, sign
     parts.append(_seal_of(digest, place, signing_key))
     sha256.update(parts[-1])
     return Sealed(parts, sum(map(_size, parts)), digest, sha256.digest())
+
+
+def _hash(signed: bool) -> _Hash:
+    return blake3() if signed else xxh3_128()
+
+
+def _seal_size(signed: bool) -> int:
+    return 32 if signed else 16
 
 
 def _seal_of(digest: bytes, place: Place, signing_key: bytes | None) -> bytes:
@@ -136,13 +152,13 @@ def fill_bytes(size: int, fill: Callable[[memoryview], None]) -> bytes:
 
 
 class _Incoming:
-    """Reads exactly what is asked for, and hashes all of it."""
+    """What follows a frame's prelude. Reads exactly what is asked for, and hashes all of it."""
 
-    def __init__(self, source: Source, size: int, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, source: Source, size: int, hashed: _Hash, progress: Callable[[int], None] | None) -> None:
         self.source = source
         self.left = size
+        self.hashed = hashed
         self.progress = progress
-        self.hashed = blake3()
 
     def take(self, size: int) -> bytes:
         """So many bytes, to be read only."""
@@ -166,9 +182,9 @@ class _Incoming:
         return data
 
     def take_seal(self) -> bytes:
-        """The seal, which is not hashed."""
-        seal = self.source.read(SEAL_SIZE)
-        if len(seal) != SEAL_SIZE:
+        """What is left, which is the seal, and is not hashed."""
+        seal = self.source.read(self.left)
+        if len(seal) != self.left:
             raise EOFError("the connection ended within a frame")
         return seal
 
@@ -204,41 +220,54 @@ def read(
     With signing keys, the frame must be signed with one of them for this place. ``digest`` is what its writer
     stated beside it. Raises NotAFrame, DecodeError or IntegrityError; EOFError if the source ends early.
     """
-    incoming = _Incoming(source, size, progress)
-    flags, header = _read_header(incoming, size, place)
+    if size < _PRELUDE.size:
+        raise _not_a_frame(place)
+    prelude = source.read(_PRELUDE.size)
+    if len(prelude) != _PRELUDE.size:
+        raise EOFError("the connection ended within a frame")
+    signed, length = _read_prelude(prelude, place)
+    hashed = _hash(signed)
+    hashed.update(prelude)
+    incoming = _Incoming(source, size - _PRELUDE.size, hashed, progress)
+    header = _read_header(incoming.take(length), place)
     segments: list[Segment] = []
     for n, raw, codec in _listed(header):
         # What a value is made of comes in the later segments, and shall be the caller's to change.
         data = incoming.take_writable(n) if segments and not codec else incoming.take(n)
         segments.append(Segment(data, raw, codec))
-    if incoming.left != SEAL_SIZE:
-        raise DecodeError(f"{place.key!r} has {incoming.left} bytes where its frame has a seal of {SEAL_SIZE}")
-    content, found = incoming.hashed.digest(), incoming.take_seal()
+    if incoming.left != _seal_size(signed):
+        raise DecodeError(f"{place.key!r} has {incoming.left} bytes where its frame has a seal of {_seal_size(signed)}")
+    content, found = hashed.digest(), incoming.take_seal()
     if digest is not None and not hmac.compare_digest(digest, content):
-        raise IntegrityError(f"the bytes of {place.key!r} that arrived are not those that were written (BLAKE3)")
-    _verify(found, content, bool(flags & SIGNED), place, signing_keys)
-    return Frame(header, segments, bool(flags & SIGNED))
+        raise IntegrityError(f"the bytes of {place.key!r} that arrived are not those that were written: their digest is another")
+    _verify(found, content, signed, place, signing_keys)
+    return Frame(header, segments, signed)
 
 
-def _read_header(incoming: _Incoming, size: int, place: Place) -> tuple[int, dict[str, Any]]:
-    if size < _PRELUDE.size + SEAL_SIZE:
-        raise _not_a_frame(place)
-    magic, version, flags, zero, length = _PRELUDE.unpack(incoming.take(_PRELUDE.size))
+def _read_prelude(prelude: bytes, place: Place) -> tuple[bool, int]:
+    """Whether the frame is signed, and the length of its header."""
+    magic, version, flags, zero, length = _PRELUDE.unpack(prelude)
     if magic != MAGIC:
         raise _not_a_frame(place)
-    if version != VERSION or flags & ~SIGNED or zero:
+    if version < VERSION:
+        raise DecodeError(f"{place.key!r} is a frame of version {version}; this larder reads version {VERSION}: have it written again")
+    if version > VERSION or flags & ~SIGNED or zero:
         raise DecodeError(
             f"{place.key!r} is a frame of version {version}, flags {flags}; this larder reads version {VERSION}: install a newer one"
         )
     if length > _MAX_HEADER:
         raise DecodeError(f"{place.key!r} has a header of {length} bytes, at most {_MAX_HEADER} are read")
+    return bool(flags & SIGNED), length
+
+
+def _read_header(text: bytes, place: Place) -> dict[str, Any]:
     try:
-        header = json.loads(incoming.take(length).decode())
+        header = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"{place.key!r} has a header that is not JSON: {error}") from None
     if not isinstance(header, dict):
         raise DecodeError(f"{place.key!r} has a header that is no object")
-    return flags, header
+    return header
 
 
 def _not_a_frame(place: Place) -> NotAFrame:
