@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -70,26 +70,14 @@ func BenchmarkRoundTrip(b *testing.B) {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			value := bytes.Repeat([]byte{7}, size)
 			nodes := running(b, 2, func(c *Cluster) {
-				c.Handle("GET /value", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-					w.Header().Set("Content-Length", fmt.Sprint(size))
-					_, _ = w.Write(value)
-				}))
+				c.Answer("value", func(context.Context, Asked) Answer { return Answer{Status: http.StatusOK, Body: value} })
 			})
-			buf := make([]byte, size)
 			b.SetBytes(int64(size))
+			b.ReportAllocs()
 			for b.Loop() {
-				req, err := http.NewRequest(http.MethodGet, "/value", nil)
-				if err != nil {
+				if _, err := nodes[0].Ask(b.Context(), nodes[1].Self(), Question{Route: "value", Room: int64(size)}); err != nil {
 					b.Fatal(err)
 				}
-				resp, err := nodes[0].Do(b.Context(), nodes[1].Self(), req)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, err := io.ReadFull(resp.Body, buf); err != nil {
-					b.Fatal(err)
-				}
-				_ = resp.Body.Close()
 			}
 		})
 	}
@@ -99,15 +87,15 @@ func BenchmarkFanout(b *testing.B) {
 	for _, n := range []int{3, 10, 30} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			nodes := running(b, n, func(c *Cluster) {
-				c.Handle("POST /ok", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+				c.Answer("ok", func(context.Context, Asked) Answer { return Answer{Status: http.StatusNoContent} })
 			})
 			var others []Member
 			for _, c := range nodes[1:] {
 				others = append(others, c.Self())
 			}
-			body := make([]byte, 200)
+			text := strings.Repeat("x", 200)
 			for b.Loop() {
-				for _, ack := range nodes[0].Fanout(b.Context(), others, "/ok", body) {
+				for _, ack := range nodes[0].Fanout(b.Context(), others, "ok", text) {
 					if ack.Err != nil {
 						b.Fatal(ack.Err)
 					}

@@ -1,8 +1,8 @@
 // Package cluster knows which nodes are alive, which of them owns a hash, and how to talk to them.
 //
 // Membership comes from memberlist, ownership from rendezvous hashing over the members' stable names (the ring),
-// and talk goes over authenticated HTTP connections (the peer port). The node's wiring, the read path and the write
-// path call it. It guarantees that a request is answered by the very process it was meant for or by nobody, and
+// and talk is questions and answers on authenticated connections (the peer port). The node's wiring, the read path and the write
+// path call it. It guarantees that a question is answered by the very process it was meant for or by nobody, and
 // that a node that leaves has stopped owning before anybody else is told. Members may disagree about each other for
 // seconds at a time: correctness must never rest on their agreeing. The package must know nothing of what is stored
 // or where. A Cluster is safe for concurrent use.
@@ -25,12 +25,12 @@ import (
 )
 
 var (
-	// ErrMemberGone ends a request to a member that was seen dead. Unless ErrUnreachable comes with it, the member
-	// may have carried the request out.
+	// ErrMemberGone ends the waiting for a member that was seen dead. Unless ErrUnreachable comes with it, the member
+	// may have heard the question.
 	ErrMemberGone = errors.New("the member is gone")
 
-	// ErrUnreachable says that the member surely did not carry the request out, because it was never sent or
-	// reached another process that refused it.
+	// ErrUnreachable says that the member surely did not hear the question, because it was never sent or reached
+	// another process that refused it.
 	ErrUnreachable = errors.New("the member cannot be reached")
 
 	errStopped = errors.New("this node has stopped")
@@ -39,12 +39,11 @@ var (
 // Bounds of the steps of Leave. Telling everybody takes one round trip and some gossip, a few hundred milliseconds;
 // what is spent beyond that is spent on members that do not answer.
 const (
-	leaveTimeout        = 5 * time.Second
-	leaveFanoutTimeout  = 2 * time.Second
-	leaveMetaTimeout    = 500 * time.Millisecond
-	leaveGossipTimeout  = time.Second
-	leavingPath         = "/.cluster/leaving"
-	leavingRoutePattern = "POST " + leavingPath
+	leaveTimeout       = 5 * time.Second
+	leaveFanoutTimeout = 2 * time.Second
+	leaveMetaTimeout   = 500 * time.Millisecond
+	leaveGossipTimeout = time.Second
+	leavingRoute       = "cluster/leaving"
 )
 
 // Config says who the node is and where it meets the others.
@@ -81,9 +80,8 @@ type Cluster struct {
 	patience time.Duration // how long a node looks for somebody before it goes on alone
 
 	peers     net.Listener
-	mux       *http.ServeMux
+	routes    map[string]Answerer // fixed once Run has begun
 	handshake handshake
-	transport *http.Transport
 	hints     *hints
 	seldom    *seldom
 
@@ -177,9 +175,8 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 		rejoin:    rejoinInterval,
 		patience:  aloneAfter,
 		peers:     peers,
-		mux:       http.NewServeMux(),
+		routes:    make(map[string]Answerer),
 		handshake: hs,
-		transport: newPeerTransport(hs),
 		seldom:    newSeldom(time.Minute),
 		changed:   make(chan struct{}, 1),
 		barriers:  make(chan chan struct{}),
@@ -190,14 +187,11 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 		return nil, err
 	}
 	c.hints = newHints(c)
-	c.records[c.self.ID] = newRecord(c.self, "")
+	c.records[c.self.ID] = c.newRecord(c.self, "")
 	c.ring.Store(newRing(1, c.self, c.records))
-	c.mux.HandleFunc(leavingRoutePattern, c.serveLeaving)
+	c.Answer(leavingRoute, c.hearLeaving)
 	return c, nil
 }
-
-// Handle adds a route to the peer port. It must be called before Run.
-func (c *Cluster) Handle(pattern string, h http.Handler) { c.mux.Handle(pattern, h) }
 
 // OnChange registers f to be called after ring changes, from one goroutine and in order. Changes that follow each
 // other closely may be told by one call. It must be called before Run.
@@ -222,16 +216,14 @@ func (c *Cluster) Run(ctx context.Context) error {
 		return fmt.Errorf("run cluster: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.serve(ctx) })
+	g.Go(func() error { c.serve(ctx); return nil })
 	g.Go(func() error { c.tellChanges(ctx); return nil })
 	g.Go(func() error { c.hints.deliver(ctx); return nil })
 	g.Go(func() error { c.join(ctx, list); return nil })
 	<-ctx.Done()
 	c.stopGossip()
-	c.endRequests()
-	err = g.Wait()
-	c.transport.CloseIdleConnections()
-	return err
+	c.endQuestions()
+	return g.Wait()
 }
 
 func (c *Cluster) startGossip() (*memberlist.Memberlist, error) {
@@ -261,12 +253,12 @@ func (c *Cluster) stopGossip() {
 	c.list = nil
 }
 
-// endRequests ends the requests to other members that still wait.
-func (c *Cluster) endRequests() {
+// endQuestions ends the waiting for other members' answers.
+func (c *Cluster) endQuestions() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, rec := range c.records {
-		rec.end(errStopped)
+		rec.pool.end(errStopped)
 	}
 }
 
@@ -358,16 +350,16 @@ func (c *Cluster) toldAll(ctx context.Context) error {
 func (c *Cluster) tellLeaving(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaveFanoutTimeout)
 	defer cancel()
-	for _, ack := range c.Fanout(ctx, c.Members(), leavingPath, nil) {
+	for _, ack := range c.Fanout(ctx, c.Members(), leavingRoute, "") {
 		if ack.Err != nil {
 			c.log.Debug().Err(ack.Err).Str("peer", ack.Member.Name).Msg("a member did not hear that this node is leaving")
 		}
 	}
 }
 
-func (c *Cluster) serveLeaving(w http.ResponseWriter, r *http.Request) {
-	c.farewell(r.Header.Get(headerFrom))
-	w.WriteHeader(http.StatusNoContent)
+func (c *Cluster) hearLeaving(_ context.Context, asked Asked) Answer {
+	c.farewell(asked.From)
+	return Answer{Status: http.StatusNoContent}
 }
 
 // bounded returns the time until ctx's deadline, within a millisecond and most: memberlist takes zero as for ever.

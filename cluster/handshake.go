@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -16,6 +17,7 @@ const (
 	handshakeMagic   = "larder\x00\x01"
 	handshakeOK      = 1
 	handshakeTimeout = 2 * time.Second
+	dialTimeout      = time.Second
 	nonceSize        = 32
 	helloSize        = len(handshakeMagic) + nonceSize + sha256.Size
 )
@@ -77,6 +79,22 @@ func (h handshake) keyOf(hello []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// dial connects to a peer port.
+func (h handshake) dial(ctx context.Context, addr string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	if err := h.client(conn); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // client authenticates a connection that this node has dialled.

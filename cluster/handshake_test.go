@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -97,12 +97,9 @@ func TestReplayedHandshakeFails(t *testing.T) {
 	if err := n.handshake.client(first); err != nil {
 		t.Fatal(err)
 	}
-	req := fmt.Sprintf("POST /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s: %s\r\nContent-Length: 2\r\n\r\nok", headerNode, n.self.ID)
-	if _, err := first.Write([]byte(req)); err != nil {
-		t.Fatal(err)
-	}
-	if got := received(t, first); !bytes.Contains(got, []byte("200 OK")) {
-		t.Fatalf("the member itself got %q", got)
+	member := newAskConn(first, n.self.ID, "b")
+	if a, err := member.ask(t.Context(), Question{Route: "ok", Text: "x"}); err != nil || string(a.Text) != "x" {
+		t.Fatalf("the member itself got %q, %v", a.Text, err)
 	}
 
 	again := dialPeer(t, n)
@@ -147,9 +144,10 @@ func TestOldestHandshakeIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newAuthListener(inner, mustHandshake(t, "l", testSecret), testLog(), newSeldom(time.Minute))
+	l := &door{Listener: inner, handshake: mustHandshake(t, "l", testSecret), log: testLog(), seldom: newSeldom(time.Minute), done: make(chan struct{})}
+	l.wg.Go(l.acceptAll)
 	defer func() {
-		_ = l.Close()
+		l.close()
 		l.wg.Wait()
 	}()
 	var conns []net.Conn
@@ -176,22 +174,17 @@ func TestOldestHandshakeIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestRequestForAnotherNodeIsRefused(t *testing.T) {
+func TestQuestionForAnotherNodeIsRefused(t *testing.T) {
 	nodes := startAll(t, 2, before(serveTestRoutes))
 	for name, id := range map[string]string{"of another": nodes[0].self.ID, "empty": ""} {
 		t.Run(name, func(t *testing.T) {
-			req, err := http.NewRequest(http.MethodPost, "http://"+nodes[1].self.PeerAddr+"/ok", nil)
+			conn, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.PeerAddr)
 			if err != nil {
 				t.Fatal(err)
 			}
-			req.Header.Set(headerNode, id)
-			resp, err := nodes[0].transport.RoundTrip(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = resp.Body.Close() }()
-			if resp.StatusCode != http.StatusMisdirectedRequest || resp.Header.Get(headerNode) != nodes[1].self.ID {
-				t.Errorf("status %d, %s %q", resp.StatusCode, headerNode, resp.Header.Get(headerNode))
+			defer func() { _ = conn.Close() }()
+			if a, err := newAskConn(conn, id, nodes[0].self.ID).ask(t.Context(), Question{Route: "ok"}); err == nil || !strings.Contains(err.Error(), "another process") {
+				t.Errorf("answered %d, %v", a.Status, err)
 			}
 		})
 	}

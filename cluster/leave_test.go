@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -41,7 +40,7 @@ func TestLeaveIsSeenByAllBeforeItReturns(t *testing.T) {
 		t.Errorf("leaving again: %v", err)
 	}
 	eventually(t, func() error { // memberlist's own goodbye, after which the member is forgotten
-		if err := nodes[0].Fanout(t.Context(), []Member{leaver.self}, "/ok", nil)[0].Err; !errors.Is(err, ErrMemberGone) {
+		if err := nodes[0].Fanout(t.Context(), []Member{leaver.self}, "ok", "")[0].Err; !errors.Is(err, ErrMemberGone) {
 			return fmt.Errorf("asking the member that left: %v", err)
 		}
 		return nil
@@ -103,30 +102,28 @@ func TestLeaveLetsRequestsEnd(t *testing.T) {
 	entered, resume := make(chan struct{}), make(chan struct{})
 	a := start(t, "a")
 	b := start(t, "b", joining(a), before(func(c *Cluster) {
-		c.Handle("POST /slow", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c.Answer("slow", func(context.Context, Asked) Answer {
 			close(entered)
 			<-resume
-			_, _ = w.Write([]byte("done"))
-		}))
+			return Answer{Status: http.StatusOK, Text: []byte("done")}
+		})
 	}))
 	agree(t, a, b)
 	answer := make(chan string)
 	go func() {
-		resp, err := a.Do(t.Context(), b.self, request(t, http.MethodPost, "/slow"))
+		said, err := ask(t.Context(), a, b.self, Question{Route: "slow", Once: true})
 		if err != nil {
 			answer <- err.Error()
 			return
 		}
-		defer func() { _ = resp.Body.Close() }()
-		body, _ := io.ReadAll(resp.Body)
-		answer <- string(body)
+		answer <- string(said.Text)
 	}()
 	<-entered
 	if err := b.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
 	eventually(t, func() error {
-		if _, ok := a.boundTo(b.self.ID); ok {
+		if a.poolOf(b.self.ID) != nil {
 			return errors.New("a has not seen b leave")
 		}
 		return nil

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -27,13 +28,20 @@ type Departure struct {
 type record struct {
 	Member
 	gossipAddr string
-	leaving    bool // it said goodbye
-	replaced   bool // a later start of the same name is live
-	lifetime        // of the member as this node sees it: its death ends the requests to it
+	leaving    bool     // it said goodbye
+	replaced   bool     // a later start of the same name is live
+	pool       *askPool // its end is the member's death, as this node sees it
 }
 
-func newRecord(m Member, gossipAddr string) *record {
-	return &record{Member: m, gossipAddr: gossipAddr, lifetime: newLifetime()}
+func (c *Cluster) newRecord(m Member, gossipAddr string) *record {
+	dial := func(ctx context.Context) (*askConn, error) {
+		conn, err := c.handshake.dial(ctx, m.PeerAddr)
+		if err != nil {
+			return nil, err
+		}
+		return newAskConn(conn, m.ID, c.self.ID), nil
+	}
+	return &record{Member: m, gossipAddr: gossipAddr, pool: newAskPool(dial)}
 }
 
 // meta is what memberlist carries about a node. The short names leave room within its 512 bytes.
@@ -134,7 +142,7 @@ func (c *Cluster) alive(n *memberlist.Node) {
 	defer c.mu.Unlock()
 	rec, known := c.records[m.ID]
 	if !known {
-		rec = newRecord(m, n.Address())
+		rec = c.newRecord(m, n.Address())
 		c.records[m.ID] = rec
 		c.log.Info().Str("peer", m.Name).Str("id", m.ID).Str("addr", m.PeerAddr).Msg("member joined")
 	}
@@ -164,7 +172,7 @@ func (c *Cluster) noteReplaced() {
 }
 
 // dead takes in that a node is no longer there. A member that said goodbye goes on serving what it was asked, so
-// requests to it are left alone: they end when it answers or closes, or with their own contexts.
+// who waits for an answer is left alone: until it answers or closes, or as long as the asker's context allows.
 func (c *Cluster) dead(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,9 +183,10 @@ func (c *Cluster) dead(id string) {
 	delete(c.records, id)
 	if rec.leaving {
 		c.log.Info().Str("peer", rec.Name).Str("id", id).Msg("member left")
+		rec.pool.retire()
 	} else {
 		c.log.Warn().Str("peer", rec.Name).Str("id", id).Msg("member died or was cut off: its keys have other owners now")
-		rec.end(ErrMemberGone)
+		rec.pool.end(ErrMemberGone)
 		if !rec.replaced {
 			c.depart(rec)
 		}

@@ -82,31 +82,35 @@ func runChild(spec string) error {
 	return c.Run(ctx)
 }
 
-// serveTestRoutes adds routes that answer, that never answer, and that stop in the middle.
+// serveTestRoutes adds routes that answer, that refuse, that take their time, and that never answer.
 func serveTestRoutes(c *Cluster) {
-	c.Handle("POST /ok", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
+	c.Answer("ok", func(_ context.Context, asked Asked) Answer {
+		body, err := io.ReadAll(asked.Body)
 		if err != nil {
-			w.WriteHeader(http.StatusBadRequest)
+			return Answer{Status: http.StatusBadRequest}
 		}
-		_, _ = w.Write(body)
-	}))
+		return Answer{Status: http.StatusOK, Text: []byte(asked.Text), Body: body}
+	})
+	c.Answer("refuse", func(context.Context, Asked) Answer { return Answer{Status: http.StatusTeapot} })
+	c.Answer("panic", func(context.Context, Asked) Answer { panic("as it was told") })
+	c.Answer("slow", func(ctx context.Context, asked Asked) Answer {
+		d, _ := time.ParseDuration(asked.Text) // the tests say it right
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+		return Answer{Status: http.StatusOK, Text: []byte("done")}
+	})
 	var hanging atomic.Int64
-	c.Handle("/hang", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	c.Answer("hang", func(ctx context.Context, _ Asked) Answer {
 		hanging.Add(1)
-		<-r.Context().Done()
-	}))
-	c.Handle("POST /hanging", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if hanging.Load() == 0 {
-			w.WriteHeader(http.StatusNotFound)
-		}
-	}))
-	c.Handle("/half", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "8")
-		_, _ = w.Write([]byte("half"))
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	}))
+		<-ctx.Done()
+		hanging.Add(-1)
+		return Answer{Status: http.StatusOK}
+	})
+	c.Answer("hanging", func(context.Context, Asked) Answer {
+		return Answer{Status: http.StatusOK, Text: fmt.Append(nil, hanging.Load())}
+	})
 }
 
 // process is a node in a process of its own.
@@ -245,7 +249,7 @@ func TestRestartAtTheSameAddressAnswersForItselfOnly(t *testing.T) {
 	old.kill(t)
 	again := spawn(t, "b", old.Gossip, old.Self.PeerAddr) // nobody to join: it must be found
 	eventually(t, func() error {
-		acks := a.Fanout(t.Context(), []Member{old.Self}, "/ok", nil)
+		acks := a.Fanout(t.Context(), []Member{old.Self}, "ok", "")
 		if !errors.Is(acks[0].Err, ErrUnreachable) {
 			return fmt.Errorf("the old start answers: %v", acks[0].Err)
 		}
@@ -253,7 +257,7 @@ func TestRestartAtTheSameAddressAnswersForItselfOnly(t *testing.T) {
 	})
 	hasMembers(t, a, a.self, again.Self)
 	post(t, a, again.Self)
-	if err := a.Fanout(t.Context(), []Member{old.Self}, "/ok", nil)[0].Err; !errors.Is(err, ErrUnreachable) {
+	if err := a.Fanout(t.Context(), []Member{old.Self}, "ok", "")[0].Err; !errors.Is(err, ErrUnreachable) {
 		t.Errorf("the old start answers after the new one is known: %v", err)
 	}
 }
@@ -261,7 +265,7 @@ func TestRestartAtTheSameAddressAnswersForItselfOnly(t *testing.T) {
 // post fails the test unless m acknowledges.
 func post(t *testing.T, from node, m Member) {
 	t.Helper()
-	if err := from.Fanout(t.Context(), []Member{m}, "/ok", []byte("x"))[0].Err; err != nil {
+	if err := from.Fanout(t.Context(), []Member{m}, "ok", "x")[0].Err; err != nil {
 		t.Fatal(err)
 	}
 }
@@ -304,7 +308,7 @@ func TestFanoutWithDeadAndHungMembers(t *testing.T) {
 	hung.pause(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	acks := a.Fanout(ctx, members, "/ok", []byte("x"))
+	acks := a.Fanout(ctx, members, "ok", "x")
 	for i, m := range members {
 		if acks[i].Member != m {
 			t.Errorf("answer %d is of %s", i, acks[i].Member.Name)
@@ -313,7 +317,7 @@ func TestFanoutWithDeadAndHungMembers(t *testing.T) {
 	if err := acks[0].Err; err == nil { // the message may have gone out on a connection that was about to break
 		t.Error("the dead member acknowledges")
 	}
-	if err := a.Fanout(t.Context(), members[:1], "/ok", nil)[0].Err; !errors.Is(err, ErrUnreachable) {
+	if err := a.Fanout(t.Context(), members[:1], "ok", "")[0].Err; !errors.Is(err, ErrUnreachable) {
 		t.Errorf("the dead member, asked again: %v", err)
 	}
 	if err := acks[1].Err; !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnreachable) {
@@ -323,17 +327,18 @@ func TestFanoutWithDeadAndHungMembers(t *testing.T) {
 		t.Errorf("the member that is well: %v", err)
 	}
 
-	// Without a deadline the wait for the hung member ends when it is seen dead.
-	if err := a.Fanout(t.Context(), members[1:2], "/ok", nil)[0].Err; !errors.Is(err, ErrMemberGone) && !errors.Is(err, ErrUnreachable) {
-		t.Errorf("the hung member, for as long as it takes: %v", err)
+	// Without a deadline the wait for the hung member ends as well.
+	if err := a.Fanout(t.Context(), members[1:2], "ok", "")[0].Err; err == nil {
+		t.Error("the hung member acknowledges")
 	}
 }
 
-func TestMemberDiesInTheMiddleOfAnAnswer(t *testing.T) {
+// Nobody but the member can do what may be done once only: it is waited for until it is seen dead.
+func TestMemberDiesAtWork(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		end  func(*testing.T, process)
-		gone bool // only its being seen dead ends the request
+		gone bool // only its being seen dead ends the waiting
 	}{
 		{"killed", func(t *testing.T, p process) { p.kill(t) }, false},
 		{"hung", func(t *testing.T, p process) { p.pause(t) }, true},
@@ -342,42 +347,23 @@ func TestMemberDiesInTheMiddleOfAnAnswer(t *testing.T) {
 			a := start(t, "a")
 			b := spawn(t, "b", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
 			hasMembers(t, a, a.self, b.Self)
-			resp, err := a.Do(t.Context(), b.Self, request(t, http.MethodGet, "/half"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = resp.Body.Close() }()
 			waiting := make(chan error, 1)
 			go func() {
-				resp, err := a.Do(context.Background(), b.Self, request(t, http.MethodPost, "/hang"))
-				if err == nil {
-					_ = resp.Body.Close()
-				}
+				_, err := ask(context.Background(), a, b.Self, Question{Route: "hang", Once: true})
 				waiting <- err
 			}()
-			if _, err := io.ReadFull(resp.Body, make([]byte, 4)); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, func() error { return a.Fanout(t.Context(), []Member{b.Self}, "/hanging", nil)[0].Err })
+			eventually(t, func() error {
+				if n, err := ask(t.Context(), a, b.Self, Question{Route: "hanging"}); err != nil || string(n.Text) != "1" {
+					return fmt.Errorf("%s are asked, %w", n.Text, err)
+				}
+				return nil
+			})
 			c.end(t, b)
-			_, err = resp.Body.Read(make([]byte, 4))
-			if err == nil || err == io.EOF || errors.Is(err, ErrMemberGone) != c.gone {
-				t.Errorf("reading on: %v", err)
-			}
-			if err := <-waiting; err == nil || (c.gone && !errors.Is(err, ErrMemberGone)) {
-				t.Errorf("waiting for an answer: %v", err)
+			if err := <-waiting; err == nil || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrMemberGone) != c.gone {
+				t.Error(err)
 			}
 		})
 	}
-}
-
-func request(t *testing.T, method, path string) *http.Request {
-	t.Helper()
-	req, err := http.NewRequest(method, path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return req
 }
 
 func TestLeaveDoesNotWaitForAHungMember(t *testing.T) {

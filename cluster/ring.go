@@ -75,6 +75,17 @@ func (c *Cluster) Owner(hash uint64) (m Member, self bool) {
 // and the others no longer reckon with what it holds on trust.
 func (c *Cluster) Members() []Member { return slices.Clone(c.ring.Load().members) }
 
+// Member returns the member with an ID. ok is false when this node does not count it among Members, or not yet: then a
+// Fanout to Members does not reach it.
+func (c *Cluster) Member(id string) (m Member, ok bool) {
+	members := c.ring.Load().members
+	i := slices.IndexFunc(members, func(m Member) bool { return m.ID == id })
+	if i < 0 {
+		return Member{}, false
+	}
+	return members[i], true
+}
+
 // rebuild replaces the ring if the members have changed. c.mu must be held.
 func (c *Cluster) rebuild() {
 	was := c.ring.Load()

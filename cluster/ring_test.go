@@ -11,7 +11,7 @@ import (
 func recordsOf(members ...Member) map[string]*record {
 	records := make(map[string]*record)
 	for _, m := range members {
-		records[m.ID] = newRecord(m, "")
+		records[m.ID] = (&Cluster{}).newRecord(m, "")
 	}
 	return records
 }

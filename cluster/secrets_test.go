@@ -140,7 +140,7 @@ func TestSecretsChangeUnderNodes(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range nodes {
-				nodes[i].transport.CloseIdleConnections() // so that the next request needs a handshake
+				hangUp(nodes[i], nodes[1-i].self) // so that the next request needs a handshake
 				post(t, nodes[i], nodes[1-i].self)
 			}
 		}
@@ -155,7 +155,7 @@ func TestSecretsChangeUnderNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	post(t, nodes[0], nodes[1].self) // on the connection that is there
-	nodes[0].transport.CloseIdleConnections()
+	hangUp(nodes[0], nodes[1].self)
 	conn := dialPeer(t, nodes[1])
 	if err := nodes[0].handshake.client(conn); !errors.Is(err, errHandshake) {
 		t.Errorf("a secret that was removed: %v", err)
@@ -202,4 +202,11 @@ func TestRekey(t *testing.T) {
 	}
 	close(stop)
 	reading.Wait()
+}
+
+// hangUp closes the connections on which n has asked m.
+func hangUp(n node, m Member) {
+	pool := n.poolOf(m.ID)
+	pool.retire()
+	pool.brief = false
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"testing"
 
 	"larder/cluster"
@@ -69,14 +68,10 @@ func TestBusyIsNoVerdict(t *testing.T) {
 	if !errors.Is(busy, ErrBusy) || errors.Is(busy, store.ErrUnavailable) {
 		t.Error(busy)
 	}
-	w := httptest.NewRecorder()
-	refuse(w, busy)
-	if err := peerError(cluster.Member{}, w.Result()); errors.Is(err, errOwnerSays) {
+	if err := peerError(cluster.Member{}, refusal(busy)); errors.Is(err, errOwnerSays) {
 		t.Error(err)
 	}
-	w = httptest.NewRecorder()
-	refuse(w, outOfTime(context.DeadlineExceeded))
-	if err := peerError(cluster.Member{}, w.Result()); !errors.Is(err, errOwnerSays) || !errors.Is(err, store.ErrUnavailable) {
+	if err := peerError(cluster.Member{}, refusal(outOfTime(context.DeadlineExceeded))); !errors.Is(err, errOwnerSays) || !errors.Is(err, store.ErrUnavailable) {
 		t.Error(err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,10 +22,6 @@ var ErrPanic = errors.New("internal error during a fetch")
 const (
 	// fetchLimit bounds one fetch, whatever its callers' patience.
 	fetchLimit = 15 * time.Second
-	// ownerPatience is how long an owner may take to begin its answer before
-	// the asker goes to the store itself. A hung owner costs this once per
-	// fetch until it is seen dead.
-	ownerPatience = 3 * time.Second
 	// freshTries is how often a read starts again because its version was
 	// gone: keys are seldom rewritten, and each try asks the store.
 	freshTries = 3
@@ -43,11 +38,10 @@ type Store interface {
 type Ring interface {
 	// Owner is the member that the ring gives a hash to, and whether it is this node.
 	Owner(hash uint64) (m cluster.Member, self bool)
-	// Do sends one request to one member.
-	Do(ctx context.Context, m cluster.Member, req *http.Request) (*http.Response, error)
-	// Sender is the member that sent a peer request; ok is false if a
-	// revocation would not reach it.
-	Sender(r *http.Request) (m cluster.Member, ok bool)
+	// Ask asks one member.
+	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
+	// Member is the member with an ID; ok is false if a revocation would not reach it.
+	Member(id string) (m cluster.Member, ok bool)
 }
 
 // Config of a Filler.

@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 	"time"
 
+	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
@@ -353,10 +351,7 @@ func TestOwnerDiesInMidAnswer(t *testing.T) {
 	k := newKey(t)
 	h := put(t, k, "whole bytes")
 	ring.other.Store(true)
-	ring.answer.Store(&http.Response{
-		StatusCode: http.StatusOK, ContentLength: h.Size, Header: http.Header{},
-		Body: io.NopCloser(iotest.TimeoutReader(strings.NewReader("whole"))),
-	})
+	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("whole")})
 	v, source, err := f.chunk(k, h, 0)
 	if err != nil || v.String() != "whole bytes" || source != S3 {
 		t.Errorf("got %q from %s, %v", v, source, err)
@@ -373,11 +368,10 @@ func TestOwnersVerdict(t *testing.T) {
 	h := put(t, k, "bytes")
 	ring.other.Store(true)
 	for status, want := range map[int]error{503: store.ErrUnavailable, 502: store.ErrUnexpected, 412: store.ErrPrecondition} {
-		ring.answer.Store(&http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("because"))})
+		ring.answer.Store(&cluster.Answer{Status: status, Text: []byte("because")})
 		if _, _, err := f.chunk(k, h, 0); !errors.Is(err, want) {
 			t.Errorf("chunk, status %d: %v", status, err)
 		}
-		ring.answer.Store(&http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("because"))})
 		if _, err := f.resolve(t.Context(), k, headOnly); !errors.Is(err, want) {
 			t.Errorf("head, status %d: %v", status, err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -84,7 +83,7 @@ func (c *counted) Head(ctx context.Context, name string) (store.Head, error) {
 // alone is a ring of one node, until another is made its owner.
 type alone struct {
 	other  atomic.Bool
-	answer atomic.Pointer[http.Response] // what the other answers; nil: no connection
+	answer atomic.Pointer[cluster.Answer] // what the other answers; nil: no connection
 }
 
 func (a *alone) Owner(uint64) (cluster.Member, bool) {
@@ -94,14 +93,14 @@ func (a *alone) Owner(uint64) (cluster.Member, bool) {
 	return cluster.Member{Name: "self", ID: "self"}, true
 }
 
-func (a *alone) Do(context.Context, cluster.Member, *http.Request) (*http.Response, error) {
+func (a *alone) Ask(context.Context, cluster.Member, cluster.Question) (cluster.Answer, error) {
 	if r := a.answer.Load(); r != nil {
-		return r, nil
+		return *r, nil
 	}
-	return nil, errors.New("no connection")
+	return cluster.Answer{}, errors.New("no connection")
 }
 
-func (a *alone) Sender(*http.Request) (cluster.Member, bool) {
+func (a *alone) Member(string) (cluster.Member, bool) {
 	return cluster.Member{ID: "other"}, true
 }
 

@@ -1,18 +1,14 @@
 package fill
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
-	"net/url"
 	"strconv"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/golang/groupcache"
@@ -23,14 +19,15 @@ import (
 	"larder/store"
 )
 
-// The routes that a node answers to its peers.
-const (
-	headRoute  = "/fill/head"
-	chunkRoute = "/fill/chunk"
-)
+// maxDetail is how much of an error a peer is told, in bytes.
+const maxDetail = 1 << 10
 
-// sourceHeader says where the owner had a chunk from.
-const sourceHeader = "Larder-Source"
+// The questions that a node answers to its peers.
+const (
+	headRoute  = "fill/head"  // whose text is a headQuestion
+	chunkRoute = "fill/chunk" // whose text is a chunkQuestion, and that of the answer a Source
+	keepRoute  = "fill/keep"  // the same, with the chunk itself, which was just written
+)
 
 var (
 	// errOwnerSays marks an error that the owner found out for certain, so
@@ -39,6 +36,13 @@ var (
 	// errNoHop keeps a peer's request from being forwarded.
 	errNoHop = errors.New("a peer's request is not forwarded")
 )
+
+// headQuestion asks for what an owner knows of a key, as JSON.
+type headQuestion struct {
+	Place string
+	Bytes bool  // the first chunk too, if it is small
+	Chunk int64 // the asker's chunk size, which must be the owner's
+}
 
 // headAnswer is what an owner says of a key, as JSON. If it says so, the first
 // chunk follows: one that is too small to be counted, so that reading a small
@@ -50,85 +54,88 @@ type headAnswer struct {
 	First  bool
 }
 
-// Handle registers what this node answers to its peers.
-func (f *Filler) Handle(handle func(pattern string, h http.Handler)) {
-	handle("GET "+headRoute, http.HandlerFunc(f.serveHead))
-	handle("GET "+chunkRoute, http.HandlerFunc(f.serveChunk))
-	handle("PUT "+chunkRoute, http.HandlerFunc(f.takeChunk))
+// chunkQuestion names a chunk: the object's size, the asker's chunk size and
+// the chunk's key, with a space between.
+type chunkQuestion struct {
+	size, chunk int64
+	key         string
+}
+
+func (q chunkQuestion) String() string {
+	b := strconv.AppendInt(make([]byte, 0, 48+len(q.key)), q.size, 10)
+	b = strconv.AppendInt(append(b, ' '), q.chunk, 10)
+	return string(append(append(b, ' '), q.key...))
+}
+
+func parseChunkQuestion(text string) (q chunkQuestion, err error) {
+	size, rest, _ := strings.Cut(text, " ")
+	chunk, key, _ := strings.Cut(rest, " ")
+	q.key = key
+	if q.size, err = strconv.ParseInt(size, 10, 64); err == nil {
+		q.chunk, err = strconv.ParseInt(chunk, 10, 64)
+	}
+	if err != nil {
+		return q, fmt.Errorf("%w: not a chunk of an object: %w", keys.ErrBadKey, err)
+	}
+	return q, nil
+}
+
+// Answer registers what this node answers to its peers.
+func (f *Filler) Answer(answer func(route string, a cluster.Answerer)) {
+	answer(headRoute, f.answerHead)
+	answer(chunkRoute, f.answerChunk)
+	answer(keepRoute, f.keepChunk)
 }
 
 // askHead asks the owner for a head and a lease on it. An error that wraps
 // errOwnerSays is the owner's verdict; any other means that it gave no answer.
 func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, w want) (answer, time.Duration, error) {
-	query := fmt.Sprintf("place=%s&bytes=%t&chunk=%d", url.QueryEscape(k.Place()), w, f.cfg.ChunkSize)
-	resp, cancel, err := f.ask(ctx, owner, headRoute, query)
+	text, err := json.Marshal(headQuestion{Place: k.Place(), Bytes: bool(w), Chunk: f.cfg.ChunkSize})
+	if err != nil {
+		return answer{}, 0, fmt.Errorf("ask for a head: %w", err)
+	}
+	said, err := f.ask(ctx, owner, cluster.Question{Route: headRoute, Text: string(text), Room: freeLen})
 	if err != nil {
 		return answer{}, 0, err
 	}
-	defer cancel()
-	defer resp.Body.Close()
 	var h headAnswer
-	dec := json.NewDecoder(resp.Body)
-	if err := dec.Decode(&h); err != nil {
-		return answer{}, 0, fmt.Errorf("read the owner's head: %w", err)
+	if err := json.Unmarshal(said.Text, &h); err != nil {
+		return answer{}, 0, fmt.Errorf("read a head of %s: %w", owner.Name, err)
 	}
 	a := answer{known: h.known, Source: h.Source}
 	if h.First {
-		b := make([]byte, min(f.chunkLen(h.Head.Size, 0), freeLen))
-		if _, err := io.ReadFull(io.MultiReader(dec.Buffered(), resp.Body), b); err != nil {
-			return answer{}, 0, fmt.Errorf("read a chunk of %s: %w", owner.Name, err)
+		if want := f.chunkLen(h.Head.Size, 0); int64(len(said.Body)) != want {
+			return answer{}, 0, fmt.Errorf("%s gave %d bytes of a chunk of %d", owner.Name, len(said.Body), want)
 		}
-		a.first, a.hasFirst = viewOf(b), true
+		a.first, a.hasFirst = viewOf(said.Body), true
 	}
 	return a, min(h.Lease, f.cfg.Lease), nil
 }
 
-// ask sends one request to a peer, and waits for the header of its answer as
-// long as the peer shows that it is at work; for the body, and in all, it waits
-// for fetchLimit. The caller calls cancel once it has read the body.
-func (f *Filler) ask(ctx context.Context, m cluster.Member, route, query string) (_ *http.Response, cancel context.CancelFunc, _ error) {
-	ctx, end := context.WithCancel(ctx)
-	began := time.Now()
-	patience := time.AfterFunc(ownerPatience, end)
-	cancel = func() { patience.Stop(); end() }
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		Got1xxResponse: func(int, textproto.MIMEHeader) error {
-			patience.Reset(min(ownerPatience, fetchLimit-time.Since(began)))
-			return nil
-		},
-	})
-	req := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: route, RawQuery: query}} // Do gives it its context
-	resp, err := f.ring.Do(ctx, m, req)
-	if err != nil {
-		cancel()
-		return nil, nil, fmt.Errorf("ask %s: %w", m.Name, err)
+// ask asks a peer. An answer that is a refusal is an error.
+func (f *Filler) ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error) {
+	said, err := f.ring.Ask(ctx, m, q)
+	if err == nil && said.Status != http.StatusOK {
+		err = peerError(m, said)
 	}
-	patience.Reset(fetchLimit - time.Since(began))
-	if resp.StatusCode == http.StatusOK {
-		return resp, cancel, nil
-	}
-	defer cancel()
-	defer resp.Body.Close()
-	return nil, nil, peerError(m, resp)
+	return said, err
 }
 
 // peerError turns a peer's refusal into the error that it had.
-func peerError(m cluster.Member, resp *http.Response) error {
-	detail, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // a detail that is cut short is still one
-	detail = bytes.TrimSpace(detail)
-	switch resp.StatusCode {
+func peerError(m cluster.Member, said cluster.Answer) error {
+	switch said.Status {
 	case http.StatusPreconditionFailed:
-		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrPrecondition)
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, said.Text, store.ErrPrecondition)
 	case http.StatusServiceUnavailable:
-		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrUnavailable)
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, said.Text, store.ErrUnavailable)
 	case http.StatusBadGateway:
-		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrUnexpected)
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, said.Text, store.ErrUnexpected)
 	}
-	return fmt.Errorf("%s answered %s: %s", m.Name, resp.Status, detail)
+	return fmt.Errorf("%s: %w", m.Name, &cluster.Refused{Status: said.Status, Detail: string(said.Text)})
 }
 
-// refuse answers a peer with an error that peerError understands.
-func refuse(w http.ResponseWriter, err error) {
+// refusal answers a peer with an error that peerError understands.
+func refusal(err error) cluster.Answer {
 	status := http.StatusInternalServerError
 	switch {
 	case errors.Is(err, errNoHop):
@@ -142,56 +149,43 @@ func refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, store.ErrUnexpected):
 		status = http.StatusBadGateway
 	}
-	http.Error(w, err.Error(), status)
+	detail := err.Error()
+	return cluster.Answer{Status: status, Text: []byte(detail[:min(len(detail), maxDetail)])}
 }
 
-// serveHead answers a peer that asks for a head. A node that is not the owner
-// in its own view answers 421 and asks nobody.
-func (f *Filler) serveHead(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	k, err := keys.FromPlace(q.Get("place"))
+// answerHead answers a peer that asks for a head. A node that is not the owner
+// in its own view says so and asks nobody.
+func (f *Filler) answerHead(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	var q headQuestion
+	if err := json.Unmarshal([]byte(asked.Text), &q); err != nil {
+		return refusal(fmt.Errorf("%w: %w", keys.ErrBadKey, err))
+	}
+	k, err := keys.FromPlace(q.Place)
 	if err != nil {
-		refuse(w, err)
-		return
+		return refusal(err)
 	}
 	owner, self := f.ring.Owner(k.Hash())
-	if !self || q.Get("chunk") != strconv.FormatInt(f.cfg.ChunkSize, 10) {
-		refuse(w, errNoHop)
-		return
+	if !self || q.Chunk != f.cfg.ChunkSize {
+		return refusal(errNoHop)
 	}
-	var h headAnswer
-	var first groupcache.ByteView
-	f.atWork(w, func() {
-		var a answer
-		if a, err = f.resolveAs(r.Context(), k, want(q.Get("bytes") == "true"), owner, self); err == nil {
-			h, first = f.answerPeer(r, k, a, q.Get("bytes") == "true")
-			a.pin.release() // a chunk that is counted is asked for by itself
-		}
-	})
+	a, err := f.resolveAs(ctx, k, want(q.Bytes), owner, self)
 	if err != nil {
-		refuse(w, err)
-		return
+		return refusal(err)
 	}
-	head, err := json.Marshal(h)
+	h, first := f.forPeer(asked.From, k, a, q.Bytes)
+	a.pin.release() // a chunk that is counted is asked for by itself
+	text, err := json.Marshal(h)
 	if err != nil {
-		refuse(w, err)
-		return
+		return refusal(err)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(head)+first.Len()))
-	for _, b := range [][]byte{head, bytesOf(first)} {
-		if _, err := w.Write(b); err != nil {
-			f.log.Debug().Err(err).Stringer("key", k).Msg("head not sent to a peer")
-			return
-		}
-	}
+	return cluster.Answer{Status: http.StatusOK, Text: text, Body: bytesOf(first)}
 }
 
-// answerPeer makes of what this node knows an answer for the peer that asked,
-// with a lease and a small first chunk if it can give them.
-func (f *Filler) answerPeer(r *http.Request, k keys.Key, a answer, bytes bool) (headAnswer, groupcache.ByteView) {
+// forPeer makes of what this node knows an answer for the peer that asked, with
+// a lease and a small first chunk if it can give them.
+func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAnswer, groupcache.ByteView) {
 	h := headAnswer{known: a.known, Source: a.Source}
-	if _, member := f.ring.Sender(r); member { // anyone else would not be told of a write
+	if _, member := f.ring.Member(from); member { // anyone else would not be told of a write
 		if granted, lease := f.grant(k); lease > 0 {
 			h.known, h.Lease = granted, lease
 			f.granted.Add(1)
@@ -217,34 +211,7 @@ func (f *Filler) answerPeer(r *http.Request, k keys.Key, a answer, bytes bool) (
 	return h, first
 }
 
-// atWork does work for a peer, and tells it now and then that it has not been
-// forgotten: a slow store is no reason for everyone to ask it as well.
-func (f *Filler) atWork(w http.ResponseWriter, work func()) {
-	f.flights.Add(1)
-	defer f.flights.Done()
-	var mu sync.Mutex // guards w until the work is done
-	done := false
-	var tick *time.Timer
-	mu.Lock()
-	tick = time.AfterFunc(ownerPatience/3, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if !done {
-			w.WriteHeader(http.StatusProcessing)
-			tick.Reset(ownerPatience / 3)
-		}
-	})
-	mu.Unlock()
-	defer func() {
-		mu.Lock()
-		defer mu.Unlock()
-		done = true
-		tick.Stop()
-	}()
-	work()
-}
-
-// ownedChunk is a chunk that a peer's request is about and that this node owns.
+// ownedChunk is a chunk that a peer's question is about and that this node owns.
 type ownedChunk struct {
 	key     keys.Key
 	version string
@@ -253,96 +220,74 @@ type ownedChunk struct {
 	length  int64
 }
 
-// withOwnChunk does work on the chunk that a peer's request is about, if this
-// node owns it, once there is memory for it, and refuses the request otherwise.
-func (f *Filler) withOwnChunk(w http.ResponseWriter, r *http.Request, work func(ownedChunk) error) {
-	c, err := f.ownChunk(r)
-	if err == nil {
-		var held *pin
-		if held, err = f.budgets.serving.hold(r.Context(), c.key, c.n, c.length); err == nil {
-			defer held.release()
-			err = work(c)
-		}
-	}
+// holdOwnChunk takes memory for the chunk that a peer's question is about, if
+// this node owns it.
+func (f *Filler) holdOwnChunk(ctx context.Context, text string) (ownedChunk, *pin, error) {
+	c, err := f.ownChunk(text)
 	if err != nil {
-		refuse(w, err)
+		return c, nil, err
 	}
+	held, err := f.budgets.serving.hold(ctx, c.key, c.n, c.length)
+	return c, held, err
 }
 
-func (f *Filler) ownChunk(r *http.Request) (c ownedChunk, err error) {
-	q := r.URL.Query()
-	if c.key, c.version, c.n, err = keys.ParseChunk(q.Get("key")); err != nil {
+func (f *Filler) ownChunk(text string) (c ownedChunk, err error) {
+	q, err := parseChunkQuestion(text)
+	if err != nil {
 		return c, err
 	}
-	if c.size, err = strconv.ParseInt(q.Get("size"), 10, 64); err == nil {
-		c.length = f.chunkLen(c.size, c.n)
+	if c.key, c.version, c.n, err = keys.ParseChunk(q.key); err != nil {
+		return c, err
 	}
-	if c.length <= 0 {
+	if c.size, c.length = q.size, f.chunkLen(q.size, c.n); c.length <= 0 {
 		return c, fmt.Errorf("%w: not a chunk of an object", keys.ErrBadKey)
 	}
 	_, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
-	if !self || q.Get("chunk") != strconv.FormatInt(f.cfg.ChunkSize, 10) {
+	if !self || q.chunk != f.cfg.ChunkSize {
 		return c, errNoHop
 	}
 	return c, nil
 }
 
-// serveChunk answers a peer that asks for a chunk which this node owns.
-func (f *Filler) serveChunk(w http.ResponseWriter, r *http.Request) {
-	f.withOwnChunk(w, r, func(c ownedChunk) (err error) {
-		var v groupcache.ByteView
-		var source Source
-		f.atWork(w, func() {
-			v, source, err = f.get(keys.Chunk(c.key, c.version, c.n), c.length, &fetch{Context: context.Background(), size: c.size, noHop: true})
-		})
-		if err != nil {
-			return err
-		}
-		w.Header().Set("Content-Length", strconv.Itoa(v.Len()))
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set(sourceHeader, string(source))
-		if _, err := w.Write(bytesOf(v)); err != nil {
-			f.log.Debug().Err(err).Stringer("key", c.key).Msg("chunk not sent to a peer")
-		}
-		return nil
-	})
+// answerChunk answers a peer that asks for a chunk which this node owns.
+func (f *Filler) answerChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	c, held, err := f.holdOwnChunk(ctx, asked.Text)
+	if err != nil {
+		return refusal(err)
+	}
+	q := &fetch{Context: context.Background(), size: c.size, noHop: true}
+	v, source, err := f.get(keys.Chunk(c.key, c.version, c.n), c.length, q)
+	if err != nil {
+		held.release()
+		return refusal(err)
+	}
+	return cluster.Answer{Status: http.StatusOK, Text: []byte(source), Body: bytesOf(v), Sent: held.release}
 }
 
 // sendChunk gives a chunk that was just written to its owner.
 func (f *Filler) sendChunk(ctx context.Context, m cluster.Member, chunkKey string, size int64, chunk []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, chunkRoute+"?"+f.chunkQuery(chunkKey, size), bytes.NewReader(chunk))
-	if err != nil {
+	q := chunkQuestion{size: size, chunk: f.cfg.ChunkSize, key: chunkKey}
+	if _, err := f.ask(ctx, m, cluster.Question{Route: keepRoute, Text: q.String(), Body: chunk}); err != nil {
 		return fmt.Errorf("send a chunk to %s: %w", m.Name, err)
-	}
-	resp, err := f.ring.Do(ctx, m, req)
-	if err != nil {
-		return fmt.Errorf("send a chunk to %s: %w", m.Name, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusNoContent {
-		return peerError(m, resp)
 	}
 	return nil
 }
 
-func (f *Filler) chunkQuery(chunkKey string, size int64) string {
-	return "key=" + url.QueryEscape(chunkKey) + "&size=" + strconv.FormatInt(size, 10) + "&chunk=" + strconv.FormatInt(f.cfg.ChunkSize, 10)
-}
-
-// takeChunk keeps a chunk that a peer has just written.
-func (f *Filler) takeChunk(w http.ResponseWriter, r *http.Request) {
-	f.withOwnChunk(w, r, func(c ownedChunk) error {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(fetchLimit)) // a reader without deadlines has none to keep
-		b := make([]byte, c.length)
-		if _, err := io.ReadFull(r.Body, b); err != nil {
-			return fmt.Errorf("%w: a chunk cut short: %w", keys.ErrBadKey, err)
-		}
-		f.prime(c.key, c.version, c.n, viewOf(b))
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	})
+// keepChunk keeps a chunk that a peer has just written.
+func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	c, held, err := f.holdOwnChunk(ctx, asked.Text)
+	if err != nil {
+		return refusal(err)
+	}
+	defer held.release()
+	b := make([]byte, c.length)
+	if _, err := io.ReadFull(asked.Body, b); err != nil || asked.Size != c.length {
+		return refusal(fmt.Errorf("%w: %d bytes of a chunk of %d", keys.ErrBadKey, asked.Size, c.length))
+	}
+	f.prime(c.key, c.version, c.n, viewOf(b))
+	return cluster.Answer{Status: http.StatusOK}
 }
 
 // peer is a chunk's owner, as groupcache asks it.
@@ -380,22 +325,20 @@ func (p peer) fetch(ctx context.Context, c *fetch, chunkKey string) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	resp, cancel, err := f.ask(ctx, p.member, chunkRoute, f.chunkQuery(chunkKey, c.size))
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	length := f.chunkLen(c.size, n)
+	q := chunkQuestion{size: c.size, chunk: f.cfg.ChunkSize, key: chunkKey}
+	said, err := f.ask(ctx, p.member, cluster.Question{Route: chunkRoute, Text: q.String(), Room: length})
 	if err != nil {
 		return nil, err
 	}
-	defer cancel()
-	defer resp.Body.Close()
-	if resp.ContentLength != f.chunkLen(c.size, n) {
-		return nil, fmt.Errorf("%s promised %d bytes of a chunk of %d", p.member.Name, resp.ContentLength, f.chunkLen(c.size, n))
-	}
-	b := make([]byte, resp.ContentLength)
-	if _, err := io.ReadFull(resp.Body, b); err != nil {
-		return nil, fmt.Errorf("read a chunk of %s: %w", p.member.Name, err)
+	if int64(len(said.Body)) != length {
+		return nil, fmt.Errorf("%s gave %d bytes of a chunk of %d", p.member.Name, len(said.Body), length)
 	}
 	c.source = Peer
-	if resp.Header.Get(sourceHeader) == string(S3) {
+	if string(said.Text) == string(S3) {
 		c.source = S3
 	}
-	return b, nil
+	return said.Body, nil
 }

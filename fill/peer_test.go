@@ -3,10 +3,6 @@ package fill
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,33 +16,33 @@ import (
 // is counted, and can be spoilt.
 type toOwner struct {
 	alone
-	handler http.Handler
-	asked   atomic.Int64
-	spoil   func(*http.Response)
+	routes map[string]cluster.Answerer
+	asked  atomic.Int64
+	spoil  func(*cluster.Answer)
 }
 
 func (r *toOwner) Owner(uint64) (cluster.Member, bool) {
 	return cluster.Member{Name: "other", ID: "other"}, false
 }
 
-func (r *toOwner) Do(_ context.Context, _ cluster.Member, req *http.Request) (*http.Response, error) {
+func (r *toOwner) Ask(ctx context.Context, _ cluster.Member, q cluster.Question) (cluster.Answer, error) {
 	r.asked.Add(1)
-	w := httptest.NewRecorder()
-	r.handler.ServeHTTP(w, req)
-	resp := w.Result()
-	if r.spoil != nil {
-		r.spoil(resp)
+	a := r.routes[q.Route](ctx, cluster.Asked{Text: q.Text, Body: bytes.NewReader(q.Body), Size: int64(len(q.Body))})
+	if a.Sent != nil {
+		defer a.Sent()
 	}
-	return resp, nil
+	if r.spoil != nil {
+		r.spoil(&a)
+	}
+	return a, nil
 }
 
 // newPair makes an owner and a node that asks it.
 func newPair(t *testing.T) (asker *Filler, ring *toOwner, owner *Filler, atOwner, atAsker *counted) {
 	t.Helper()
 	owner, atOwner, _ = newFiller(t, nil)
-	mux := http.NewServeMux()
-	owner.Handle(func(pattern string, h http.Handler) { mux.Handle(pattern, h) })
-	ring = &toOwner{handler: mux}
+	ring = &toOwner{routes: map[string]cluster.Answerer{}}
+	owner.Answer(func(route string, a cluster.Answerer) { ring.routes[route] = a })
 	asker, atAsker, _ = newFiller(t, nil)
 	asker.ring = ring
 	return asker, ring, owner, atOwner, atAsker
@@ -102,13 +98,7 @@ func TestAChunkCutShortIsNoAnswer(t *testing.T) {
 	k := newKey(t)
 	body := strings.Repeat("y", 3000)
 	put(t, k, body)
-	ring.spoil = func(r *http.Response) {
-		all, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(all[:len(all)-1]), cut{}))
-	}
+	ring.spoil = func(a *cluster.Answer) { a.Body = a.Body[:len(a.Body)-1] }
 	if got := read(t, asker, k); got != body {
 		t.Errorf("%d bytes", len(got))
 	}
@@ -116,11 +106,6 @@ func TestAChunkCutShortIsNoAnswer(t *testing.T) {
 		t.Errorf("the store was asked %d times", atAsker.asked.Load())
 	}
 }
-
-// cut is a connection that was broken off.
-type cut struct{}
-
-func (cut) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
 // The chunk that comes with a head is of the version that the head names, also
 // when the key is written between the owner's lookup and its answer.

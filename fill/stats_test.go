@@ -1,17 +1,14 @@
 package fill
 
 import (
-	"bytes"
-	"io"
+	"encoding/json"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
@@ -33,8 +30,7 @@ func TestMemoryTellsHotCopiesFromItsOwn(t *testing.T) {
 	ring.other.Store(true)
 	for f.Stats().Hot.Chunks == 0 { // groupcache keeps one in ten
 		k = newKey(t)
-		ring.answer.Store(&http.Response{StatusCode: http.StatusOK, ContentLength: 5, Header: http.Header{},
-			Body: io.NopCloser(bytes.NewReader([]byte("other")))})
+		ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("other")})
 		h = store.Head{Version: "v", Size: 5}
 		if v, source, err := f.chunk(k, h, 0); err != nil || v.String() != "other" || source != Peer {
 			t.Fatalf("%q from %s: %v", v.String(), source, err)
@@ -94,10 +90,11 @@ func TestGrantedLeasesAreCounted(t *testing.T) {
 // askAsPeer asks for a head as another member does.
 func askAsPeer(t *testing.T, f *Filler, k keys.Key) {
 	t.Helper()
-	q := url.Values{"place": {k.Place()}, "bytes": {"true"}, "chunk": {strconv.Itoa(testChunk)}}
-	w := httptest.NewRecorder()
-	f.serveHead(w, httptest.NewRequest(http.MethodGet, headRoute+"?"+q.Encode(), nil))
-	if w.Code != http.StatusOK {
-		t.Fatalf("status %d: %s", w.Code, w.Body)
+	text, err := json.Marshal(headQuestion{Place: k.Place(), Bytes: true, Chunk: testChunk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := f.answerHead(t.Context(), cluster.Asked{Text: string(text)}); said.Status != http.StatusOK {
+		t.Fatalf("status %d: %s", said.Status, said.Text)
 	}
 }

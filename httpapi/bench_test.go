@@ -45,11 +45,11 @@ func (o oneObject) Head(context.Context, string) (store.Head, error) { return o.
 
 func (oneObject) Owner(uint64) (cluster.Member, bool) { return cluster.Member{Name: "self"}, true }
 
-func (oneObject) Do(context.Context, cluster.Member, *http.Request) (*http.Response, error) {
-	return nil, errors.New("no connection")
+func (oneObject) Ask(context.Context, cluster.Member, cluster.Question) (cluster.Answer, error) {
+	return cluster.Answer{}, errors.New("no connection")
 }
 
-func (oneObject) Sender(*http.Request) (cluster.Member, bool) { return cluster.Member{}, false }
+func (oneObject) Member(string) (cluster.Member, bool) { return cluster.Member{}, false }
 
 type ada struct{}
 

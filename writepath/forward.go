@@ -1,16 +1,12 @@
 package writepath
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"time"
 
 	"larder/cluster"
 	"larder/keys"
@@ -18,11 +14,8 @@ import (
 )
 
 const (
-	writeRoute = "/writepath/write"
-	// opHeader carries an op as base64 of JSON, beside the bytes in the body.
-	opHeader = "Larder-Op"
-	// smallBody bounds the bodies that are not objects.
-	smallBody = 4 << 10
+	writeRoute = "writepath/write"
+	maxDetail  = 4 << 10 // bytes of an error that travel
 )
 
 // failures are the errors that travel from the owner to the node that
@@ -53,17 +46,28 @@ type reply struct {
 	Detail  string `json:",omitempty"`
 }
 
-// Handle registers what this node answers to its peers.
-func (p *Path) Handle(handle func(pattern string, h http.Handler)) {
-	handle("POST "+revokeRoute, http.HandlerFunc(p.serveRevoke))
-	handle("POST "+writeRoute, http.HandlerFunc(p.serveWrite))
-	handle("POST "+settleRoute, http.HandlerFunc(p.serveSettle))
+// forwarded is a write on its way to the owner, as JSON. The bytes, or the list
+// of parts, are the question's body.
+type forwarded struct {
+	Place string
+	Op    op
+}
+
+// Answer registers what this node answers to its peers.
+func (p *Path) Answer(answer func(route string, a cluster.Answerer)) {
+	answer(revokeRoute, p.hearRevoke)
+	answer(writeRoute, p.hearWrite)
+	answer(settleRoute, p.hearSettle)
+}
+
+func refusal(status int, detail string) cluster.Answer {
+	return cluster.Answer{Status: status, Text: []byte(detail)}
 }
 
 // forward takes a write to another node. ErrUnreachable and errNotOwner say
 // that it did not begin there; any other breakdown leaves its outcome unknown.
 func (p *Path) forward(ctx context.Context, owner cluster.Member, k keys.Key, o op) (Result, error) {
-	opJSON, err := json.Marshal(o)
+	text, err := json.Marshal(forwarded{Place: k.Place(), Op: o})
 	if err != nil {
 		return Result{}, fmt.Errorf("forward %s: %w", k, err)
 	}
@@ -73,29 +77,21 @@ func (p *Path) forward(ctx context.Context, owner cluster.Member, k keys.Key, o 
 			return Result{}, fmt.Errorf("forward %s: %w", k, err)
 		}
 	}
-	target := writeRoute + "?" + url.Values{"place": {k.Place()}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
-	if err != nil {
-		return Result{}, fmt.Errorf("forward %s: %w", k, err)
-	}
-	req.Header.Set(opHeader, base64.StdEncoding.EncodeToString(opJSON))
-	resp, err := p.cluster.Do(ctx, owner, req)
+	said, err := p.cluster.Ask(ctx, owner, cluster.Question{Route: writeRoute, Text: string(text), Body: body, Once: true})
 	if errors.Is(err, cluster.ErrUnreachable) {
 		return Result{}, err
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("write %s at %s: %w: %w", k, owner.Name, ErrUnknown, err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusMisdirectedRequest {
+	if said.Status == http.StatusMisdirectedRequest {
 		return Result{}, errNotOwner
 	}
-	if resp.StatusCode != http.StatusOK {
-		detail, _ := io.ReadAll(io.LimitReader(resp.Body, smallBody)) // a detail that is cut short is still one
-		return Result{}, fmt.Errorf("write %s: %s answered %s: %s: %w", k, owner.Name, resp.Status, bytes.TrimSpace(detail), store.ErrUnexpected)
+	if said.Status != http.StatusOK {
+		return Result{}, fmt.Errorf("write %s: %s answered %d: %s: %w", k, owner.Name, said.Status, said.Text, store.ErrUnexpected)
 	}
 	var r reply
-	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+	if err := json.Unmarshal(said.Text, &r); err != nil {
 		return Result{}, fmt.Errorf("write %s at %s: %w: %w", k, owner.Name, ErrUnknown, err)
 	}
 	return r.Result, r.failure()
@@ -114,38 +110,40 @@ func (r reply) failure() error {
 	return fmt.Errorf("%w: %s", ErrUnknown, r.Detail)
 }
 
-// serveWrite does a write that another node forwarded. A node that is not the
-// owner in its own view answers 421 and forwards nothing.
-func (p *Path) serveWrite(w http.ResponseWriter, r *http.Request) {
-	k, o, err := parseForwarded(r)
+// hearWrite does a write that another node forwarded. A node that is not the
+// owner in its own view says so and forwards nothing.
+func (p *Path) hearWrite(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	var f forwarded
+	err := json.Unmarshal([]byte(asked.Text), &f)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return refusal(http.StatusBadRequest, err.Error())
 	}
-	release, err := p.receive(w, r, &o)
+	k, err := keys.FromPlace(f.Place)
+	if err != nil {
+		return refusal(http.StatusBadRequest, err.Error())
+	}
+	if _, self := p.cluster.Owner(k.Hash()); !self {
+		return refusal(http.StatusMisdirectedRequest, errNotOwner.Error())
+	}
+	release, err := p.receive(ctx, asked, &f.Op)
 	if errors.Is(err, ErrNotApplied) {
-		p.reply(w, Result{}, err)
-		return
+		return replied(Result{}, err)
 	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return refusal(http.StatusBadRequest, err.Error())
 	}
 	defer release()
-	if _, self := p.cluster.Owner(k.Hash()); !self {
-		http.Error(w, errNotOwner.Error(), http.StatusMisdirectedRequest)
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), o.limit())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.Op.limit())
 	defer cancel()
-	result, err := p.apply(ctx, k, o)
-	p.reply(w, result, err)
+	return replied(p.apply(ctx, k, f.Op))
 }
 
-func (p *Path) reply(w http.ResponseWriter, result Result, err error) {
+// replied is the answer to a forwarded write.
+func replied(result Result, err error) cluster.Answer {
 	out := reply{Result: result}
 	if err != nil {
 		out.Failure, out.Detail = "unknown", err.Error()
+		out.Detail = out.Detail[:min(len(out.Detail), maxDetail)]
 		for _, f := range failures() {
 			if errors.Is(err, f.err) {
 				out.Failure = f.name
@@ -153,47 +151,25 @@ func (p *Path) reply(w http.ResponseWriter, result Result, err error) {
 			}
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(out); err != nil {
-		p.log.Debug().Err(err).Msg("answer to a forwarded write not sent")
+	text, err := json.Marshal(out)
+	if err != nil {
+		return refusal(http.StatusInternalServerError, err.Error())
 	}
+	return cluster.Answer{Status: http.StatusOK, Text: text}
 }
 
-func parseForwarded(r *http.Request) (keys.Key, op, error) {
-	k, err := keys.FromPlace(r.URL.Query().Get("place"))
-	if err != nil {
-		return k, op{}, err
-	}
-	var o op
-	opJSON, err := base64.StdEncoding.DecodeString(r.Header.Get(opHeader))
-	if err == nil {
-		err = json.Unmarshal(opJSON, &o)
-	}
-	if err != nil {
-		return k, o, fmt.Errorf("read %s: %w", opHeader, err)
-	}
-	return k, o, nil
-}
-
-// receive reads the body of a forwarded write, once there is memory for it, which
-// release gives back. It reads it before any answer, a refusal too: a connection
-// that is closed on a body not read yet would leave the outcome unknown to the
-// other side.
-func (p *Path) receive(w http.ResponseWriter, r *http.Request, o *op) (release func(), err error) {
-	if r.ContentLength < 0 {
-		return nil, errors.New("a forwarded write says how long it is")
-	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(writeLimit)) // a reader without deadlines has none to keep
+// receive reads the body of a forwarded write, once there is memory for it,
+// which release gives back.
+func (p *Path) receive(ctx context.Context, asked cluster.Asked, o *op) (release func(), err error) {
 	release = func() {}
-	if !o.InParts && r.ContentLength > 0 { // a list of parts is small
-		if release, err = p.uploads.admit(r.Context(), r.ContentLength); err != nil {
-			_, _ = io.Copy(io.Discard, r.Body) // the refusal is what counts
+	if !o.InParts && asked.Size > 0 { // a list of parts is small
+		if release, err = p.uploads.admit(ctx, asked.Size); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotApplied, err)
 		}
 	}
-	b := make([]byte, r.ContentLength)
-	if _, err = io.ReadFull(r.Body, b); err != nil {
-		err = fmt.Errorf("read %d bytes: %w", r.ContentLength, err)
+	b := make([]byte, asked.Size)
+	if _, err = io.ReadFull(asked.Body, b); err != nil {
+		err = fmt.Errorf("read %d bytes: %w", asked.Size, err)
 	} else if o.InParts {
 		err = json.Unmarshal(b, &o.Parts)
 	} else {
@@ -204,8 +180,4 @@ func (p *Path) receive(w http.ResponseWriter, r *http.Request, o *op) (release f
 		return nil, err
 	}
 	return release, nil
-}
-
-func readSmall(r *http.Request) ([]byte, error) {
-	return io.ReadAll(io.LimitReader(r.Body, smallBody))
 }

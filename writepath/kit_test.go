@@ -93,7 +93,7 @@ func (w *watched) setGone(d ...cluster.Departure) {
 	w.gone = d
 }
 
-func (w *watched) Fanout(ctx context.Context, members []cluster.Member, path string, body []byte) []cluster.Ack {
+func (w *watched) Fanout(ctx context.Context, members []cluster.Member, route, text string) []cluster.Ack {
 	w.mu.Lock()
 	deaf := w.deaf
 	w.mu.Unlock()
@@ -106,7 +106,7 @@ func (w *watched) Fanout(ctx context.Context, members []cluster.Member, path str
 		}
 		reached = append(reached, m)
 	}
-	acks = append(acks, w.Cluster.Fanout(ctx, reached, path, body)...)
+	acks = append(acks, w.Cluster.Fanout(ctx, reached, route, text)...)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range acks {
@@ -157,8 +157,8 @@ func startNode(t testing.TB, name string, lease time.Duration, others ...*node) 
 	}
 	n.path = New(Config{Lease: lease, Memory: 256 << 20, ChunkSize: testChunk, MaxObject: 32 << 20,
 		Waited: func(d time.Duration) { n.waited.Store(int64(d)) }, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
-	n.fill.Handle(c.Handle)
-	n.path.Handle(c.Handle)
+	n.fill.Answer(c.Answer)
+	n.path.Answer(c.Answer)
 	c.OnChange(n.path.RingChanged)
 	c.OnGossip(n.path.Hint)
 	ctx, cancel := context.WithCancel(context.Background())

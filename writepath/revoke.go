@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	revokeRoute = "/writepath/revoke"
+	revokeRoute = "writepath/revoke"
 	// busyWithin is how long a member that is writing the key itself waits for
 	// its own upload before it says that it is busy.
 	busyWithin = 500 * time.Millisecond
@@ -85,7 +85,7 @@ func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool, limit
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for _, ack := range p.cluster.Fanout(ctx, untold, revokeRoute, []byte(k.Place())) {
+	for _, ack := range p.cluster.Fanout(ctx, untold, revokeRoute, k.Place()) {
 		var refused *cluster.Refused
 		switch {
 		case ack.Err == nil:
@@ -113,7 +113,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// serveRevoke drops the head of a key because a peer is about to write it.
+// hearRevoke drops the head of a key because a peer is about to write it.
 //
 // If this node is writing the key too, both were its owner for a moment. A
 // write that has not reached the store is given up (its caller tries again at
@@ -124,31 +124,24 @@ func pause(ctx context.Context, d time.Duration) {
 //	store: completes v2, then v1
 //
 // and the peer would trust v2 while the store holds v1.
-func (p *Path) serveRevoke(w http.ResponseWriter, r *http.Request) {
-	place, err := readSmall(r)
+func (p *Path) hearRevoke(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	k, err := keys.FromPlace(asked.Text)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	k, err := keys.FromPlace(string(place))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return refusal(http.StatusBadRequest, err.Error())
 	}
 	if uploaded := p.turns.giveWay(k); uploaded != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), busyWithin)
+		ctx, cancel := context.WithTimeout(ctx, busyWithin)
 		defer cancel()
 		select {
 		case <-uploaded:
 		case <-ctx.Done():
 			p.counts.refused.Add(1)
-			http.Error(w, "still writing "+k.String(), http.StatusConflict)
-			return
+			return refusal(http.StatusConflict, "still writing "+k.String())
 		}
 	}
 	p.heads.Drop(k)
 	p.counts.dropped.Add(1)
-	w.WriteHeader(http.StatusNoContent)
+	return cluster.Answer{Status: http.StatusNoContent}
 }
 
 // Hint drops the head of the key at this place: gossip carried a copy of a

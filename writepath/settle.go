@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	settleRoute = "/writepath/settle"
-	// settleBack is asked in return, of a member that has settled already.
-	settleBack = settleRoute + "?back=true"
+	settleRoute = "writepath/settle"
+	// settleBack is the text that asks in return, of a member that has settled already.
+	settleBack = "back"
 	// settleLimit bounds one try to settle, settleAgain is the wait before the next.
 	settleLimit = 2 * time.Second
 	settleAgain = 20 * time.Millisecond
@@ -132,11 +132,11 @@ func (p *Path) settleOnce(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, m := range asked {
 		wg.Go(func() {
-			route := settleRoute
+			text := ""
 			if m.back {
-				route = settleBack
+				text = settleBack
 			}
-			if ack := p.cluster.Fanout(ctx, []cluster.Member{m.Member}, route, nil)[0]; ack.Err != nil {
+			if ack := p.cluster.Fanout(ctx, []cluster.Member{m.Member}, settleRoute, text)[0]; ack.Err != nil {
 				p.log.Debug().Err(ack.Err).Str("peer", m.Name).Msg("not settled yet")
 				return
 			}
@@ -161,16 +161,15 @@ func (p *Path) settled(m stranger) {
 	}
 }
 
-// serveSettle answers a member to which this node is a stranger: once it is in
+// hearSettle answers a member to which this node is a stranger: once it is in
 // this node's ring, and the uploads under way are over. Uploads that begin
 // later know of it.
-func (p *Path) serveSettle(w http.ResponseWriter, r *http.Request) {
-	m, ok := p.cluster.Sender(r)
+func (p *Path) hearSettle(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	m, ok := p.cluster.Member(asked.From)
 	if !ok {
-		http.Error(w, "not a member here yet", http.StatusConflict)
-		return
+		return refusal(http.StatusConflict, "not a member here yet")
 	}
-	if r.URL.Query().Get("back") == "" {
+	if asked.Text != settleBack {
 		p.settle.mu.Lock()
 		if _, there := p.settle.pending[m.ID]; !there {
 			p.settle.meet(m, true)
@@ -181,10 +180,9 @@ func (p *Path) serveSettle(w http.ResponseWriter, r *http.Request) {
 	for _, uploaded := range p.turns.uploads() {
 		select {
 		case <-uploaded:
-		case <-r.Context().Done():
-			http.Error(w, "uploads are not over yet", http.StatusServiceUnavailable)
-			return
+		case <-ctx.Done():
+			return refusal(http.StatusServiceUnavailable, "uploads are not over yet")
 		}
 	}
-	w.WriteHeader(http.StatusNoContent)
+	return cluster.Answer{Status: http.StatusNoContent}
 }

@@ -3,7 +3,6 @@ package writepath
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -85,9 +84,9 @@ type Membership interface {
 
 // Peers reaches them.
 type Peers interface {
-	Do(ctx context.Context, m cluster.Member, req *http.Request) (*http.Response, error)
-	Fanout(ctx context.Context, members []cluster.Member, path string, body []byte) []cluster.Ack
-	Sender(r *http.Request) (m cluster.Member, ok bool)
+	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
+	Fanout(ctx context.Context, members []cluster.Member, route, text string) []cluster.Ack
+	Member(id string) (m cluster.Member, ok bool)
 	Gossip(msg []byte)
 }
 

@@ -2,13 +2,9 @@ package writepath
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -294,24 +290,21 @@ func TestOwnerOutOfReachIsNotBypassed(t *testing.T) {
 // cutOff is a cluster whose members cannot be reached.
 type cutOff struct{ *watched }
 
-func (c cutOff) Do(context.Context, cluster.Member, *http.Request) (*http.Response, error) {
-	return nil, cluster.ErrUnreachable
+func (c cutOff) Ask(context.Context, cluster.Member, cluster.Question) (cluster.Answer, error) {
+	return cluster.Answer{}, cluster.ErrUnreachable
 }
 
-// forwarded is a write of body to k as another node forwards it, and the answer.
-func forwarded(ctx context.Context, t *testing.T, n *node, k keys.Key, body string) reply {
+// hear is a write of body to k as another node forwards it, and the answer.
+func hear(ctx context.Context, t *testing.T, n *node, k keys.Key, body string) reply {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, writeRoute+"?place="+url.QueryEscape(k.Place()), strings.NewReader(body)).WithContext(ctx)
-	opJSON, err := json.Marshal(op{Head: store.Head{ContentType: "text/plain"}})
+	text, err := json.Marshal(forwarded{Place: k.Place(), Op: op{Head: store.Head{ContentType: "text/plain"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set(opHeader, base64.StdEncoding.EncodeToString(opJSON))
-	w := httptest.NewRecorder()
-	n.path.serveWrite(w, r)
+	said := n.path.hearWrite(ctx, cluster.Asked{Text: string(text), Body: strings.NewReader(body), Size: int64(len(body))})
 	var answer reply
-	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
-		t.Fatalf("%v: %d %s", err, w.Code, w.Body)
+	if err := json.Unmarshal(said.Text, &answer); err != nil {
+		t.Fatalf("%v: %d %s", err, said.Status, said.Text)
 	}
 	return answer
 }
@@ -326,7 +319,7 @@ func TestForwardedBodiesAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := forwarded(impatient, t, n, k, "too much"); !errors.Is(r.failure(), ErrNotApplied) {
+	if r := hear(impatient, t, n, k, "too much"); !errors.Is(r.failure(), ErrNotApplied) {
 		t.Errorf("%+v", r)
 	}
 	if got := get(t, n, k); got != "" {
@@ -334,7 +327,7 @@ func TestForwardedBodiesAreBounded(t *testing.T) {
 	}
 	others()
 	for range 2 { // which gives back what it took
-		if r := forwarded(t.Context(), t, n, k, "v1"); r.failure() != nil {
+		if r := hear(t.Context(), t, n, k, "v1"); r.failure() != nil {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -31,7 +31,10 @@ const (
 	// headerLimit bounds the wait for a request's header, idleLimit the wait
 	// for the next request on a connection.
 	headerLimit = 10 * time.Second
-	idleLimit   = 2 * time.Minute
+	// maxHeader bounds a request's header, in bytes: the key, the conditions and
+	// the metadata of a write travel on to the key's owner.
+	maxHeader = 64 << 10
+	idleLimit = 2 * time.Minute
 )
 
 // node is a node's parts, in the order in which they depend on each other.
@@ -128,8 +131,8 @@ func (n *node) openStore(ctx context.Context) (err error) {
 
 // connect ties the parts together.
 func (n *node) connect() {
-	n.fill.Handle(n.cluster.Handle)
-	n.write.Handle(n.cluster.Handle)
+	n.fill.Answer(n.cluster.Answer)
+	n.write.Answer(n.cluster.Answer)
 	n.cluster.OnChange(n.write.RingChanged)
 	n.cluster.OnGossip(n.write.Hint)
 	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
@@ -261,7 +264,7 @@ func listen(flag, addr string) (*server, error) {
 		return nil, fmt.Errorf("%s %s: %w; choose another with %s", flag, addr, err, flag)
 	}
 	return &server{
-		Server:   http.Server{Addr: l.Addr().String(), ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit},
+		Server:   http.Server{Addr: l.Addr().String(), ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader},
 		listener: l,
 	}, nil
 }

@@ -1,0 +1,278 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// shutdownPoll is how often a node that stops looks whether all answers have been given.
+const shutdownPoll = 5 * time.Millisecond
+
+// Asked is a Question as it arrives.
+type Asked struct {
+	From string // the ID of the member that asks
+	Text string
+	Body io.Reader // what follows the text, of Size bytes
+	Size int64
+}
+
+// An Answerer answers questions. Its context ends when nobody waits for the answer any more, as far as that is known,
+// and when this node stops. It is called by many goroutines at once.
+type Answerer func(context.Context, Asked) Answer
+
+// Answer adds a route on which members can ask this node. It must be called before Run.
+func (c *Cluster) Answer(route string, answer Answerer) { c.routes[route] = answer }
+
+// answering answers the questions of members on connections that have been authenticated.
+type answering struct {
+	self   string
+	routes map[string]Answerer
+	log    zerolog.Logger
+
+	mu    sync.Mutex // guards the fields below
+	conns map[*answerConn]struct{}
+	ended bool
+}
+
+// answerConn is one connection on which a member asks.
+type answerConn struct {
+	net.Conn
+	in     *bufio.Reader
+	out    []byte
+	from   string
+	giveUp context.CancelFunc
+
+	mu    sync.Mutex // guards the fields below, and what is written while an answer is worked out
+	state answerState
+	life  *time.Timer // says that an answer is being worked out
+}
+
+// answerState is what is being done on a connection.
+type answerState int
+
+const (
+	waiting answerState = iota // for a question
+	working                    // on the answer
+	saying                     // it
+)
+
+// serve answers questions on conn until it ends, or nothing is asked any more.
+func (a *answering) serve(ctx context.Context, conn net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), giveUp: cancel}
+	c.life = time.AfterFunc(time.Hour, c.sayAlive)
+	c.life.Stop()
+	defer func() { _ = conn.Close() }()
+	if !a.enter(c) {
+		return
+	}
+	defer a.leave(c)
+	if err := a.answerAll(ctx, c); err != nil {
+		a.log.Debug().Err(err).Str("addr", conn.RemoteAddr().String()).Msg("a connection for questions ended")
+	}
+}
+
+// answerAll answers one question after the other. A connection that its asker closed ends with io.EOF.
+func (a *answering) answerAll(ctx context.Context, c *answerConn) error {
+	if err := c.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+		return err
+	}
+	to, err := c.readGreeting()
+	if err != nil {
+		return err
+	}
+	for {
+		if err := c.SetReadDeadline(time.Now().Add(answerIdleTimeout)); err != nil {
+			return err
+		}
+		route, asked, err := c.readQuestion()
+		if err != nil {
+			return err
+		}
+		if to != a.self {
+			return c.say(Answer{Status: statusOther})
+		}
+		err = a.answer(ctx, c, route, asked)
+		c.enter(waiting)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// answer answers one question.
+func (a *answering) answer(ctx context.Context, c *answerConn, route string, asked Asked) error {
+	answerer, ok := a.routes[route]
+	if !ok {
+		return fmt.Errorf("asked on the route %s, which there is not", strconv.Quote(route))
+	}
+	said, err := a.workOut(ctx, c, answerer, asked)
+	if said.Sent != nil {
+		defer said.Sent()
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.say(said); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, asked.Body) // its asker reads the answer when all is sent
+	return err
+}
+
+// workOut has the answer worked out, and meanwhile says now and then that it is.
+func (a *answering) workOut(ctx context.Context, c *answerConn, answerer Answerer, asked Asked) (said Answer, err error) {
+	c.enter(working)
+	defer c.enter(saying)
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an answer to a member")
+			err = fmt.Errorf("panic in an answer: %v", p)
+		}
+	}()
+	return answerer(ctx, asked), nil
+}
+
+// enter notes what is being done from now on.
+func (c *answerConn) enter(state answerState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = state
+	switch state {
+	case working:
+		c.life.Reset(beat)
+	case saying:
+		c.life.Stop()
+	}
+}
+
+// sayAlive says that the answer is being worked out. If that cannot be said, nobody waits for it.
+func (c *answerConn) sayAlive() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != working {
+		return
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(beat)) // if there is none, the write fails
+	if _, err := c.Write(appendHead(nil, Answer{Status: statusWorking})); err != nil {
+		c.giveUp()
+		return
+	}
+	c.life.Reset(beat)
+}
+
+func appendHead(b []byte, a Answer) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(a.Status))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(a.Text)))
+	return binary.BigEndian.AppendUint64(b, uint64(len(a.Body)))
+}
+
+// say sends an answer.
+func (c *answerConn) say(a Answer) error {
+	if len(a.Text) > maxText {
+		return fmt.Errorf("an answer's text of %d bytes, at most %d are taken", len(a.Text), maxText)
+	}
+	if err := c.SetWriteDeadline(time.Now().Add(bodyTimeout)); err != nil {
+		return err
+	}
+	c.out = append(appendHead(c.out[:0], a), a.Text...)
+	_, err := writeAll(c.Conn, c.out, a.Body)
+	return err
+}
+
+// readGreeting reads who is meant and notes who asks.
+func (c *answerConn) readGreeting() (to string, err error) {
+	var lengths [2]byte
+	if _, err := io.ReadFull(c.in, lengths[:]); err != nil {
+		return "", err
+	}
+	ids, err := c.readString(int(lengths[0]) + int(lengths[1]))
+	if err != nil {
+		return "", err
+	}
+	c.from = ids[lengths[0]:]
+	return ids[:lengths[0]], nil
+}
+
+func (c *answerConn) readQuestion() (route string, asked Asked, err error) {
+	var head [questionHead]byte
+	if _, err := io.ReadFull(c.in, head[:]); err != nil {
+		return "", Asked{}, err
+	}
+	routeLen, textLen, size := int(head[0]), binary.BigEndian.Uint32(head[1:]), int64(binary.BigEndian.Uint64(head[5:]))
+	if textLen > maxText || size < 0 {
+		return "", Asked{}, fmt.Errorf("a question of %d and %d bytes", textLen, size)
+	}
+	words, err := c.readString(routeLen + int(textLen))
+	if err != nil {
+		return "", Asked{}, err
+	}
+	if size > 0 {
+		if err := c.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
+			return "", Asked{}, err
+		}
+	}
+	body := &io.LimitedReader{R: c.in, N: size}
+	return words[:routeLen], Asked{From: c.from, Text: words[routeLen:], Body: body, Size: size}, nil
+}
+
+func (c *answerConn) readString(n int) (string, error) {
+	b := make([]byte, n)
+	_, err := io.ReadFull(c.in, b)
+	return string(b), err
+}
+
+func (a *answering) enter(c *answerConn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return false
+	}
+	a.conns[c] = struct{}{}
+	return true
+}
+
+func (a *answering) leave(c *answerConn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.conns, c)
+}
+
+// end closes the connections that wait for a question, or all of them, lets nobody in any more, and returns how many
+// there still were.
+func (a *answering) end(all bool) (left int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+	for c := range a.conns {
+		c.mu.Lock()
+		if all || c.state == waiting {
+			_ = c.Close()
+		}
+		c.mu.Unlock()
+	}
+	return len(a.conns)
+}
+
+// shutdown lets the answers that are being worked out and sent be finished, until ctx ends.
+func (a *answering) shutdown(ctx context.Context) {
+	for a.end(false) > 0 {
+		select {
+		case <-time.After(shutdownPoll):
+		case <-ctx.Done():
+			a.end(true)
+			return
+		}
+	}
+}

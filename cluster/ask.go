@@ -1,0 +1,232 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// What goes over a connection to the peer port, after the handshake: one question at a time, and its answer. Numbers are
+// big-endian, and those in brackets the bytes that a number has; lengths are in bytes.
+//
+//	asker → member  greeting  length of to (1), length of from (1), to, from: the IDs of the two
+//	asker → member  question  length of route (1), of text (4), of body (8), route, text, body
+//	member → asker  working   statusWorking (2), 0 (4), 0 (8): a sign of life each second until the answer
+//	member → asker  answer    status (2), length of text (4), of body (8), text, body
+//
+// The greeting says which start of which node is meant. After a restart another process may listen where the other
+// members still believe the old one to be. Were it to answer their questions, it would acknowledge a revocation on
+// behalf of a process that has never heard of it and may be alive at another address. So it says statusOther in place
+// of its first answer.
+const (
+	statusWorking = 1
+	statusOther   = 2
+
+	maxText = 1 << 20 // what a write says of itself, which came in the header of an HTTP request, must fit
+
+	questionHead = 1 + 4 + 8
+	answerHead   = 2 + 4 + 8
+
+	// silence is how long a member may say nothing before its asker gives it up; one that works says so every beat.
+	silence = 3 * time.Second
+	beat    = silence / 3
+
+	// bodyTimeout bounds the sending of a body, whoever reads it.
+	bodyTimeout = 2 * time.Minute
+	askBuffer   = 4 << 10
+)
+
+// Question is what a node asks a member.
+type Question struct {
+	Route string
+	Text  string // at most 1 MiB
+	Body  []byte
+	Room  int64 // the longest body of an answer that the asker takes
+	// Once says that the question must not arrive twice; any other may, when a connection that was kept turns out dead.
+	// And it waits for a member that is silent, since nobody else can be asked: until the member is seen dead.
+	Once bool
+}
+
+// Answer is what a member says to a Question.
+type Answer struct {
+	Status int // as HTTP has them, from 200 on
+	Text   []byte
+	Body   []byte
+	Sent   func() // called at the answering side, unless nil, once nobody needs Body any more
+}
+
+// Refused is the answer of a member that was reached and did not acknowledge.
+type Refused struct {
+	Status int
+	Detail string
+}
+
+// Error says what the member answered.
+func (r *Refused) Error() string {
+	return fmt.Sprintf("answered %d %s: %s", r.Status, http.StatusText(r.Status), r.Detail)
+}
+
+// Ask asks m a question and waits for the answer: as long as ctx allows, and no longer than the member shows that it is
+// at work. It ends with ErrMemberGone when m is seen dead; a member that said goodbye before is left to finish.
+//
+// An error that is ErrUnreachable says that m surely did not hear the question. After any other it may have.
+func (c *Cluster) Ask(ctx context.Context, m Member, q Question) (Answer, error) {
+	pool := c.poolOf(m.ID)
+	if pool == nil {
+		return Answer{}, fmt.Errorf("ask %s: %w: %w", m.Name, ErrUnreachable, ErrMemberGone)
+	}
+	a, err := pool.ask(ctx, q)
+	if err != nil {
+		return Answer{}, fmt.Errorf("ask %s: %w", m.Name, err)
+	}
+	return a, nil
+}
+
+func (c *Cluster) poolOf(id string) *askPool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rec, ok := c.records[id]; ok {
+		return rec.pool
+	}
+	return nil
+}
+
+// askConn is a connection for questions to one start of a member. It is used by one asker at a time.
+type askConn struct {
+	net.Conn
+	in     *bufio.Reader
+	out    []byte    // the head of what is sent: at first a greeting, which goes out with the first question
+	fate   fate      // of the last question
+	broken bool      // it cannot be used again
+	since  time.Time // it is idle
+}
+
+// fate is what became of a question.
+type fate struct {
+	sent     bool // something of it has left this node
+	answered bool // something of its answer has arrived
+}
+
+func newAskConn(conn net.Conn, to, from string) *askConn {
+	out := make([]byte, 0, 256)
+	out = append(out, byte(len(to)), byte(len(from)))
+	out = append(append(out, to...), from...)
+	return &askConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: out}
+}
+
+// ask sends a question and reads its answer. After an error the connection is broken.
+func (c *askConn) ask(ctx context.Context, q Question) (a Answer, err error) {
+	c.fate = fate{}
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer func() {
+		c.broken = !stop() || err != nil
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}()
+	if err := c.send(q); err != nil {
+		return Answer{}, err
+	}
+	return c.receive(q)
+}
+
+func (c *askConn) send(q Question) error {
+	if len(q.Text) > maxText {
+		return fmt.Errorf("a question of %d bytes, at most %d are heard", len(q.Text), maxText)
+	}
+	out := append(c.out, byte(len(q.Route)))
+	out = binary.BigEndian.AppendUint32(out, uint32(len(q.Text)))
+	out = binary.BigEndian.AppendUint64(out, uint64(len(q.Body)))
+	out = append(append(out, q.Route...), q.Text...)
+	c.out = out[:0]
+	n, err := writeAll(c.Conn, out, q.Body)
+	c.fate.sent = n > 0
+	return err
+}
+
+// writeAll writes a head and a body, in one call if the system has one.
+func writeAll(conn net.Conn, head, body []byte) (int64, error) {
+	if len(body) == 0 {
+		n, err := conn.Write(head)
+		return int64(n), err
+	}
+	return (&net.Buffers{head, body}).WriteTo(conn)
+}
+
+func (c *askConn) receive(q Question) (a Answer, err error) {
+	var head [answerHead]byte
+	for {
+		patience := time.Now().Add(silence)
+		if q.Once {
+			patience = time.Time{}
+		}
+		if err := c.SetReadDeadline(patience); err != nil {
+			return Answer{}, err
+		}
+		if _, err := io.ReadFull(c.in, head[:]); err != nil {
+			if timedOut(err) {
+				err = fmt.Errorf("not a word for %s: %w", silence, err)
+			}
+			return Answer{}, err
+		}
+		c.fate.answered = true
+		a.Status = int(binary.BigEndian.Uint16(head[:]))
+		if a.Status != statusWorking {
+			break
+		}
+	}
+	if a.Status == statusOther {
+		c.fate.sent = false
+		return Answer{}, errors.New("another process listens there")
+	}
+	text, body := binary.BigEndian.Uint32(head[2:]), binary.BigEndian.Uint64(head[6:])
+	if text > maxText || body > uint64(q.Room) {
+		return Answer{}, fmt.Errorf("an answer of %d and %d bytes, where there is room for %d and %d", text, body, maxText, q.Room)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
+		return Answer{}, err
+	}
+	if a.Text, err = c.read(int(text)); err != nil {
+		return Answer{}, err
+	}
+	a.Body, err = c.read(int(body))
+	return a, err
+}
+
+// alive reports whether nothing has arrived on an idle connection: not its end either.
+func (c *askConn) alive() bool {
+	raw, err := c.Conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	var arrived error
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, arrived = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return true
+	})
+	return err == nil && errors.Is(arrived, syscall.EAGAIN)
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// read reads so many bytes into memory of exactly their size.
+func (c *askConn) read(n int) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(c.in, b); err != nil {
+		return nil, fmt.Errorf("an answer cut short: %w", err)
+	}
+	return b, nil
+}

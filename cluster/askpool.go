@@ -1,0 +1,174 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// maxIdlePerMember is how many connections are kept that nobody asks on.
+const maxIdlePerMember = 256
+
+// askPool is the connections for questions to one start of a member. It is safe for concurrent use.
+type askPool struct {
+	dial func(context.Context) (*askConn, error)
+
+	mu    sync.Mutex            // guards all below
+	idle  []*askConn            // the one that was used last at the end
+	open  map[*askConn]struct{} // and those in use
+	brief bool                  // the member is leaving: no connection is kept
+	ended error                 // why nobody is asked any more
+	sweep *time.Timer           // runs while there are idle connections
+}
+
+func newAskPool(dial func(context.Context) (*askConn, error)) *askPool {
+	return &askPool{dial: dial, open: map[*askConn]struct{}{}}
+}
+
+// ask asks on a connection that is there, or else on a new one. One that was kept may have been closed meanwhile: then
+// the question is asked again on a new one, unless it may have been heard and must not be heard twice.
+func (p *askPool) ask(ctx context.Context, q Question) (Answer, error) {
+	conn, err := p.take(q)
+	if err != nil {
+		return Answer{}, err
+	}
+	heard := false
+	if conn != nil {
+		a, f, err := p.askOn(ctx, conn, q)
+		if heard = f.sent; err == nil || ctx.Err() != nil || timedOut(err) || f.answered || heard && q.Once {
+			return a, p.explain(heard, err)
+		}
+	}
+	if conn, err = p.connect(ctx); err != nil {
+		return Answer{}, p.explain(heard, err)
+	}
+	a, f, err := p.askOn(ctx, conn, q)
+	return a, p.explain(heard || f.sent, err)
+}
+
+// askOn asks on one connection, and takes it back.
+func (p *askPool) askOn(ctx context.Context, conn *askConn, q Question) (Answer, fate, error) {
+	a, err := conn.ask(ctx, q)
+	f := conn.fate
+	p.put(conn)
+	return a, f, err
+}
+
+// explain adds to an error whether the question may have been heard, and why nobody is asked any more, if that is why.
+func (p *askPool) explain(heard bool, err error) error {
+	if err == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended != nil {
+		err = fmt.Errorf("%w: %w", p.ended, err)
+	}
+	if !heard {
+		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return err
+}
+
+// take takes an idle connection, if there is one.
+func (p *askPool) take(q Question) (*askConn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, p.ended)
+	}
+	for len(p.idle) > 0 {
+		conn := p.idle[len(p.idle)-1]
+		p.idle = p.idle[:len(p.idle)-1]
+		if !q.Once || conn.alive() {
+			return conn, nil
+		}
+		p.close(conn)
+	}
+	return nil, nil
+}
+
+func (p *askPool) connect(ctx context.Context) (*askConn, error) {
+	conn, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended != nil {
+		_ = conn.Close()
+		return nil, p.ended
+	}
+	p.open[conn] = struct{}{}
+	return conn, nil
+}
+
+// put takes a connection back, and closes it unless it can be used again.
+func (p *askPool) put(conn *askConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if conn.broken || p.brief || p.ended != nil || len(p.idle) >= maxIdlePerMember {
+		p.close(conn)
+		return
+	}
+	conn.since = time.Now()
+	p.idle = append(p.idle, conn)
+	switch {
+	case p.sweep == nil:
+		p.sweep = time.AfterFunc(askerIdleTimeout, p.closeIdle)
+	case len(p.idle) == 1:
+		p.sweep.Reset(askerIdleTimeout)
+	}
+}
+
+// closeIdle closes the connections that nobody has used for a while.
+func (p *askPool) closeIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.idle) > 0 && time.Since(p.idle[0].since) >= askerIdleTimeout {
+		p.close(p.idle[0])
+		p.idle = p.idle[1:]
+	}
+	if len(p.idle) > 0 {
+		p.sweep.Reset(askerIdleTimeout - time.Since(p.idle[0].since))
+	}
+}
+
+// close closes a connection. The caller holds mu.
+func (p *askPool) close(conn *askConn) {
+	delete(p.open, conn)
+	_ = conn.Close()
+}
+
+// retire closes the connections that are not in use, and each other one after its answer.
+func (p *askPool) retire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.brief = true
+	for _, conn := range p.idle {
+		p.close(conn)
+	}
+	p.idle = nil
+	p.stopSweep()
+}
+
+// end closes all connections. Who waits on one, or asks later, is told why.
+func (p *askPool) end(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended == nil {
+		p.ended = why
+	}
+	for conn := range p.open {
+		p.close(conn)
+	}
+	p.idle = nil
+	p.stopSweep()
+}
+
+func (p *askPool) stopSweep() {
+	if p.sweep != nil {
+		p.sweep.Stop()
+	}
+}
