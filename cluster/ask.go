@@ -49,6 +49,8 @@ type Question struct {
 	Text  string // at most 1 MiB
 	Body  []byte
 	Room  int64 // the longest body of an answer that the asker takes
+	// Within bounds the waiting for the answer as a context's deadline does, for less; 0 does not.
+	Within time.Duration
 	// Once says that the question must not arrive twice; any other may, when a connection that was kept turns out dead.
 	// And it waits for a member that is silent, since nobody else can be asked: until the member is seen dead.
 	Once bool
@@ -124,20 +126,22 @@ func newAskConn(conn net.Conn, to, from string) *askConn {
 // ask sends a question and reads its answer. After an error the connection is broken.
 func (c *askConn) ask(ctx context.Context, q Question) (a Answer, err error) {
 	c.fate = fate{}
-	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-	defer func() {
-		c.broken = !stop() || err != nil
-		if err != nil && ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-	}()
-	if err := c.send(q); err != nil {
-		return Answer{}, err
+	stop := func() bool { return true }
+	if ctx.Done() != nil {
+		stop = context.AfterFunc(ctx, func() { _ = c.Close() })
 	}
-	return c.receive(q)
+	began := time.Now()
+	if err = c.send(q, began); err == nil {
+		a, err = c.receive(q, began)
+	}
+	c.broken = !stop() || err != nil
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return a, err
 }
 
-func (c *askConn) send(q Question) error {
+func (c *askConn) send(q Question, began time.Time) error {
 	if len(q.Text) > maxText {
 		return fmt.Errorf("a question of %d bytes, at most %d are heard", len(q.Text), maxText)
 	}
@@ -146,35 +150,38 @@ func (c *askConn) send(q Question) error {
 	out = binary.BigEndian.AppendUint64(out, uint64(len(q.Body)))
 	out = append(append(out, q.Route...), q.Text...)
 	c.out = out[:0]
+	if len(q.Body) > 0 {
+		if err := c.SetWriteDeadline(q.until(began, bodyTimeout)); err != nil {
+			return err
+		}
+		defer func() { _ = c.SetWriteDeadline(time.Time{}) }() // if that fails, so will what is written next
+	}
 	n, err := writeAll(c.Conn, out, q.Body)
 	c.fate.sent = n > 0
 	return err
 }
 
-// writeAll writes a head and a body, in one call if the system has one.
+// writeAll writes a head and a body in one call. The head's memory may be used for more.
 func writeAll(conn net.Conn, head, body []byte) (int64, error) {
-	if len(body) == 0 {
-		n, err := conn.Write(head)
+	if len(body) <= askBuffer { // copied sooner than described to the system
+		n, err := conn.Write(append(head, body...))
 		return int64(n), err
 	}
 	return (&net.Buffers{head, body}).WriteTo(conn)
 }
 
-func (c *askConn) receive(q Question) (a Answer, err error) {
+func (c *askConn) receive(q Question, began time.Time) (a Answer, err error) {
+	patience := silence
+	if q.Once {
+		patience = 0
+	}
 	var head [answerHead]byte
 	for {
-		patience := time.Now().Add(silence)
-		if q.Once {
-			patience = time.Time{}
-		}
-		if err := c.SetReadDeadline(patience); err != nil {
+		if err := c.SetReadDeadline(q.until(began, patience)); err != nil {
 			return Answer{}, err
 		}
 		if _, err := io.ReadFull(c.in, head[:]); err != nil {
-			if timedOut(err) {
-				err = fmt.Errorf("not a word for %s: %w", silence, err)
-			}
-			return Answer{}, err
+			return Answer{}, fmt.Errorf("no answer: %w", err)
 		}
 		c.fate.answered = true
 		a.Status = int(binary.BigEndian.Uint16(head[:]))
@@ -190,14 +197,28 @@ func (c *askConn) receive(q Question) (a Answer, err error) {
 	if text > maxText || body > uint64(q.Room) {
 		return Answer{}, fmt.Errorf("an answer of %d and %d bytes, where there is room for %d and %d", text, body, maxText, q.Room)
 	}
-	if err := c.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
-		return Answer{}, err
+	if uint64(c.in.Buffered()) < uint64(text)+body {
+		if err := c.SetReadDeadline(q.until(began, bodyTimeout)); err != nil {
+			return Answer{}, err
+		}
 	}
 	if a.Text, err = c.read(int(text)); err != nil {
 		return Answer{}, err
 	}
 	a.Body, err = c.read(int(body))
 	return a, err
+}
+
+// until is when the next step of a question that was asked at began is given up, if the step itself may take so long; 0
+// is for ever.
+func (q Question) until(began time.Time, step time.Duration) (end time.Time) {
+	if step > 0 {
+		end = time.Now().Add(step)
+	}
+	if last := began.Add(q.Within); q.Within > 0 && (end.IsZero() || last.Before(end)) {
+		end = last
+	}
+	return end
 }
 
 // alive reports whether nothing has arrived on an idle connection: not its end either.

@@ -266,10 +266,8 @@ func (f *Filler) answerChunk(ctx context.Context, asked cluster.Asked) cluster.A
 
 // sendChunk gives a chunk that was just written to its owner.
 func (f *Filler) sendChunk(ctx context.Context, m cluster.Member, chunkKey string, size int64, chunk []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
-	defer cancel()
 	q := chunkQuestion{size: size, chunk: f.cfg.ChunkSize, key: chunkKey}
-	if _, err := f.ask(ctx, m, cluster.Question{Route: keepRoute, Text: q.String(), Body: chunk}); err != nil {
+	if _, err := f.ask(ctx, m, cluster.Question{Route: keepRoute, Text: q.String(), Body: chunk, Within: fetchLimit}); err != nil {
 		return fmt.Errorf("send a chunk to %s: %w", m.Name, err)
 	}
 	return nil
@@ -325,11 +323,9 @@ func (p peer) fetch(ctx context.Context, c *fetch, chunkKey string) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
-	defer cancel()
 	length := f.chunkLen(c.size, n)
 	q := chunkQuestion{size: c.size, chunk: f.cfg.ChunkSize, key: chunkKey}
-	said, err := f.ask(ctx, p.member, cluster.Question{Route: chunkRoute, Text: q.String(), Room: length})
+	said, err := f.ask(ctx, p.member, cluster.Question{Route: chunkRoute, Text: q.String(), Room: length, Within: fetchLimit})
 	if err != nil {
 		return nil, err
 	}
