@@ -43,7 +43,8 @@ func peerRow(b *testing.B, s *bench) {
 
 func (s *bench) hop(b *testing.B, h hop) {
 	asker, owner, paths := larderPair(b, h)
-	rival, theirs := s.groupcachePair(b, h)
+	rival, theirs := s.groupcachePair(b, h, 0)
+	tuned, tunedPaths := s.groupcachePair(b, h, 256)
 	relay := s.rival(b, "relay", "-peer", s.rival(b, "tcp"))
 	var asking, serving, hot []float64
 	ours := s.side(b, h, asker.HTTPAddr, paths)
@@ -56,20 +57,21 @@ func (s *bench) hop(b *testing.B, h hop) {
 		serving = append(serving, (costOf(b, owner).allocated-far.allocated)/requests)
 		hot = append(hot, 100*(after.hits-before.hits)/requests)
 		return rate
-	}, s.side(b, h, rival, theirs), s.side(b, h, relay, paths))
+	}, s.side(b, h, rival, theirs), s.side(b, h, relay, paths), s.side(b, h, tuned, tunedPaths))
 
 	const row = "GET through a node that does not own the key"
 	note := fmt.Sprintf("hot copies answer %.1f %%, there %.1f %%", report.Median(hot), rivalHits(b, rival))
 	lines := []report.Line{
 		report.Compared(row, h.what, "groupcache's HTTPPool", "req/s", m[0], m[1]).Judged(atLeast(h.ratio)).Noted(note),
+		report.Compared(row, h.what, "HTTPPool with 256 idle connections", "req/s", m[0], m[3]),
 		report.Compared(row, h.what, "bare TCP loop", "req/s", m[0], m[2]),
 		report.Measured(row, h.what+", allocated by the asker", "bytes/request", asking...),
 		report.Measured(row, h.what+", allocated by the owner", "bytes/request", serving...),
 	}
 	if h.size >= 64<<10 { // below, what a request costs in itself is more than the value
-		lines[1] = lines[1].Judged(atLeast(0.85))
-		lines[2] = lines[2].Judged(atMost(1.1 * float64(h.size)))
-		lines[3] = lines[3].Judged(atMost(0.1 * float64(h.size)))
+		lines[2] = lines[2].Judged(atLeast(0.85))
+		lines[3] = lines[3].Judged(atMost(1.1 * float64(h.size)))
+		lines[4] = lines[4].Judged(atMost(0.1 * float64(h.size)))
 	}
 	s.add(lines...)
 }
@@ -140,13 +142,14 @@ func ownerOf(c *testcluster.Cluster, name string) *testcluster.Node {
 	return c.Nodes[keys.Heaviest(members, object(name).Hash())]
 }
 
-// groupcachePair starts two members that are as the nodes are.
-func (s *bench) groupcachePair(b *testing.B, h hop) (asker string, paths []string) {
+// groupcachePair starts two members that are as the nodes are, and keep so many
+// idle connections to each other; 0 is as groupcache comes.
+func (s *bench) groupcachePair(b *testing.B, h hop, idle int) (asker string, paths []string) {
 	b.Helper()
 	peers := []string{testcluster.FreeAddr(b), testcluster.FreeAddr(b)}
 	for i, memory := range []int64{512 << 20, h.memory} {
 		asker = s.rival(b, "groupcache", "-peer", peers[i], "-peers", strings.Join(peers, ","), "-cache", fmt.Sprint(memory),
-			"-gogc", strconv.Itoa(h.gogc()))
+			"-gogc", strconv.Itoa(h.gogc()), "-idle", strconv.Itoa(idle))
 	}
 	fill, paths := h.divide(func(name string) bool { return text(b, asker, "/owner?key=/v1/objects/"+name) == "true" })
 	for _, p := range fill {

@@ -149,10 +149,9 @@ func (c *answerConn) enter(state answerState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state = state
-	switch state {
-	case working:
+	if state == working {
 		c.life.Reset(beat)
-	case saying:
+	} else {
 		c.life.Stop()
 	}
 }

@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // What goes over a connection to the peer port, after the handshake: one question at a time, and its answer. Numbers are
@@ -245,9 +247,19 @@ func (c *askConn) read(n int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	b := make([]byte, n)
+	b := uncleared(n)
 	if _, err := io.ReadFull(c.in, b); err != nil {
 		return nil, fmt.Errorf("an answer cut short: %w", err)
 	}
 	return b, nil
+}
+
+// uncleared is memory, of one byte or more, whose user writes all of it before anybody reads it. make would clear it
+// first, which took a sixth of the asker's time where answers have megabytes. A Builder does not, and what it has grown
+// to is behind the one byte that it is told to hold.
+func uncleared(n int) []byte {
+	var b strings.Builder
+	b.Grow(n)
+	_ = b.WriteByte(0) // never fails
+	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }

@@ -186,12 +186,7 @@ func hear(conn net.Conn) bool {
 }
 
 func say(conn net.Conn, a Answer) {
-	_ = writeAnswer(conn, a)
-}
-
-func writeAnswer(conn net.Conn, a Answer) error {
-	_, err := conn.Write(append(append(appendHead(nil, a), a.Text...), a.Body...))
-	return err
+	_, _ = conn.Write(append(append(appendHead(nil, a), a.Text...), a.Body...)) // the asker sees it
 }
 
 // What was never heard is told from what may have been.
@@ -243,8 +238,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 	})
 	t.Run("heard, and then nobody listens", func(t *testing.T) {
 		closed := make(chan struct{})
-		var m Member
-		m = script(t, n, func(i int, conn net.Conn) {
+		m := script(t, n, func(i int, conn net.Conn) {
 			if i > 0 {
 				return
 			}
@@ -257,7 +251,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 			t.Fatal(err)
 		}
 		dial := n.poolOf(m.ID).dial
-		n.poolOf(m.ID).dial = func(ctx context.Context) (*askConn, error) { return nil, errors.New("refused") }
+		n.poolOf(m.ID).dial = func(context.Context) (*askConn, error) { return nil, errors.New("refused") }
 		defer func() { n.poolOf(m.ID).dial = dial }()
 		close(closed)
 		if _, err := ask(t.Context(), n, m, Question{}); err == nil || errors.Is(err, ErrUnreachable) {
@@ -307,7 +301,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		}
 	})
 	t.Run("what may not is not", func(t *testing.T) {
-		m := script(t, n, func(i int, conn net.Conn) {
+		m := script(t, n, func(_ int, conn net.Conn) {
 			hear(conn)
 			say(conn, fine)
 			hear(conn)

@@ -59,7 +59,7 @@ type door struct {
 // close lets nobody in any more, and gives up the handshakes under way.
 func (d *door) close() {
 	close(d.done)
-	_ = d.Listener.Close()
+	_ = d.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, conn := range d.pending {

@@ -12,14 +12,15 @@ import (
 )
 
 // runGroupcache serves a group whose members find each other through
-// groupcache's own HTTPPool. The one thing that is not as it comes is the
-// number of idle connections, 2 by default: with it, most requests of 64
-// callers would dial. /stats tells where answers came from.
+// groupcache's own HTTPPool. As it comes, it keeps 2 idle connections to a peer,
+// so most requests of 64 callers dial. /stats tells where answers came from.
 func runGroupcache(o options, s source) error {
 	debug.SetGCPercent(o.gogc)
-	transport := &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
 	pool := groupcache.NewHTTPPoolOpts("http://"+o.peer, nil)
-	pool.Transport = func(context.Context) http.RoundTripper { return transport }
+	if o.idle > 0 {
+		transport := &http.Transport{MaxIdleConnsPerHost: o.idle, DisableCompression: true}
+		pool.Transport = func(context.Context) http.RoundTripper { return transport }
+	}
 	var peers []string
 	for p := range strings.SplitSeq(o.peers, ",") {
 		peers = append(peers, "http://"+p)

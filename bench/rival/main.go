@@ -47,6 +47,7 @@ func run(args []string) error {
 	dir := flags.String("dir", ".", "files: the folder")
 	flags.Int64Var(&o.cache, "cache", 64<<20, "groupcache: bytes of the cache")
 	flags.IntVar(&o.gogc, "gogc", 100, "groupcache: Go's GOGC")
+	flags.IntVar(&o.idle, "idle", 0, "groupcache: idle connections to a peer; 0: as it comes")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func run(args []string) error {
 type options struct {
 	addr, peer, peers string
 	cache             int64
-	gogc              int
+	gogc, idle        int
 }
 
 // source has the bytes of every object: the beginning of one blob. They are

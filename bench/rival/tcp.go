@@ -2,27 +2,37 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
+	"sync"
 )
 
-// The loop over bare TCP: a question is a length of 4 bytes, its answer as many
-// bytes. The relay takes questions as HTTP, just enough of it that the same
-// load generators can ask, holds one buffer for each connection, reads all of
-// an answer and then writes it, as a node does that must know it whole.
+// The loop over bare TCP: a question is a length and a number, of 4 bytes each,
+// its answer as many bytes. The relay takes questions as HTTP, just enough of it
+// that the same load generators can ask, holds one buffer for each connection,
+// reads all of an answer and then writes it, as a node does that must know it
+// whole.
 
-// runTCP is the process that has the bytes.
+// runTCP is the process that has the bytes: those of each object for
+// themselves, as a cache has them, which the processor's own caches do not hold.
 func runTCP(addr string, s source) error {
+	var objects sync.Map // question → bytes
 	return accept(addr, func(c net.Conn) error {
-		var question [4]byte
+		var question [8]byte
 		for {
 			if _, err := io.ReadFull(c, question[:]); err != nil {
 				return err
 			}
-			if _, err := c.Write(s.bytes[:binary.BigEndian.Uint32(question[:])]); err != nil {
+			object, ok := objects.Load(question)
+			if !ok {
+				object, _ = objects.LoadOrStore(question, bytes.Clone(s.bytes[:binary.BigEndian.Uint32(question[:])]))
+			}
+			if _, err := c.Write(object.([]byte)); err != nil {
 				return err
 			}
 		}
@@ -59,8 +69,13 @@ func relay(caller, other net.Conn) error {
 			buf = append(make([]byte, 0, head+n), buf...)
 		}
 		buf = buf[:head+n]
-		var question [4]byte
+		number, err := strconv.ParseUint(path[strings.LastIndexByte(path, '/')+1:], 10, 32)
+		if err != nil {
+			return fmt.Errorf("%q has no number: %w", path, err)
+		}
+		var question [8]byte
 		binary.BigEndian.PutUint32(question[:], uint32(n))
+		binary.BigEndian.PutUint32(question[4:], uint32(number))
 		if _, err := other.Write(question[:]); err != nil {
 			return err
 		}

@@ -1,0 +1,1 @@
+for p in $(cat /tmp/prof/pids); do kill $p; done
