@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,7 +23,7 @@ const shutdownPoll = 5 * time.Millisecond
 type Asked struct {
 	From string // the ID of the member that asks
 	Text string
-	Body io.Reader // what follows the text, of Size bytes
+	Body io.Reader // what follows the text, of Size bytes; cut short, it ends with an error
 	Size int64
 }
 
@@ -222,8 +223,20 @@ func (c *answerConn) readQuestion() (route string, asked Asked, err error) {
 			return "", Asked{}, err
 		}
 	}
-	body := &io.LimitedReader{R: c.in, N: size}
+	body := &wholeReader{LimitedReader: io.LimitedReader{R: c.in, N: size}}
 	return words[:routeLen], Asked{From: c.from, Text: words[routeLen:], Body: body, Size: size}, nil
+}
+
+// wholeReader ends with io.EOF after all of its bytes, and not before.
+type wholeReader struct{ io.LimitedReader }
+
+// Read reads what is left.
+func (r *wholeReader) Read(p []byte) (int, error) {
+	n, err := r.LimitedReader.Read(p)
+	if errors.Is(err, io.EOF) && r.N > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 func (c *answerConn) readString(n int) (string, error) {
