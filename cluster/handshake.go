@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	handshakeMagic   = "larder\x00\x01"
+	handshakeMagic   = "larder\x00\x02" // the last byte counts the ways to talk after it
 	handshakeOK      = 1
 	handshakeTimeout = 2 * time.Second
 	dialTimeout      = time.Second
