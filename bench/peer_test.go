@@ -14,11 +14,11 @@ import (
 	"larder/testcluster"
 )
 
-// hop is one size of the row. Hot copies would hide what is measured: an asker
-// keeps one in ten answers of an owner. So its memory is full of what it owns
-// itself, like that of a node that has run for a while, which leaves a ninth
-// for hot copies, and the objects are so many that none is asked for again
-// before its copy is evicted. All of that is so on both sides.
+// hop is one size of the row. Hot copies would hide what is measured. So the
+// asker's memory is full of what it owns itself, like that of a node that has run
+// for a while, which leaves a 32nd for hot copies (a ninth in groupcache), and the
+// objects are so many that none is asked for again before its copy is evicted. All
+// of that is so on both sides.
 type hop struct {
 	what        string
 	size        int64

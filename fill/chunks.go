@@ -5,37 +5,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"unsafe"
 
 	"github.com/golang/groupcache"
 
+	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
 
-// fetch is the context of one chunk's way through groupcache. Groupcache runs
-// a flight on its first caller's context, so this is one that no caller can
-// cancel; what it carries tells the getter and the peer what the chunk key
-// does not say, and brings back what they found out.
-type fetch struct {
-	context.Context // never cancelled; the getter and the peer bound themselves
-
-	size   int64  // of the whole object
-	primed []byte // the chunk itself, when it is here already
-	noHop  bool   // asked by a peer: do not ask another
-
-	source  Source // set by whoever fetched; empty if memory had the chunk
-	verdict error  // what the owner said for certain: the store need not be asked again
+// chunk is a chunk of a version. Its bytes never change.
+type chunk struct {
+	key     keys.Key
+	version string
+	n       int
+	size    int64 // of the whole object
+	length  int64 // of the chunk
 }
 
-type fetchKey struct{}
+// id is the chunk's name in the memory tier.
+func (c chunk) id() string { return keys.Chunk(c.key, c.version, c.n) }
 
-func (c *fetch) Value(key any) any {
-	if key == (fetchKey{}) {
-		return c
-	}
-	return nil
+// chunkOf is chunk n of the version that the head names.
+func (f *Filler) chunkOf(k keys.Key, h store.Head, n int) chunk {
+	return chunk{key: k, version: h.Version, n: n, size: h.Size, length: f.chunkLen(h.Size, n)}
+}
+
+// chunkLen is the length of chunk n of an object of this size.
+func (f *Filler) chunkLen(size int64, n int) int64 {
+	return min(f.cfg.ChunkSize, size-int64(n)*f.cfg.ChunkSize)
 }
 
 // chunk returns chunk n of the version that the head names. If the store no
@@ -44,125 +42,163 @@ func (f *Filler) chunk(k keys.Key, h store.Head, n int) (groupcache.ByteView, So
 	if h.Size == 0 {
 		return groupcache.ByteView{}, Memory, nil
 	}
-	return f.get(keys.Chunk(k, h.Version, n), f.chunkLen(h.Size, n), &fetch{Context: context.Background(), size: h.Size})
+	owner, self := f.ring.Owner(keys.ChunkHash(k, n))
+	if self {
+		return f.ownChunk(f.chunkOf(k, h, n))
+	}
+	return f.copyOf(f.chunkOf(k, h, n), owner)
 }
 
-func (f *Filler) get(chunkKey string, length int64, c *fetch) (groupcache.ByteView, Source, error) {
+// fetch is the context of one chunk's way through groupcache. Groupcache runs
+// a flight on its first caller's context, so this is one that no caller can
+// cancel; what it carries tells load what the chunk's key does not say, and
+// brings back what load found out.
+type fetch struct {
+	context.Context // never cancelled; load bounds itself
+
+	chunk  chunk
+	primed []byte // the chunk itself, when it is here already
+	source Source // set by load; empty if memory had the chunk
+}
+
+type fetchKey struct{}
+
+func (q *fetch) Value(key any) any {
+	if key == (fetchKey{}) {
+		return q
+	}
+	return nil
+}
+
+// ownChunk returns a chunk that this node owns: from memory, or from the store.
+func (f *Filler) ownChunk(c chunk) (groupcache.ByteView, Source, error) {
+	return f.get(&fetch{Context: context.Background(), chunk: c})
+}
+
+func (f *Filler) get(q *fetch) (groupcache.ByteView, Source, error) {
 	var v groupcache.ByteView
-	if err := f.chunks.Get(c, chunkKey, groupcache.ByteViewSink(&v)); err != nil {
+	if err := f.owned.Get(q, q.chunk.id(), groupcache.ByteViewSink(&v)); err != nil {
 		return v, "", err
 	}
-	if int64(v.Len()) != length {
-		return v, "", fmt.Errorf("chunk of %d bytes where %d were expected: %w", v.Len(), length, store.ErrUnexpected)
+	if int64(v.Len()) != q.chunk.length {
+		return v, "", fmt.Errorf("chunk of %d bytes where %d were expected: %w", v.Len(), q.chunk.length, store.ErrUnexpected)
 	}
-	if c.source == "" {
-		_, _ = v.WriteTo((*origin)(c)) // an origin takes everything
+	if q.source == "" {
+		return v, Memory, nil
 	}
-	return v, c.source, nil
+	f.copies.fit()
+	return v, q.source, nil
 }
 
-// chunkLen is the length of chunk n of an object of this size.
-func (f *Filler) chunkLen(size int64, n int) int64 {
-	return min(f.cfg.ChunkSize, size-int64(n)*f.cfg.ChunkSize)
+// load is groupcache's getter: a chunk that this node owns, from the store.
+func (f *Filler) load(ctx context.Context, _ string, dest groupcache.Sink) error {
+	q := ctx.Value(fetchKey{}).(*fetch)
+	if q.primed != nil {
+		q.source = Memory
+		return f.admit(dest, q.primed)
+	}
+	q.source = S3
+	b, err := f.readChunk(q.chunk)
+	if err != nil {
+		return err
+	}
+	return f.admit(dest, b)
+}
+
+// readChunk reads a chunk from the store.
+func (f *Filler) readChunk(c chunk) (b []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = f.panicked(c.key, p)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)
+	defer cancel()
+	if err := reserve(ctx, f.budgets.loads, c.length); err != nil {
+		return nil, err
+	}
+	defer f.budgets.loads.Release(c.length)
+	b, err = f.store.GetRange(ctx, c.key.Place(), c.version, int64(c.n)*f.cfg.ChunkSize, c.length)
+	if errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrNotFound) {
+		f.dropVersion(c.key, c.version)
+		return nil, fmt.Errorf("get %s version %s: %w", c.key, c.version, store.ErrPrecondition)
+	}
+	if err == nil && int64(len(b)) != c.length {
+		return nil, fmt.Errorf("chunk of %d bytes where %d were expected: %w", len(b), c.length, store.ErrUnexpected)
+	}
+	return b, outOfTime(err)
+}
+
+// copyOf returns a chunk that another node owns: from this node's copies, from
+// the owner, or, if that gives no answer, from the store.
+func (f *Filler) copyOf(c chunk, owner cluster.Member) (groupcache.ByteView, Source, error) {
+	id := c.id()
+	if v, ok := f.copies.get(id); ok {
+		return v, Hot, nil
+	}
+	got, err := f.copies.flights.Do(id, func() (any, error) {
+		came, err := f.fetchCopy(c, owner)
+		if err == nil {
+			f.copies.keep(id, came.view)
+		}
+		return came, err
+	})
+	came := got.(arrival)
+	return came.view, came.source, err
+}
+
+// arrival is a chunk that another node owns, and where it came from.
+type arrival struct {
+	view   groupcache.ByteView
+	source Source
+}
+
+func (f *Filler) fetchCopy(c chunk, owner cluster.Member) (came arrival, err error) {
+	defer func() {
+		if p := recover(); p != nil { // a panic would strand the chunk's other callers
+			err = f.panicked(c.key, p)
+		}
+	}()
+	b, source, err := f.askChunk(c, owner)
+	if err != nil && !errors.Is(err, errOwnerSays) {
+		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no chunk, reading the store")
+		source = S3
+		b, err = f.readChunk(c)
+	}
+	if err != nil {
+		return arrival{}, err
+	}
+	return arrival{view: viewOf(b), source: source}, nil
 }
 
 // prime puts a chunk that is here already into the memory tier: the bytes of a
 // cold read or of a write. If memory has it, nothing changes.
-func (f *Filler) prime(k keys.Key, version string, n int, v groupcache.ByteView) {
+func (f *Filler) prime(c chunk, v groupcache.ByteView) {
 	if v.Len() == 0 {
 		return
 	}
-	c := &fetch{Context: context.Background(), primed: bytesOf(v), noHop: true}
-	if _, _, err := f.get(keys.Chunk(k, version, n), int64(v.Len()), c); err != nil {
-		f.log.Warn().Err(err).Stringer("key", k).Msg("chunk not kept in memory")
+	if _, _, err := f.get(&fetch{Context: context.Background(), chunk: c, primed: bytesOf(v)}); err != nil {
+		f.log.Warn().Err(err).Stringer("key", c.key).Msg("chunk not kept in memory")
 	}
 }
 
 // Prime puts chunk n of a version that was just written into the memory of the
 // node that owns it, so that nobody reads it from the store. The bytes must not
 // change any more.
-func (f *Filler) Prime(ctx context.Context, k keys.Key, h store.Head, n int, chunk []byte) error {
-	if int64(len(chunk)) != f.chunkLen(h.Size, n) {
-		return fmt.Errorf("prime %s: chunk %d of %d bytes: %w", k, n, len(chunk), store.ErrUnexpected)
+func (f *Filler) Prime(ctx context.Context, k keys.Key, h store.Head, n int, b []byte) error {
+	c := f.chunkOf(k, h, n)
+	if int64(len(b)) != c.length {
+		return fmt.Errorf("prime %s: chunk %d of %d bytes: %w", k, n, len(b), store.ErrUnexpected)
 	}
 	owner, self := f.ring.Owner(keys.ChunkHash(k, n))
 	if !self {
-		return f.sendChunk(ctx, owner, keys.Chunk(k, h.Version, n), h.Size, chunk)
+		return f.sendChunk(ctx, owner, c, b)
 	}
-	if cap(chunk) > 2*len(chunk) {
-		chunk = bytes.Clone(chunk) // a piece would keep the whole of its buffer
+	if cap(b) > 2*len(b) {
+		b = bytes.Clone(b) // a piece would keep the whole of its buffer
 	}
-	f.prime(k, h.Version, n, viewOf(chunk))
+	f.prime(c, viewOf(b))
 	return nil
-}
-
-// load is groupcache's getter: the chunk from the store. It runs on the owner,
-// or on a node whose owner gave no answer.
-func (f *Filler) load(ctx context.Context, chunkKey string, dest groupcache.Sink) (err error) {
-	c := ctx.Value(fetchKey{}).(*fetch)
-	if c.primed != nil {
-		return f.admit(dest, c.primed)
-	}
-	if c.verdict != nil {
-		return c.verdict
-	}
-	k, version, n, err := keys.ParseChunk(chunkKey)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = f.panicked(k, p)
-		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
-	defer cancel()
-	length := f.chunkLen(c.size, n)
-	if err := reserve(ctx, f.budgets.loads, length); err != nil {
-		return err
-	}
-	defer f.budgets.loads.Release(length)
-	c.source = S3
-	b, err := f.store.GetRange(ctx, k.Place(), version, int64(n)*f.cfg.ChunkSize, length)
-	if errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrNotFound) {
-		f.dropVersion(k, version)
-		return fmt.Errorf("get %s version %s: %w", k, version, store.ErrPrecondition)
-	}
-	if err != nil {
-		return outOfTime(err)
-	}
-	return f.admit(dest, b)
-}
-
-// PickPeer is groupcache's question who owns a chunk.
-func (f *Filler) PickPeer(chunkKey string) (groupcache.ProtoGetter, bool) {
-	k, _, n, err := keys.ParseChunk(chunkKey)
-	if err != nil {
-		return nil, false
-	}
-	m, self := f.ring.Owner(keys.ChunkHash(k, n))
-	if self {
-		return nil, false
-	}
-	return peer{filler: f, member: m}, true
-}
-
-// Groupcache takes one function for the whole process that finds a group's
-// picker, so the pickers of the process have to be found by group name.
-var (
-	registerPickers sync.Once //nolint:gochecknoglobals // as groupcache's own registry
-	pickers         sync.Map  //nolint:gochecknoglobals // group name → *Filler
-)
-
-func newGroup(name string, memory int64, f *Filler) *groupcache.Group {
-	registerPickers.Do(func() {
-		groupcache.RegisterPerGroupPeerPicker(func(group string) groupcache.PeerPicker {
-			p, _ := pickers.Load(group)
-			return p.(*Filler)
-		})
-	})
-	pickers.Store(name, f)
-	return groupcache.NewGroup(name, memory, groupcache.GetterFunc(f.load))
 }
 
 // setNoCopy hands b over to groupcache. SetBytes would copy it, SetString does

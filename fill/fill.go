@@ -70,7 +70,8 @@ type Filler struct {
 	store   Store
 	ring    Ring
 	heads   *heads
-	chunks  *groupcache.Group
+	owned   *groupcache.Group // the chunks that this node owns
+	copies  *copies           // of chunks that others own
 	budgets budgets
 	flights sync.WaitGroup
 	// strangers are the members, by ID, that RingChanged was told of last.
@@ -94,7 +95,11 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.strangers.Store(&map[string]bool{})
-	f.chunks = newGroup(cfg.Group, cfg.Memory, f)
+	own := cfg.Memory - cfg.Memory/copiesShare
+	f.owned = groupcache.NewGroup(cfg.Group, own, groupcache.GetterFunc(f.load))
+	f.copies = newCopies(func() int64 {
+		return cfg.Memory - min(own, f.owned.CacheStats(groupcache.MainCache).Bytes)
+	})
 	return f, nil
 }
 

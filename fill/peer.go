@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/golang/groupcache"
-	pb "github.com/golang/groupcache/groupcachepb"
 
 	"larder/cluster"
 	"larder/keys"
@@ -33,8 +32,9 @@ var (
 	// errOwnerSays marks an error that the owner found out for certain, so
 	// that asking the store once more would only say it later.
 	errOwnerSays = errors.New("the owner says")
-	// errNoHop keeps a peer's request from being forwarded.
-	errNoHop = errors.New("a peer's request is not forwarded")
+	// errNotOwner refuses a peer's question that another node would have to
+	// answer: it is not passed on.
+	errNotOwner = errors.New("not the owner")
 )
 
 // headQuestion asks for what an owner knows of a key, as JSON.
@@ -138,7 +138,7 @@ func peerError(m cluster.Member, said cluster.Answer) error {
 func refusal(err error) cluster.Answer {
 	status := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, errNoHop):
+	case errors.Is(err, errNotOwner):
 		status = http.StatusMisdirectedRequest
 	case errors.Is(err, keys.ErrBadKey):
 		status = http.StatusBadRequest
@@ -166,7 +166,7 @@ func (f *Filler) answerHead(ctx context.Context, asked cluster.Asked) cluster.An
 	}
 	owner, self := f.ring.Owner(k.Hash())
 	if !self || q.Chunk != f.cfg.ChunkSize {
-		return refusal(errNoHop)
+		return refusal(errNotOwner)
 	}
 	a, err := f.resolveAs(ctx, k, want(q.Bytes), owner, self)
 	if err != nil {
@@ -199,8 +199,7 @@ func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAns
 		h.First = true
 		return h, a.first
 	}
-	c := &fetch{Context: context.Background(), size: h.Head.Size, noHop: true}
-	first, source, err := f.get(keys.Chunk(k, h.Head.Version, 0), length, c)
+	first, source, err := f.ownChunk(f.chunkOf(k, h.Head, 0))
 	if err != nil { // the peer asks for it by itself, and hears why
 		return h, groupcache.ByteView{}
 	}
@@ -211,19 +210,10 @@ func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAns
 	return h, first
 }
 
-// ownedChunk is a chunk that a peer's question is about and that this node owns.
-type ownedChunk struct {
-	key     keys.Key
-	version string
-	n       int
-	size    int64 // of the whole object
-	length  int64
-}
-
-// holdOwnChunk takes memory for the chunk that a peer's question is about, if
-// this node owns it.
-func (f *Filler) holdOwnChunk(ctx context.Context, text string) (ownedChunk, *pin, error) {
-	c, err := f.ownChunk(text)
+// holdAsked takes memory for the chunk that a peer's question is about, if this
+// node owns it.
+func (f *Filler) holdAsked(ctx context.Context, text string) (chunk, *pin, error) {
+	c, err := f.askedFor(text)
 	if err != nil {
 		return c, nil, err
 	}
@@ -231,7 +221,7 @@ func (f *Filler) holdOwnChunk(ctx context.Context, text string) (ownedChunk, *pi
 	return c, held, err
 }
 
-func (f *Filler) ownChunk(text string) (c ownedChunk, err error) {
+func (f *Filler) askedFor(text string) (c chunk, err error) {
 	q, err := parseChunkQuestion(text)
 	if err != nil {
 		return c, err
@@ -244,19 +234,18 @@ func (f *Filler) ownChunk(text string) (c ownedChunk, err error) {
 	}
 	_, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
 	if !self || q.chunk != f.cfg.ChunkSize {
-		return c, errNoHop
+		return c, errNotOwner
 	}
 	return c, nil
 }
 
 // answerChunk answers a peer that asks for a chunk which this node owns.
 func (f *Filler) answerChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
-	c, held, err := f.holdOwnChunk(ctx, asked.Text)
+	c, held, err := f.holdAsked(ctx, asked.Text)
 	if err != nil {
 		return refusal(err)
 	}
-	q := &fetch{Context: context.Background(), size: c.size, noHop: true}
-	v, source, err := f.get(keys.Chunk(c.key, c.version, c.n), c.length, q)
+	v, source, err := f.ownChunk(c)
 	if err != nil {
 		held.release()
 		return refusal(err)
@@ -264,18 +253,38 @@ func (f *Filler) answerChunk(ctx context.Context, asked cluster.Asked) cluster.A
 	return cluster.Answer{Status: http.StatusOK, Text: []byte(source), Body: bytesOf(v), Sent: held.release}
 }
 
+// askChunk asks a chunk's owner for it.
+func (f *Filler) askChunk(c chunk, owner cluster.Member) ([]byte, Source, error) {
+	q := cluster.Question{Route: chunkRoute, Text: f.question(c).String(), Room: c.length, Within: fetchLimit}
+	said, err := f.ask(context.Background(), owner, q)
+	if err != nil {
+		return nil, "", err
+	}
+	if int64(len(said.Body)) != c.length {
+		return nil, "", fmt.Errorf("%s gave %d bytes of a chunk of %d", owner.Name, len(said.Body), c.length)
+	}
+	if string(said.Text) == string(S3) {
+		return said.Body, S3, nil
+	}
+	return said.Body, Peer, nil
+}
+
+func (f *Filler) question(c chunk) chunkQuestion {
+	return chunkQuestion{size: c.size, chunk: f.cfg.ChunkSize, key: c.id()}
+}
+
 // sendChunk gives a chunk that was just written to its owner.
-func (f *Filler) sendChunk(ctx context.Context, m cluster.Member, chunkKey string, size int64, chunk []byte) error {
-	q := chunkQuestion{size: size, chunk: f.cfg.ChunkSize, key: chunkKey}
-	if _, err := f.ask(ctx, m, cluster.Question{Route: keepRoute, Text: q.String(), Body: chunk, Within: fetchLimit}); err != nil {
-		return fmt.Errorf("send a chunk to %s: %w", m.Name, err)
+func (f *Filler) sendChunk(ctx context.Context, owner cluster.Member, c chunk, b []byte) error {
+	q := cluster.Question{Route: keepRoute, Text: f.question(c).String(), Body: b, Within: fetchLimit}
+	if _, err := f.ask(ctx, owner, q); err != nil {
+		return fmt.Errorf("send a chunk to %s: %w", owner.Name, err)
 	}
 	return nil
 }
 
 // keepChunk keeps a chunk that a peer has just written.
 func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
-	c, held, err := f.holdOwnChunk(ctx, asked.Text)
+	c, held, err := f.holdAsked(ctx, asked.Text)
 	if err != nil {
 		return refusal(err)
 	}
@@ -284,57 +293,6 @@ func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Ans
 	if _, err := io.ReadFull(asked.Body, b); err != nil || asked.Size != c.length {
 		return refusal(fmt.Errorf("%w: %d bytes of a chunk of %d", keys.ErrBadKey, asked.Size, c.length))
 	}
-	f.prime(c.key, c.version, c.n, viewOf(b))
+	f.prime(c, viewOf(b))
 	return cluster.Answer{Status: http.StatusOK}
-}
-
-// peer is a chunk's owner, as groupcache asks it.
-type peer struct {
-	filler *Filler
-	member cluster.Member
-}
-
-// Get is groupcache's question to the owner. Any error makes groupcache load
-// from the store here, so a verdict of the owner travels in the fetch.
-func (p peer) Get(ctx context.Context, in *pb.GetRequest, out *pb.GetResponse) (err error) {
-	c := ctx.Value(fetchKey{}).(*fetch)
-	if c.noHop {
-		return errNoHop
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			k, _, _, _ := keys.ParseChunk(in.GetKey()) // the picker has parsed it before
-			err = p.filler.panicked(k, r)
-		}
-	}()
-	out.Value, err = p.fetch(ctx, c, in.GetKey())
-	if errors.Is(err, errOwnerSays) {
-		c.verdict = err
-	}
-	if err != nil {
-		p.filler.log.Debug().Err(err).Str("peer", p.member.Name).Msg("owner gave no chunk")
-	}
-	return err
-}
-
-func (p peer) fetch(ctx context.Context, c *fetch, chunkKey string) ([]byte, error) {
-	f := p.filler
-	_, _, n, err := keys.ParseChunk(chunkKey)
-	if err != nil {
-		return nil, err
-	}
-	length := f.chunkLen(c.size, n)
-	q := chunkQuestion{size: c.size, chunk: f.cfg.ChunkSize, key: chunkKey}
-	said, err := f.ask(ctx, p.member, cluster.Question{Route: chunkRoute, Text: q.String(), Room: length, Within: fetchLimit})
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(said.Body)) != length {
-		return nil, fmt.Errorf("%s gave %d bytes of a chunk of %d", p.member.Name, len(said.Body), length)
-	}
-	c.source = Peer
-	if string(said.Text) == string(S3) {
-		c.source = S3
-	}
-	return said.Body, nil
 }

@@ -196,7 +196,7 @@ func (f *Filler) lookAsOwner(ctx context.Context, s *shard, k keys.Key, w want, 
 		return answer{}, err
 	}
 	if a.hasFirst {
-		f.prime(k, a.Head.Version, 0, a.first)
+		f.prime(f.chunkOf(k, a.Head, 0), a.first)
 	}
 	a.kept = f.keep(s, k, gen, asked, entry{known: a.known, until: asked.Add(f.cfg.Revalidate), owned: true})
 	return a, nil

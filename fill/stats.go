@@ -19,7 +19,7 @@ type Stats struct {
 }
 
 // Held is one part of the memory tier: the chunks that the node owns, or its
-// hot copies of chunks that others own.
+// hot copies of chunks that others own. Bytes are those of keys and chunks.
 type Held struct {
 	Bytes, Chunks int64
 	// Evictions since the node started.
@@ -28,33 +28,13 @@ type Held struct {
 
 // Stats counts.
 func (f *Filler) Stats() Stats {
-	held := func(which groupcache.CacheType) Held {
-		s := f.chunks.CacheStats(which)
-		return Held{Bytes: s.Bytes, Chunks: s.Items, Evictions: s.Evictions}
-	}
+	own := f.owned.CacheStats(groupcache.MainCache)
 	return Stats{
-		Own:           held(groupcache.MainCache),
-		Hot:           held(groupcache.HotCache),
+		Own:           Held{Bytes: own.Bytes, Chunks: own.Items, Evictions: own.Evictions},
+		Hot:           f.copies.held(),
 		Heads:         f.heads.count(),
 		LeasesGranted: f.granted.Load(),
 	}
-}
-
-// origin finds out which part of the memory tier had a chunk, without a second
-// lookup. Groupcache keeps an own chunk as the string that load set, a hot copy
-// as the slice that a peer sent, and a view writes itself as what it is.
-type origin fetch
-
-// Write takes a hot copy.
-func (o *origin) Write(b []byte) (int, error) {
-	o.source = Hot
-	return len(b), nil
-}
-
-// WriteString takes an own chunk.
-func (o *origin) WriteString(s string) (int, error) {
-	o.source = Memory
-	return len(s), nil
 }
 
 // agedOneIn is how many chunks there are to one whose age is watched: watching

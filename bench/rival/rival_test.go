@@ -38,10 +38,13 @@ func TestRelay(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- relay(caller, other) }()
 	go func() {
-		var question [4]byte
+		var question [8]byte
 		for {
 			if _, err := io.ReadFull(far, question[:]); err != nil {
 				return
+			}
+			if question[7] != 1 {
+				t.Errorf("asked for object %d", question[7])
 			}
 			_, _ = far.Write(blob.Of(int64(question[2])<<8 + int64(question[3])))
 		}

@@ -1,0 +1,85 @@
+package fill
+
+import (
+	"sync"
+
+	"github.com/golang/groupcache"
+	"github.com/golang/groupcache/lru"
+	"github.com/golang/groupcache/singleflight"
+)
+
+// copiesShare is the part of the memory tier that is for hot copies where the
+// node's own chunks would fill all of it: one in so many bytes. Groupcache would
+// give a ninth, which every node fills with the same.
+const copiesShare = 32
+
+// copies are this node's hot copies of chunks that other nodes own: those used
+// last, in the memory that the node's own chunks leave, and in a share of their
+// own where those leave none. It is safe for concurrent use.
+type copies struct {
+	flights singleflight.Group // one fetch of a chunk at a time
+	room    func() int64       // bytes that there are for copies now
+
+	mu        sync.Mutex // guards the fields below
+	lru       *lru.Cache // chunk key → groupcache.ByteView
+	bytes     int64      // of keys and chunks, as groupcache counts
+	evictions int64
+}
+
+func newCopies(room func() int64) *copies {
+	c := &copies{room: room, lru: lru.New(0)} // bounded by bytes, not by how many there are
+	c.lru.OnEvicted = func(key lru.Key, value any) {
+		c.bytes -= sizeOf(key.(string), value.(groupcache.ByteView))
+		c.evictions++
+	}
+	return c
+}
+
+func sizeOf(chunkKey string, v groupcache.ByteView) int64 { return int64(len(chunkKey) + v.Len()) }
+
+func (c *copies) get(chunkKey string) (groupcache.ByteView, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.lru.Get(chunkKey)
+	if !ok {
+		return groupcache.ByteView{}, false
+	}
+	return v.(groupcache.ByteView), true
+}
+
+// keep makes a copy the one used last, unless there is no room for it alone.
+func (c *copies) keep(chunkKey string, v groupcache.ByteView) {
+	room := c.room()
+	if sizeOf(chunkKey, v) > room {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, there := c.lru.Get(chunkKey); there {
+		return
+	}
+	c.lru.Add(chunkKey, v)
+	c.bytes += sizeOf(chunkKey, v)
+	c.evict(room)
+}
+
+// fit gives up the copies that there is no room for any more.
+func (c *copies) fit() {
+	room := c.room()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.evict(room)
+}
+
+// evict gives up the copies that were not used for longest. The caller holds mu.
+func (c *copies) evict(room int64) {
+	for c.bytes > room {
+		c.lru.RemoveOldest()
+	}
+}
+
+func (c *copies) held() Held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Held{Bytes: c.bytes, Chunks: int64(c.lru.Len()), Evictions: c.evictions}
+}

@@ -1,0 +1,144 @@
+package fill
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"larder/cluster"
+	"larder/store"
+)
+
+func TestCopiesKeepWhatWasUsedLast(t *testing.T) {
+	room := int64(100)
+	c := newCopies(func() int64 { return room })
+	has := func(want string) {
+		t.Helper()
+		var got []string
+		for _, key := range []string{"a", "b", "c", "d", "e"} {
+			c.mu.Lock()
+			_, there := c.lru.Get(key)
+			c.mu.Unlock()
+			if there {
+				got = append(got, key)
+			}
+		}
+		if strings.Join(got, "") != want {
+			t.Errorf("holds %v, want %s", got, want)
+		}
+	}
+	for _, key := range []string{"a", "b", "c", "d"} {
+		c.keep(key, viewOf(make([]byte, 24)))
+	}
+	if h := c.held(); h != (Held{Bytes: 100, Chunks: 4}) {
+		t.Errorf("%+v", h)
+	}
+	if v, ok := c.get("a"); !ok || v.Len() != 24 {
+		t.Error("a is not there")
+	}
+	c.keep("a", viewOf(make([]byte, 24))) // it is there
+	c.keep("e", viewOf(make([]byte, 24))) // at the cost of b
+	has("acde")
+	c.keep("b", viewOf(make([]byte, 100))) // never fits
+	has("acde")
+	if h := c.held(); h != (Held{Bytes: 100, Chunks: 4, Evictions: 1}) {
+		t.Errorf("%+v", h)
+	}
+	room = 60
+	c.fit()
+	has("de")
+	room = 0
+	c.fit()
+	if h := c.held(); h != (Held{Evictions: 5}) {
+		t.Errorf("%+v", h)
+	}
+}
+
+// Copies live in what the node's own chunks leave, and give it up.
+func TestCopiesMakeRoomForOwnChunks(t *testing.T) {
+	f, _, ring := newFiller(t, nil) // of 64 chunks
+	k := newKey(t)
+	h := store.Head{Version: "v", Size: 200 * testChunk}
+	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: make([]byte, testChunk)})
+	fetch := func(from, to int, want Source) {
+		t.Helper()
+		for n := from; n < to; n++ {
+			if _, source, err := f.chunk(k, h, n); err != nil || source != want {
+				t.Fatalf("chunk %d from %s, %v", n, source, err)
+			}
+		}
+	}
+	within := func() (own, hot int64) {
+		t.Helper()
+		s := f.Stats()
+		if s.Own.Bytes+s.Hot.Bytes > f.cfg.Memory {
+			t.Errorf("%d bytes of own chunks and %d of copies", s.Own.Bytes, s.Hot.Bytes)
+		}
+		return s.Own.Chunks, s.Hot.Chunks
+	}
+	ring.other.Store(true)
+	fetch(0, 100, Peer)
+	if own, hot := within(); own != 0 || hot != 63 { // the keys take some bytes, too
+		t.Errorf("%d own chunks, %d copies", own, hot)
+	}
+	fetch(80, 100, Hot)
+
+	ring.other.Store(false)
+	for n := range 20 {
+		f.prime(f.chunkOf(k, h, 100+n), viewOf(make([]byte, testChunk)))
+	}
+	if own, hot := within(); own != 20 || hot != 43 {
+		t.Errorf("%d own chunks, %d copies", own, hot)
+	}
+	for n := range 80 {
+		f.prime(f.chunkOf(k, h, 120+n), viewOf(make([]byte, testChunk)))
+	}
+	if own, hot := within(); own != 61 || hot != 2 { // a 32nd, and what 61 chunks leave
+		t.Errorf("%d own chunks, %d copies", own, hot)
+	}
+}
+
+// However many ask at once for a chunk that another node owns, it is asked once.
+func TestOneFetchOfACopy(t *testing.T) {
+	f, _, ring := newFiller(t, nil)
+	k := newKey(t)
+	h := store.Head{Version: "v", Size: 5}
+	asked := make(chan struct{}, 100)
+	answer := make(chan struct{})
+	f.ring = slow{ring, asked, answer}
+	ring.other.Store(true)
+	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("other")})
+	var callers sync.WaitGroup
+	for range 50 {
+		callers.Go(func() {
+			if v, source, err := f.chunk(k, h, 0); err != nil || v.String() != "other" || source != Peer && source != Hot {
+				t.Errorf("%q from %s, %v", v.String(), source, err)
+			}
+		})
+	}
+	<-asked
+	close(answer)
+	callers.Wait()
+	if n := len(asked); n > 0 {
+		t.Errorf("asked %d times more", n)
+	}
+	if s := f.Stats(); fmt.Sprint(s.Hot.Chunks, s.Own.Chunks) != "1 0" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// slow is a ring whose members say that they were asked, and wait to answer.
+type slow struct {
+	*alone
+	asked  chan<- struct{}
+	answer <-chan struct{}
+}
+
+func (s slow) Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error) {
+	s.asked <- struct{}{}
+	<-s.answer
+	return s.alone.Ask(ctx, m, q)
+}
