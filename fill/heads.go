@@ -33,7 +33,7 @@ type shard struct {
 	max     int
 	gen     uint64
 	changed time.Time // when the ring changed last: writes that began before publish nothing
-	entries map[keys.Key]entry
+	entries map[keys.Key]*entry
 	flights map[flightKey]*flight
 	// The store may change these keys at any moment, so no head of one is kept:
 	// those being written here, and those whose write ended without a known
@@ -46,15 +46,20 @@ type shard struct {
 type entry struct {
 	known
 	until time.Time // trusted before this, not after
+	used  time.Time // last
 	owned bool      // as the key's owner, against the store; otherwise as the owner granted it
 }
+
+// evictAmong is how many heads are looked at to find one that was not used for
+// long: the least recently used of a few is nearly that of all (Redis does so).
+const evictAmong = 8
 
 func newHeads(limit int) *heads {
 	h := &heads{}
 	for i := range h.shards {
 		h.shards[i] = shard{
 			max:     max(1, limit/headShards),
-			entries: map[keys.Key]entry{},
+			entries: map[keys.Key]*entry{},
 			flights: map[flightKey]*flight{},
 			writing: map[keys.Key]time.Time{},
 			unknown: map[keys.Key]time.Time{},
@@ -63,9 +68,11 @@ func newHeads(limit int) *heads {
 	return h
 }
 
-// maxHeads gives heads a sixteenth of the memory budget, at half a kilobyte each.
+// maxHeads gives heads a sixteenth of the memory budget, at half a kilobyte
+// each, and beside a small one some megabytes: a chunk without its head is of no
+// use, and small chunks are many.
 func maxHeads(memory int64) int {
-	return int(min(max(memory/16/512, 4*headShards), 1<<20))
+	return int(min(max(memory/16/512, 64*headShards), 1<<20))
 }
 
 func (h *heads) of(k keys.Key) *shard { return &h.shards[k.Hash()%headShards] }
@@ -73,11 +80,15 @@ func (h *heads) of(k keys.Key) *shard { return &h.shards[k.Hash()%headShards] }
 // live returns the entry of k if its lease runs. The caller holds mu.
 func (s *shard) live(k keys.Key, now time.Time) (entry, bool) {
 	e, ok := s.entries[k]
-	if ok && !now.Before(e.until) {
+	if !ok {
+		return entry{}, false
+	}
+	if !now.Before(e.until) {
 		delete(s.entries, k)
 		return entry{}, false
 	}
-	return e, ok
+	e.used = now
+	return *e, true
 }
 
 // keep stores an answer that a lookup began at generation gen has found, and
@@ -87,7 +98,8 @@ func (f *Filler) keep(s *shard, k keys.Key, gen uint64, asked time.Time, e entry
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, writing := s.writing[k]
-	if s.gen != gen || writing || s.isUnknown(k, asked) || !time.Now().Before(e.until) || e.owned && !f.mayOwn(k) {
+	e.used = time.Now()
+	if s.gen != gen || writing || s.isUnknown(k, asked) || !e.used.Before(e.until) || e.owned && !f.mayOwn(k) {
 		return false
 	}
 	return s.put(k, e)
@@ -118,26 +130,31 @@ func (s *shard) markUnknown(k keys.Key, d time.Duration) {
 }
 
 // put stores an entry, at the cost of another if the shard is full: of a few,
-// the one whose lease ends first. The caller holds mu.
+// the one that was not used for longest, and sooner one whose lease has ended.
+// The caller holds mu.
 func (s *shard) put(k keys.Key, e entry) bool {
 	if s.max == 0 {
 		return false
 	}
 	if _, there := s.entries[k]; !there && len(s.entries) >= s.max {
 		var victim keys.Key
-		var ends time.Time
+		var since time.Time
 		seen := 0
-		for other, o := range s.entries {
-			if seen == 0 || o.until.Before(ends) {
-				victim, ends = other, o.until
+		for other, o := range s.entries { // in an order that is drawn anew each time
+			used := o.used
+			if !e.used.Before(o.until) {
+				used = time.Time{}
 			}
-			if seen++; seen == 8 {
+			if seen == 0 || used.Before(since) {
+				victim, since = other, used
+			}
+			if seen++; seen == evictAmong {
 				break
 			}
 		}
 		delete(s.entries, victim)
 	}
-	s.entries[k] = e
+	s.entries[k] = &e
 	return true
 }
 
@@ -213,7 +230,7 @@ func (f *Filler) EndWrite(k keys.Key, o Outcome) {
 		s.markUnknown(k, f.cfg.Revalidate)
 	case o.Done && f.mayOwn(k) && began.After(s.changed) && !s.isUnknown(k, began):
 		until := o.Asked.Add(f.cfg.Revalidate)
-		s.put(k, entry{known: known{Head: o.Head, Absent: o.Absent}, until: until, owned: true})
+		s.put(k, entry{known: known{Head: o.Head, Absent: o.Absent}, until: until, used: time.Now(), owned: true})
 	}
 }
 
