@@ -223,16 +223,16 @@ func (q Question) until(began time.Time, step time.Duration) (end time.Time) {
 	return end
 }
 
-// alive reports whether nothing has arrived on an idle connection: not its end either.
+// alive reports whether nothing has arrived on an idle connection: not its end either. raw.Read would fail once the
+// deadline of the last answer has passed, raw.Control does not mind it.
 func (c *askConn) alive() bool {
 	raw, err := c.Conn.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return false
 	}
 	var arrived error
-	err = raw.Read(func(fd uintptr) bool {
+	err = raw.Control(func(fd uintptr) {
 		_, _, arrived = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return true
 	})
 	return err == nil && errors.Is(arrived, syscall.EAGAIN)
 }

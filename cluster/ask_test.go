@@ -62,6 +62,23 @@ func TestUnreadBodies(t *testing.T) {
 	}
 }
 
+// A connection on which nobody has asked for longer than an answer may take is as good as before.
+func TestIdleConnectionOutlivesItsDeadline(t *testing.T) {
+	nodes := startAll(t, 2, before(serveTestRoutes))
+	post(t, nodes[0], nodes[1].self)
+	pool := nodes[0].poolOf(nodes[1].self.ID)
+	kept := pool.idle[0]
+	if err := kept.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(t.Context(), nodes[0], nodes[1].self, Question{Once: true}); err != nil {
+		t.Error(err)
+	}
+	if pool.idle[0] != kept {
+		t.Error("a new connection took its place")
+	}
+}
+
 // Who works long on an answer is waited for; who asks and leaves is not worked for.
 func TestSignsOfLife(t *testing.T) {
 	nodes := startAll(t, 2, before(serveTestRoutes))
