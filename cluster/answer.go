@@ -102,7 +102,7 @@ func (a *answering) answerAll(ctx context.Context, c *answerConn) error {
 			return err
 		}
 		if to != a.self {
-			return c.say(Answer{Status: statusOther})
+			return c.finish(asked, Answer{Status: statusOther})
 		}
 		err = a.answer(ctx, c, route, asked)
 		c.enter(waiting)
@@ -125,10 +125,16 @@ func (a *answering) answer(ctx context.Context, c *answerConn, route string, ask
 	if err != nil {
 		return err
 	}
+	return c.finish(asked, said)
+}
+
+// finish says the answer and reads what is left of the question: its asker reads the answer when all is sent, and a
+// connection that is closed before takes the answer with it.
+func (c *answerConn) finish(asked Asked, said Answer) error {
 	if err := c.say(said); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, asked.Body) // its asker reads the answer when all is sent
+	_, err := io.Copy(io.Discard, asked.Body)
 	return err
 }
 

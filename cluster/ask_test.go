@@ -247,6 +247,12 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("another process, and a long body", func(t *testing.T) {
+		m := pretend(n, start(t, "b").self.PeerAddr)
+		if _, err := ask(t.Context(), n, m, Question{Body: make([]byte, 9<<20), Once: true}); !errors.Is(err, ErrUnreachable) {
+			t.Error(err)
+		}
+	})
 	t.Run("closed on the question", func(t *testing.T) {
 		m := script(t, n, func(_ int, conn net.Conn) { hear(conn) })
 		if err := once(t.Context(), m); err == nil || errors.Is(err, ErrUnreachable) {
