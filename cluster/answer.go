@@ -163,7 +163,8 @@ func (c *answerConn) enter(state answerState) {
 	}
 }
 
-// sayAlive says that the answer is being worked out. If that cannot be said, nobody waits for it.
+// sayAlive says that the answer is being worked out. If that cannot be said, nobody waits for it; and since half of it
+// may have been, nothing else can be said either.
 func (c *answerConn) sayAlive() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,6 +174,7 @@ func (c *answerConn) sayAlive() {
 	_ = c.SetWriteDeadline(time.Now().Add(beat)) // if there is none, the write fails
 	if _, err := c.Write(appendHead(nil, Answer{Status: statusWorking})); err != nil {
 		c.giveUp()
+		_ = c.Close()
 		return
 	}
 	c.life.Reset(beat)

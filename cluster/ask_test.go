@@ -109,6 +109,38 @@ func TestSignsOfLife(t *testing.T) {
 	is("0")
 }
 
+// Where a sign of life did not go out in whole, no answer follows: it would be taken for the rest of the sign. Nor does
+// another question, whose answer would be given up before it is begun.
+func TestNothingFollowsHalfASign(t *testing.T) {
+	gaveUp := make(chan struct{})
+	a := &answering{self: "self", log: testLog(), conns: map[*answerConn]struct{}{}, routes: map[string]Answerer{
+		"hang": func(ctx context.Context, _ Asked) Answer {
+			<-ctx.Done()
+			close(gaveUp)
+			return Answer{Status: http.StatusOK}
+		},
+	}}
+	ours, theirs := net.Pipe() // which holds nothing that is not being read
+	if err := ours.SetReadDeadline(time.Now().Add(2 * silence)); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		a.serve(t.Context(), theirs)
+	}()
+	question := append(newAskConn(nil, a.self, "asker").out, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'h', 'a', 'n', 'g')
+	if _, err := ours.Write(question); err != nil {
+		t.Fatal(err)
+	}
+	<-gaveUp
+	if said, err := io.ReadAll(ours); err != nil || len(said) > 0 {
+		t.Errorf("said %q, %v", said, err)
+	}
+	_ = ours.Close()
+	<-served
+}
+
 // A panic in an answer is one question's, and no answer.
 func TestPanicIsNoAnswer(t *testing.T) {
 	nodes := startAll(t, 2, before(serveTestRoutes))
