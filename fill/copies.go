@@ -18,7 +18,7 @@ const copiesShare = 32
 // own where those leave none. It is safe for concurrent use.
 type copies struct {
 	flights singleflight.Group // one fetch of a chunk at a time
-	room    func() int64       // bytes that there are for copies now
+	room    func() int64       // bytes that there are for copies now; asked with mu held, so that fit sees what keep did
 
 	mu        sync.Mutex // guards the fields below
 	lru       *lru.Cache // chunk key → groupcache.ByteView
@@ -49,12 +49,12 @@ func (c *copies) get(chunkKey string) (groupcache.ByteView, bool) {
 
 // keep makes a copy the one used last, unless there is no room for it alone.
 func (c *copies) keep(chunkKey string, v groupcache.ByteView) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	room := c.room()
 	if sizeOf(chunkKey, v) > room {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if _, there := c.lru.Get(chunkKey); there {
 		return
 	}
@@ -65,10 +65,9 @@ func (c *copies) keep(chunkKey string, v groupcache.ByteView) {
 
 // fit gives up the copies that there is no room for any more.
 func (c *copies) fit() {
-	room := c.room()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.evict(room)
+	c.evict(c.room())
 }
 
 // evict gives up the copies that were not used for longest. The caller holds mu.

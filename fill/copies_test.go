@@ -101,6 +101,34 @@ func TestCopiesMakeRoomForOwnChunks(t *testing.T) {
 	}
 }
 
+// A copy that comes while an own chunk does leaves no more than there is room for:
+//
+//	copy: asks for the room
+//	                          own chunk: takes all of it, makes the copies fit
+//	copy: is kept
+func TestCopyAndOwnChunkAtOnce(t *testing.T) {
+	var own sync.WaitGroup
+	var c *copies
+	room := int64(100)
+	c = newCopies(func() int64 {
+		was := room
+		if room > 0 {
+			room = 0
+			own.Go(c.fit)
+			if c.mu.TryLock() { // else it waits until the copy is kept
+				c.mu.Unlock()
+				own.Wait()
+			}
+		}
+		return was
+	})
+	c.keep("a", viewOf(make([]byte, 24)))
+	own.Wait()
+	if h := c.held(); h.Bytes > 0 {
+		t.Errorf("%+v, and no room", h)
+	}
+}
+
 // However many ask at once for a chunk that another node owns, it is asked once.
 func TestOneFetchOfACopy(t *testing.T) {
 	f, _, ring := newFiller(t, nil)
