@@ -58,8 +58,12 @@ type fetch struct {
 
 	chunk  chunk
 	primed []byte // the chunk itself, when it is here already
+	inOwn  bool   // it only looks: errNotHeld unless memory has the chunk
 	source Source // set by load; empty if memory had the chunk
 }
+
+// errNotHeld says that this node does not hold a chunk as its owner.
+var errNotHeld = errors.New("not in memory")
 
 type fetchKey struct{}
 
@@ -77,7 +81,12 @@ func (f *Filler) ownChunk(c chunk) (groupcache.ByteView, Source, error) {
 
 func (f *Filler) get(q *fetch) (groupcache.ByteView, Source, error) {
 	var v groupcache.ByteView
-	if err := f.owned.Get(q, q.chunk.id(), groupcache.ByteViewSink(&v)); err != nil {
+	id := q.chunk.id()
+	err := f.owned.Get(q, id, groupcache.ByteViewSink(&v))
+	for errors.Is(err, errNotHeld) && !q.inOwn { // it joined somebody who only looked
+		err = f.owned.Get(q, id, groupcache.ByteViewSink(&v))
+	}
+	if err != nil {
 		return v, "", err
 	}
 	if int64(v.Len()) != q.chunk.length {
@@ -90,12 +99,20 @@ func (f *Filler) get(q *fetch) (groupcache.ByteView, Source, error) {
 	return v, q.source, nil
 }
 
-// load is groupcache's getter: a chunk that this node owns, from the store.
-func (f *Filler) load(ctx context.Context, _ string, dest groupcache.Sink) error {
+// load is groupcache's getter: a chunk that this node owns, from the copies if
+// another node owned it until now, or from the store.
+func (f *Filler) load(ctx context.Context, id string, dest groupcache.Sink) error {
 	q := ctx.Value(fetchKey{}).(*fetch)
 	if q.primed != nil {
 		q.source = Memory
 		return f.admit(dest, q.primed)
+	}
+	if q.inOwn {
+		return errNotHeld
+	}
+	if v, ok := f.copies.take(id); ok {
+		q.source = Hot
+		return f.admit(dest, bytesOf(v))
 	}
 	q.source = S3
 	b, err := f.readChunk(q.chunk)
@@ -130,7 +147,8 @@ func (f *Filler) readChunk(c chunk) (b []byte, err error) {
 }
 
 // copyOf returns a chunk that another node owns: from this node's copies, from
-// the owner, or, if that gives no answer, from the store.
+// the owner, or, if that does not have it to give, from what this node owned
+// before. If the owner gives no answer, then from the store.
 func (f *Filler) copyOf(c chunk, owner cluster.Member) (groupcache.ByteView, Source, error) {
 	id := c.id()
 	if v, ok := f.copies.get(id); ok {
@@ -160,15 +178,20 @@ func (f *Filler) fetchCopy(c chunk, owner cluster.Member) (came arrival, err err
 		}
 	}()
 	b, source, err := f.askChunk(c, owner)
-	if err != nil && !errors.Is(err, errOwnerSays) {
-		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no chunk, reading the store")
-		source = S3
-		b, err = f.readChunk(c)
+	if err == nil {
+		return arrival{view: viewOf(b), source: source}, nil
 	}
-	if err != nil {
+	if v, _, miss := f.get(&fetch{Context: context.Background(), chunk: c, inOwn: true}); miss == nil {
+		return arrival{view: v, source: Memory}, nil
+	}
+	if errors.Is(err, errOwnerSays) {
 		return arrival{}, err
 	}
-	return arrival{view: viewOf(b), source: source}, nil
+	f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no chunk, reading the store")
+	if b, err = f.readChunk(c); err != nil {
+		return arrival{}, err
+	}
+	return arrival{view: viewOf(b), source: S3}, nil
 }
 
 // prime puts a chunk that is here already into the memory tier: the bytes of a

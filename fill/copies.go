@@ -30,7 +30,6 @@ func newCopies(room func() int64) *copies {
 	c := &copies{room: room, lru: lru.New(0)} // bounded by bytes, not by how many there are
 	c.lru.OnEvicted = func(key lru.Key, value any) {
 		c.bytes -= sizeOf(key.(string), value.(groupcache.ByteView))
-		c.evictions++
 	}
 	return c
 }
@@ -44,6 +43,18 @@ func (c *copies) get(chunkKey string) (groupcache.ByteView, bool) {
 	if !ok {
 		return groupcache.ByteView{}, false
 	}
+	return v.(groupcache.ByteView), true
+}
+
+// take is get for who will hold the chunk from now on.
+func (c *copies) take(chunkKey string) (groupcache.ByteView, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.lru.Get(chunkKey)
+	if !ok {
+		return groupcache.ByteView{}, false
+	}
+	c.lru.Remove(chunkKey)
 	return v.(groupcache.ByteView), true
 }
 
@@ -74,6 +85,7 @@ func (c *copies) fit() {
 func (c *copies) evict(room int64) {
 	for c.bytes > room {
 		c.lru.RemoveOldest()
+		c.evictions++
 	}
 }
 

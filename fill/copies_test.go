@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"larder/cluster"
+	"larder/keys"
 	"larder/store"
 )
 
@@ -126,6 +127,63 @@ func TestCopyAndOwnChunkAtOnce(t *testing.T) {
 	own.Wait()
 	if h := c.held(); h.Bytes > 0 {
 		t.Errorf("%+v, and no room", h)
+	}
+}
+
+// A node's bytes serve on when their owner changes: its copies when it becomes
+// the owner, and what it owned when the new owner has nothing to give.
+func TestChunksServeOnWhenTheOwnerChanges(t *testing.T) {
+	f, st, ring := newFiller(t, nil)
+	is := func(k keys.Key, h store.Head, want Source) {
+		t.Helper()
+		if v, source, err := f.chunk(k, h, 0); err != nil || int64(v.Len()) != h.Size || source != want {
+			t.Errorf("%q from %s, %v; want %s", v.String(), source, err, want)
+		}
+	}
+	mine, others := newKey(t), newKey(t)
+	h, o := put(t, mine, "mine"), store.Head{Version: "v", Size: 6} // which the store does not have
+	is(mine, h, S3)
+	asked := st.asked.Load()
+
+	ring.other.Store(true) // and cannot be reached
+	is(mine, h, Memory)
+	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("others")})
+	is(others, o, Peer)
+
+	ring.other.Store(false)
+	is(others, o, Hot)
+	is(others, o, Memory)
+	if s := f.Stats(); s.Own.Chunks != 2 || s.Hot.Chunks != 1 || s.Hot.Evictions != 0 { // mine became a copy, too
+		t.Errorf("%+v", s)
+	}
+
+	ring.other.Store(true)
+	ring.answer.Store(&cluster.Answer{Status: http.StatusServiceUnavailable})
+	is(others, o, Memory)
+	if n := st.asked.Load() - asked; n > 0 {
+		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+// Who only looks for a chunk spoils it for nobody who wants it at that moment.
+func TestLookersDoNotSpoilALoad(t *testing.T) {
+	f, _, _ := newFiller(t, nil)
+	k := newKey(t)
+	h := put(t, k, "bytes")
+	for n := range 200 {
+		c := f.chunkOf(k, h, 0)
+		c.n, c.length = n, 5
+		f.copies.keep(c.id(), viewOf([]byte("bytes"))) // so that a load takes no time
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { _, _, _ = f.get(&fetch{Context: t.Context(), chunk: c, inOwn: true}) })
+			all.Go(func() {
+				if _, _, err := f.ownChunk(c); err != nil {
+					t.Error(n, err)
+				}
+			})
+		}
+		all.Wait()
 	}
 }
 
