@@ -136,7 +136,7 @@ func (c *askConn) ask(ctx context.Context, q Question) (a Answer, err error) {
 	if err = c.send(q, began); err == nil {
 		a, err = c.receive(q, began)
 	}
-	c.broken = !stop() || err != nil
+	c.broken = !stop() || err != nil || c.in.Buffered() > 0 // what is left would be read as the next answer
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
@@ -152,7 +152,7 @@ func (c *askConn) send(q Question, began time.Time) error {
 	out = binary.BigEndian.AppendUint64(out, uint64(len(q.Body)))
 	out = append(append(out, q.Route...), q.Text...)
 	c.out = out[:0]
-	if len(q.Body) > 0 {
+	if len(out)+len(q.Body) > askBuffer { // what is shorter, the system takes at once
 		if err := c.SetWriteDeadline(q.until(began, bodyTimeout)); err != nil {
 			return err
 		}

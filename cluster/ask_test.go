@@ -48,6 +48,31 @@ func TestAskRefusesWhatIsTooLong(t *testing.T) {
 	post(t, nodes[0], nodes[1].self)
 }
 
+// A long text is not sent for ever to who does not read it.
+func TestNobodyReadsTheQuestion(t *testing.T) {
+	n := start(t, "a")
+	ended := make(chan struct{})
+	m := script(t, n, func(_ int, conn net.Conn) {
+		_ = conn.(*net.TCPConn).SetReadBuffer(askBuffer)
+		<-ended
+	})
+	defer close(ended)
+	pool := n.poolOf(m.ID)
+	dial := pool.dial
+	pool.dial = func(ctx context.Context) (*askConn, error) {
+		conn, err := dial(ctx)
+		if err == nil {
+			err = conn.Conn.(*net.TCPConn).SetWriteBuffer(askBuffer)
+		}
+		return conn, err
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*silence)
+	defer cancel()
+	if _, err := n.Ask(ctx, m, Question{Text: strings.Repeat("t", maxText), Within: beat}); ctx.Err() != nil || !timedOut(err) {
+		t.Error(err)
+	}
+}
+
 // An answer that does not want the question's body leaves the connection as good as before.
 func TestUnreadBodies(t *testing.T) {
 	nodes := startAll(t, 2, before(serveTestRoutes))
@@ -366,6 +391,17 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		}
 		if err := once(t.Context(), m); err == nil || errors.Is(err, ErrUnreachable) {
 			t.Error(err)
+		}
+	})
+	t.Run("what follows an answer is not the next one", func(t *testing.T) {
+		m := script(t, n, func(_ int, conn net.Conn) {
+			hear(conn)
+			_, _ = conn.Write(append(appendHead(nil, fine), appendHead(nil, Answer{Status: http.StatusTeapot})...))
+		})
+		for range 2 {
+			if a, err := ask(t.Context(), n, m, Question{}); err != nil || a.Status != http.StatusOK {
+				t.Errorf("status %d, %v", a.Status, err)
+			}
 		}
 	})
 	t.Run("a refusal is shown", func(t *testing.T) {
