@@ -27,8 +27,8 @@ func TestPeerPort(t *testing.T) {
 			"revoke":      []byte("POST /writepath/revoke HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nk"),
 			"h2":          []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
 			"tls":         append([]byte{0x16, 0x03, 0x01, 0x02, 0x00, 0x01}, random[:511]...),
-			"magic":       append([]byte("larder\x00\x01"), random[:64]...),
-			"short magic": []byte("larder\x00\x01"),
+			"magic":       append([]byte("larder\x00\x02"), random[:64]...),
+			"short magic": []byte("larder\x00\x02"),
 			"garbage":     random,
 			"nothing":     nil,
 		} {
