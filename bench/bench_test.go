@@ -47,6 +47,7 @@ func BenchmarkRows(b *testing.B) {
 		run  func(*testing.B, *bench)
 	}{
 		{"memory", memoryRow},
+		{"stores", storesRow},
 		{"peer", peerRow},
 		{"cold", coldRow},
 		{"herd", herdRow},

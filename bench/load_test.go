@@ -34,14 +34,20 @@ func (s *bench) load(b *testing.B, addr string, d demand) float64 {
 
 func (s *bench) loadFor(b *testing.B, addr string, d demand, lasts time.Duration) float64 {
 	b.Helper()
+	if d.size < wrkLimit {
+		return s.wrk(b, addr, d, lasts)
+	}
+	return s.loadWith(b, addr, "http", d, lasts)
+}
+
+// loadWith is what our own load generator measures.
+func (s *bench) loadWith(b *testing.B, addr, protocol string, d demand, lasts time.Duration) float64 {
+	b.Helper()
 	paths := filepath.Join(b.TempDir(), "paths")
 	if err := os.WriteFile(paths, []byte(strings.Join(d.paths, "\n")), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	if d.size < wrkLimit {
-		return s.wrk(b, addr, d, paths, lasts)
-	}
-	out := output(b, s.program("load"), "-addr", addr, "-paths", paths,
+	out := output(b, s.program("load"), "-addr", addr, "-paths", paths, "-protocol", protocol,
 		"-size", strconv.FormatInt(d.size, 10), "-conns", strconv.Itoa(d.conns), "-for", lasts.String())
 	var o struct {
 		Requests int
@@ -68,8 +74,12 @@ end
 function request() at = at %% #requests + 1; return requests[at] end
 `
 
-func (s *bench) wrk(b *testing.B, addr string, d demand, paths string, lasts time.Duration) float64 {
+func (s *bench) wrk(b *testing.B, addr string, d demand, lasts time.Duration) float64 {
 	b.Helper()
+	paths := filepath.Join(b.TempDir(), "paths")
+	if err := os.WriteFile(paths, []byte(strings.Join(d.paths, "\n")), 0o600); err != nil {
+		b.Fatal(err)
+	}
 	args := []string{"-t", "2", "-c", strconv.Itoa(d.conns), "-d", strconv.Itoa(int(max(1, lasts.Seconds()))) + "s"}
 	if len(d.paths) > 1 {
 		script := paths + ".lua"

@@ -12,12 +12,11 @@
 //
 // The path of a read, top to bottom:
 //
-//	Open → resolve → (lease | owner | store) → chunk → (ownChunk: groupcache | store)
-//	                                                   (copyOf: copies | owner | store)
+//	Open → resolve → (lease | owner | store) → chunk → own:     groupcache → (memory | store)
+//	                                                   other's: copies → (memory | owner | store)
 //
 // Two kinds of thing are kept. Chunks, under (key, version, n), never change;
-// those that this node owns live in groupcache, and in what room these leave
-// there are hot copies of others. Heads (key → version) change, live in the table of
-// heads.go and are trusted only for as long as a lease runs (Gray and
-// Cheriton, "Leases", SOSP 1989).
+// those that this node owns live in groupcache, copies of others' beside it.
+// Heads (key → version) change, live in the table of heads.go and are trusted
+// only for as long as a lease runs (Gray and Cheriton, "Leases", SOSP 1989).
 package fill

@@ -1,10 +1,11 @@
 // Command load asks a server for the same few paths again and again over a
 // fixed number of connections, and prints how many answers it got: the load
-// generator for large bodies, which it reads in pieces of half a megabyte. No
-// two connections ask for the same path, if there are enough. It ends with an
-// error at the first answer that is not 200 or is not as long as it should be.
+// generator for large bodies, which it reads in pieces of half a megabyte, and
+// for servers that do not speak HTTP. No two connections ask for the same path,
+// if there are enough. It ends with an error at the first answer that is not the
+// bytes, or not as many as it should be.
 //
-//	load -addr HOST:PORT -paths FILE -size BYTES [-conns 8] [-for 2s]
+//	load -addr HOST:PORT -paths FILE -size BYTES [-conns 8] [-for 2s] [-protocol http|redis|memcached]
 package main
 
 import (
@@ -13,9 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
-	"net/textproto"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +34,7 @@ func main() {
 	flag.Int64Var(&l.size, "size", 0, "bytes of each body")
 	flag.IntVar(&l.conns, "conns", 8, "connections, each with one request at a time")
 	flag.DurationVar(&l.lasts, "for", 2*time.Second, "how long to begin requests; those under way are finished")
+	flag.StringVar(&l.speaks, "protocol", "http", "http, redis or memcached")
 	flag.Parse()
 	if err := l.run(*file); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
@@ -48,6 +48,8 @@ type load struct {
 	conns int
 	size  int64
 	lasts time.Duration
+
+	speaks string
 }
 
 // outcome is what is printed.
@@ -63,6 +65,9 @@ func (l load) run(file string) error {
 	}
 	if l.paths = strings.Fields(string(text)); len(l.paths) == 0 {
 		return fmt.Errorf("%s names no path", file)
+	}
+	if _, ok := protocols()[l.speaks]; !ok {
+		return fmt.Errorf("there is no protocol %q", l.speaks)
 	}
 	var g errgroup.Group
 	counts := make([]int, l.conns)
@@ -91,6 +96,7 @@ func (l load) loop(conn int, end time.Time) (answers int, err error) {
 	}
 	defer func() { _ = c.Close() }() // all answers have been read
 	from := bufio.NewReaderSize(c, piece)
+	speaks := protocols()[l.speaks]
 	for next := conn; time.Now().Before(end); next += l.conns {
 		if next >= len(l.paths) {
 			next = conn % len(l.paths)
@@ -99,31 +105,13 @@ func (l load) loop(conn int, end time.Time) (answers int, err error) {
 		if err := c.SetDeadline(time.Now().Add(answerLimit)); err != nil {
 			return answers, err
 		}
-		if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, l.addr); err != nil {
+		if err := speaks.ask(c, l.addr, path); err != nil {
 			return answers, err
 		}
-		if err := l.take(from); err != nil {
+		if err := speaks.take(from, l.size); err != nil {
 			return answers, fmt.Errorf("get %s: %w", path, err)
 		}
 		answers++
 	}
 	return answers, nil
-}
-
-// take reads one answer and drops its body.
-func (l load) take(from *bufio.Reader) error {
-	head := textproto.NewReader(from)
-	status, err := head.ReadLine()
-	if err != nil {
-		return err
-	}
-	fields, err := head.ReadMIMEHeader()
-	if err != nil {
-		return err
-	}
-	if length := fields.Get("Content-Length"); !strings.HasPrefix(status, "HTTP/1.1 200") || length != strconv.FormatInt(l.size, 10) {
-		return fmt.Errorf("%s with %s bytes, %d expected", status, length, l.size)
-	}
-	_, err = from.Discard(int(l.size))
-	return err
 }
