@@ -40,7 +40,7 @@ type answering struct {
 	routes map[string]Answerer
 	log    zerolog.Logger
 
-	mu    sync.Mutex // guards the fields below
+	mu    sync.Mutex // guards the fields below; taken before an answerConn's
 	conns map[*answerConn]struct{}
 	ended bool
 }
@@ -49,7 +49,7 @@ type answering struct {
 type answerConn struct {
 	net.Conn
 	in     *bufio.Reader
-	out    []byte
+	out    []byte // memory for the head of an answer
 	from   string
 	giveUp context.CancelFunc
 
@@ -71,9 +71,7 @@ const (
 func (a *answering) serve(ctx context.Context, conn net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), giveUp: cancel}
-	c.life = time.AfterFunc(time.Hour, c.sayAlive)
-	c.life.Stop()
+	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer), giveUp: cancel}
 	defer func() { _ = conn.Close() }()
 	if !a.enter(c) {
 		return
@@ -105,7 +103,7 @@ func (a *answering) answerAll(ctx context.Context, c *answerConn) error {
 			return c.finish(asked, Answer{Status: statusOther})
 		}
 		err = a.answer(ctx, c, route, asked)
-		c.enter(waiting)
+		c.become(waiting)
 		if err != nil {
 			return err
 		}
@@ -140,8 +138,8 @@ func (c *answerConn) finish(asked Asked, said Answer) error {
 
 // workOut has the answer worked out, and meanwhile says now and then that it is.
 func (a *answering) workOut(ctx context.Context, c *answerConn, answerer Answerer, asked Asked) (said Answer, err error) {
-	c.enter(working)
-	defer c.enter(saying)
+	c.become(working)
+	defer c.become(saying)
 	defer func() {
 		if p := recover(); p != nil {
 			a.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an answer to a member")
@@ -151,11 +149,14 @@ func (a *answering) workOut(ctx context.Context, c *answerConn, answerer Answere
 	return answerer(ctx, asked), nil
 }
 
-// enter notes what is being done from now on.
-func (c *answerConn) enter(state answerState) {
+// become notes what is being done from now on.
+func (c *answerConn) become(state answerState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state = state
+	if c.life == nil {
+		c.life = time.AfterFunc(beat, c.sayAlive)
+	}
 	if state == working {
 		c.life.Reset(beat)
 	} else {
@@ -194,8 +195,7 @@ func (c *answerConn) say(a Answer) error {
 	if err := c.SetWriteDeadline(time.Now().Add(bodyTimeout)); err != nil {
 		return err
 	}
-	c.out = append(appendHead(c.out[:0], a), a.Text...)
-	_, err := writeAll(c.Conn, c.out, a.Body)
+	_, err := writeAll(c.Conn, append(appendHead(c.out, a), a.Text...), a.Body)
 	return err
 }
 

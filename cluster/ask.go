@@ -118,21 +118,30 @@ type fate struct {
 	answered bool // something of its answer has arrived
 }
 
+// again reports whether a question that failed on a connection that was kept can be asked on a new one.
+func (f fate) again(q Question, err error) bool {
+	switch {
+	case timedOut(err): // the member is silent, and will be
+		return false
+	case f.answered: // the member was there, and ended it
+		return false
+	}
+	return !f.sent || !q.Once
+}
+
 func newAskConn(conn net.Conn, to, from string) *askConn {
-	out := make([]byte, 0, 256)
-	out = append(out, byte(len(to)), byte(len(from)))
+	out := append(make([]byte, 0, askBuffer), byte(len(to)), byte(len(from)))
 	out = append(append(out, to...), from...)
 	return &askConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: out}
 }
 
-// ask sends a question and reads its answer. After an error the connection is broken.
-func (c *askConn) ask(ctx context.Context, q Question) (a Answer, err error) {
+// ask sends a question, which is being asked since began, and reads its answer. After an error the connection is broken.
+func (c *askConn) ask(ctx context.Context, q Question, began time.Time) (a Answer, err error) {
 	c.fate = fate{}
 	stop := func() bool { return true }
 	if ctx.Done() != nil {
 		stop = context.AfterFunc(ctx, func() { _ = c.Close() })
 	}
-	began := time.Now()
 	if err = c.send(q, began); err == nil {
 		a, err = c.receive(q, began)
 	}
@@ -151,7 +160,7 @@ func (c *askConn) send(q Question, began time.Time) error {
 	out = binary.BigEndian.AppendUint32(out, uint32(len(q.Text)))
 	out = binary.BigEndian.AppendUint64(out, uint64(len(q.Body)))
 	out = append(append(out, q.Route...), q.Text...)
-	c.out = out[:0]
+	c.out = c.out[:0]                     // the greeting has been said
 	if len(out)+len(q.Body) > askBuffer { // what is shorter, the system takes at once
 		if err := c.SetWriteDeadline(q.until(began, bodyTimeout)); err != nil {
 			return err
@@ -163,9 +172,10 @@ func (c *askConn) send(q Question, began time.Time) error {
 	return err
 }
 
-// writeAll writes a head and a body in one call. The head's memory may be used for more.
+// writeAll writes a head and a body in one call: a body that the head's memory has room for is copied there, which takes
+// less than to describe two pieces to the system.
 func writeAll(conn net.Conn, head, body []byte) (int64, error) {
-	if len(body) <= askBuffer { // copied sooner than described to the system
+	if len(head)+len(body) <= cap(head) {
 		n, err := conn.Write(append(head, body...))
 		return int64(n), err
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -525,4 +526,18 @@ func FuzzQuestions(f *testing.F) {
 			t.Error("a connection is left")
 		}
 	})
+}
+
+// A node that stops waits for answers, and not for ever.
+func TestEnded(t *testing.T) {
+	var wg sync.WaitGroup
+	resume := make(chan struct{})
+	wg.Go(func() { <-resume })
+	if ended(&wg, time.Millisecond) {
+		t.Error("ended before it had")
+	}
+	close(resume)
+	if !ended(&wg, 10*time.Second) {
+		t.Error("had not ended")
+	}
 }

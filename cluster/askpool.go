@@ -29,27 +29,28 @@ func newAskPool(dial func(context.Context) (*askConn, error)) *askPool {
 // ask asks on a connection that is there, or else on a new one. One that was kept may have been closed meanwhile: then
 // the question is asked again on a new one, unless it may have been heard and must not be heard twice.
 func (p *askPool) ask(ctx context.Context, q Question) (Answer, error) {
+	began, heard := time.Now(), false
 	conn, err := p.take(q)
 	if err != nil {
 		return Answer{}, err
 	}
-	heard := false
 	if conn != nil {
-		a, f, err := p.askOn(ctx, conn, q)
-		if heard = f.sent; err == nil || ctx.Err() != nil || timedOut(err) || f.answered || heard && q.Once {
+		a, f, err := p.askOn(ctx, conn, q, began)
+		heard = f.sent
+		if err == nil || ctx.Err() != nil || !f.again(q, err) {
 			return a, p.explain(heard, err)
 		}
 	}
-	if conn, err = p.connect(ctx); err != nil {
+	if conn, err = p.connect(ctx, q, began); err != nil {
 		return Answer{}, p.explain(heard, err)
 	}
-	a, f, err := p.askOn(ctx, conn, q)
+	a, f, err := p.askOn(ctx, conn, q, began)
 	return a, p.explain(heard || f.sent, err)
 }
 
 // askOn asks on one connection, and takes it back.
-func (p *askPool) askOn(ctx context.Context, conn *askConn, q Question) (Answer, fate, error) {
-	a, err := conn.ask(ctx, q)
+func (p *askPool) askOn(ctx context.Context, conn *askConn, q Question, began time.Time) (Answer, fate, error) {
+	a, err := conn.ask(ctx, q, began)
 	f := conn.fate
 	p.put(conn)
 	return a, f, err
@@ -89,7 +90,12 @@ func (p *askPool) take(q Question) (*askConn, error) {
 	return nil, nil
 }
 
-func (p *askPool) connect(ctx context.Context) (*askConn, error) {
+func (p *askPool) connect(ctx context.Context, q Question, began time.Time) (*askConn, error) {
+	if q.Within > 0 {
+		bounded, cancel := context.WithDeadline(ctx, began.Add(q.Within))
+		defer cancel()
+		ctx = bounded
+	}
 	conn, err := p.dial(ctx)
 	if err != nil {
 		return nil, err

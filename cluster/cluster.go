@@ -1,11 +1,11 @@
 // Package cluster knows which nodes are alive, which of them owns a hash, and how to talk to them.
 //
-// Membership comes from memberlist, ownership from rendezvous hashing over the members' stable names (the ring),
-// and talk is questions and answers on authenticated connections (the peer port). The node's wiring, the read path and the write
-// path call it. It guarantees that a question is answered by the very process it was meant for or by nobody, and
+// Membership comes from memberlist, ownership from rendezvous hashing over the members' stable names (the ring), and
+// talk is questions and answers on authenticated connections (the peer port). The node's wiring, the read path and the
+// write path call it. It guarantees that a question is answered by the very process it was meant for or by nobody, and
 // that a node that leaves has stopped owning before anybody else is told. Members may disagree about each other for
-// seconds at a time: correctness must never rest on their agreeing. The package must know nothing of what is stored
-// or where. A Cluster is safe for concurrent use.
+// seconds at a time: correctness must never rest on their agreeing. The package must know nothing of what is stored or
+// where. A Cluster is safe for concurrent use.
 package cluster
 
 import (

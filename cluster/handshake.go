@@ -22,7 +22,7 @@ const (
 	helloSize        = len(handshakeMagic) + nonceSize + sha256.Size
 )
 
-var errHandshake = errors.New("the other side has another cluster secret or label, or is no node of this program")
+var errHandshake = errors.New("the other side has another cluster secret or label, or is of another release, or no node of this program")
 
 // handshake proves to both ends of a new connection that the other holds a cluster secret and the label:
 //

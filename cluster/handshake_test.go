@@ -98,7 +98,7 @@ func TestReplayedHandshakeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	member := newAskConn(first, n.self.ID, "b")
-	if a, err := member.ask(t.Context(), Question{Route: "ok", Text: "x"}); err != nil || string(a.Text) != "x" {
+	if a, err := member.ask(t.Context(), Question{Route: "ok", Text: "x"}, time.Now()); err != nil || string(a.Text) != "x" {
 		t.Fatalf("the member itself got %q, %v", a.Text, err)
 	}
 
@@ -183,7 +183,7 @@ func TestQuestionForAnotherNodeIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			if a, err := newAskConn(conn, id, nodes[0].self.ID).ask(t.Context(), Question{Route: "ok"}); err == nil || !strings.Contains(err.Error(), "another process") {
+			if a, err := newAskConn(conn, id, nodes[0].self.ID).ask(t.Context(), Question{Route: "ok"}, time.Now()); err == nil || !strings.Contains(err.Error(), "another process") {
 				t.Errorf("answered %d, %v", a.Status, err)
 			}
 		})

@@ -14,6 +14,9 @@ import (
 const (
 	maxPending = 256         // handshakes under way
 	closeGrace = time.Second // for answers that are being sent when Run's context ends
+	// answerLimit is how long Run waits, after that, for answers that do not mind its end: a write that another node
+	// forwarded goes on to its own.
+	answerLimit = 5 * time.Second
 
 	// A connection that is not used is closed by the asker, well before the answering side would: so no question meets a
 	// connection that is just being closed.
@@ -36,7 +39,24 @@ func (c *Cluster) serve(ctx context.Context) {
 	d.close()
 	questions.shutdown(grace)
 	cancel()
-	d.wg.Wait()
+	if !ended(&d.wg, answerLimit) {
+		c.log.Warn().Msg("answers to members were being worked out when this node stopped")
+	}
+}
+
+// ended waits until what wg counts has ended, as long as it may.
+func ended(wg *sync.WaitGroup, limit time.Duration) bool {
+	done := make(chan struct{})
+	go func() { // ends with those that it waits for, at the latest with the process
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
 }
 
 // door lets connections in whose handshake has succeeded. Handshakes run beside each other, so that a slow one holds up

@@ -16,6 +16,8 @@ import (
 const (
 	writeRoute = "writepath/write"
 	maxDetail  = 4 << 10 // bytes of an error that travel
+	// maxPartsList bounds what says which parts an object has, as JSON: S3 takes ten thousand.
+	maxPartsList = 4 << 20
 )
 
 // failures are the errors that travel from the owner to the node that
@@ -162,7 +164,10 @@ func replied(result Result, err error) cluster.Answer {
 // which release gives back.
 func (p *Path) receive(ctx context.Context, asked cluster.Asked, o *op) (release func(), err error) {
 	release = func() {}
-	if !o.InParts && asked.Size > 0 { // a list of parts is small
+	if o.InParts && asked.Size > maxPartsList {
+		return nil, fmt.Errorf("a list of parts of %d bytes, at most %d are read", asked.Size, maxPartsList)
+	}
+	if !o.InParts && asked.Size > 0 {
 		if release, err = p.uploads.admit(ctx, asked.Size); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotApplied, err)
 		}
