@@ -156,7 +156,7 @@ func (f *Filler) copyOf(c chunk, owner cluster.Member) (groupcache.ByteView, Sou
 	}
 	got, err := f.copies.flights.Do(id, func() (any, error) {
 		came, err := f.fetchCopy(c, owner)
-		if err == nil {
+		if err == nil && f.copies.wanted(id) {
 			f.copies.keep(id, came.view)
 		}
 		return came, err
