@@ -104,7 +104,7 @@ func machine() map[string]string {
 	}
 	for name, command := range map[string][]string{
 		"Commit": {"git", "describe", "--always", "--dirty"},
-		"Peers":  {"dpkg-query", "-W", "-f", "${Package} ${Version}; ", "nginx", "varnish", "wrk"},
+		"Peers":  {"dpkg-query", "-W", "-f", "${Package} ${Version}; ", "nginx", "varnish", "redis-server", "memcached", "wrk"},
 	} {
 		if out, err := exec.Command(command[0], command[1:]...).Output(); err == nil {
 			m[name] = strings.Trim(string(out), "; \n")
