@@ -155,6 +155,14 @@ func (f *Filler) copyOf(c chunk, owner cluster.Member) (groupcache.ByteView, Sou
 		return v, Hot, nil
 	}
 	got, err := f.copies.flights.Do(id, func() (any, error) {
+		// Between the look above and here another flight may have ended:
+		//
+		//	1: no copy            2: no copy
+		//	1: flies, fetches, keeps the copy, lands
+		//	                      2: flies, alone
+		if v, ok := f.copies.get(id); ok {
+			return arrival{view: v, source: Hot}, nil
+		}
 		came, err := f.fetchCopy(c, owner)
 		if err == nil && f.copies.wanted(id) {
 			f.copies.keep(id, came.view)
