@@ -1,1 +1,0 @@
-for p in $(cat /tmp/prof/pids); do kill $p; done
