@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -134,7 +135,7 @@ func (p *askPool) closeIdle() {
 	defer p.mu.Unlock()
 	for len(p.idle) > 0 && time.Since(p.idle[0].since) >= askerIdleTimeout {
 		p.close(p.idle[0])
-		p.idle = p.idle[1:]
+		p.idle = slices.Delete(p.idle, 0, 1)
 	}
 	if len(p.idle) > 0 {
 		p.sweep.Reset(askerIdleTimeout - time.Since(p.idle[0].since))

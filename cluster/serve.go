@@ -102,7 +102,7 @@ func (d *door) acceptAll() {
 				return
 			}
 		}
-		d.wait(conn)
+		d.enlist(conn)
 		d.wg.Go(func() { d.authenticate(conn) })
 	}
 }
@@ -122,8 +122,8 @@ func (d *door) authenticate(conn net.Conn) {
 	d.enter(conn)
 }
 
-// wait counts a connection among those whose handshake is under way.
-func (d *door) wait(conn net.Conn) {
+// enlist counts a connection among those whose handshake is under way.
+func (d *door) enlist(conn net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.pending) >= maxPending {
