@@ -396,6 +396,31 @@ func TestHeadsAreBounded(t *testing.T) {
 	}
 }
 
+// Of as many heads as are looked at, the one that was used least lately gives
+// way, and before it one whose lease has ended.
+func TestHeadsUsedLongAgoGiveWay(t *testing.T) {
+	s := &newHeads(evictAmong * headShards).shards[0]
+	now := time.Now()
+	key := func(i int) keys.Key { return keys.Key{Org: "o", Service: keys.Objects, Name: fmt.Sprint(i)} }
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range evictAmong {
+		s.put(key(i), entry{until: now.Add(time.Hour), used: now.Add(time.Duration(i-evictAmong) * time.Second)})
+	}
+	if _, ok := s.live(key(0), now); !ok {
+		t.Fatal("the first is not there")
+	}
+	s.put(key(8), entry{until: now.Add(time.Hour), used: now})
+	if _, ok := s.entries[key(1)]; ok || s.entries[key(0)] == nil {
+		t.Error("not the one gave way that was used least lately")
+	}
+	s.entries[key(7)].until = now
+	s.put(key(9), entry{until: now.Add(time.Hour), used: now})
+	if _, ok := s.entries[key(7)]; ok || s.entries[key(2)] == nil || len(s.entries) != evictAmong {
+		t.Error("not the one gave way whose lease has ended")
+	}
+}
+
 // A write that began before the ring changed publishes nothing: another node
 // may have written the key since, as its owner.
 func TestAWriteAcrossARingChangePublishesNothing(t *testing.T) {
