@@ -109,3 +109,17 @@ func testRawBodies(t *testing.T, c *testcluster.Cluster) {
 	rawAnswer(t, n, put("chunked", chunked(1000))+"0\r\n\r\n", false).want(t, 201)
 	do(t, "GET", object(c.Nodes[2], "chunked"), nil).wantBody(t, bytes.Repeat([]byte("x"), 1000))
 }
+
+// The longest header that a node takes travels with a write to the key's owner,
+// and a longer one is refused where it arrives.
+func TestLongHeaders(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t, testcluster.Options{Nodes: 2})
+	one := `"` + strings.Repeat("<", 1000) + `"` // which grows as JSON
+	long := strings.Repeat(one+", ", 55) + one
+	for _, n := range c.Nodes { // one of them owns the key
+		do(t, "PUT", object(n, "k"), []byte("v"), "If-Match", long).want(t, 412)
+		do(t, "PUT", object(n, "k"), []byte("v"), "If-Match", long+", "+long).want(t, 431)
+	}
+	do(t, "GET", object(c.Nodes[0], "k"), nil).want(t, 404)
+}
