@@ -51,6 +51,8 @@ type Question struct {
 	Text  string // at most 1 MiB
 	Body  []byte
 	Room  int64 // the longest body of an answer that the asker takes
+	// Arriving has the body of an answer given as it arrives, as Rest instead of Body.
+	Arriving bool
 	// Within bounds the waiting for the answer as a context's deadline does, for less; 0 does not.
 	Within time.Duration
 	// Once says that the question must not arrive twice; any other may, when a connection that was kept turns out dead.
@@ -64,6 +66,11 @@ type Answer struct {
 	Text   []byte
 	Body   []byte
 	Sent   func() // called at the answering side, unless nil, once nobody needs Body any more
+
+	// Rest is the body, of Size bytes, at an asker who wants it as it arrives, if there is one. It occupies a connection
+	// until the asker closes it. Cut short, it ends with an error.
+	Rest io.ReadCloser
+	Size int64
 }
 
 // Refused is the answer of a member that was reached and did not acknowledge.
@@ -135,7 +142,8 @@ func newAskConn(conn net.Conn, to, from string) *askConn {
 	return &askConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: out}
 }
 
-// ask sends a question, which is being asked since began, and reads its answer. After an error the connection is broken.
+// ask sends a question, which is being asked since began, and reads its answer, but not a body that is wanted as it
+// arrives. After an error the connection is broken.
 func (c *askConn) ask(ctx context.Context, q Question, began time.Time) (a Answer, err error) {
 	c.fate = fate{}
 	stop := func() bool { return true }
@@ -145,7 +153,7 @@ func (c *askConn) ask(ctx context.Context, q Question, began time.Time) (a Answe
 	if err = c.send(q, began); err == nil {
 		a, err = c.receive(q, began)
 	}
-	c.broken = !stop() || err != nil || c.in.Buffered() > 0 // what is left would be read as the next answer
+	c.broken = !stop() || err != nil
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
@@ -210,6 +218,9 @@ func (c *askConn) receive(q Question, began time.Time) (a Answer, err error) {
 		return Answer{}, fmt.Errorf("an answer of %d and %d bytes, where there is room for %d and %d", text, body, maxText, q.Room)
 	}
 	if uint64(c.in.Buffered()) < uint64(text)+body {
+		if q.Arriving {
+			q.Within = 0 // which bounds the waiting for what comes now
+		}
 		if err := c.SetReadDeadline(q.until(began, bodyTimeout)); err != nil {
 			return Answer{}, err
 		}
@@ -217,7 +228,9 @@ func (c *askConn) receive(q Question, began time.Time) (a Answer, err error) {
 	if a.Text, err = c.read(int(text)); err != nil {
 		return Answer{}, err
 	}
-	a.Body, err = c.read(int(body))
+	if a.Size = int64(body); !q.Arriving {
+		a.Body, err = c.read(int(body))
+	}
 	return a, err
 }
 

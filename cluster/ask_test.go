@@ -71,6 +71,81 @@ func TestNobodyReadsTheQuestion(t *testing.T) {
 	}
 }
 
+// A body that is wanted as it arrives occupies its connection until it is closed; unless all of it has been read, the
+// connection is not used again.
+func TestArrivingAnswers(t *testing.T) {
+	nodes := startAll(t, 2, before(serveTestRoutes))
+	asker, other := nodes[0], nodes[1].self
+	post(t, asker, other)
+	pool := asker.poolOf(other.ID)
+	kept := pool.idle[0]
+	body := bytes.Repeat([]byte("larder"), 1<<18)
+	arriving := func(body []byte) Answer {
+		a, err := ask(t.Context(), asker, other, Question{Text: "t", Body: body, Arriving: true})
+		if err != nil || a.Status != http.StatusOK || string(a.Text) != "t" || a.Size != int64(len(body)) || a.Body != nil {
+			t.Fatalf("status %d, %q, %d bytes and %d to come, %v", a.Status, a.Text, len(a.Body), a.Size, err)
+		}
+		return a
+	}
+	if a := arriving(nil); a.Rest != nil || len(pool.idle) != 1 {
+		t.Errorf("no body: %v, %d idle connections", a.Rest, len(pool.idle))
+	}
+
+	a := arriving(body)
+	if len(pool.idle) != 0 {
+		t.Error("the connection of a body that is still to be read can be taken")
+	}
+	got, err := io.ReadAll(a.Rest)
+	if err != nil || !bytes.Equal(got, body) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	_ = a.Rest.Close()
+	_ = a.Rest.Close()
+	if len(pool.idle) != 1 || pool.idle[0] != kept {
+		t.Errorf("%d idle connections", len(pool.idle))
+	}
+
+	a = arriving(body)
+	if _, err := io.ReadFull(a.Rest, make([]byte, 10)); err != nil {
+		t.Error(err)
+	}
+	_ = a.Rest.Close()
+	if len(pool.idle) != 0 || len(pool.open) != 0 {
+		t.Errorf("%d connections, %d idle, after half a body", len(pool.open), len(pool.idle))
+	}
+	post(t, asker, other)
+}
+
+// Half a body that arrives does not look like a whole one.
+func TestHalfABodyArrives(t *testing.T) {
+	n := start(t, "a")
+	for name, end := range map[string]func(conn net.Conn, id string){
+		"closed":    func(conn net.Conn, _ string) { _ = conn.Close() },
+		"seen dead": func(_ net.Conn, id string) { n.dead(id) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			taken, ended := make(chan struct{}), make(chan struct{})
+			m := script(t, n, func(_ int, conn net.Conn) {
+				hear(conn)
+				_, _ = conn.Write(append(appendHead(nil, Answer{Status: http.StatusOK, Body: make([]byte, 8)}), "half"...))
+				<-taken
+				end(conn, "x "+conn.LocalAddr().String())
+				<-ended
+			})
+			defer close(ended)
+			a, err := ask(t.Context(), n, m, Question{Arriving: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			close(taken)
+			if got, err := io.ReadAll(a.Rest); err == nil || string(got) != "half" {
+				t.Errorf("%q, %v", got, err)
+			}
+			_ = a.Rest.Close()
+		})
+	}
+}
+
 func TestAskerIsAMember(t *testing.T) {
 	a := start(t, "a")
 	askers := make(chan Member, 1)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -49,12 +50,33 @@ func (p *askPool) ask(ctx context.Context, q Question) (Answer, error) {
 	return a, p.explain(heard || f.sent, err)
 }
 
-// askOn asks on one connection, and takes it back.
+// askOn asks on one connection, and takes it back, unless the answer's body is still to be read from it.
 func (p *askPool) askOn(ctx context.Context, conn *askConn, q Question, began time.Time) (Answer, fate, error) {
 	a, err := conn.ask(ctx, q, began)
 	f := conn.fate
-	p.put(conn)
+	if err == nil && q.Arriving && a.Size > 0 {
+		a.Rest = &rest{wholeReader: wholeReader{io.LimitedReader{R: conn.in, N: a.Size}}, conn: conn, pool: p}
+	} else {
+		p.put(conn)
+	}
 	return a, f, err
+}
+
+// rest is the body of an answer on a connection of a pool.
+type rest struct {
+	wholeReader
+	conn *askConn // nil when it is closed
+	pool *askPool
+}
+
+// Close gives the connection back. Unless all of the body has been read, that is the connection's end.
+func (r *rest) Close() error {
+	if r.conn != nil {
+		r.conn.broken = r.conn.broken || r.N > 0
+		r.pool.put(r.conn)
+		r.conn = nil
+	}
+	return nil
 }
 
 // explain adds to an error whether the question may have been heard, and why nobody is asked any more, if that is why.
@@ -115,7 +137,8 @@ func (p *askPool) connect(ctx context.Context, q Question, began time.Time) (*as
 func (p *askPool) put(conn *askConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if conn.broken || p.brief || p.ended != nil || len(p.idle) >= maxIdlePerMember {
+	broken := conn.broken || conn.in.Buffered() > 0 // what is left would be read as the next answer
+	if broken || p.brief || p.ended != nil || len(p.idle) >= maxIdlePerMember {
 		p.close(conn)
 		return
 	}

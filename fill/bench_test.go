@@ -65,7 +65,7 @@ func BenchmarkChunkHit(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, source, err := f.chunk(k, h, 0); err != nil || source != Memory {
+		if _, source, err := f.chunk(f.chunkOf(k, h, 0)); err != nil || source != Memory {
 			b.Fatal(source, err)
 		}
 	}

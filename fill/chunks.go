@@ -36,17 +36,34 @@ func (f *Filler) chunkLen(size int64, n int) int64 {
 	return min(f.cfg.ChunkSize, size-int64(n)*f.cfg.ChunkSize)
 }
 
-// chunk returns chunk n of the version that the head names. If the store no
-// longer has that version: store.ErrPrecondition.
-func (f *Filler) chunk(k keys.Key, h store.Head, n int) (groupcache.ByteView, Source, error) {
-	if h.Size == 0 {
+// chunk returns a chunk, from wherever it is to be had. If the store no
+// longer has its version: store.ErrPrecondition.
+func (f *Filler) chunk(c chunk) (groupcache.ByteView, Source, error) {
+	if c.length == 0 {
 		return groupcache.ByteView{}, Memory, nil
 	}
-	owner, self := f.ring.Owner(keys.ChunkHash(k, n))
+	owner, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
 	if self {
-		return f.ownChunk(f.chunkOf(k, h, n))
+		return f.ownChunk(c)
 	}
-	return f.copyOf(f.chunkOf(k, h, n), owner)
+	return f.copyOf(c, owner, nil)
+}
+
+// chunkToSend returns a chunk as chunk does, for one caller who sends it on at
+// once. One that another node owns, and that is not worth a copy, is on its way
+// then: the relay is not nil.
+func (f *Filler) chunkToSend(c chunk) (groupcache.ByteView, *relay, Source, error) {
+	owner, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
+	if self || c.length == 0 || f.copies.known(c.id(), c.length) {
+		v, source, err := f.chunk(c)
+		return v, nil, source, err
+	}
+	r, source, err := f.askRelay(c, owner)
+	if err == nil {
+		return groupcache.ByteView{}, r, source, nil
+	}
+	v, source, err := f.copyOf(c, owner, err)
+	return v, nil, source, err
 }
 
 // fetch is the context of one chunk's way through groupcache. Groupcache runs
@@ -148,8 +165,9 @@ func (f *Filler) readChunk(c chunk) (b []byte, err error) {
 
 // copyOf returns a chunk that another node owns: from this node's copies, from
 // the owner, or, if that does not have it to give, from what this node owned
-// before. If the owner gives no answer, then from the store.
-func (f *Filler) copyOf(c chunk, owner cluster.Member) (groupcache.ByteView, Source, error) {
+// before. If the owner gives no answer, then from the store. If the owner was
+// asked already and has not given it, refused says why.
+func (f *Filler) copyOf(c chunk, owner cluster.Member, refused error) (groupcache.ByteView, Source, error) {
 	id := c.id()
 	if v, ok := f.copies.get(id); ok {
 		return v, Hot, nil
@@ -163,8 +181,8 @@ func (f *Filler) copyOf(c chunk, owner cluster.Member) (groupcache.ByteView, Sou
 		if v, ok := f.copies.get(id); ok {
 			return arrival{view: v, source: Hot}, nil
 		}
-		came, err := f.fetchCopy(c, owner)
-		if err == nil && f.copies.wanted(id) {
+		came, err := f.fetchCopy(c, owner, refused)
+		if err == nil && f.copies.wanted(id, c.length) {
 			f.copies.keep(id, came.view)
 		}
 		return came, err
@@ -179,15 +197,19 @@ type arrival struct {
 	source Source
 }
 
-func (f *Filler) fetchCopy(c chunk, owner cluster.Member) (came arrival, err error) {
+func (f *Filler) fetchCopy(c chunk, owner cluster.Member, refused error) (came arrival, err error) {
 	defer func() {
 		if p := recover(); p != nil { // a panic would strand the chunk's other callers
 			err = f.panicked(c.key, p)
 		}
 	}()
-	b, source, err := f.askChunk(c, owner)
+	var b []byte
+	if err = refused; err == nil {
+		b, came.source, err = f.askChunk(c, owner)
+	}
 	if err == nil {
-		return arrival{view: viewOf(b), source: source}, nil
+		came.view = viewOf(b)
+		return came, nil
 	}
 	if v, _, miss := f.get(&fetch{Context: context.Background(), chunk: c, inOwn: true}); miss == nil {
 		return arrival{view: v, source: Memory}, nil

@@ -72,6 +72,7 @@ type Filler struct {
 	heads   *heads
 	owned   *groupcache.Group // the chunks that this node owns
 	copies  *copies           // of chunks that others own
+	pieces  *pieces
 	budgets budgets
 	flights sync.WaitGroup
 	// strangers are the members, by ID, that RingChanged was told of last.
@@ -92,6 +93,7 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		ring:    ring,
 		budgets: newBudgets(cfg.Memory, cfg.ChunkSize),
 		heads:   newHeads(maxHeads(cfg.Memory)),
+		pieces:  newPieces(),
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.strangers.Store(&map[string]bool{})
@@ -140,7 +142,7 @@ func (f *Filler) open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	if err != nil {
 		return nil, err
 	}
-	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, hasFirst: true, pin: a.pin}
+	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, hasFirst: a.hasFirst, pin: a.pin}
 	if a.hasFirst {
 		return obj, nil
 	}
@@ -151,15 +153,17 @@ func (f *Filler) open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	return obj, nil
 }
 
-// openFirst fetches the first chunk of an object whose head is known.
+// openFirst has the first chunk come of an object whose head is known.
 func (f *Filler) openFirst(ctx context.Context, o *Object) (err error) {
 	if o.pin, err = f.budgets.streams.hold(ctx, o.key, 0, f.chunkLen(o.Head.Size, 0)); err != nil {
 		return fmt.Errorf("get %s: %w", o.key, err)
 	}
 	var source Source
-	if o.first, source, err = f.chunk(o.key, o.Head, 0); err != nil {
+	o.first, o.relay, source, err = f.chunkToSend(f.chunkOf(o.key, o.Head, 0))
+	if err != nil {
 		return err
 	}
+	o.hasFirst = o.relay == nil
 	if o.Source != S3 {
 		o.Source = source
 	}

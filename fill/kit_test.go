@@ -1,9 +1,11 @@
 package fill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -93,11 +95,20 @@ func (a *alone) Owner(uint64) (cluster.Member, bool) {
 	return cluster.Member{Name: "self", ID: "self"}, true
 }
 
-func (a *alone) Ask(context.Context, cluster.Member, cluster.Question) (cluster.Answer, error) {
+func (a *alone) Ask(_ context.Context, _ cluster.Member, q cluster.Question) (cluster.Answer, error) {
 	if r := a.answer.Load(); r != nil {
-		return *r, nil
+		return arrived(q, *r), nil
 	}
 	return cluster.Answer{}, errors.New("no connection")
+}
+
+// arrived is an answer as the asker of q gets it.
+func arrived(q cluster.Question, a cluster.Answer) cluster.Answer {
+	a.Size = int64(len(a.Body))
+	if q.Arriving && a.Size > 0 {
+		a.Rest, a.Body = io.NopCloser(bytes.NewReader(a.Body)), nil
+	}
+	return a
 }
 
 func (a *alone) Member(string) (cluster.Member, bool) {

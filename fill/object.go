@@ -23,13 +23,17 @@ type Object struct {
 	key      keys.Key
 	first    groupcache.ByteView
 	hasFirst bool
-	pin      *pin // of the first chunk
+	relay    *relay // of the first chunk; nil if it is here, or was not asked for
+	pin      *pin   // of the first chunk
 }
 
 // Close gives back the memory that the object holds.
 func (o *Object) Close() {
+	if o.relay != nil {
+		o.relay.close()
+	}
 	o.pin.release()
-	o.pin, o.first, o.hasFirst = nil, groupcache.ByteView{}, false
+	o.pin, o.relay, o.first, o.hasFirst = nil, nil, groupcache.ByteView{}, false
 }
 
 // chunks is how many chunks the object has.
@@ -40,16 +44,16 @@ func (o *Object) chunks() int {
 
 // Send writes the whole object, each chunk in one call, and fetches the next
 // ones meanwhile. An error means that fewer bytes were written: bytes of another
-// version never are. The object must have been opened with its first chunk.
+// version never are. The object must have been opened with its first chunk, and
+// is sent once.
 func (o *Object) Send(ctx context.Context, w io.Writer) error {
 	if o.chunks() < 2 {
-		_, err := w.Write(bytesOf(o.first))
-		return err
+		return o.sendFirst(w)
 	}
 	s := o.stream(1, o.chunks())
 	defer s.close()
 	s.fetchAhead()
-	if _, err := w.Write(bytesOf(o.first)); err != nil {
+	if err := o.sendFirst(w); err != nil {
 		return err
 	}
 	o.Close()
@@ -65,6 +69,14 @@ func (o *Object) Send(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+func (o *Object) sendFirst(w io.Writer) error {
+	if o.relay != nil {
+		return o.relay.send(w)
+	}
+	_, err := w.Write(bytesOf(o.first))
+	return err
 }
 
 // Reader reads any part of the object, and fetches only the chunks that are

@@ -255,27 +255,39 @@ func (f *Filler) answerChunk(ctx context.Context, asked cluster.Asked) cluster.A
 
 // askChunk asks a chunk's owner for it.
 func (f *Filler) askChunk(c chunk, owner cluster.Member) ([]byte, Source, error) {
-	q := cluster.Question{Route: chunkRoute, Text: f.question(c).String(), Room: c.length, Within: fetchLimit}
-	said, err := f.ask(context.Background(), owner, q)
+	said, err := f.ask(context.Background(), owner, f.chunkQuestion(c))
 	if err != nil {
 		return nil, "", err
 	}
-	if int64(len(said.Body)) != c.length {
-		return nil, "", fmt.Errorf("%s gave %d bytes of a chunk of %d", owner.Name, len(said.Body), c.length)
+	if n := int64(len(said.Body)); n != c.length {
+		return nil, "", wrongLength(owner, n, c)
 	}
-	if string(said.Text) == string(S3) {
-		return said.Body, S3, nil
-	}
-	return said.Body, Peer, nil
+	return said.Body, sourceOf(said), nil
 }
 
-func (f *Filler) question(c chunk) chunkQuestion {
-	return chunkQuestion{size: c.size, chunk: f.cfg.ChunkSize, key: c.id()}
+func (f *Filler) chunkQuestion(c chunk) cluster.Question {
+	return cluster.Question{Route: chunkRoute, Text: f.textOf(c), Room: c.length, Within: fetchLimit}
+}
+
+func (f *Filler) textOf(c chunk) string {
+	return chunkQuestion{size: c.size, chunk: f.cfg.ChunkSize, key: c.id()}.String()
+}
+
+func wrongLength(owner cluster.Member, n int64, c chunk) error {
+	return fmt.Errorf("%s gave %d bytes of a chunk of %d", owner.Name, n, c.length)
+}
+
+// sourceOf is where a chunk came from that its owner gave.
+func sourceOf(said cluster.Answer) Source {
+	if string(said.Text) == string(S3) {
+		return S3
+	}
+	return Peer
 }
 
 // sendChunk gives a chunk that was just written to its owner.
 func (f *Filler) sendChunk(ctx context.Context, owner cluster.Member, c chunk, b []byte) error {
-	q := cluster.Question{Route: keepRoute, Text: f.question(c).String(), Body: b, Within: fetchLimit}
+	q := cluster.Question{Route: keepRoute, Text: f.textOf(c), Body: b, Within: fetchLimit}
 	if _, err := f.ask(ctx, owner, q); err != nil {
 		return fmt.Errorf("send a chunk to %s: %w", owner.Name, err)
 	}

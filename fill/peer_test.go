@@ -34,7 +34,7 @@ func (r *toOwner) Ask(ctx context.Context, _ cluster.Member, q cluster.Question)
 	if r.spoil != nil {
 		r.spoil(&a)
 	}
-	return a, nil
+	return arrived(q, a), nil
 }
 
 // newPair makes an owner and a node that asks it.

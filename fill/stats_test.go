@@ -19,7 +19,7 @@ func TestMemoryTellsHotCopiesFromItsOwn(t *testing.T) {
 	k := newKey(t)
 	h := put(t, k, "own")
 	for _, want := range []Source{S3, Memory} {
-		if v, source, err := f.chunk(k, h, 0); err != nil || v.String() != "own" || source != want {
+		if v, source, err := f.chunk(f.chunkOf(k, h, 0)); err != nil || v.String() != "own" || source != want {
 			t.Errorf("%q from %s, want %s: %v", v.String(), source, want, err)
 		}
 	}
@@ -31,7 +31,7 @@ func TestMemoryTellsHotCopiesFromItsOwn(t *testing.T) {
 	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("other")})
 	h = store.Head{Version: "v", Size: 5}
 	for _, want := range []Source{Peer, Peer, Hot} {
-		if v, source, err := f.chunk(k, h, 0); err != nil || v.String() != "other" || source != want {
+		if v, source, err := f.chunk(f.chunkOf(k, h, 0)); err != nil || v.String() != "other" || source != want {
 			t.Errorf("%q from %s, want %s: %v", v.String(), source, want, err)
 		}
 	}

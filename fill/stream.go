@@ -105,7 +105,7 @@ func (s *stream) fetch(p *pin) {
 	s.next++
 	o.filler.flights.Go(func() {
 		defer close(c.done)
-		c.view, c.source, c.err = o.filler.chunk(o.key, o.Head, n)
+		c.view, c.source, c.err = o.filler.chunk(o.filler.chunkOf(o.key, o.Head, n))
 	})
 }
 
