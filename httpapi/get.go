@@ -19,15 +19,14 @@ func (a *API) get(c *call, k keys.Key) error {
 	if notModified, err := a.notModified(c, k, opts); notModified || err != nil {
 		return err
 	}
-	opts.Lazy = conditional(c.Header)
+	if conditional(c.Header) {
+		return a.getPart(c, k, opts)
+	}
 	obj, err := a.read.Open(c.Context(), k, opts)
 	if err != nil {
 		return err
 	}
 	defer obj.Close()
-	if opts.Lazy {
-		return a.getPart(c, obj)
-	}
 	c.source = obj.Source
 	setHeaders(c.w.Header(), obj.Head, obj.Source)
 	if obj.Head.Size > autoLength {
@@ -36,9 +35,33 @@ func (a *API) get(c *call, k keys.Key) error {
 	return obj.Send(c.Context(), c.w)
 }
 
-// getPart answers a request for a part, or under a condition.
-func (a *API) getPart(c *call, obj *fill.Object) error {
-	asked := byteRange(c.Header.Get("Range"), obj.Head.Size)
+// partTries is how often an answer with a part begins again because its version
+// was gone.
+const partTries = 3
+
+// getPart answers a request for a part, or under a condition. If the object was
+// rewritten before its first byte was fetched, that is of no concern to the
+// caller, who asked for no version: the answer begins again.
+func (a *API) getPart(c *call, k keys.Key, o fill.Options) (err error) {
+	o.Lazy = true
+	asked := c.Header.Get("Range")
+	for range partTries {
+		if err = a.sendPart(c, k, o, asked); c.w.status != 0 || !errors.Is(err, store.ErrPrecondition) {
+			return err
+		}
+		dropObject(c.w.Header())
+		o.Fresh = true
+	}
+	return fmt.Errorf("get a part of %s: rewritten faster than it can be read: %w", k, store.ErrUnavailable)
+}
+
+func (a *API) sendPart(c *call, k keys.Key, o fill.Options, asked string) error {
+	obj, err := a.read.Open(c.Context(), k, o)
+	if err != nil {
+		return err
+	}
+	defer obj.Close()
+	asked = byteRange(asked, obj.Head.Size)
 	c.Header.Set("Range", asked)
 	content := obj.Reader(c.Context(), rangeEnd(asked, obj.Head.Size))
 	defer content.Close()

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -325,6 +326,37 @@ func TestRangeThatFails(t *testing.T) {
 	for _, name := range []string{"Content-Range", "Etag", "Accept-Ranges", "Last-Modified"} {
 		if v := w.Header().Get(name); v != "" {
 			t.Errorf("%s: %s", name, v)
+		}
+	}
+}
+
+// rewritten is a store whose object is another one whenever the head has been
+// read, so many times.
+type rewritten struct {
+	oneObject
+	times *atomic.Int64
+}
+
+func (r rewritten) GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error) {
+	if r.times.Add(-1) >= 0 {
+		return nil, store.ErrPrecondition
+	}
+	return r.oneObject.GetRange(ctx, name, version, off, n)
+}
+
+// A range of an object that was rewritten just now is one of the new version: no
+// condition was set that could have failed.
+func TestRangeOfWhatWasRewritten(t *testing.T) {
+	for times, want := range map[int64]int{1: http.StatusPartialContent, partTries - 1: http.StatusPartialContent, partTries: http.StatusServiceUnavailable} {
+		o := rewritten{oneObject{body: []byte("0123456789")}, new(atomic.Int64)}
+		o.times.Store(times)
+		a := readingFrom(t, o, zerolog.Nop())
+		r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
+		r.Header.Set("Range", "bytes=-3")
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, r)
+		if w.Code != want || want == http.StatusPartialContent && w.Body.String() != "789" {
+			t.Errorf("rewritten %d times: %d %s", times, w.Code, w.Body)
 		}
 	}
 }
