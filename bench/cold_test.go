@@ -10,22 +10,39 @@ import (
 )
 
 // coldRow is a GET of what is in S3 and in no memory, beside the SDK's
-// GetObject of an object like it.
+// GetObject of an object like it: with S3 on this machine, and over connections
+// as slow as to a real one.
 func coldRow(b *testing.B, s *bench) {
+	sizes := []coldSize{{"1 KiB", 1 << 10, 100}, {"1 MiB", 1 << 20, 20}}
+	b.Run("near", func(b *testing.B) { s.cold(b, sizes, func(direct string) string { return direct }) })
+	for i := range sizes {
+		sizes[i].what += ", S3 20 ms away"
+		sizes[i].each = 10
+	}
+	b.Run("far", func(b *testing.B) { s.cold(b, sizes, func(direct string) string { return link(b, direct) }) })
+}
+
+type coldSize struct {
+	what string
+	size int64
+	each int // requests in a round
+}
+
+func (s *bench) cold(b *testing.B, sizes []coldSize, via func(direct string) string) {
 	const row = "GET cold from S3, time to the last byte"
-	c := testcluster.New(b, testcluster.Options{Nodes: 3})
-	direct := sdk(c.S3Addr())
+	var addr string
+	c := testcluster.New(b, testcluster.Options{Nodes: 3, S3Via: func(direct string) string {
+		addr = via(direct)
+		return addr
+	}})
+	near, direct := sdk(c.S3Addr()), sdk(addr)
 	n := 0
-	for _, size := range []struct {
-		what string
-		size int64
-		each int // requests in a round
-	}{{"1 KiB", 1 << 10, 100}, {"1 MiB", 1 << 20, 20}} {
+	for _, size := range sizes {
 		content := body(size.size)
 		// next puts a new object, which only S3 knows then.
 		next := func() string {
 			n++
-			sdkPut(b, direct, fmt.Sprint("cold/", n), content)
+			sdkPut(b, near, fmt.Sprint("cold/", n), content)
 			return fmt.Sprint("cold/", n)
 		}
 		get := func(owner bool) float64 {
@@ -41,8 +58,8 @@ func coldRow(b *testing.B, s *bench) {
 			func() float64 { return get(false) },
 			func() float64 { return milliseconds(sdkGet(b, direct, place(next()), size.size)) })
 		s.add(
-			report.Compared(row, size.what+" through its owner", "SDK GetObject", "ms", m[0], m[2]).Judged(atMost(1.15)),
-			report.Compared(row, size.what+" through another node", "SDK GetObject", "ms", m[1], m[2]).Judged(atMost(1.15)),
+			report.Compared(row, size.what+", through its owner", "SDK GetObject", "ms", m[0], m[2]).Judged(atMost(1.15)),
+			report.Compared(row, size.what+", through another node", "SDK GetObject", "ms", m[1], m[2]).Judged(atMost(1.15)),
 		)
 	}
 }
