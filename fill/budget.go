@@ -181,6 +181,16 @@ func (h *pin) again() *pin {
 	return h
 }
 
+// shared says whether others hold the chunk as well, and so may have its bytes.
+func (h *pin) shared() bool {
+	if h == nil {
+		return false
+	}
+	h.pins.mu.Lock()
+	defer h.pins.mu.Unlock()
+	return h.holders > 1
+}
+
 // release says that one holder is done. A nil pin is released any time.
 func (h *pin) release() {
 	if h == nil {

@@ -49,12 +49,12 @@ func (f *Filler) chunk(c chunk) (groupcache.ByteView, Source, error) {
 	return f.copyOf(c, owner, nil)
 }
 
-// chunkToSend returns a chunk as chunk does, for one caller who sends it on at
-// once. One that another node owns, and that is not worth a copy, is on its way
-// then: the relay is not nil.
-func (f *Filler) chunkToSend(c chunk) (groupcache.ByteView, *relay, Source, error) {
+// chunkToSend returns a chunk as chunk does, for one caller who will not share it
+// with others. If another node owns it, and nobody else here wants it now or is
+// likely to soon, it is on its way: the relay is not nil. p counts its memory.
+func (f *Filler) chunkToSend(c chunk, p *pin) (groupcache.ByteView, *relay, Source, error) {
 	owner, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
-	if self || c.length == 0 || f.copies.known(c.id(), c.length) {
+	if self || c.length == 0 || f.copies.known(c.id(), c.length) || p.shared() {
 		v, source, err := f.chunk(c)
 		return v, nil, source, err
 	}

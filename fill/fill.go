@@ -72,7 +72,7 @@ type Filler struct {
 	heads   *heads
 	owned   *groupcache.Group // the chunks that this node owns
 	copies  *copies           // of chunks that others own
-	pieces  *pieces
+	pieces  pieces
 	budgets budgets
 	flights sync.WaitGroup
 	// strangers are the members, by ID, that RingChanged was told of last.
@@ -93,7 +93,7 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		ring:    ring,
 		budgets: newBudgets(cfg.Memory, cfg.ChunkSize),
 		heads:   newHeads(maxHeads(cfg.Memory)),
-		pieces:  newPieces(),
+		pieces:  newPieces(cfg.ChunkSize),
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.strangers.Store(&map[string]bool{})
@@ -142,7 +142,7 @@ func (f *Filler) open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	if err != nil {
 		return nil, err
 	}
-	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, hasFirst: a.hasFirst, pin: a.pin}
+	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, pin: a.pin}
 	if a.hasFirst {
 		return obj, nil
 	}
@@ -159,11 +159,10 @@ func (f *Filler) openFirst(ctx context.Context, o *Object) (err error) {
 		return fmt.Errorf("get %s: %w", o.key, err)
 	}
 	var source Source
-	o.first, o.relay, source, err = f.chunkToSend(f.chunkOf(o.key, o.Head, 0))
+	o.first, o.relay, source, err = f.chunkToSend(f.chunkOf(o.key, o.Head, 0), o.pin)
 	if err != nil {
 		return err
 	}
-	o.hasFirst = o.relay == nil
 	if o.Source != S3 {
 		o.Source = source
 	}

@@ -19,12 +19,11 @@ type Object struct {
 	// Source is where the first bytes came from; empty if none were read.
 	Source Source
 
-	filler   *Filler
-	key      keys.Key
-	first    groupcache.ByteView
-	hasFirst bool
-	relay    *relay // of the first chunk; nil if it is here, or was not asked for
-	pin      *pin   // of the first chunk
+	filler *Filler
+	key    keys.Key
+	first  groupcache.ByteView
+	relay  *relay // of the first chunk; nil if it is here, or was not asked for
+	pin    *pin   // of the first chunk
 }
 
 // Close gives back the memory that the object holds.
@@ -33,7 +32,7 @@ func (o *Object) Close() {
 		o.relay.close()
 	}
 	o.pin.release()
-	o.pin, o.relay, o.first, o.hasFirst = nil, nil, groupcache.ByteView{}, false
+	o.pin, o.relay, o.first = nil, nil, groupcache.ByteView{}
 }
 
 // chunks is how many chunks the object has.
@@ -84,11 +83,7 @@ func (o *Object) sendFirst(w io.Writer) error {
 // nothing after ctx has ended. Its user closes it.
 func (o *Object) Reader(ctx context.Context, end int64) *Reader {
 	size := o.filler.cfg.ChunkSize
-	r := &Reader{ctx: ctx, object: o, n: -1, end: int((min(end, o.Head.Size) + size - 1) / size)}
-	if o.hasFirst {
-		r.at, r.n = &fetched{view: o.first}, 0 // which the object holds
-	}
-	return r
+	return &Reader{ctx: ctx, object: o, n: -1, end: int((min(end, o.Head.Size) + size - 1) / size)}
 }
 
 // Reader is a position in an object and the chunk that was read last. The first
@@ -150,7 +145,7 @@ func (r *Reader) fetch(n int) error {
 // drop gives back the chunk that is read.
 func (r *Reader) drop() {
 	if r.at != nil {
-		r.at.pin.release()
+		r.at.drop()
 	}
 	r.at, r.n = nil, -1
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/golang/groupcache"
+
 	"larder/cluster"
 	"larder/store"
 )
@@ -22,8 +24,8 @@ const (
 )
 
 // relay is a chunk that its owner is giving to this node, on its way to the one
-// caller who asked for it: it is sent on as it arrives, and never here as a
-// whole. Its user closes it.
+// caller who asked for it. It takes memory that others have used before and will
+// use again. Its user closes it.
 type relay struct {
 	filler *Filler
 	chunk  chunk
@@ -54,13 +56,12 @@ func (r *relay) close() {
 	}
 }
 
-// send sends the chunk. If the owner breaks off, what is left comes from
+// send sends the chunk as it arrives. If the owner breaks off, what is left comes from
 // elsewhere: the bytes of a version are the same everywhere.
 func (r *relay) send(w io.Writer) error {
-	pool := r.filler.pieces.of(r.chunk.length)
-	pooled := pool.Get().(*[]byte)
-	defer pool.Put(pooled)
-	buf, began := *pooled, time.Now()
+	p := r.filler.pieces.get(min(r.chunk.length, relayPiece))
+	defer p.release()
+	buf, began := p.buf, time.Now()
 	for left := r.chunk.length; left > 0; {
 		piece := buf[:min(left, int64(len(buf)))]
 		if _, err := io.ReadFull(r.rest, piece); err != nil {
@@ -95,23 +96,52 @@ func (r *relay) sendLast(w io.Writer, left int64, why error) error {
 	return err
 }
 
-// pieces are the buffers of relays.
-type pieces struct{ small, large sync.Pool }
-
-func newPieces() *pieces {
-	buffer := func(n int) func() any {
-		return func() any {
-			b := make([]byte, n)
-			return &b
-		}
+// fetch reads all of the chunk, for who sends it later. If the owner breaks off,
+// it comes from elsewhere. The piece, which may be nil, is what holds it.
+func (r *relay) fetch(source Source) (groupcache.ByteView, *piece, Source, error) {
+	defer r.close()
+	p := r.filler.pieces.get(r.chunk.length)
+	b := p.buf[:r.chunk.length]
+	if _, err := io.ReadFull(r.rest, b); err != nil {
+		p.release()
+		v, source, err := r.filler.chunk(r.chunk)
+		return v, nil, source, err
 	}
-	return &pieces{small: sync.Pool{New: buffer(freeLen)}, large: sync.Pool{New: buffer(relayPiece)}}
+	return viewOf(b), p, source, nil
 }
 
-// of is the pool of buffers for a chunk of this length.
-func (p *pieces) of(length int64) *sync.Pool {
-	if length <= freeLen {
-		return &p.small
+// pieces are the buffers of relays, for few bytes, a piece, and a chunk.
+type pieces [3]*sync.Pool
+
+// piece is a buffer that is in use.
+type piece struct {
+	buf  []byte
+	pool *sync.Pool
+}
+
+func newPieces(chunkSize int64) (all pieces) {
+	for i, n := range []int64{freeLen, relayPiece, chunkSize} {
+		pool := &sync.Pool{}
+		pool.New = func() any { return &piece{make([]byte, n), pool} }
+		all[i] = pool
 	}
-	return &p.large
+	return all
+}
+
+// get returns a buffer that has room for n bytes, at most a chunk.
+func (p pieces) get(n int64) *piece {
+	switch {
+	case n <= freeLen:
+		return p[0].Get().(*piece)
+	case n <= relayPiece:
+		return p[1].Get().(*piece)
+	}
+	return p[2].Get().(*piece)
+}
+
+// release gives the buffer back. A nil piece is released any time.
+func (p *piece) release() {
+	if p != nil {
+		p.pool.Put(p)
+	}
 }

@@ -17,12 +17,13 @@ import (
 	"larder/store"
 )
 
-// giver is an owner that gives a chunk of body, and breaks off after some bytes
-// the first time.
+// giver is an owner that gives chunks of body, which are all alike, and breaks off
+// after some bytes of one answer.
 type giver struct {
 	*alone
 	body  string
 	until int
+	which int // of the answers breaks off; 0 is the first
 
 	mu     sync.Mutex // guards all below
 	asked  int
@@ -37,16 +38,16 @@ func (g *giver) Ask(_ context.Context, _ cluster.Member, q cluster.Question) (cl
 	if g.refuse {
 		return cluster.Answer{}, errors.New("no connection")
 	}
-	a := cluster.Answer{Status: http.StatusOK, Text: []byte(Memory), Body: []byte(g.body)}
+	body := g.body[:min(q.Room, int64(len(g.body)))]
 	if !q.Arriving {
-		return a, nil
+		return cluster.Answer{Status: http.StatusOK, Text: []byte(Memory), Body: []byte(body)}, nil
 	}
 	g.open++
-	given := io.Reader(strings.NewReader(g.body))
-	if g.asked == 1 {
-		given = io.MultiReader(strings.NewReader(g.body[:g.until]), brokenOff{})
+	given := io.Reader(strings.NewReader(body))
+	if g.asked-1 == g.which {
+		given = io.MultiReader(strings.NewReader(body[:g.until]), brokenOff{})
 	}
-	return cluster.Answer{Status: http.StatusOK, Text: a.Text, Size: int64(len(g.body)), Rest: &giving{Reader: given, from: g}}, nil
+	return cluster.Answer{Status: http.StatusOK, Text: []byte(Memory), Size: int64(len(body)), Rest: &giving{Reader: given, from: g}}, nil
 }
 
 // state is how often the owner was asked, and how many answers are being given.
@@ -92,25 +93,24 @@ func relayed(t *testing.T, size, until int) (f *Filler, g *giver, st *counted, k
 	return f, g, st, k
 }
 
-// What an owner gives is sent on, wherever it breaks off, and never held as a whole.
+// What an owner gives is sent on, wherever it breaks off.
 func TestRelay(t *testing.T) {
-	for name, c := range map[string]struct{ size, until int }{
-		"small": {3000, 3000}, "small, broken off": {3000, 1000}, "small, nothing came": {3000, 0},
-		"large": {5<<20 + 3, 5<<20 + 3}, "large, broken off": {5<<20 + 3, 3<<20 + 1}, "large, nothing came": {5<<20 + 3, 0},
-		"first of three chunks": {17 << 20, 8 << 20}, "first of three chunks, broken off": {17 << 20, 1 << 20},
+	for name, c := range map[string]struct{ size, until, which int }{
+		"small": {3000, 3000, 0}, "small, broken off": {3000, 1000, 0}, "small, nothing came": {3000, 0, 0},
+		"large": {5<<20 + 3, 5<<20 + 3, 0}, "large, broken off": {5<<20 + 3, 3<<20 + 1, 0}, "large, nothing came": {5<<20 + 3, 0, 0},
+		"three chunks": {17 << 20, 8 << 20, 0}, "three chunks, the first broken off": {17 << 20, 1 << 20, 0},
+		"three chunks, another broken off": {17 << 20, 1 << 20, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, g, st, k := relayed(t, c.size, c.until)
-			if c.size > 8<<20 {
-				g.body = g.body[:8<<20]
-			}
-			if got := read(t, f, k); len(got) != c.size || !strings.HasPrefix(got, g.body) {
+			g.which = c.which
+			if got := read(t, f, k); got != g.body {
 				t.Errorf("%d bytes of %d", len(got), c.size)
 			}
 			if _, open := g.state(); open != 0 {
 				t.Errorf("%d answers were left open", open)
 			}
-			if n := st.asked.Load(); n > 0 && c.size <= 8<<20 {
+			if n := st.asked.Load(); n > 0 {
 				t.Errorf("the store was asked %d times", n)
 			}
 			if !f.budgets.streams.budget.TryAcquire(2 * f.cfg.ChunkSize) { // all there is
@@ -199,4 +199,56 @@ func TestRelayToASlowCaller(t *testing.T) {
 	if err := o.Send(t.Context(), w); err != nil || !slices.Equal(w.pieces, []int{relayPiece, 8<<20 - relayPiece}) || w.held {
 		t.Errorf("pieces of %v bytes, the owner was held: %v, %v", w.pieces, w.held, err)
 	}
+}
+
+// Whose memory is used again hands out no bytes of another chunk: many read at
+// once, parts and all, of objects that differ in each byte.
+func TestRelaysShareMemory(t *testing.T) {
+	const size, chunk = 9 << 16, 2 << 16
+	owner, _, _ := newFiller(t, func(c *Config) { c.ChunkSize = chunk })
+	asker, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = chunk, 64*chunk })
+	ring := &toOwner{routes: map[string]cluster.Answerer{}}
+	owner.Answer(func(route string, a cluster.Answerer) { ring.routes[route] = a })
+	asker.ring = ring
+	var all []keys.Key
+	for i := range 20 {
+		k := newKey(t)
+		put(t, k, strings.Repeat(string(rune('a'+i)), size))
+		all = append(all, k)
+	}
+	is := func(i int, b []byte, n int, err error) {
+		if want := byte('a' + i); err != nil || len(b) != n || bytes.Count(b, []byte{want}) != n {
+			t.Errorf("object %d: %d bytes of %d, %v", i, len(b), n, err)
+		}
+	}
+	var readers sync.WaitGroup
+	for range 4 {
+		for i, k := range all {
+			readers.Go(func() {
+				o, err := asker.Open(t.Context(), k, Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer o.Close()
+				var b bytes.Buffer
+				err = o.Send(t.Context(), &b)
+				is(i, b.Bytes(), size, err)
+			})
+			readers.Go(func() {
+				o, err := asker.Open(t.Context(), k, Options{Lazy: true})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer o.Close()
+				r := o.Reader(t.Context(), size)
+				defer r.Close()
+				_, _ = r.Seek(size/2, io.SeekStart)
+				b, err := io.ReadAll(r)
+				is(i, b, size-size/2, err)
+			})
+		}
+	}
+	readers.Wait()
 }

@@ -34,7 +34,8 @@ type fetched struct {
 	view   groupcache.ByteView
 	source Source
 	err    error
-	pin    *pin // set from the start
+	pin    *pin   // set from the start
+	piece  *piece // what holds the view, if it is nobody else's
 }
 
 // stream reads the chunks from first on. Those from end on are fetched only when
@@ -99,13 +100,16 @@ func (s *stream) fetchAhead() {
 
 // fetch begins to fetch the chunk after those of the window.
 func (s *stream) fetch(p *pin) {
-	o, n := s.object, s.next
+	o, next := s.object, s.object.filler.chunkOf(s.object.key, s.object.Head, s.next)
 	c := &fetched{done: make(chan struct{}), pin: p}
 	s.window = append(s.window, c)
 	s.next++
 	o.filler.flights.Go(func() {
 		defer close(c.done)
-		c.view, c.source, c.err = o.filler.chunk(o.filler.chunkOf(o.key, o.Head, n))
+		var r *relay
+		if c.view, r, c.source, c.err = o.filler.chunkToSend(next, p); r != nil {
+			c.view, c.piece, c.source, c.err = r.fetch(c.source)
+		}
 	})
 }
 
@@ -117,9 +121,11 @@ func (s *stream) close() {
 	s.window = nil
 }
 
-// drop gives the chunk's memory back once it has been fetched.
+// drop gives the chunk's memory back once it has been fetched. Its bytes are not
+// read any more.
 func (c *fetched) drop() {
 	<-c.done // every fetch is bounded
 	c.view = groupcache.ByteView{}
+	c.piece.release()
 	c.pin.release()
 }
