@@ -17,7 +17,7 @@ import (
 const (
 	// relayPiece is how many bytes are read before they are sent on, at most: so
 	// many that neither end is woken too often.
-	relayPiece = 1 << 20
+	relayPiece = 512 << 10
 	// relayLimit is how long an owner waits for a caller who takes the bytes
 	// slowly. Then what is left is read into memory.
 	relayLimit = time.Second
