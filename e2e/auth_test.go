@@ -218,6 +218,7 @@ func TestRefusesToStart(t *testing.T) {
 		{"no lease", []string{"--lease", "0s"}, []string{"--lease"}},
 		{"small chunks", []string{"--chunk-size", "1KiB"}, []string{"--chunk-size", "64KiB"}},
 		{"little memory", []string{"--memory", "1MiB"}, []string{"--memory", "--chunk-size"}},
+		{"a time without a unit", []string{"--lease", "5"}, []string{"--lease", "write it like", "5s"}},
 		{"no size", []string{"--memory", "much"}, []string{"--memory", "4GiB"}},
 		{"unknown flag", []string{"--memroy", "1GiB"}, []string{"--memroy", "--memory", "'node -h'"}},
 		{"unknown level", []string{"--log-level", "loud"}, []string{"--log-level", "debug"}},

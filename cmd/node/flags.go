@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -68,6 +69,20 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is not a size; write it like 512MiB or 4GiB", text)
 	}
 	*b = byteSize(n)
+	return nil
+}
+
+// readDuration sets a flag to a length of time.
+func readDuration(ctx *kong.DecodeContext, flag reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("TIME", &text); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a length of time; write it like 500ms, 5s or 2m", text)
+	}
+	flag.SetInt(int64(d))
 	return nil
 }
 
