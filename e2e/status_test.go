@@ -81,6 +81,8 @@ func testBadRequests(t *testing.T, c *testcluster.Cluster) {
 		{"limit of letters", "GET", "/v1/objects?limit=x", 400, "bad-query", nil},
 		{"unknown parameter", "GET", "/v1/objects?prefx=a", 400, "bad-query", nil},
 		{"filter of strategies on objects", "GET", "/v1/objects?env_hash=ab", 400, "bad-query", nil},
+		{"a prefix twice", "GET", "/v1/objects?prefix=a&prefix=b", 400, "bad-query", nil},
+		{"a key twice", "GET", "/v1/objects?key=a&key=b", 400, "bad-key", nil},
 		{"bad cursor", "GET", "/v1/objects?cursor=%2A", 400, "bad-query", nil},
 		{"bad date", "GET", "/v1/strategies?env_date=yesterday", 400, "bad-query", nil},
 		{"bad prefix", "GET", "/v1/objects?prefix=%FF", 400, "bad-key", nil},

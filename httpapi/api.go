@@ -195,7 +195,7 @@ func splitPath(path string, q url.Values) (service, key string, err error) {
 	if !q.Has("key") {
 		return service, key, nil
 	}
-	if key != "" {
+	if key != "" || len(q["key"]) > 1 {
 		return "", "", fmt.Errorf("%w: give it once, in the path or as ?key=", keys.ErrBadKey)
 	}
 	if key = q.Get("key"); key == "" {

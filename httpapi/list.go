@@ -163,7 +163,10 @@ func (f strategyParts) admits(s strategyParts) bool {
 }
 
 func parseListing(org, service string, q url.Values) (*listing, error) {
-	for name := range q {
+	for name, values := range q {
+		if len(values) > 1 {
+			return nil, fmt.Errorf("%w: %s is there %d times; give it once", errQuery, name, len(values))
+		}
 		switch name {
 		case "prefix", "limit", "cursor":
 		case "name", "env_date", "env_hash":
