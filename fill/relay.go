@@ -56,21 +56,21 @@ func (r *relay) close() {
 	}
 }
 
-// send sends the chunk as it arrives. If the owner breaks off, what is left comes from
-// elsewhere: the bytes of a version are the same everywhere.
+// send sends the chunk as it arrives. If the owner breaks off, what is left comes
+// from elsewhere: the bytes of a version are the same everywhere.
 func (r *relay) send(w io.Writer) error {
 	p := r.filler.pieces.get(min(r.chunk.length, relayPiece))
 	defer p.release()
 	buf, began := p.buf, time.Now()
 	for left := r.chunk.length; left > 0; {
-		piece := buf[:min(left, int64(len(buf)))]
-		if _, err := io.ReadFull(r.rest, piece); err != nil {
+		next := buf[:min(left, int64(len(buf)))]
+		if _, err := io.ReadFull(r.rest, next); err != nil {
 			return r.sendLast(w, left, err)
 		}
-		if left -= int64(len(piece)); left == 0 {
-			r.close() // whatever time the caller takes for the last piece
+		if left -= int64(len(next)); left == 0 {
+			r.close() // whatever time the caller takes for the last bytes
 		}
-		if _, err := w.Write(piece); err != nil {
+		if _, err := w.Write(next); err != nil {
 			return err
 		}
 		if left > int64(len(buf)) && time.Since(began) > relayLimit {
@@ -110,7 +110,8 @@ func (r *relay) fetch(source Source) (groupcache.ByteView, *piece, Source, error
 	return viewOf(b), p, source, nil
 }
 
-// pieces are the buffers of relays, for few bytes, a piece, and a chunk.
+// pieces are the buffers of relays that are not in use: of freeLen, relayPiece
+// and a chunk's bytes.
 type pieces [3]*sync.Pool
 
 // piece is a buffer that is in use.
