@@ -53,7 +53,8 @@ type Question struct {
 	Room  int64 // the longest body of an answer that the asker takes
 	// Arriving has the body of an answer given as it arrives, as Rest instead of Body.
 	Arriving bool
-	// Within bounds the waiting for the answer as a context's deadline does, for less; 0 does not.
+	// Within bounds the waiting for the answer, and for the last byte of it, as a context's deadline does, for less; 0 does
+	// not.
 	Within time.Duration
 	// Once says that the question must not arrive twice; any other may, when a connection that was kept turns out dead.
 	// And it waits for a member that is silent, since nobody else can be asked: until the member is seen dead.
@@ -218,9 +219,6 @@ func (c *askConn) receive(q Question, began time.Time) (a Answer, err error) {
 		return Answer{}, fmt.Errorf("an answer of %d and %d bytes, where there is room for %d and %d", text, body, maxText, q.Room)
 	}
 	if uint64(c.in.Buffered()) < uint64(text)+body {
-		if q.Arriving {
-			q.Within = 0 // which bounds the waiting for what comes now
-		}
 		if err := c.SetReadDeadline(q.until(began, bodyTimeout)); err != nil {
 			return Answer{}, err
 		}

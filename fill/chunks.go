@@ -54,7 +54,7 @@ func (f *Filler) chunk(c chunk) (groupcache.ByteView, Source, error) {
 // likely to soon, it is on its way: the relay is not nil. p counts its memory.
 func (f *Filler) chunkToSend(c chunk, p *pin) (groupcache.ByteView, *relay, Source, error) {
 	owner, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
-	if self || c.length == 0 || f.copies.known(c.id(), c.length) || p.shared() {
+	if self || c.length == 0 || p.shared() || f.copies.known(c.id(), c.length) {
 		v, source, err := f.chunk(c)
 		return v, nil, source, err
 	}
@@ -166,7 +166,7 @@ func (f *Filler) readChunk(c chunk) (b []byte, err error) {
 // copyOf returns a chunk that another node owns: from this node's copies, from
 // the owner, or, if that does not have it to give, from what this node owned
 // before. If the owner gives no answer, then from the store. If the owner was
-// asked already and has not given it, refused says why.
+// asked already and has not given all of it, refused says why.
 func (f *Filler) copyOf(c chunk, owner cluster.Member, refused error) (groupcache.ByteView, Source, error) {
 	id := c.id()
 	if v, ok := f.copies.get(id); ok {
@@ -182,7 +182,7 @@ func (f *Filler) copyOf(c chunk, owner cluster.Member, refused error) (groupcach
 			return arrival{view: v, source: Hot}, nil
 		}
 		came, err := f.fetchCopy(c, owner, refused)
-		if err == nil && f.copies.wanted(id, c.length) {
+		if err == nil && refused == nil && f.copies.wanted(id, c.length) {
 			f.copies.keep(id, came.view)
 		}
 		return came, err

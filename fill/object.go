@@ -41,8 +41,8 @@ func (o *Object) chunks() int {
 	return int((o.Head.Size + size - 1) / size)
 }
 
-// Send writes the whole object, each chunk in one call, and fetches the next
-// ones meanwhile. An error means that fewer bytes were written: bytes of another
+// Send writes the whole object, and fetches the next chunks while one is written.
+// An error means that fewer bytes were written: bytes of another
 // version never are. The object must have been opened with its first chunk, and
 // is sent once.
 func (o *Object) Send(ctx context.Context, w io.Writer) error {

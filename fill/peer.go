@@ -116,6 +116,9 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 func (f *Filler) ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error) {
 	said, err := f.ring.Ask(ctx, m, q)
 	if err == nil && said.Status != http.StatusOK {
+		if said.Rest != nil {
+			_ = said.Rest.Close() // nobody wants it
+		}
 		err = peerError(m, said)
 	}
 	return said, err

@@ -3,7 +3,6 @@ package fill
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -11,37 +10,46 @@ import (
 	"github.com/golang/groupcache"
 
 	"larder/cluster"
-	"larder/store"
+	"larder/keys"
 )
 
 const (
 	// relayPiece is how many bytes are read before they are sent on, at most: so
 	// many that neither end is woken too often.
 	relayPiece = 512 << 10
-	// relayLimit is how long an owner waits for a caller who takes the bytes
+	// relayLimit is how long an owner is held by a caller who takes the bytes
 	// slowly. Then what is left is read into memory.
 	relayLimit = time.Second
 )
 
 // relay is a chunk that its owner is giving to this node, on its way to the one
 // caller who asked for it. It takes memory that others have used before and will
-// use again. Its user closes it.
+// use again. Its user sends or fetches it, once, and closes it.
 type relay struct {
 	filler *Filler
 	chunk  chunk
-	rest   io.ReadCloser
+
+	mu    sync.Mutex    // guards the fields below; held while bytes are read
+	rest  io.ReadCloser // what the owner gives; nil when it has been let go
+	left  int64         // bytes of it that were not read
+	taken []byte        // the last bytes, if they were read before the caller could take them
 }
 
 // askRelay asks a chunk's owner for it, as askChunk does, and leaves its bytes to
 // be read.
-func (f *Filler) askRelay(c chunk, owner cluster.Member) (*relay, Source, error) {
+func (f *Filler) askRelay(c chunk, owner cluster.Member) (r *relay, source Source, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, f.panicked(c.key, p)
+		}
+	}()
 	q := f.chunkQuestion(c)
 	q.Arriving = true
 	said, err := f.ask(context.Background(), owner, q)
 	if err != nil {
 		return nil, "", err
 	}
-	r := &relay{filler: f, chunk: c, rest: said.Rest}
+	r = &relay{filler: f, chunk: c, rest: said.Rest, left: said.Size}
 	if said.Size != c.length {
 		r.close()
 		return nil, "", wrongLength(owner, said.Size, c)
@@ -49,51 +57,85 @@ func (f *Filler) askRelay(c chunk, owner cluster.Member) (*relay, Source, error)
 	return r, sourceOf(said), nil
 }
 
-// close lets the owner go.
-func (r *relay) close() {
-	if r.rest != nil {
-		_ = r.rest.Close() // it was read from, and is done with
-	}
-}
-
 // send sends the chunk as it arrives. If the owner breaks off, what is left comes
 // from elsewhere: the bytes of a version are the same everywhere.
 func (r *relay) send(w io.Writer) error {
+	defer r.close()
 	p := r.filler.pieces.get(min(r.chunk.length, relayPiece))
 	defer p.release()
-	buf, began := p.buf, time.Now()
-	for left := r.chunk.length; left > 0; {
-		next := buf[:min(left, int64(len(buf)))]
-		if _, err := io.ReadFull(r.rest, next); err != nil {
-			return r.sendLast(w, left, err)
+	if r.chunk.length > int64(len(p.buf)) {
+		defer time.AfterFunc(relayLimit, r.takeRest).Stop()
+	}
+	for sent := 0; int64(sent) < r.chunk.length; {
+		b, err := r.next(p.buf)
+		if err != nil {
+			v, _, err := r.elsewhere(err)
+			if err != nil {
+				return err
+			}
+			b = bytesOf(v.SliceFrom(sent))
 		}
-		if left -= int64(len(next)); left == 0 {
-			r.close() // whatever time the caller takes for the last bytes
-		}
-		if _, err := w.Write(next); err != nil {
+		if _, err := w.Write(b); err != nil {
 			return err
 		}
-		if left > int64(len(buf)) && time.Since(began) > relayLimit {
-			buf = make([]byte, left)
-		}
+		sent += len(b)
 	}
 	return nil
 }
 
-// sendLast sends the last bytes of a chunk whose owner broke off.
-func (r *relay) sendLast(w io.Writer, left int64, why error) error {
-	r.close()
-	f, c := r.filler, r.chunk
-	f.log.Debug().Err(why).Stringer("key", c.key).Msg("owner broke off in a chunk, fetching it again")
-	v, _, err := f.chunk(c)
-	if errors.Is(err, store.ErrPrecondition) {
-		return fmt.Errorf("get %s: rewritten while it was read: %w", c.key, store.ErrUnavailable)
+// next returns the bytes that come next, in buf unless they are here already.
+func (r *relay) next(buf []byte) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.taken != nil {
+		return r.taken, nil
 	}
-	if err != nil {
+	b := buf[:min(r.left, int64(len(buf)))]
+	return b, r.read(b)
+}
+
+// read reads bytes, and lets the owner go when there are no more of them, however
+// long the caller takes for the last ones. The caller of read holds mu.
+func (r *relay) read(b []byte) error {
+	if r.rest == nil {
+		return errBrokenOff
+	}
+	if _, err := io.ReadFull(r.rest, b); err != nil {
 		return err
 	}
-	_, err = w.Write(bytesOf(v.SliceFrom(v.Len() - int(left))))
-	return err
+	if r.left -= int64(len(b)); r.left == 0 {
+		r.letGo()
+	}
+	return nil
+}
+
+var errBrokenOff = errors.New("the owner broke off")
+
+// takeRest reads what is left, so that a caller who is slow does not hold the owner.
+func (r *relay) takeRest() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rest == nil {
+		return
+	}
+	b := make([]byte, r.left)
+	if err := r.read(b); err != nil {
+		r.letGo()
+		return
+	}
+	r.taken = b
+}
+
+// elsewhere fetches a chunk whose owner broke off.
+func (r *relay) elsewhere(why error) (groupcache.ByteView, Source, error) {
+	r.close()
+	f, c := r.filler, r.chunk
+	f.log.Debug().Err(why).Stringer("key", c.key).Msg("owner broke off in a chunk, fetching it elsewhere")
+	owner, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
+	if self {
+		return f.ownChunk(c)
+	}
+	return f.copyOf(c, owner, why)
 }
 
 // fetch reads all of the chunk, for who sends it later. If the owner breaks off,
@@ -104,45 +146,64 @@ func (r *relay) fetch(source Source) (groupcache.ByteView, *piece, Source, error
 	b := p.buf[:r.chunk.length]
 	if _, err := io.ReadFull(r.rest, b); err != nil {
 		p.release()
-		v, source, err := r.filler.chunk(r.chunk)
+		v, source, err := r.elsewhere(err)
 		return v, nil, source, err
 	}
 	return viewOf(b), p, source, nil
 }
 
-// pieces are the buffers of relays that are not in use: of freeLen, relayPiece
-// and a chunk's bytes.
-type pieces [3]*sync.Pool
+// close lets the owner go.
+func (r *relay) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.letGo()
+}
+
+// letGo is close for who holds mu.
+func (r *relay) letGo() {
+	if r.rest != nil {
+		_ = r.rest.Close() // it was read from, and is done with
+		r.rest = nil
+	}
+}
+
+// pieces are the buffers of relays that are not in use.
+type pieces struct {
+	few, piece, whole *sync.Pool // of freeLen, relayPiece and chunkSize bytes
+	chunkSize         int64
+}
 
 // piece is a buffer that is in use.
 type piece struct {
 	buf  []byte
-	pool *sync.Pool
+	pool *sync.Pool // nil if nobody will use it again
 }
 
-func newPieces(chunkSize int64) (all pieces) {
-	for i, n := range []int64{freeLen, relayPiece, chunkSize} {
-		pool := &sync.Pool{}
-		pool.New = func() any { return &piece{make([]byte, n), pool} }
-		all[i] = pool
+func newPieces(chunkSize int64) pieces {
+	pool := func(n int64) *sync.Pool {
+		p := &sync.Pool{}
+		p.New = func() any { return &piece{make([]byte, n), p} }
+		return p
 	}
-	return all
+	return pieces{few: pool(freeLen), piece: pool(relayPiece), whole: pool(chunkSize), chunkSize: chunkSize}
 }
 
-// get returns a buffer that has room for n bytes, at most a chunk.
+// get returns a buffer that has room for n bytes, and no more if they are counted.
 func (p pieces) get(n int64) *piece {
 	switch {
 	case n <= freeLen:
-		return p[0].Get().(*piece)
-	case n <= relayPiece:
-		return p[1].Get().(*piece)
+		return p.few.Get().(*piece)
+	case n == relayPiece:
+		return p.piece.Get().(*piece)
+	case n == p.chunkSize:
+		return p.whole.Get().(*piece)
 	}
-	return p[2].Get().(*piece)
+	return &piece{buf: make([]byte, n)}
 }
 
 // release gives the buffer back. A nil piece is released any time.
 func (p *piece) release() {
-	if p != nil {
+	if p != nil && p.pool != nil {
 		p.pool.Put(p)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,13 +28,17 @@ type giver struct {
 	asked  int
 	open   int // answers of which not all was read, and that were not closed
 	refuse bool
+	panics bool
 }
 
 func (g *giver) Ask(_ context.Context, _ cluster.Member, q cluster.Question) (cluster.Answer, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asked++
-	if g.refuse {
+	switch {
+	case g.panics:
+		panic("as it was told")
+	case g.refuse:
 		return cluster.Answer{}, errors.New("no connection")
 	}
 	body := g.body[:min(q.Room, int64(len(g.body)))]
@@ -110,7 +113,7 @@ func TestRelay(t *testing.T) {
 			if _, open := g.state(); open != 0 {
 				t.Errorf("%d answers were left open", open)
 			}
-			if n := st.asked.Load(); n > 0 {
+			if n := st.asked.Load(); n > 1 || n > 0 && c.until == min(c.size, 8<<20) {
 				t.Errorf("the store was asked %d times", n)
 			}
 			if !f.budgets.streams.budget.TryAcquire(2 * f.cfg.ChunkSize) { // all there is
@@ -151,53 +154,93 @@ func TestRelayOfAVersionThatIsGone(t *testing.T) {
 	g.refuse = true
 	g.mu.Unlock()
 	var got bytes.Buffer
-	if err := o.Send(t.Context(), &got); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrPrecondition) {
+	if err := o.Send(t.Context(), &got); !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("%d bytes, %v", got.Len(), err)
 	}
 }
 
-// An owner that gives no chunk is not asked again for it: it may take seconds to
-// find out that it is silent.
+// An owner that gives no chunk, or breaks off, is not asked again for it: it may
+// take seconds to find out that it is silent. And a chunk that was read once is
+// not copied for that.
 func TestRelayRefused(t *testing.T) {
-	f, g, st, k := relayed(t, 3000, 0)
-	g.refuse = true
-	if got := read(t, f, k); got != g.body {
-		t.Errorf("%d bytes", len(got))
-	}
-	if asked, _ := g.state(); asked != 1 || st.asked.Load() != 1 {
-		t.Errorf("the owner was asked %d times, the store %d times", asked, st.asked.Load())
+	for name, refuse := range map[string]bool{"refused": true, "broken off": false} {
+		t.Run(name, func(t *testing.T) {
+			f, g, st, k := relayed(t, 3000, 1000)
+			g.refuse = refuse
+			if got := read(t, f, k); got != g.body {
+				t.Errorf("%d bytes", len(got))
+			}
+			if asked, _ := g.state(); asked != 1 || st.asked.Load() != 1 || f.copies.held().Chunks != 0 {
+				t.Errorf("the owner was asked %d times, the store %d times; %+v", asked, st.asked.Load(), f.copies.held())
+			}
+		})
 	}
 }
 
-// slowly takes a while for the first bytes. It notes what it is given, and whether
-// the owner still gives meanwhile.
-type slowly struct {
-	g      *giver
-	pieces []int
-	held   bool
+// A panic on the way to the owner costs a request to the store, and no more.
+func TestPanicInARelay(t *testing.T) {
+	f, g, _, k := relayed(t, 17<<20, 8<<20)
+	g.panics = true
+	o, err := f.Open(t.Context(), k, Options{Lazy: true}) // whose chunks are fetched in goroutines of their own
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	r := o.Reader(t.Context(), o.Head.Size)
+	if got, err := io.ReadAll(r); err != nil || string(got) != g.body {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	r.Close()
+	if !f.budgets.streams.budget.TryAcquire(2 * f.cfg.ChunkSize) { // all there is
+		t.Error("memory was not given back")
+	}
 }
 
-func (w *slowly) Write(b []byte) (int, error) {
-	if len(w.pieces) == 0 {
-		time.Sleep(relayLimit) // which makes it slow
-	} else if _, open := w.g.state(); open > 0 {
-		w.held = true
+// What is counted takes no more memory than that.
+func TestPieces(t *testing.T) {
+	const chunk = 8 << 20
+	p := newPieces(chunk)
+	for _, n := range []int64{1, freeLen, freeLen + 1, relayPiece - 1, relayPiece, relayPiece + 1, chunk - 1, chunk} {
+		b := p.get(n)
+		if got := int64(len(b.buf)); got < n || got > max(n, freeLen) {
+			t.Errorf("%d bytes for %d", got, n)
+		}
+		b.release()
 	}
-	w.pieces = append(w.pieces, len(b))
+}
+
+// stalled takes the first bytes, and no others before the owner has been let go.
+type stalled struct {
+	t *testing.T
+	g *giver
+	n int
+}
+
+func (w *stalled) Write(b []byte) (int, error) {
+	if w.n > 0 {
+		within(w.t, "the owner is let go", func() bool {
+			_, open := w.g.state()
+			return open == 0
+		})
+	}
+	w.n += len(b)
 	return len(b), nil
 }
 
-// A slow caller holds up this node, not the owner.
-func TestRelayToASlowCaller(t *testing.T) {
-	f, g, _, k := relayed(t, 8<<20, 8<<20)
+// A caller who stalls holds up this node, not the owner.
+func TestRelayToAStalledCaller(t *testing.T) {
+	f, g, st, k := relayed(t, 8<<20, 8<<20)
 	o, err := f.Open(t.Context(), k, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer o.Close()
-	w := &slowly{g: g}
-	if err := o.Send(t.Context(), w); err != nil || !slices.Equal(w.pieces, []int{relayPiece, 8<<20 - relayPiece}) || w.held {
-		t.Errorf("pieces of %v bytes, the owner was held: %v, %v", w.pieces, w.held, err)
+	w := &stalled{t: t, g: g}
+	if err := o.Send(t.Context(), w); err != nil || w.n != 8<<20 {
+		t.Errorf("%d bytes, %v", w.n, err)
+	}
+	if asked, _ := g.state(); asked != 1 || st.asked.Load() != 0 {
+		t.Errorf("the owner was asked %d times, the store %d times", asked, st.asked.Load())
 	}
 }
 

@@ -109,7 +109,7 @@ type call struct {
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	c := &call{Request: r, w: &recorder{ResponseWriter: w}, op: "other"}
+	c := &call{Request: r, w: &recorder{ResponseWriter: w, least: a.cfg.ChunkSize}, op: "other"}
 	defer func() { a.served(c, time.Since(began)) }()
 	defer func() {
 		if p := recover(); p != nil {
@@ -236,7 +236,7 @@ func (a *API) recovered(c *call, p any) {
 }
 
 // sendStall is how long a client may take to accept what is being sent to it,
-// for each megabyte and once more.
+// for each megabyte and once more, and no less than for a chunk.
 const sendStall = 30 * time.Second
 
 // recorder remembers what was answered. It gives each write time by its length,
@@ -245,6 +245,7 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	least  int64 // how many bytes each write gets the time of, however few it has
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -258,7 +259,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
-	deadline := time.Now().Add(sendStall * time.Duration(1+len(b)>>20))
+	deadline := time.Now().Add(sendStall * time.Duration(1+max(int64(len(b)), r.least)>>20))
 	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(deadline) // a writer without deadlines has none to keep
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)

@@ -19,10 +19,30 @@ func (a *API) get(c *call, k keys.Key) error {
 	if notModified, err := a.notModified(c, k, opts); notModified || err != nil {
 		return err
 	}
+	send := a.sendWhole
 	if conditional(c.Header) {
-		return a.getPart(c, k, opts)
+		send = a.sendPart
 	}
-	obj, err := a.read.Open(c.Context(), k, opts)
+	asked := c.Header.Get("Range")
+	for range readTries {
+		err := send(c, k, opts)
+		if c.w.status != 0 || !errors.Is(err, store.ErrPrecondition) {
+			return err
+		}
+		// The version was rewritten before a byte of it was sent. That is of no
+		// concern to the caller, who asked for no version: the answer begins again.
+		dropObject(c.w.Header())
+		c.Header.Set("Range", asked)
+		opts.Fresh = true
+	}
+	return fmt.Errorf("get %s: rewritten faster than it can be read: %w", k, store.ErrUnavailable)
+}
+
+// readTries is how often an answer begins, at most.
+const readTries = 3
+
+func (a *API) sendWhole(c *call, k keys.Key, o fill.Options) error {
+	obj, err := a.read.Open(c.Context(), k, o)
 	if err != nil {
 		return err
 	}
@@ -35,33 +55,15 @@ func (a *API) get(c *call, k keys.Key) error {
 	return obj.Send(c.Context(), c.w)
 }
 
-// partTries is how often an answer with a part begins again because its version
-// was gone.
-const partTries = 3
-
-// getPart answers a request for a part, or under a condition. If the object was
-// rewritten before its first byte was fetched, that is of no concern to the
-// caller, who asked for no version: the answer begins again.
-func (a *API) getPart(c *call, k keys.Key, o fill.Options) (err error) {
+// sendPart answers a request for a part, or under a condition.
+func (a *API) sendPart(c *call, k keys.Key, o fill.Options) error {
 	o.Lazy = true
-	asked := c.Header.Get("Range")
-	for range partTries {
-		if err = a.sendPart(c, k, o, asked); c.w.status != 0 || !errors.Is(err, store.ErrPrecondition) {
-			return err
-		}
-		dropObject(c.w.Header())
-		o.Fresh = true
-	}
-	return fmt.Errorf("get a part of %s: rewritten faster than it can be read: %w", k, store.ErrUnavailable)
-}
-
-func (a *API) sendPart(c *call, k keys.Key, o fill.Options, asked string) error {
 	obj, err := a.read.Open(c.Context(), k, o)
 	if err != nil {
 		return err
 	}
 	defer obj.Close()
-	asked = byteRange(asked, obj.Head.Size)
+	asked := byteRange(c.Header.Get("Range"), obj.Head.Size)
 	c.Header.Set("Range", asked)
 	content := obj.Reader(c.Context(), rangeEnd(asked, obj.Head.Size))
 	defer content.Close()

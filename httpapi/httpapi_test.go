@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -347,7 +348,7 @@ func (r rewritten) GetRange(ctx context.Context, name, version string, off, n in
 // A range of an object that was rewritten just now is one of the new version: no
 // condition was set that could have failed.
 func TestRangeOfWhatWasRewritten(t *testing.T) {
-	for times, want := range map[int64]int{1: http.StatusPartialContent, partTries - 1: http.StatusPartialContent, partTries: http.StatusServiceUnavailable} {
+	for times, want := range map[int64]int{1: http.StatusPartialContent, readTries - 1: http.StatusPartialContent, readTries: http.StatusServiceUnavailable} {
 		o := rewritten{oneObject{body: []byte("0123456789")}, new(atomic.Int64)}
 		o.times.Store(times)
 		a := readingFrom(t, o, zerolog.Nop())
@@ -358,5 +359,26 @@ func TestRangeOfWhatWasRewritten(t *testing.T) {
 		if w.Code != want || want == http.StatusPartialContent && w.Body.String() != "789" {
 			t.Errorf("rewritten %d times: %d %s", times, w.Code, w.Body)
 		}
+	}
+}
+
+// patience is a connection that notes until when it may take its time.
+type patience struct {
+	*httptest.ResponseRecorder
+	until time.Time
+}
+
+func (p *patience) SetWriteDeadline(t time.Time) error {
+	p.until = t
+	return nil
+}
+
+// A client may pause as long in a small piece of an object as in a whole chunk.
+func TestPiecesHaveTheTimeOfAChunk(t *testing.T) {
+	began := time.Now()
+	w := &patience{ResponseRecorder: httptest.NewRecorder()}
+	reading(t, 100, zerolog.Nop()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil))
+	if w.Code != http.StatusOK || w.until.Before(began.Add(2*sendStall)) { // chunks of a megabyte
+		t.Errorf("%d, %s", w.Code, w.until.Sub(began))
 	}
 }
