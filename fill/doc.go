@@ -15,7 +15,8 @@
 //	Open → resolve → (lease | owner | store) → chunk → own:     groupcache → (memory | store)
 //	                                                   other's: copies → (memory | owner | store)
 //
-// A chunk that an owner gives and that is not worth a copy is relayed (relay.go).
+// A chunk that an owner gives, for one caller and not worth a copy, is relayed
+// (relay.go).
 //
 // Two kinds of thing are kept. Chunks, under (key, version, n), never change;
 // those that this node owns live in groupcache, copies of others' beside it.
