@@ -202,7 +202,7 @@ func TestStallingReaders(t *testing.T) {
 	body := noise(6, 20<<20)
 	n := c.Nodes[0]
 	do(t, "PUT", object(n, "k"), body).want(t, 201)
-	for range 8 { // more than the node has memory to hold chunks for
+	for range 20 { // more than the node has memory to hold chunks for
 		req, err := http.NewRequestWithContext(t.Context(), "GET", object(n, "k"), nil)
 		if err != nil {
 			t.Fatal(err)

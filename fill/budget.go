@@ -21,6 +21,8 @@ const (
 	// freeLen is the length up to which chunks are not counted: the many small
 	// reads of a node cost less memory than their connections do.
 	freeLen = 64 << 10
+	// beside bounds the chunks for which there is memory beside a small tier, in bytes.
+	beside = 8 << 20
 )
 
 // budgets bound the bytes of chunks that are held beside the memory tier, by
@@ -35,11 +37,14 @@ type budgets struct {
 	loads            *semaphore.Weighted
 }
 
+// Beside a small tier there are 256 MiB for what surrounds it (cmd/node/memory.go):
+// one caller who is slow must not keep all others waiting there.
 func newBudgets(memory, chunkSize int64) budgets {
+	chunks := func(n int64) int64 { return max(2*chunkSize, min(n*chunkSize, n*beside)) }
 	return budgets{
-		streams: newPins(max(memory/16, 2*chunkSize)),
-		serving: newPins(max(memory/32, 2*chunkSize)),
-		loads:   semaphore.NewWeighted(max(memory/32, 2*chunkSize)),
+		streams: newPins(max(memory/16, chunks(8))),
+		serving: newPins(max(memory/32, chunks(4))),
+		loads:   semaphore.NewWeighted(max(memory/32, chunks(4))),
 	}
 }
 
@@ -59,6 +64,7 @@ func reserve(ctx context.Context, b *semaphore.Weighted, n int64) error {
 // pins count the chunks that are held, each once however many hold it.
 type pins struct {
 	budget *semaphore.Weighted
+	most   int64      // what there is of it
 	mu     sync.Mutex // guards held, and the fields of each pin
 	held   map[chunkID]*pin
 }
@@ -80,7 +86,7 @@ type pin struct {
 }
 
 func newPins(most int64) *pins {
-	return &pins{budget: semaphore.NewWeighted(most), held: map[chunkID]*pin{}}
+	return &pins{budget: semaphore.NewWeighted(most), most: most, held: map[chunkID]*pin{}}
 }
 
 // hold counts a chunk of up to size bytes as held, until release. It waits
@@ -123,7 +129,8 @@ func (h *pin) ask(ctx context.Context) {
 	delete(h.pins.held, h.id)
 }
 
-// tryHold is hold for who would rather do without than wait.
+// tryHold is hold for who would rather do without than wait. It leaves a quarter
+// for those who cannot do without.
 func (p *pins) tryHold(k keys.Key, n int, size int64) (*pin, bool) {
 	if size <= freeLen {
 		return nil, true
@@ -138,9 +145,11 @@ func (p *pins) tryHold(k keys.Key, n int, size int64) (*pin, bool) {
 		h.holders++
 		return h, true
 	}
-	if !p.budget.TryAcquire(size) {
+	spare := p.most / 4
+	if !p.budget.TryAcquire(size + spare) {
 		return nil, false
 	}
+	p.budget.Release(spare)
 	h := &pin{pins: p, id: id, holders: 1, size: size, ready: make(chan struct{})}
 	close(h.ready)
 	p.held[id] = h

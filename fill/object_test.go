@@ -130,7 +130,7 @@ func TestColdReadsShareTheirMemory(t *testing.T) {
 	if st.asked.Load() < 30 {
 		t.Errorf("the store was asked %d times", st.asked.Load())
 	}
-	if !f.budgets.streams.budget.TryAcquire(2<<20) || len(f.budgets.streams.held) > 0 {
+	if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) || len(f.budgets.streams.held) > 0 {
 		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
 	}
 }
@@ -139,7 +139,7 @@ func TestColdReadsShareTheirMemory(t *testing.T) {
 // none that holds memory waits for memory. Those that break off give theirs back.
 func TestStreamsShareTheirMemory(t *testing.T) {
 	f, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 128<<10, 512<<10 })
-	body := strings.Repeat("0123456789abcdef", 6<<13) // six chunks; the budget is two
+	body := strings.Repeat("0123456789abcdef", 6<<13) // six chunks; the budget is eight
 	var readers sync.WaitGroup
 	for i := range 16 {
 		k := newKey(t)
@@ -164,7 +164,7 @@ func TestStreamsShareTheirMemory(t *testing.T) {
 	}
 	readers.Wait()
 	f.Close()
-	if !f.budgets.streams.budget.TryAcquire(256<<10) || len(f.budgets.streams.held) > 0 {
+	if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) || len(f.budgets.streams.held) > 0 {
 		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
 	}
 }

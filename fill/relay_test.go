@@ -116,7 +116,7 @@ func TestRelay(t *testing.T) {
 			if n := st.asked.Load(); n > 1 || n > 0 && c.until == min(c.size, 8<<20) {
 				t.Errorf("the store was asked %d times", n)
 			}
-			if !f.budgets.streams.budget.TryAcquire(2 * f.cfg.ChunkSize) { // all there is
+			if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) {
 				t.Error("memory was not given back")
 			}
 		})
@@ -191,7 +191,7 @@ func TestPanicInARelay(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	r.Close()
-	if !f.budgets.streams.budget.TryAcquire(2 * f.cfg.ChunkSize) { // all there is
+	if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) {
 		t.Error("memory was not given back")
 	}
 }
