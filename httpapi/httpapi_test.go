@@ -109,8 +109,11 @@ func TestWriteConditions(t *testing.T) {
 		match, none string
 		versions    []string
 		absent, bad bool
+		since       string
 	}{
 		{},
+		{since: "Sat, 01 Jan 2022 00:00:00 GMT", bad: true},
+		{since: "Sat, 01 Jan 2022 00:00:00 GMT", match: `"a"`, versions: []string{"a"}},
 		{match: `"a"`, versions: []string{"a"}},
 		{match: `"a", "b"`, versions: []string{"a", "b"}},
 		{match: `*`, versions: []string{"*"}},
@@ -122,7 +125,7 @@ func TestWriteConditions(t *testing.T) {
 		{match: `"a"`, none: `*`, bad: true},
 	} {
 		h := http.Header{}
-		for name, v := range map[string]string{"If-Match": c.match, "If-None-Match": c.none} {
+		for name, v := range map[string]string{"If-Match": c.match, "If-None-Match": c.none, "If-Unmodified-Since": c.since} {
 			if v != "" {
 				h.Set(name, v)
 			}

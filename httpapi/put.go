@@ -179,6 +179,9 @@ func headOf(c *call) (store.Head, error) {
 
 // writeConditions are a write's If-Match and If-None-Match.
 func writeConditions(h http.Header) (c writepath.Conditions, err error) {
+	if h.Get("If-Unmodified-Since") != "" && h.Get("If-Match") == "" {
+		return c, fmt.Errorf("%w: If-Unmodified-Since guards no write, since two may fall into one second; use If-Match with the ETag", errHeader)
+	}
 	switch none := h.Get("If-None-Match"); none {
 	case "":
 	case "*":
