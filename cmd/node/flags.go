@@ -80,7 +80,7 @@ func readDuration(ctx *kong.DecodeContext, flag reflect.Value) error {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf("%q is not a length of time; write it like 500ms, 5s or 2m", text)
+		return fmt.Errorf("%q is not a length of time; write it like 5s, 2m or 720h", text)
 	}
 	flag.SetInt(int64(d))
 	return nil
@@ -114,14 +114,16 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--s3-endpoint, --s3-region, --s3-path-style and --s3-prefix need --s3-bucket")
 	case len(c.S3Prefix) > keys.PrefixReserve:
 		return fmt.Errorf("--s3-prefix has %d bytes; at most %d leave room for keys", len(c.S3Prefix), keys.PrefixReserve)
-	case c.Lease <= 0 || c.Revalidate < c.Lease:
-		return fmt.Errorf("--lease %s and --revalidate %s: both are positive, and an owner trusts a head at least as long as it grants one", c.Lease, c.Revalidate)
+	case c.Lease <= 0:
+		return fmt.Errorf("--lease %s is not positive", c.Lease)
+	case c.Revalidate < c.Lease:
+		return fmt.Errorf("--revalidate %s is less than --lease %s: an owner trusts a head at least as long as it grants one", c.Revalidate, c.Lease)
 	case c.ChunkSize < 64<<10:
 		return errors.New("--chunk-size is at least 64KiB")
 	case c.MaxObjectSize < 1:
 		return errors.New("--max-object-size is at least 1: with 0 every object would be refused")
 	case c.Memory < 4*c.ChunkSize:
-		return fmt.Errorf("--memory %d holds fewer than four chunks: give at least %s, or a smaller --chunk-size", c.Memory, humanize.IBytes(uint64(4*c.ChunkSize)))
+		return fmt.Errorf("--memory %s holds fewer than four chunks: give at least %s, or a smaller --chunk-size", humanize.IBytes(uint64(c.Memory)), humanize.IBytes(uint64(4*c.ChunkSize)))
 	}
 	return nil
 }

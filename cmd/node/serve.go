@@ -118,7 +118,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 	}
 	if c.S3Bucket == "" {
 		if n.embedded, err = embedded.New(embedded.Config{Dir: c.DataDir, Log: n.log}); err != nil {
-			return fmt.Errorf("--data-dir: %w; choose another folder with --data-dir", err)
+			return fmt.Errorf("--data-dir: %w", err)
 		}
 		s3 = n.embedded.S3Config()
 	}
