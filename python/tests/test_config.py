@@ -22,7 +22,19 @@ def test_urls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["a:8080", "ftp://a", "http://", "http://a:port", "http://a?b", "http://a b", "http://a/\x00", " , ", "http://u:secret@a"]
+    "url",
+    [
+        "a:8080",
+        "ftp://a",
+        "http://",
+        "http://a:port",
+        "http://a?b",
+        "http://a b",
+        "http://a/\x00",
+        " , ",
+        "http://u:secret@a",
+        "http://a/v1/",
+    ],
 )
 def test_bad_url(url: str) -> None:
     with pytest.raises(larder.ConfigError, match="LARDER_URL") as caught:

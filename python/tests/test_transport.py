@@ -161,6 +161,20 @@ def test_refused_node_is_skipped(node: Node) -> None:
     assert objects.get("skipped") == 1
 
 
+def test_store_that_hangs_is_waited_for_once(scripted: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, script, seen = scripted
+    monkeypatch.setattr(transport, "_SLOW", 0.0)  # so that any refusal is a slow one
+    larder.init("2022-01-30", client=objects._client)
+    script += [problem(503, "store-unavailable")] * 2
+    build = larder.object_service_cache("x")(lambda: "built")
+    with pytest.warns(larder.LarderWarning, match="is called"):
+        assert [build() for _ in range(5)] == ["built"] * 5
+    assert len(seen) == 1
+    script.clear()
+    script += [answer(200, b"there")]
+    assert objects.get_raw("x") == b"there"  # who waits is served
+
+
 def test_nobody_there() -> None:
     objects = larder.ObjectService(larder.Client(f"http://127.0.0.1:{free_ports(1)[0]}"))
     with pytest.raises(larder.Unavailable, match="LARDER_URL"):

@@ -83,6 +83,8 @@ def _parse_node(text: str) -> Node:
     strange = not text.isascii() or not text.isprintable() or " " in text or parts.query or parts.fragment
     if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or strange:
         raise ConfigError(f"{text!r} is not the address of a node; write it like http://larder.internal:8080 (LARDER_URL)")
+    if parts.path.rstrip("/").endswith("/v1"):
+        raise ConfigError(f"{text!r} goes too far; leave /v1 out (LARDER_URL)")
     return Node(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80), parts.path.rstrip("/"))
 
 

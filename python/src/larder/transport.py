@@ -25,6 +25,7 @@ from larder.progress import Report
 T = TypeVar("T")
 
 _AVOID = 5.0  # seconds for which a node that could not be reached is passed over
+_SLOW = 4.0  # seconds after which a refusal means that the store hangs; a node waits 5 to 15 for it
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 5.0  # seconds
 _ASK_FIRST = 1 << 20  # a larger body is sent only once the node says that it takes it
 _ASK_WAIT = 15.0  # seconds; a node lets writes wait for memory for 10
@@ -47,7 +48,7 @@ class Request:
     body: Sequence[Buffer] = ()
     what: str = ""  # for messages
     show: Callable[[], AbstractContextManager[Report | None]] = nullcontext  # the progress of one attempt to send the body
-    patient: bool = True  # False: each node is tried once, and none that was just seen down
+    patient: bool = True  # False: each node is tried once, and none that was just seen down, or waiting for the store
 
 
 class Transport:
@@ -77,10 +78,14 @@ class Transport:
         for attempt in range(1, attempts + 1):
             node = self._choose(request, tried)
             tried.append(node)
+            began = time.monotonic()
             try:
                 return self._once(node, request, read, attempt)
             except errors.Unavailable as error:
                 failure, wait = error.with_traceback(None), error.retry_after
+                if not request.patient and time.monotonic() > began + _SLOW:
+                    self._pass_over_all()  # any other would take as long to find out
+                    break
             except _BROKEN as error:
                 avoid = self._config.timeout if isinstance(error, TimeoutError) else _AVOID
                 self._down[node] = time.monotonic() + avoid
@@ -92,6 +97,11 @@ class Transport:
         if isinstance(failure, errors.Unavailable):
             raise failure
         raise self._unreachable(request, failure, attempt)
+
+    def _pass_over_all(self) -> None:
+        until = time.monotonic() + self._config.timeout
+        for node in self._config.nodes:
+            self._down[node] = until
 
     def _unreachable(self, request: Request, error: Exception, attempts: int) -> errors.Unavailable:
         nodes = ", ".join(map(str, self._config.nodes))
