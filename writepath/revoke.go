@@ -37,6 +37,7 @@ func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 	lease := withDrift(p.cfg.Lease)
 	expired := began.Add(lease)
 	told := map[string]bool{p.cluster.Self().ID: true}
+	hung := map[string]bool{}
 	for ctx.Err() == nil {
 		silent, busy := p.tell(ctx, k, told, max(time.Until(expired), tellLimit))
 		if len(silent)+len(busy) == 0 {
@@ -47,7 +48,13 @@ func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 			p.log.Warn().Stringer("key", k).Int("members", len(silent)).Str("peer", silent[0].Name).
 				Msg("revocation not acknowledged, waited out the lease")
 			p.counts.silentWaitedOut.Add(int64(len(silent)))
+			for _, m := range silent {
+				told[m.ID] = true
+			}
 			break
+		}
+		for _, m := range silent {
+			hung[m.ID] = true
 		}
 		pause(ctx, tellAgain)
 	}
@@ -59,8 +66,11 @@ func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 		if began.Before(granted) {
 			granted = began
 		}
-		if left := time.Until(granted.Add(lease)); left > 0 {
+		left := time.Until(granted.Add(lease))
+		if left > 0 || hung[d.Member.ID] { // which was seen dead just when its lease was over
 			p.counts.departedWaitedOut.Add(1)
+		}
+		if left > 0 {
 			pause(ctx, left)
 		}
 	}
