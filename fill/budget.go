@@ -21,7 +21,7 @@ const (
 	// freeLen is the length up to which chunks are not counted: the many small
 	// reads of a node cost less memory than their connections do.
 	freeLen = 64 << 10
-	// beside bounds the chunks for which there is memory beside a small tier, in bytes.
+	// beside is how large the chunks may be, in bytes, of which several have room beside a small tier.
 	beside = 8 << 20
 )
 
@@ -40,7 +40,7 @@ type budgets struct {
 // Beside a small tier there are 256 MiB for what surrounds it (cmd/node/memory.go):
 // one caller who is slow must not keep all others waiting there.
 func newBudgets(memory, chunkSize int64) budgets {
-	chunks := func(n int64) int64 { return max(2*chunkSize, min(n*chunkSize, n*beside)) }
+	chunks := func(n int64) int64 { return max(2*chunkSize, n*min(chunkSize, beside)) }
 	return budgets{
 		streams: newPins(max(memory/16, chunks(8))),
 		serving: newPins(max(memory/32, chunks(4))),
