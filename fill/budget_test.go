@@ -75,3 +75,27 @@ func TestBusyIsNoVerdict(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A small node bears eight slow readers of large objects, and what is fetched
+// ahead for some keeps no other from its next chunk.
+func TestSlowReadersOfASmallNode(t *testing.T) {
+	const chunk = 8 << 20
+	p := newBudgets(4*chunk, chunk).streams
+	ahead := 0
+	for ; ahead < 8; ahead++ {
+		if _, ok := p.tryHold(newKey(t), 0, chunk); !ok {
+			break
+		}
+	}
+	if ahead != 6 {
+		t.Errorf("%d chunks were fetched ahead", ahead)
+	}
+	for range 8 - ahead {
+		if _, err := p.hold(t.Context(), newKey(t), 0, chunk); err != nil {
+			t.Error(err)
+		}
+	}
+	if p.budget.TryAcquire(1) {
+		t.Error("there is room for more")
+	}
+}

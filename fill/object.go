@@ -42,9 +42,8 @@ func (o *Object) chunks() int {
 }
 
 // Send writes the whole object, and fetches the next chunks while one is written.
-// An error means that fewer bytes were written: bytes of another
-// version never are. The object must have been opened with its first chunk, and
-// is sent once.
+// An error means that fewer bytes were written: bytes of another version never
+// are. The object must have been opened with its first chunk, and is sent once.
 func (o *Object) Send(ctx context.Context, w io.Writer) error {
 	if o.chunks() < 2 {
 		return o.sendFirst(w)

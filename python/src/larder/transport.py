@@ -83,7 +83,8 @@ class Transport:
                 return self._once(node, request, read, attempt)
             except errors.Unavailable as error:
                 failure, wait = error.with_traceback(None), error.retry_after
-                if not request.patient and time.monotonic() > began + _SLOW:
+                hangs = error.type == "store-unavailable" and time.monotonic() > began + _SLOW
+                if hangs and not request.patient:
                     self._pass_over_all()  # any other would take as long to find out
                     break
             except _BROKEN as error:
