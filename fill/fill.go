@@ -19,13 +19,8 @@ import (
 // ErrPanic says that a fetch panicked; the panic was logged with its stack.
 var ErrPanic = errors.New("internal error during a fetch")
 
-const (
-	// fetchLimit bounds one fetch, whatever its callers' patience.
-	fetchLimit = 15 * time.Second
-	// freshTries is how often a read starts again because its version was
-	// gone: keys are seldom rewritten, and each try asks the store.
-	freshTries = 3
-)
+// fetchLimit bounds one fetch, whatever its callers' patience.
+const fetchLimit = 15 * time.Second
 
 // Store is what fill needs of the durable store.
 type Store interface {
@@ -118,22 +113,11 @@ type Options struct {
 
 // Open finds the newest version of a key, and its first chunk unless o says
 // otherwise. Absence is store.ErrNotFound; ErrBusy says that there is no memory
-// for the chunk. The Object stays readable while its version is in memory or in
-// the store.
+// for the chunk; store.ErrPrecondition that the version was rewritten between its
+// head and its bytes, also if Send or a Reader say it: who opens the key again,
+// with Fresh, gets the new one. The Object stays readable while its version is in
+// memory or in the store.
 func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
-	var err error
-	for range freshTries {
-		var obj *Object
-		if obj, err = f.open(ctx, k, o); !errors.Is(err, store.ErrPrecondition) {
-			return obj, err
-		}
-		// The version was rewritten between its head and its bytes.
-		o.Fresh = true
-	}
-	return nil, fmt.Errorf("get %s: rewritten faster than it can be read: %w", k, store.ErrUnavailable)
-}
-
-func (f *Filler) open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	if o.Lazy {
 		h, _, err := f.Stat(ctx, k, o)
 		return &Object{Head: h, filler: f, key: k}, err

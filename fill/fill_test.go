@@ -209,7 +209,7 @@ func TestFreshAsksTheStore(t *testing.T) {
 }
 
 // The head is under a lease, but its version was replaced and is not in memory.
-func TestVersionThatIsGoneStartsAgain(t *testing.T) {
+func TestVersionThatIsGone(t *testing.T) {
 	f, _, _ := newFiller(t, nil)
 	k := newKey(t)
 	put(t, k, "v1")
@@ -217,7 +217,10 @@ func TestVersionThatIsGoneStartsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, k, "v2")
-	if got := read(t, f, k); got != "v2" {
+	if _, err := f.Open(t.Context(), k, Options{}); !errors.Is(err, store.ErrPrecondition) {
+		t.Error(err)
+	}
+	if got := read(t, f, k); got != "v2" { // the head was dropped
 		t.Errorf("read %q", got)
 	}
 }

@@ -365,6 +365,23 @@ func TestRangeOfWhatWasRewritten(t *testing.T) {
 	}
 }
 
+// And so is the whole of it, if only its head was known.
+func TestWholeOfWhatWasRewritten(t *testing.T) {
+	o := rewritten{oneObject{body: []byte("0123456789")}, new(atomic.Int64)}
+	o.times.Store(1)
+	a := readingFrom(t, o, zerolog.Nop())
+	for _, method := range []string{http.MethodHead, http.MethodGet} {
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequest(method, "/v1/objects/k", nil))
+		if w.Code != http.StatusOK || method == http.MethodGet && w.Body.String() != "0123456789" {
+			t.Errorf("%s: %d %s", method, w.Code, w.Body)
+		}
+	}
+	if n := o.times.Load(); n != 0 {
+		t.Errorf("%d times left: no version was gone", n)
+	}
+}
+
 // patience is a connection that notes until when it may take its time.
 type patience struct {
 	*httptest.ResponseRecorder
