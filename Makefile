@@ -13,7 +13,10 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: build test test-python lint cluster chaos lifecycle bench chart image vuln tools clean
+.PHONY: help build test test-python lint cluster chaos lifecycle bench chart image vuln tools clean
+
+help: ## the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
