@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: help build test test-python lint cluster chaos lifecycle bench chart image vuln tools clean
+.PHONY: help build test test-python lint cluster chaos durable lifecycle bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +35,13 @@ test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with 
 # A round that failed is repeated with its own seed, which is printed.
 SEED ?= 0
 DURATION ?= 5m
+KILLS ?= 500
 
 chaos: ## kill, pause, cut off and restart nodes under load; SEED=… DURATION=…
 	go test -race -v -count 1 -timeout 0 -run TestFaults ./chaos -seed $(SEED) -duration $(DURATION)
+
+durable: ## kill a node under load again and again, and look for every acknowledged write; KILLS=… SEED=…
+	go test -v -count 1 -timeout 0 -run TestDurable ./chaos -seed $(SEED) -kills $(KILLS)
 
 bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; tables in bench/results; ROWS='memory|peer' SHORT=1
 	ROWS='$(ROWS)' SHORT=$(SHORT) scripts/bench

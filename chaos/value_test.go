@@ -24,7 +24,11 @@ func body(rng *rand.Rand, name string) []byte {
 	copy(seed[:], name)
 	pad := make([]byte, size)
 	_, _ = rand.NewChaCha8(seed).Read(pad)
-	b = append(b, pad...)
+	return sealed(append(b, pad...))
+}
+
+// sealed adds the digest that valueOf looks for.
+func sealed(b []byte) []byte {
 	sum := sha256.Sum256(b)
 	return append(b, sum[:]...)
 }
