@@ -25,13 +25,13 @@ const (
 	afterKill      = 30 * time.Second // a node is back by then
 )
 
-// TestDurable kills a node under load, again and again, and asks it for every
+// TestDurable kills a node with its store under load, again and again, and asks it for every
 // key once it is back: it holds the last write that it acknowledged, or the one
 // that was under way when it died. Nothing acknowledged is lost, and nothing is
 // torn, whether it was one request to the store or several.
 func TestDurable(t *testing.T) {
 	t.Parallel()
-	n := testcluster.New(t, testcluster.Options{Nodes: 1}).Nodes[0]
+	n := testcluster.New(t, testcluster.Options{Nodes: 1, Embedded: true}).Nodes[0]
 	first := *seed
 	if first == 0 {
 		first = rand.Uint64N(1_000_000)
