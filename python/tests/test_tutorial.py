@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -65,3 +66,13 @@ def test_reference_has_the_vectors() -> None:
     reference = (ROOT / "docs" / "python.md").read_text()
     vectors = [text for _, text in (*test_envhash.VECTORS, *test_frame.VECTORS)]
     assert [text for text in vectors if f"`{text}`" not in reference] == []
+
+
+def test_notebook(cluster: list[Node]) -> None:
+    """The example's cells, as a kernel runs them: in __main__, one after the other."""
+    cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    environment = {**os.environ, "LARDER_URL": ",".join(n.url for n in cluster), "LARDER_SIGNING_KEY": "a-key-of-the-whole-group"}
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "[0, 1, 4, 9, 16] after" in done.stdout
