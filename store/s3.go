@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -54,6 +56,10 @@ type S3 struct {
 	bucket  string
 	prefix  string // empty, or ends with a slash
 	observe func(op string, err error, took time.Duration)
+
+	traits  atomic.Pointer[Traits] // nil before the server was probed
+	probing sync.Mutex             // guards verdict
+	verdict *probe                 // nil before the server was probed
 }
 
 var (

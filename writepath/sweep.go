@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	// sweepEvery is the pause between sweeps.
+	// sweepEvery is the pause between sweeps, and sweepSoon that before the
+	// first while it is not known that a sweep does no harm.
 	sweepEvery = time.Hour
+	sweepSoon  = time.Minute
 	// abandonedAfter is the age from which on an upload is taken for left
 	// behind: longer than any upload that is still at work.
 	abandonedAfter = 24 * time.Hour
@@ -20,6 +22,10 @@ const (
 // behind, until ctx ends. Each node clears away those whose key it owns.
 func (p *Path) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
+		if !p.store.Traits().AbortKeeps {
+			pause(ctx, sweepSoon)
+			continue
+		}
 		n, err := p.sweepOnce(ctx, time.Now().Add(-abandonedAfter))
 		if err != nil && ctx.Err() == nil {
 			p.log.Warn().Err(err).Msg("uploads left behind were not all cleared away")

@@ -193,9 +193,18 @@ func (n *node) run(ctx context.Context) error {
 
 // The checks of readiness, each until it succeeds once.
 
+// seeStore also finds out what the store is good for. Until then the owners of
+// keys check every condition by themselves.
 func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
 		return fmt.Errorf("the store has not been seen: %w", err)
+	}
+	differences, err := n.store.Probe(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range differences {
+		n.log.Warn().Str("component", "s3").Str("lacks", d.Lacks).Str("instead", d.Instead).Msg("this store does not do as S3 does")
 	}
 	return nil
 }
