@@ -130,7 +130,7 @@ func (p *probe) puts(ctx context.Context) bool {
 		p.differs(errors.Join(refused, unlessRefused(again)), "a put with If-None-Match: * is not held to it", own)
 	}
 	was := p.head.Version
-	last := map[string]string{"a-b": "dash", "a_b": "line"}
+	last := map[string]string{"with-dash": "dash", "with_line": "line"}
 	right := p.put(ctx, "two", last, Conditions{IfMatch: was})
 	if right != nil {
 		if err := p.put(ctx, "two", last, Conditions{}); err != nil {
@@ -162,14 +162,14 @@ func (p *probe) metadata(ctx context.Context) {
 		}
 		return
 	}
-	if got.Digest != p.head.Digest || got.Writer != p.head.Writer || got.Meta["a-b"] != "dash" {
+	if got.Digest != p.head.Digest || got.Writer != p.head.Writer || got.Meta["with-dash"] != "dash" {
 		p.useless = fmt.Errorf("%w: this S3 does not give back the metadata of an object, so its digest, its type and who wrote it would be lost; use another, then start the node again", ErrUnexpected)
 		return
 	}
 	if got.Version != p.head.Version {
 		p.differs(nil, "a put answers another ETag than a read", "If-Match needs the ETag of a read")
 	}
-	if got.Meta["a_b"] != "line" {
+	if got.Meta["with_line"] != "line" {
 		p.differs(nil, "metadata with an underscore in its name is lost or renamed", "name Larder-Meta-* with dashes")
 	}
 	if got.Meta["first"] != "" {
