@@ -53,6 +53,7 @@ func TestProbe(t *testing.T) {
 		"no prefix":    {storetest.Habits{NoUploadPrefix: true}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"of the whole bucket"}},
 		"encoded":      {storetest.Habits{EncodesUploads: true}, func(*store.Traits) {}, nil},
 		"underscores":  {storetest.Habits{Underscores: true}, func(*store.Traits) {}, []string{"an underscore"}},
+		"old metadata": {storetest.Habits{OldMetadata: true}, func(*store.Traits) {}, []string{"of a replaced object"}},
 		"no listing":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
 		"no abort":     {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
 		"no put":       {storetest.Habits{Denies: []string{"put"}}, func(t *store.Traits) { *t = store.Traits{} }, []string{"s3:PutObject"}},
@@ -116,6 +117,7 @@ func TestComplete(t *testing.T) {
 	}{
 		"no ETag":           {storetest.Habits{CompleteTag: &empty}, nil},
 		"another ETag":      {storetest.Habits{CompleteTag: &other}, nil},
+		"old metadata":      {storetest.Habits{CompleteTag: &other, OldMetadata: true}, nil},
 		"failed after all":  {storetest.Habits{CompleteFails: "InternalError"}, nil},
 		"200, to be fixed":  {storetest.Habits{CompleteError: "InvalidPart"}, store.ErrUnexpected},
 		"200, still there":  {storetest.Habits{CompleteError: "InternalError"}, store.ErrUnavailable},
@@ -128,13 +130,16 @@ func TestComplete(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if _, err := s.Put(t.Context(), "v1/a", store.Write{Head: store.Head{Writer: "before"}}); err != nil {
+				t.Fatal(err)
+			}
 			u, parts := beginOne(t, s, "v1/a")
 			head, err := s.Complete(t.Context(), u, parts, store.Conditions{})
 			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
 				t.Errorf("%s: the error is %v, want %v", name, err, test.want)
 			}
 			there, headErr := s.Head(t.Context(), "v1/a")
-			if written := headErr == nil; written != (test.want == nil) || head.Version != there.Version {
+			if written := there.Size == 100; headErr != nil || written != (test.want == nil) || written && head.Version != there.Version {
 				t.Errorf("%s: %+v was answered, %+v is there, %v", name, head, there, headErr)
 			}
 		}

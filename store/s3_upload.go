@@ -161,10 +161,11 @@ func (s *S3) completed(ctx context.Context, name string, want Head) (Head, error
 }
 
 // sameWrite reports whether the object that is there is the one that was to be
-// written.
+// written. What the writer left open does not count: some servers keep the
+// metadata of the object before.
 func sameWrite(there, written Head) bool {
 	return there.Version != "" && there.Size == written.Size && there.Modified.Equal(written.Modified) &&
-		there.Digest == written.Digest && there.Writer == written.Writer
+		(written.Digest == "" || there.Digest == written.Digest) && (written.Writer == "" || there.Writer == written.Writer)
 }
 
 // afterFailure finds out what has become of an upload when the server has

@@ -25,7 +25,7 @@ func TestPromisesOnEveryServer(t *testing.T) {
 		"ignores some": {IgnoresComplete: true},
 		"501":          {RefusesIfMatch: true},
 		"quotes":       {ComparesQuoted: true, IgnoresComplete: true, CompleteTag: &empty},
-		"another ETag": {CompleteTag: &other, IgnoresComplete: true},
+		"another ETag": {CompleteTag: &other, IgnoresComplete: true, OldMetadata: true},
 		"abort":        {AbortRemoves: true},
 		"fails":        {CompleteFails: "InternalError"},
 	} {

@@ -113,9 +113,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 // openStore opens the bucket, or makes the embedded S3 that takes its place.
 func (n *node) openStore(ctx context.Context) (err error) {
 	c := n.cfg
-	s3 := store.S3Config{
-		Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3PathStyle,
-	}
+	s3 := c.config()
 	if c.S3Bucket == "" {
 		if n.embedded, err = embedded.New(embedded.Config{Dir: c.DataDir, Log: n.log}); err != nil {
 			return fmt.Errorf("--data-dir: %w", err)

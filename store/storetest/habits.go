@@ -42,7 +42,8 @@ type Habits struct {
 	// EncodesUploads: keys are encoded if that is asked for, without saying so.
 	EncodesUploads bool
 	// NoMetadata: none is kept. Underscores: they come back as dashes.
-	NoMetadata, Underscores bool
+	// OldMetadata: what a write does not name stays from the object before.
+	NoMetadata, Underscores, OldMetadata bool
 	// Denies are operations that are answered 403.
 	Denies []string
 }
@@ -209,8 +210,19 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request, key string, body []
 		return
 	}
 	made := object{body: body, tag: tagOf(body), header: s.kept(r)}
-	s.objects[key] = made
+	s.store(key, made)
 	w.Header().Set("ETag", `"`+made.tag+`"`)
+}
+
+func (s *Server) store(key string, made object) {
+	if there, ok := s.objects[key]; ok && s.OldMetadata {
+		for name, values := range there.header {
+			if made.header[name] == nil {
+				made.header[name] = values
+			}
+		}
+	}
+	s.objects[key] = made
 }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request, key string) {

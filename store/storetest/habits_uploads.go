@@ -44,7 +44,7 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, key string) {
 		whole.Write(u.parts[number])
 	}
 	made := object{body: whole.Bytes(), tag: fmt.Sprintf("%s-%d", tagOf(whole.Bytes()), len(u.parts)), header: u.header}
-	s.objects[key] = made
+	s.store(key, made)
 	delete(s.uploads, id)
 	if s.CompleteFails != "" {
 		fail(w, http.StatusInternalServerError, s.CompleteFails)
