@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 const (
@@ -28,8 +29,14 @@ func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 	if s.verdict != nil {
 		return s.verdict.differences, s.verdict.useless
 	}
+	cfg := s.cfg
+	cfg.Observe = func(_ string, err error, took time.Duration) { s.observe("probe", err, took) }
+	own, err := NewS3(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
 	for round := 1; ; round++ {
-		p := &probe{s3: s, folder: probeRoot + rand.Text()}
+		p := &probe{s3: own, folder: probeRoot + rand.Text()}
 		p.name = p.folder + "/a b+é"
 		if err := p.run(ctx); err != nil {
 			return nil, fmt.Errorf("probe the store: %w", err)

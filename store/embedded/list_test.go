@@ -121,3 +121,44 @@ func TestFolderIsPrivate(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesByOtherMeans wants files that came into the folder by other means told
+// apart by an ETag, which stays.
+func TestFilesByOtherMeans(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "larder", "v1")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"got", "looked", "listed"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte("v1/"+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, embedded.Config{Dir: dir})
+	versions := map[string]string{}
+	got, _, err := s.Get(t.Context(), "v1/got", 100, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked, err := s.Head(t.Context(), "v1/looked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions["v1/got"], versions["v1/looked"] = got.Version, looked.Version
+	for range 2 {
+		entries, _, err := s.List(t.Context(), "v1/", "", 10)
+		if err != nil || len(entries) != 3 {
+			t.Fatalf("listed %+v, %v", entries, err)
+		}
+		for _, e := range entries {
+			if was, ok := versions[e.Name]; e.Version == "" || ok && was != e.Version {
+				t.Errorf("%s has version %q, and had %q", e.Name, e.Version, was)
+			}
+			versions[e.Name] = e.Version
+		}
+	}
+	if versions["v1/got"] == versions["v1/looked"] || versions["v1/got"] == versions["v1/listed"] {
+		t.Errorf("the versions are %q", versions)
+	}
+}

@@ -2,10 +2,12 @@ package embedded
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,10 +26,17 @@ func (b *bucket) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetO
 	}
 	inner := *in
 	inner.Bucket = &b.path
-	lock := b.keys.of(*in.Key)
-	lock.RLock()
-	defer lock.RUnlock()
-	out, err := b.posix.GetObject(ctx, &inner)
+	open := func() (*s3.GetObjectOutput, error) {
+		lock := b.keys.of(*in.Key)
+		lock.RLock()
+		defer lock.RUnlock()
+		return b.posix.GetObject(ctx, &inner)
+	}
+	out, err := open()
+	if err == nil && aws.ToString(out.ETag) == "" && b.tag(*in.Key) {
+		_ = out.Body.Close() // of what was not read
+		out, err = open()
+	}
 	return out, b.failed("get object", err)
 }
 
@@ -38,11 +47,37 @@ func (b *bucket) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.He
 	}
 	inner := *in
 	inner.Bucket = &b.path
-	lock := b.keys.of(*in.Key)
-	lock.RLock()
-	defer lock.RUnlock()
-	out, err := b.posix.HeadObject(ctx, &inner)
+	look := func() (*s3.HeadObjectOutput, error) {
+		lock := b.keys.of(*in.Key)
+		lock.RLock()
+		defer lock.RUnlock()
+		return b.posix.HeadObject(ctx, &inner)
+	}
+	out, err := look()
+	if err == nil && aws.ToString(out.ETag) == "" && b.tag(*in.Key) {
+		out, err = look()
+	}
 	return out, b.failed("head object", err)
+}
+
+// tag gives an ETag to a file that came into the folder by other means and has
+// none, so that its bytes are never taken for those of another such file. It
+// reports whether the file is worth another look.
+func (b *bucket) tag(key string) bool {
+	lock := b.keys.of(key)
+	lock.Lock()
+	defer lock.Unlock()
+	if etag, err := (attributes{}).RetrieveAttribute(nil, b.path, key, etagAttribute); err == nil && len(etag) > 0 {
+		return true
+	}
+	if info, err := os.Lstat(filepath.Join(b.path, key)); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	err := (attributes{}).StoreAttribute(nil, b.path, key, etagAttribute, []byte(strings.ToLower(rand.Text())))
+	if err != nil {
+		b.log.Warn().Err(err).Str("key", key).Msg("a file that came into the folder by other means has no ETag and cannot be given one")
+	}
+	return err == nil
 }
 
 // ListObjects is the older form of ListObjectsV2.
@@ -132,10 +167,17 @@ func (f file) Info() (fs.FileInfo, error) { return os.Lstat(string(f)) }
 // its ETag and size belong together.
 func (b *bucket) entries(path string, owner bool) backend.GetObjFunc {
 	entry := b.posix.FileToObj(path, owner)
-	return func(key string, d fs.DirEntry) (s3response.Object, error) {
+	look := func(key string, d fs.DirEntry) (s3response.Object, error) {
 		lock := b.keys.of(key)
 		lock.RLock()
 		defer lock.RUnlock()
 		return entry(key, d)
+	}
+	return func(key string, d fs.DirEntry) (s3response.Object, error) {
+		object, err := look(key, d)
+		if err == nil && aws.ToString(object.ETag) == "" && b.tag(key) {
+			return look(key, d)
+		}
+		return object, err
 	}
 }
