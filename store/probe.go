@@ -20,9 +20,10 @@ const (
 // Probe finds out how far the server does as S3 does: some seventeen requests
 // under a name of its own, which is removed afterwards. Traits returns what was
 // found, and the differences are for people to read. ErrUnavailable and context
-// errors say that there was no server to probe; another try later may succeed.
-// ErrUnexpected says that no promise can be kept on this server. That verdict,
-// as any other, is final: Probe asks no more once it has one.
+// errors say that the server could not be probed, since it does not answer or
+// takes no object; another try later may succeed. ErrUnexpected says that no
+// promise can be kept on this server. That verdict, as any other, is final: Probe
+// asks no more once it has one.
 func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 	s.probing.Lock()
 	defer s.probing.Unlock()
@@ -86,7 +87,8 @@ func isDenied(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "AccessDenied") || strings.Contains(err.Error(), "403 Forbidden"))
 }
 
-// run asks. Its error is that there is nobody to ask.
+// run asks. Its error is that there is nobody to ask, or that no object can be
+// put to ask with.
 func (p *probe) run(ctx context.Context) error {
 	_, err := p.s3.Head(ctx, p.name)
 	switch {
@@ -96,16 +98,14 @@ func (p *probe) run(ctx context.Context) error {
 	case err != nil && !errors.Is(err, ErrNotFound):
 		p.differs(err, "an absent object is not answered 404", "reads and writes of absent objects are refused")
 	}
-	if p.puts(ctx) {
-		p.metadata(ctx)
-		p.uploads(ctx)
-		p.abort(ctx)
-		p.clear(ctx)
+	if err := p.puts(ctx); err != nil {
+		return err
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return nil
+	p.metadata(ctx)
+	p.uploads(ctx)
+	p.abort(ctx)
+	p.clear(ctx)
+	return ctx.Err()
 }
 
 // put writes the object, and notes its head.
@@ -119,17 +119,20 @@ func (p *probe) put(ctx context.Context, body string, meta map[string]string, c 
 	return err
 }
 
-// puts tries the conditions of a put, and reports whether an object is there.
-func (p *probe) puts(ctx context.Context) bool {
+// puts tries the conditions of a put. Its error is that no object can be put.
+func (p *probe) puts(ctx context.Context) error {
 	const own = "the owner of a key asks what is there before it writes, one request more for each such write"
 	first := map[string]string{"first": "1"}
 	refused := p.put(ctx, "one", first, Conditions{IfAbsent: true})
 	if refused != nil {
-		if err := p.put(ctx, "one", first, Conditions{}); err != nil {
-			if !p.denied(err, "s3:PutObject", "nothing can be written") {
-				p.differs(err, "an object cannot be put", "nothing can be written")
-			}
-			return false
+		err := p.put(ctx, "one", first, Conditions{})
+		switch {
+		case isDenied(err):
+			return fmt.Errorf("%w: the credentials lack the permission s3:PutObject: %s", ErrUnavailable, err.Error())
+		case err != nil && ctx.Err() == nil:
+			return fmt.Errorf("%w: %s", ErrUnavailable, err.Error())
+		case err != nil:
+			return err
 		}
 	}
 	again := p.put(ctx, "one", first, Conditions{IfAbsent: true})
@@ -142,14 +145,14 @@ func (p *probe) puts(ctx context.Context) bool {
 	if right != nil {
 		if err := p.put(ctx, "two", last, Conditions{}); err != nil {
 			p.differs(err, "an object cannot be replaced", "only new keys can be written")
-			return true
+			return nil
 		}
 	}
 	stale := p.put(ctx, "two", last, Conditions{IfMatch: was})
 	if p.traits.PutIfMatch = right == nil && errors.Is(stale, ErrPrecondition); !p.traits.PutIfMatch {
 		p.differs(errors.Join(right, unlessRefused(stale)), "a put with If-Match is not held to it", own)
 	}
-	return true
+	return nil
 }
 
 // unlessRefused leaves out the error that was wanted.

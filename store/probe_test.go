@@ -56,7 +56,6 @@ func TestProbe(t *testing.T) {
 		"old metadata": {storetest.Habits{OldMetadata: true}, func(*store.Traits) {}, []string{"of a replaced object"}},
 		"no listing":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
 		"no abort":     {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
-		"no put":       {storetest.Habits{Denies: []string{"put"}}, func(t *store.Traits) { *t = store.Traits{} }, []string{"s3:PutObject"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, s := serve(t, test.habits)
@@ -95,6 +94,19 @@ func TestUselessStore(t *testing.T) {
 	for range 2 {
 		if _, err := s.Probe(t.Context()); !errors.Is(err, store.ErrUnexpected) || !strings.Contains(err.Error(), "metadata") {
 			t.Errorf("the error is %v", err)
+		}
+	}
+}
+
+// TestProbeDenied wants the permission named without which there is no verdict.
+func TestProbeDenied(t *testing.T) {
+	server, s := serve(t, storetest.Habits{Denies: []string{"put"}})
+	for range 2 {
+		if _, err := s.Probe(t.Context()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "s3:PutObject") {
+			t.Errorf("the error is %v", err)
+		}
+		if len(server.Asked()) == 0 || s.Traits() != (store.Traits{}) {
+			t.Errorf("found %+v", s.Traits())
 		}
 	}
 }

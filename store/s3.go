@@ -40,9 +40,8 @@ type S3Config struct {
 	// Observe is called after every request that was sent to S3, with the
 	// operation (get, get_range, head, put, delete, list, ping, begin, part,
 	// complete, abort, list_uploads, list_parts; probe for all of Probe's) and
-	// the outcome, which is
-	// context.Canceled if the caller has left or has no memory for the
-	// answer. A retried read is several requests. It may be nil.
+	// the outcome, which is context.Canceled if the caller has left or has no
+	// memory for the answer. A retried read is several requests. It may be nil.
 	Observe func(op string, err error, took time.Duration)
 	// Log is told what the SDK has to say.
 	Log zerolog.Logger

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -52,7 +53,8 @@ type node struct {
 	admin      *admin.Admin
 	public     *server
 	private    *server
-	ballast    []byte // see limitHeap
+	ballast    []byte    // see limitHeap
+	probed     sync.Once // the store, and what was found is logged
 }
 
 // Run runs a node until ctx ends, then shuts it down.
@@ -173,6 +175,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
+	g.Go(func() error { return n.probeStore(failed) })
 	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
 	g.Go(n.private.serve)
 	g.Go(n.public.serve)
@@ -191,18 +194,14 @@ func (n *node) run(ctx context.Context) error {
 
 // The checks of readiness, each until it succeeds once.
 
-// seeStore also finds out what the store is good for. Until then the owners of
-// keys check every condition by themselves.
+// seeStore also finds out what the store is good for, if that can be found out at
+// the first look; probeStore goes on.
 func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
 		return fmt.Errorf("the store has not been seen: %w", err)
 	}
-	differences, err := n.store.Probe(ctx)
-	if err != nil {
+	if err := n.probe(ctx); errors.Is(err, store.ErrUnexpected) {
 		return err
-	}
-	for _, d := range differences {
-		n.log.Warn().Str("component", "s3").Str("lacks", d.Lacks).Str("instead", d.Instead).Msg("this store does not do as S3 does")
 	}
 	return nil
 }
