@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: help build test test-python lint cluster chaos durable lifecycle bench chart image vuln tools clean
+.PHONY: help build test test-python s3-suite lint cluster chaos durable lifecycle bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; 
 
 lifecycle: ## three pods start without DNS, restart at new addresses, are scaled, die and come back, and stay apart from strangers
 	go test -race -v -count 1 -run 'TestLifecycle|TestReleasesStayApart|TestNamespaces' ./chaos
+
+# LARDER_S3_ENDPOINT, LARDER_S3_BUCKET and the SDK's credentials name the server. Of the second, all must pass.
+s3-suite: ## what another S3 server does otherwise than S3, and whether the promises hold on it
+	-go test -tags s3suite -count 1 -v -run TestServer ./store
+	go test -tags s3suite -count 1 -v -run TestServer ./writepath
 
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy

@@ -88,7 +88,7 @@ func TestImageRuns(t *testing.T) {
 		t.Error("the image holds no certificates")
 	}
 	url := start(t, node, filepath.Join(root, config.Config.WorkingDir))
-	if said := output(t, node, "check", url); strings.Count(said, " ok ") != 5 {
+	if said := output(t, node, "check", url); strings.Count(said, " ok ") != 12 {
 		t.Errorf("node check says:\n%s", said)
 	}
 }

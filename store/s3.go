@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,9 +39,9 @@ type S3Config struct {
 	HTTPClient *http.Client
 	// Observe is called after every request that was sent to S3, with the
 	// operation (get, get_range, head, put, delete, list, ping, begin, part,
-	// complete, abort, list_uploads) and the outcome, which is
-	// context.Canceled if the caller has left or has no memory for the
-	// answer. A retried read is several requests. It may be nil.
+	// complete, abort, list_uploads, list_parts; probe for all of Probe's) and
+	// the outcome, which is context.Canceled if the caller has left or has no
+	// memory for the answer. A retried read is several requests. It may be nil.
 	Observe func(op string, err error, took time.Duration)
 	// Log is told what the SDK has to say.
 	Log zerolog.Logger
@@ -54,6 +56,11 @@ type S3 struct {
 	bucket  string
 	prefix  string // empty, or ends with a slash
 	observe func(op string, err error, took time.Duration)
+
+	cfg     S3Config               // for Probe
+	traits  atomic.Pointer[Traits] // nil before the server was probed
+	probing sync.Mutex             // guards verdict
+	verdict *probe                 // nil before the server was probed
 }
 
 var (
@@ -85,7 +92,7 @@ func NewS3(ctx context.Context, cfg S3Config) (*S3, error) {
 		// round trip where it is answered.
 		o.ContinueHeaderThresholdBytes = -1
 	})
-	s := &S3{client: client, bucket: cfg.Bucket, observe: cfg.Observe}
+	s := &S3{client: client, bucket: cfg.Bucket, observe: cfg.Observe, cfg: cfg}
 	if prefix := strings.Trim(cfg.Prefix, "/"); prefix != "" {
 		s.prefix = prefix + "/"
 	}

@@ -69,7 +69,8 @@ func isUnknown(err error) bool {
 
 // write changes the store. present says that the key is known to be there.
 func (p *Path) write(ctx context.Context, k keys.Key, o op, present bool) (Result, error) {
-	cond, created, err := p.conditions(ctx, k, o)
+	traits := p.store.Traits()
+	cond, absent, err := p.conditions(ctx, k, o, traits, present)
 	if isUnknown(err) {
 		err = fmt.Errorf("%w: %w", ErrNotApplied, err) // the store was only asked
 	}
@@ -80,17 +81,17 @@ func (p *Path) write(ctx context.Context, k keys.Key, o op, present bool) (Resul
 		p.counts.whole.Add(1)
 		defer p.counts.whole.Add(-1)
 	}
-	switch w := (store.Write{Head: o.Head, Body: o.Body, Conditions: cond}); {
+	switch w := (store.Write{Head: o.Head, Body: o.Body, Conditions: traits.Held(cond)}); {
 	case o.Delete:
 		return Result{}, p.store.Delete(ctx, k.Place())
 	case o.InParts:
-		h, err := p.store.Complete(ctx, o.Parts.Upload, o.Parts.Parts, cond)
-		return Result{Head: h, Created: created}, err
-	case cond == store.Conditions{} && !present:
+		h, err := p.store.Complete(ctx, o.Parts.Upload, o.Parts.Parts, traits.HeldByComplete(cond))
+		return Result{Head: h, Created: absent}, err
+	case cond == store.Conditions{} && !present && traits.PutIfAbsent:
 		return p.putNew(ctx, k, w)
 	default:
 		h, err := p.store.Put(ctx, k.Place(), w)
-		return Result{Head: h, Created: cond.IfAbsent}, err
+		return Result{Head: h, Created: absent}, err
 	}
 }
 
@@ -108,18 +109,18 @@ func (p *Path) putNew(ctx context.Context, k keys.Key, w store.Write) (Result, e
 	return Result{Head: h}, err
 }
 
-// conditions turns what the caller demands into what the store can hold to, and
-// says whether nothing was there, if it had to ask. Where the store has no such
-// condition, it is asked what is there; the owner's turn keeps that from
-// changing until the write.
-func (p *Path) conditions(ctx context.Context, k keys.Key, o op) (c store.Conditions, absent bool, err error) {
-	ask := o.Delete || o.InParts || len(o.IfMatch) > 1 || slices.Contains(o.IfMatch, "*")
+// conditions turns what the caller demands into what the store is told, and
+// reports whether nothing was there. Where the store has no such condition, or
+// was not seen to hold it, it is asked what is there; the owner's turn keeps that
+// from changing until the write.
+func (p *Path) conditions(ctx context.Context, k keys.Key, o op, traits store.Traits, present bool) (c store.Conditions, absent bool, err error) {
+	put := !o.Delete && !o.InParts
 	switch {
-	case o.IfAbsent:
+	case put && o.IfAbsent && traits.PutIfAbsent:
 		return store.Conditions{IfAbsent: true}, true, nil
-	case !ask && len(o.IfMatch) == 1:
+	case put && len(o.IfMatch) == 1 && o.IfMatch[0] != "*" && traits.PutIfMatch:
 		return store.Conditions{IfMatch: o.IfMatch[0]}, false, nil
-	case !ask:
+	case put && !o.IfAbsent && len(o.IfMatch) == 0 && (present || traits.PutIfAbsent):
 		return store.Conditions{}, false, nil
 	}
 	h, err := p.store.Head(ctx, k.Place())
@@ -128,9 +129,11 @@ func (p *Path) conditions(ctx context.Context, k keys.Key, o op) (c store.Condit
 	case absent && len(o.IfMatch) > 0:
 		return c, true, fmt.Errorf("%s is not there: %w", k, store.ErrPrecondition)
 	case absent && !o.Delete:
-		return c, true, nil
+		return store.Conditions{IfAbsent: o.IfAbsent}, true, nil
 	case err != nil:
 		return c, absent, err
+	case o.IfAbsent:
+		return c, false, fmt.Errorf("%s is there already: %w", k, store.ErrPrecondition)
 	case len(o.IfMatch) == 0:
 		return c, false, nil
 	case !slices.Contains(o.IfMatch, "*") && !slices.Contains(o.IfMatch, h.Version):

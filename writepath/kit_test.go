@@ -137,6 +137,12 @@ var serial atomic.Int64
 // startNode starts a node that joins the others.
 func startNode(t testing.TB, name string, lease time.Duration, others ...*node) *node {
 	t.Helper()
+	return startNodeOn(t, testStore, name, lease, others...)
+}
+
+// startNodeOn starts a node on another store.
+func startNodeOn(t testing.TB, s3 *store.S3, name string, lease time.Duration, others ...*node) *node {
+	t.Helper()
 	var join []string
 	for _, o := range others {
 		join = append(join, o.cluster.GossipAddr())
@@ -147,11 +153,11 @@ func startNode(t testing.TB, name string, lease time.Duration, others ...*node) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{name: name, cluster: &watched{Cluster: c}, store: &faulty{S3: testStore}}
+	n := &node{name: name, cluster: &watched{Cluster: c}, store: &faulty{S3: s3}}
 	n.fill, err = fill.New(fill.Config{
 		Group: fmt.Sprint(t.Name(), serial.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
 		Lease: lease, Revalidate: time.Hour, Log: zerolog.Nop(),
-	}, testStore, c)
+	}, s3, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,8 +120,11 @@ func notApplied(err error) error {
 }
 
 // abort gives back what an upload has stored. What cannot be given back now is
-// found by the sweep.
+// found by the sweep; where that could remove an object, nothing is aborted.
 func (p *Path) abort(u store.Upload) {
+	if !p.store.Traits().AbortKeeps {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), abortLimit)
 	defer cancel()
 	if err := p.store.Abort(ctx, u); err != nil {

@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	// sweepEvery is the pause between sweeps.
+	// sweepEvery is the pause between sweeps, and sweepFirst that before the
+	// first: by then the store has been seen, as a rule.
 	sweepEvery = time.Hour
+	sweepFirst = time.Minute
 	// abandonedAfter is the age from which on an upload is taken for left
 	// behind: longer than any upload that is still at work.
 	abandonedAfter = 24 * time.Hour
@@ -19,6 +21,7 @@ const (
 // sweep aborts uploads that a crash, or a store that did not answer, has left
 // behind, until ctx ends. Each node clears away those whose key it owns.
 func (p *Path) sweep(ctx context.Context) {
+	pause(ctx, sweepFirst)
 	for ctx.Err() == nil {
 		n, err := p.sweepOnce(ctx, time.Now().Add(-abandonedAfter))
 		if err != nil && ctx.Err() == nil {
@@ -32,8 +35,12 @@ func (p *Path) sweep(ctx context.Context) {
 }
 
 // sweepOnce aborts the uploads begun before a time whose keys this node owns. One
-// that cannot be aborted does not keep the others.
+// that cannot be aborted does not keep the others. Where aborting is not known to
+// do no harm, nothing is aborted.
 func (p *Path) sweepOnce(ctx context.Context, before time.Time) (n int, err error) {
+	if !p.store.Traits().AbortKeeps {
+		return 0, nil
+	}
 	left, err := p.store.Abandoned(ctx, keys.Root, before)
 	if err != nil {
 		return 0, err

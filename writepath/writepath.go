@@ -48,6 +48,8 @@ type Store interface {
 	Head(ctx context.Context, name string) (store.Head, error)
 	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
 	Delete(ctx context.Context, name string) error
+	// Traits tells which conditions the store holds by itself.
+	Traits() store.Traits
 	store.Uploads
 }
 

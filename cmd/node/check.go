@@ -12,13 +12,31 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/store"
 )
 
-// checkCmd is a client's view of a node: put, get, list, delete.
+// checkCmd is a client's view of a node: put, get, list, delete, and whether it
+// holds conditions. Of a bucket it tells what its store lacks.
 type checkCmd struct {
-	URL     string        `arg:"" help:"The node's endpoint, for example http://127.0.0.1:8080."`
-	Timeout time.Duration `default:"60s" help:"For all steps together. (${default})"`
-	Token   string        `placeholder:"TOKEN" help:"The credential; better given as LARDER_TOKEN."`
+	URL       string        `arg:"" help:"The node's endpoint, for example http://127.0.0.1:8080."`
+	Timeout   time.Duration `default:"60s" help:"For all steps together. (${default})"`
+	Token     string        `placeholder:"TOKEN" help:"The credential; better given as LARDER_TOKEN."`
+	LargeSize byteSize      `default:"9MiB" placeholder:"SIZE" help:"Size of the large object, more than the nodes' --chunk-size; 0 tries none. (${default})"`
+	s3Flags
+}
+
+// checkStep is one request and what must be answered.
+type checkStep struct {
+	name   string
+	method string
+	path   string
+	body   []byte
+	header http.Header
+	status int
+	holds  []byte // what the answer must hold
 }
 
 // Run reports each step on a line; the first that fails ends it.
@@ -28,39 +46,68 @@ func (c *checkCmd) Run(ctx context.Context) error {
 	if !strings.Contains(c.URL, "://") {
 		c.URL = "http://" + c.URL
 	}
-	key := "larder-check/" + strings.ToLower(rand.Text())
-	body := []byte("larder check " + rand.Text())
-	path := "/v1/objects/" + key
-	steps := []struct {
-		name   string
-		method string
-		path   string
-		status int
-		holds  []byte // what the answer must hold
-	}{
-		{"put", http.MethodPut, path, http.StatusCreated, nil},
-		{"get", http.MethodGet, path, http.StatusOK, body},
-		{"list", http.MethodGet, "/v1/objects?prefix=" + url.QueryEscape(key), http.StatusOK, mustJSON(key)},
-		{"delete", http.MethodDelete, path, http.StatusNoContent, nil},
-		{"gone", http.MethodGet, path, http.StatusNotFound, nil},
+	if err := c.checkNode(ctx); err != nil {
+		return err
 	}
+	if c.S3Bucket == "" {
+		return nil
+	}
+	return c.checkStore(ctx)
+}
+
+func (c *checkCmd) checkNode(ctx context.Context) error {
+	key := "larder-check/" + strings.ToLower(rand.Text())
+	path := "/v1/objects/" + key
+	body := []byte("larder check " + rand.Text())
+	steps := []checkStep{
+		{name: "put", method: http.MethodPut, path: path, body: body, status: http.StatusCreated},
+		{name: "get", method: http.MethodGet, path: path, status: http.StatusOK, holds: body},
+		{name: "list", method: http.MethodGet, path: "/v1/objects?prefix=" + url.QueryEscape(key), status: http.StatusOK, holds: mustJSON(key)},
+	}
+	steps = append(steps, conditionSteps("", path, body)...)
+	if c.LargeSize > 0 {
+		large := bytes.Repeat([]byte{'x'}, int(c.LargeSize))
+		steps = append(steps, checkStep{name: "put large", method: http.MethodPut, path: path, body: large, status: http.StatusOK})
+		steps = append(steps, conditionSteps("large ", path, large)...)
+	}
+	steps = append(steps,
+		checkStep{name: "delete", method: http.MethodDelete, path: path, status: http.StatusNoContent},
+		checkStep{name: "gone", method: http.MethodGet, path: path, status: http.StatusNotFound})
+	version := ""
 	for _, s := range steps {
 		began := time.Now()
-		if err := c.step(ctx, s.method, s.path, s.status, body, s.holds); err != nil {
+		if err := c.step(ctx, s, &version); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		fmt.Fprintf(os.Stdout, "%-6s ok  %s\n", s.name, time.Since(began).Round(10*time.Microsecond))
+		fmt.Fprintf(os.Stdout, "%-24s ok  %s\n", s.name, time.Since(began).Round(10*time.Microsecond))
 	}
 	return nil
 }
 
-func (c *checkCmd) step(ctx context.Context, method, path string, status int, body, holds []byte) error {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+path, nil)
+// conditionSteps put over an object that is there, under the conditions of a
+// write. The version in a header is that of the last put.
+func conditionSteps(kind, path string, body []byte) []checkStep {
+	put := checkStep{method: http.MethodPut, path: path, body: body}
+	create, stale, right := put, put, put
+	create.name, create.header, create.status = kind+"If-None-Match: *", http.Header{"If-None-Match": {"*"}}, http.StatusPreconditionFailed
+	stale.name, stale.header, stale.status = kind+"If-Match, stale", http.Header{"If-Match": {`"00000000000000000000000000000000"`}}, http.StatusPreconditionFailed
+	right.name, right.header, right.status = kind+"If-Match", http.Header{"If-Match": {thisVersion}}, http.StatusOK
+	return []checkStep{create, stale, right}
+}
+
+// thisVersion stands in a header for the version that the last put answered.
+const thisVersion = "VERSION"
+
+func (c *checkCmd) step(ctx context.Context, s checkStep, version *string) error {
+	req, err := http.NewRequestWithContext(ctx, s.method, strings.TrimSuffix(c.URL, "/")+s.path, nil)
 	if err != nil {
 		return err
 	}
-	if method == http.MethodPut {
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	if s.body != nil {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(s.body)), int64(len(s.body))
+	}
+	for name, values := range s.header {
+		req.Header.Set(name, strings.Replace(values[0], thisVersion, *version, 1))
 	}
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)
@@ -74,11 +121,36 @@ func (c *checkCmd) step(ctx context.Context, method, path string, status int, bo
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != status {
-		return fmt.Errorf("answered %s where %d was expected: %s", resp.Status, status, bytes.TrimSpace(got))
+	if resp.StatusCode != s.status {
+		return fmt.Errorf("answered %s where %d was expected: %s", resp.Status, s.status, bytes.TrimSpace(got))
 	}
-	if !bytes.Contains(got, holds) {
-		return fmt.Errorf("the answer does not hold %q", holds)
+	if !bytes.Contains(got, s.holds) {
+		return fmt.Errorf("the answer does not hold %q", s.holds)
+	}
+	if s.method == http.MethodPut && resp.StatusCode < http.StatusMultipleChoices {
+		*version = resp.Header.Get("ETag")
+	}
+	return nil
+}
+
+// checkStore probes the bucket as a node does, and reports what it lacks. Nothing
+// of that is a failure: the nodes make up for it, or say which promise it costs.
+func (c *checkCmd) checkStore(ctx context.Context) error {
+	cfg := c.config()
+	cfg.Log = zerolog.Nop()
+	s, err := store.NewS3(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("--s3-bucket, --s3-region: %w", err)
+	}
+	differences, err := s.Probe(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range differences {
+		fmt.Fprintf(os.Stdout, "this S3 differs: %s; %s\n", d.Lacks, d.Instead)
+	}
+	if len(differences) == 0 {
+		fmt.Fprintf(os.Stdout, "%-24s ok\n", "store")
 	}
 	return nil
 }

@@ -41,12 +41,8 @@ type serveCmd struct {
 	ClusterLabel      string   `group:"cluster" default:"larder" placeholder:"LABEL" help:"Clusters with different labels never merge. (${default})"`
 	ClusterSecretFile string   `group:"cluster" placeholder:"FILE" help:"Secrets that all members share, one a line, read again when they change: the first protects what is sent on gossip and the peer port, all are accepted. Needed off loopback."`
 
-	DataDir     string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
-	S3Bucket    string `name:"s3-bucket" env:"LARDER_S3_BUCKET" group:"storage" placeholder:"BUCKET" help:"A bucket of a real S3. Credentials come by the AWS SDK's usual chain."`
-	S3Endpoint  string `name:"s3-endpoint" env:"LARDER_S3_ENDPOINT" group:"storage" placeholder:"URL" help:"An S3 that is not AWS."`
-	S3Region    string `name:"s3-region" env:"LARDER_S3_REGION" group:"storage" placeholder:"REGION" help:"The bucket's region. (the SDK's; us-east-1 with --s3-endpoint)"`
-	S3PathStyle bool   `name:"s3-path-style" env:"LARDER_S3_PATH_STYLE" group:"storage" help:"Address the bucket in the path, as most S3 servers that are not AWS need."`
-	S3Prefix    string `name:"s3-prefix" env:"LARDER_S3_PREFIX" group:"storage" placeholder:"PREFIX" help:"Keep everything below this prefix of the bucket."`
+	DataDir string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
+	s3Flags
 
 	Memory        byteSize      `group:"cache" placeholder:"SIZE" help:"The memory tier's budget, for example 4GiB; GOMEMLIMIT follows. (half of the memory limit)"`
 	ChunkSize     byteSize      `group:"cache" default:"8MiB" placeholder:"SIZE" help:"The unit that memory holds and moves; the same on all nodes. (${default})"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -52,7 +53,8 @@ type node struct {
 	admin      *admin.Admin
 	public     *server
 	private    *server
-	ballast    []byte // see limitHeap
+	ballast    []byte    // see limitHeap
+	probed     sync.Once // the store, and what was found is logged
 }
 
 // Run runs a node until ctx ends, then shuts it down.
@@ -113,9 +115,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 // openStore opens the bucket, or makes the embedded S3 that takes its place.
 func (n *node) openStore(ctx context.Context) (err error) {
 	c := n.cfg
-	s3 := store.S3Config{
-		Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3PathStyle,
-	}
+	s3 := c.config()
 	if c.S3Bucket == "" {
 		if n.embedded, err = embedded.New(embedded.Config{Dir: c.DataDir, Log: n.log}); err != nil {
 			return fmt.Errorf("--data-dir: %w", err)
@@ -175,6 +175,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
+	g.Go(func() error { return n.probeStore(failed) })
 	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
 	g.Go(n.private.serve)
 	g.Go(n.public.serve)
@@ -193,9 +194,14 @@ func (n *node) run(ctx context.Context) error {
 
 // The checks of readiness, each until it succeeds once.
 
+// seeStore also finds out what the store is good for, if that can be found out at
+// the first look; probeStore goes on.
 func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
 		return fmt.Errorf("the store has not been seen: %w", err)
+	}
+	if err := n.probe(ctx); errors.Is(err, store.ErrUnexpected) {
+		return err
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ import (
 //     between would be torn. Here a write holds its key's lock from before the
 //     new file takes its name until it is synced, and readers hold it while
 //     they look the object up. So nobody sees what could still be lost, either.
+//   - A page of a listing does not read the whole folder (index).
 //   - It does not depend on the working directory. posix takes a bucket's name
 //     as a path relative to it; here it is given the absolute path instead.
 //   - What Larder has no use for (access lists, policies, versions, tags,
@@ -42,13 +43,14 @@ type bucket struct {
 	// uploads are the locks of uploads, by their identifiers: see multipart.go.
 	uploads *keyLocks
 	disk    *groupSync
+	index   *index
 	log     zerolog.Logger
 }
 
 var _ backend.Backend = (*bucket)(nil)
 
 func newBucket(path, name string, disk *groupSync, log zerolog.Logger) (*bucket, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := makePrivate(path, log); err != nil {
 		return nil, fmt.Errorf("make the bucket: %w", err)
 	}
 	if err := (attributes{}).Test(path); err != nil {
@@ -69,7 +71,29 @@ func newBucket(path, name string, disk *groupSync, log zerolog.Logger) (*bucket,
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &bucket{posix: store, name: name, path: path, keys: newKeyLocks(), uploads: newKeyLocks(), disk: disk, log: log}, nil
+	return &bucket{
+		posix: store, name: name, path: path, keys: newKeyLocks(), uploads: newKeyLocks(),
+		disk: disk, index: &index{path: path}, log: log,
+	}, nil
+}
+
+// makePrivate makes a folder that only its owner reaches, or makes one so that is
+// there. posix makes files and folders below it that everybody may read.
+func makePrivate(path string, log zerolog.Logger) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	if err := os.Chmod(path, 0o700); err != nil {
+		log.Warn().Err(err).Str("folder", path).Str("mode", info.Mode().Perm().String()).
+			Msg("other users of this machine may read the objects; give the folder to the user who runs this, with mode 0700")
+		return nil
+	}
+	log.Info().Str("folder", path).Str("was", info.Mode().Perm().String()).Msg("only this user may read the objects from now on")
+	return nil
 }
 
 // ioBufferSize is what posix copies a body through, once per running write.

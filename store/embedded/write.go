@@ -43,6 +43,7 @@ func (p *publication) staged() error {
 func (p *publication) end(err error) error {
 	if p.lock != nil {
 		defer p.lock.Unlock()
+		defer p.bucket.index.update(p.key) // whatever has become of it
 	}
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 )
 
 // Main runs the tests of a package that share one embedded server, and gives its
-// store to use before. The outcome is for os.Exit.
+// store, which has been probed, to use before. The outcome is for os.Exit.
 func Main(m *testing.M, use func(*store.S3)) int {
 	code, err := runBefore(m, use)
 	if err != nil {
@@ -42,6 +42,9 @@ func runBefore(m *testing.M, use func(*store.S3)) (code int, err error) {
 	}
 	s, err := store.NewS3(ctx, server.S3Config())
 	if err != nil {
+		return 0, err
+	}
+	if _, err := s.Probe(ctx); err != nil {
 		return 0, err
 	}
 	use(s)

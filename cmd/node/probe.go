@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"larder/store"
+)
+
+const (
+	// probeSoon is the pause before a store that could not be probed is probed
+	// again; it doubles up to probeLate.
+	probeSoon = 10 * time.Second
+	probeLate = time.Hour
+)
+
+// probe finds out what the store does otherwise than S3, and logs it once.
+func (n *node) probe(ctx context.Context) error {
+	differences, err := n.store.Probe(ctx)
+	if err != nil {
+		return err
+	}
+	n.probed.Do(func() {
+		for _, d := range differences {
+			n.log.Warn().Str("component", "s3").Str("lacks", d.Lacks).Str("instead", d.Instead).Msg("this store does not do as S3 does")
+		}
+	})
+	return nil
+}
+
+// probeStore tries until the store has been probed. Until then the node serves,
+// the owners of keys check every condition by themselves, and no upload is
+// aborted.
+func (n *node) probeStore(ctx context.Context) error {
+	for wait := probeSoon; ; wait = min(2*wait, probeLate) {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		err := n.probe(ctx)
+		switch {
+		case err == nil, ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrUnexpected):
+			n.admin.NotReady(err.Error())
+			n.log.Error().Err(err).Msg("this store cannot be used")
+			return nil
+		default:
+			n.log.Warn().Err(err).Msg("the store could not be probed yet")
+		}
+	}
+}

@@ -1,0 +1,18 @@
+package main
+
+import "larder/store"
+
+// s3Flags name a bucket.
+type s3Flags struct {
+	S3Bucket    string `name:"s3-bucket" env:"LARDER_S3_BUCKET" group:"storage" placeholder:"BUCKET" help:"A bucket of a real S3. Credentials come by the AWS SDK's usual chain."`
+	S3Endpoint  string `name:"s3-endpoint" env:"LARDER_S3_ENDPOINT" group:"storage" placeholder:"URL" help:"An S3 that is not AWS."`
+	S3Region    string `name:"s3-region" env:"LARDER_S3_REGION" group:"storage" placeholder:"REGION" help:"The bucket's region. (the SDK's; us-east-1 with --s3-endpoint)"`
+	S3PathStyle bool   `name:"s3-path-style" env:"LARDER_S3_PATH_STYLE" group:"storage" help:"Address the bucket in the path, as most S3 servers that are not AWS need."`
+	S3Prefix    string `name:"s3-prefix" env:"LARDER_S3_PREFIX" group:"storage" placeholder:"PREFIX" help:"Keep everything below this prefix of the bucket."`
+}
+
+func (f s3Flags) config() store.S3Config {
+	return store.S3Config{
+		Bucket: f.S3Bucket, Endpoint: f.S3Endpoint, Region: f.S3Region, Prefix: f.S3Prefix, PathStyle: f.S3PathStyle,
+	}
+}

@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	// probeRoot begins the names that probes use. No key has such a place.
+	probeRoot = "v1-probe/"
+	// probeRounds is how often a probe is tried while the server leaves some of
+	// its requests unanswered.
+	probeRounds = 3
+)
+
+// Probe finds out how far the server does as S3 does: some seventeen requests
+// under a name of its own, which is removed afterwards. Traits returns what was
+// found, and the differences are for people to read. ErrUnavailable and context
+// errors say that the server could not be probed, since it does not answer or
+// takes no object; another try later may succeed. ErrUnexpected says that no
+// promise can be kept on this server. That verdict, as any other, is final: Probe
+// asks no more once it has one.
+func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
+	s.probing.Lock()
+	defer s.probing.Unlock()
+	if s.verdict != nil {
+		return s.verdict.differences, s.verdict.useless
+	}
+	cfg := s.cfg
+	cfg.Observe = func(_ string, err error, took time.Duration) { s.observe("probe", err, took) }
+	own, err := NewS3(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	for round := 1; ; round++ {
+		p := &probe{s3: own, folder: probeRoot + rand.Text()}
+		p.name = p.folder + "/a b+é"
+		if err := p.run(ctx); err != nil {
+			return nil, fmt.Errorf("probe the store: %w", err)
+		}
+		if p.unanswered && round < probeRounds && pause(ctx, firstPause<<round) {
+			continue
+		}
+		s.traits.Store(&p.traits)
+		s.verdict = p
+		return p.differences, p.useless
+	}
+}
+
+// probe is one round of requests, all for one name.
+type probe struct {
+	s3           *S3
+	folder, name string
+	head         Head // of the object of that name
+	traits       Traits
+	differences  []Difference
+	unanswered   bool  // a request that should have been answered was not
+	useless      error // why the server is not good for anything
+}
+
+// differs notes a difference. Its reason may be nil.
+func (p *probe) differs(reason error, lacks, instead string) {
+	p.unanswered = p.unanswered || errors.Is(reason, ErrUnavailable)
+	if reason != nil {
+		lacks += " (" + reason.Error() + ")"
+	}
+	p.differences = append(p.differences, Difference{Lacks: lacks, Instead: instead})
+}
+
+// denied reports whether the server refused a request for want of a
+// permission, and notes the permission.
+func (p *probe) denied(err error, action, costs string) bool {
+	if !isDenied(err) {
+		return false
+	}
+	p.differs(nil, "the credentials lack the permission "+action, costs)
+	return true
+}
+
+// isDenied reports whether S3 has refused for want of a permission. An answer to
+// HEAD has no body, and so no code but Forbidden.
+func isDenied(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "AccessDenied") || strings.Contains(err.Error(), "403 Forbidden"))
+}
+
+// run asks. Its error is that there is nobody to ask, or that no object can be
+// put to ask with.
+func (p *probe) run(ctx context.Context) error {
+	_, err := p.s3.Head(ctx, p.name)
+	switch {
+	case errors.Is(err, ErrUnavailable), ctx.Err() != nil:
+		return err
+	case p.denied(err, "s3:ListBucket", "absent objects cannot be told from forbidden ones, and reads and writes of them are refused"):
+	case err != nil && !errors.Is(err, ErrNotFound):
+		p.differs(err, "an absent object is not answered 404", "reads and writes of absent objects are refused")
+	}
+	if err := p.puts(ctx); err != nil {
+		return err
+	}
+	p.metadata(ctx)
+	p.uploads(ctx)
+	p.abort(ctx)
+	p.clear(ctx)
+	return ctx.Err()
+}
+
+// put writes the object, and notes its head.
+func (p *probe) put(ctx context.Context, body string, meta map[string]string, c Conditions) error {
+	head, err := p.s3.Put(ctx, p.name, Write{
+		Head: Head{Writer: "larder-probe", Meta: meta}, Body: []byte(body), Conditions: c,
+	})
+	if err == nil {
+		p.head = head
+	}
+	return err
+}
+
+// puts tries the conditions of a put. Its error is that no object can be put.
+func (p *probe) puts(ctx context.Context) error {
+	const own = "the owner of a key asks what is there before it writes, one request more for each such write"
+	first := map[string]string{"first": "1"}
+	refused := p.put(ctx, "one", first, Conditions{IfAbsent: true})
+	if refused != nil {
+		err := p.put(ctx, "one", first, Conditions{})
+		switch {
+		case isDenied(err):
+			return fmt.Errorf("%w: the credentials lack the permission s3:PutObject: %s", ErrUnavailable, err.Error())
+		case err != nil && ctx.Err() == nil:
+			return fmt.Errorf("%w: %s", ErrUnavailable, err.Error())
+		case err != nil:
+			return err
+		}
+	}
+	again := p.put(ctx, "one", first, Conditions{IfAbsent: true})
+	if p.traits.PutIfAbsent = refused == nil && errors.Is(again, ErrPrecondition); !p.traits.PutIfAbsent {
+		p.differs(errors.Join(refused, unlessRefused(again)), "a put with If-None-Match: * is not held to it", own)
+	}
+	was := p.head.Version
+	last := map[string]string{"with-dash": "dash", "with_line": "line"}
+	right := p.put(ctx, "two", last, Conditions{IfMatch: was})
+	if right != nil {
+		if err := p.put(ctx, "two", last, Conditions{}); err != nil {
+			p.differs(err, "an object cannot be replaced", "only new keys can be written")
+			return nil
+		}
+	}
+	stale := p.put(ctx, "two", last, Conditions{IfMatch: was})
+	if p.traits.PutIfMatch = right == nil && errors.Is(stale, ErrPrecondition); !p.traits.PutIfMatch {
+		p.differs(errors.Join(right, unlessRefused(stale)), "a put with If-Match is not held to it", own)
+	}
+	return nil
+}
+
+// unlessRefused leaves out the error that was wanted.
+func unlessRefused(err error) error {
+	if errors.Is(err, ErrPrecondition) {
+		return nil
+	}
+	return err
+}
+
+// metadata looks at what the last put has left.
+func (p *probe) metadata(ctx context.Context) {
+	got, err := p.s3.Head(ctx, p.name)
+	if err != nil {
+		if !p.denied(err, "s3:GetObject", "nothing can be read") {
+			p.differs(err, "an object that was just put is not there", "an acknowledged write may not be seen")
+		}
+		return
+	}
+	if got.Digest != p.head.Digest || got.Writer != p.head.Writer || got.Meta["with-dash"] != "dash" {
+		p.useless = fmt.Errorf("%w: this S3 does not give back the metadata of an object, so its digest, its type and who wrote it would be lost; use another, then start the node again", ErrUnexpected)
+		return
+	}
+	if got.Version != p.head.Version {
+		p.differs(nil, "a put answers another ETag than a read", "If-Match needs the ETag of a read")
+	}
+	if got.Meta["with_line"] != "line" {
+		p.differs(nil, "metadata with an underscore in its name is lost or renamed", "name Larder-Meta-* with dashes")
+	}
+	if got.Meta["first"] != "" {
+		p.differs(nil, "metadata of a replaced object stays on the one that replaced it", "Larder-Meta-* and Larder-Writer may be of an earlier write")
+	}
+}

@@ -1,0 +1,55 @@
+package store
+
+// Traits is how far a server was seen to do as S3 does. The zero value is that
+// of a server that has not been probed: nothing is relied on.
+type Traits struct {
+	// PutIfAbsent is true if a put with If-None-Match: * is refused where an
+	// object is, and PutIfMatch if one with If-Match is done for the version
+	// that is there and refused for any other.
+	PutIfAbsent, PutIfMatch bool
+	// CompleteIfAbsent and CompleteIfMatch are the same of completing an upload.
+	CompleteIfAbsent, CompleteIfMatch bool
+	// CompleteVersion is true if completing an upload answers the ETag that
+	// the object has from then on.
+	CompleteVersion bool
+	// AbortKeeps is true if aborting an upload does no harm to an object of
+	// the same name.
+	AbortKeeps bool
+	// UploadsByPrefix is true if a prefix of their name finds uploads.
+	UploadsByPrefix bool
+}
+
+// Difference is one thing that a server does otherwise than S3.
+type Difference struct {
+	// Lacks is what it does not do.
+	Lacks string
+	// Instead is how a node makes up for it, or the promise that it costs.
+	Instead string
+}
+
+// Traits returns what Probe has found, or the zero value before that.
+func (s *S3) Traits() Traits {
+	if found := s.traits.Load(); found != nil {
+		return *found
+	}
+	return Traits{}
+}
+
+// Held returns those of the conditions of a put that the server holds.
+func (t Traits) Held(c Conditions) Conditions {
+	return c.where(t.PutIfAbsent, t.PutIfMatch)
+}
+
+// HeldByComplete returns those of the conditions that the server holds when it
+// completes an upload.
+func (t Traits) HeldByComplete(c Conditions) Conditions {
+	return c.where(t.CompleteIfAbsent, t.CompleteIfMatch)
+}
+
+func (c Conditions) where(ifAbsent, ifMatch bool) Conditions {
+	c.IfAbsent = c.IfAbsent && ifAbsent
+	if !ifMatch {
+		c.IfMatch = ""
+	}
+	return c
+}
