@@ -35,13 +35,16 @@ func (s *S3) Begin(ctx context.Context, name string, h Head) (Upload, error) {
 	}
 	u := Upload{Name: name, Began: time.Now().UTC().Truncate(time.Second), Head: head}
 	err = s.read(ctx, "begin", func(ctx context.Context, _ func()) error {
-		out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-			Bucket:            &s.bucket,
-			Key:               s.object(name),
-			ContentType:       &head.ContentType,
-			Metadata:          metadata,
-			ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
-		})
+		in := &s3.CreateMultipartUploadInput{
+			Bucket:      &s.bucket,
+			Key:         s.object(name),
+			ContentType: &head.ContentType,
+			Metadata:    metadata,
+		}
+		if s.checksums.sent() {
+			in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
+		}
+		out, err := s.client.CreateMultipartUpload(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -65,11 +68,14 @@ func (s *S3) Complete(ctx context.Context, u Upload, parts []Part, c Conditions)
 			return Head{}, fmt.Errorf("complete upload of %s: %w: part %d is out of order", u.Name, ErrUnexpected, part.Number)
 		}
 		head.Size += part.Size
-		listed = append(listed, types.CompletedPart{
-			PartNumber:     aws.Int32(int32(part.Number)), //nolint:gosec // 10,000 at most
-			ETag:           quoted(part.Tag),
-			ChecksumCRC32C: &part.Checksum,
-		})
+		done := types.CompletedPart{
+			PartNumber: aws.Int32(int32(part.Number)), //nolint:gosec // 10,000 at most
+			ETag:       quoted(part.Tag),
+		}
+		if part.Checksum != "" {
+			done.ChecksumCRC32C = &part.Checksum
+		}
+		listed = append(listed, done)
 	}
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket:          &s.bucket,

@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+const (
+	// noteEvery is how often the log is told of the same thing.
+	noteEvery = 10 * time.Second
+	// noteKinds bounds how many things are told apart: S3's codes are its own.
+	noteKinds = 1000
+)
+
+// notes tell the log what S3 says, each kind of thing once in a while and not
+// for every request: a store that is down fails all of them.
+type notes struct {
+	log   zerolog.Logger
+	every time.Duration
+
+	mu     sync.Mutex // guards kinds
+	kinds  map[string]*noted
+	bucket string
+}
+
+type noted struct {
+	at     time.Time
+	unsaid int
+}
+
+func newNotes(log zerolog.Logger, bucket string) *notes {
+	return &notes{log: log.With().Str("component", "s3").Logger(), every: noteEvery, kinds: map[string]*noted{}, bucket: bucket}
+}
+
+// due reports whether the log may be told of kind now, and of how many it was
+// not told since the last time.
+func (n *notes) due(kind string) (ok bool, unsaid int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.kinds) > noteKinds {
+		clear(n.kinds)
+	}
+	last := n.kinds[kind]
+	if last == nil {
+		last = &noted{}
+		n.kinds[kind] = last
+	}
+	now := time.Now()
+	if !last.at.IsZero() && now.Sub(last.at) < n.every {
+		last.unsaid++
+		return false, 0
+	}
+	unsaid = last.unsaid
+	*last = noted{at: now}
+	return true, unsaid
+}
+
+// failed tells of a request that failed, in S3's own words, unless its error is
+// an answer that callers expect.
+func (n *notes) failed(op string, err error) {
+	for _, expected := range []error{ErrPrecondition, ErrConflict, ErrMetadata, errRange, context.Canceled} {
+		if errors.Is(err, expected) {
+			return
+		}
+	}
+	if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrArchived) {
+		return
+	}
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		f = &failure{words: err.Error()}
+	}
+	due, unsaid := n.due(op + " " + f.code + " " + f.text)
+	if !due {
+		return
+	}
+	line := n.log.Warn()
+	if errors.Is(err, ErrUnexpected) {
+		line = n.log.Error()
+	}
+	line = line.Str("op", op).Err(err).Str("detail", f.words)
+	if f.status != 0 {
+		line = line.Int("status", f.status)
+	}
+	if unsaid > 0 {
+		line = line.Int("unsaid", unsaid)
+	}
+	if f.code == "AccessDenied" || f.code == "Forbidden" {
+		line = line.Str("grant", strings.Join(actionsOf(op, f.words), ", ")).Str("bucket", n.bucket)
+	}
+	line.Msg("request to s3 failed")
+}
+
+// odd tells of an answer that is worked round.
+func (n *notes) odd(kind, name string) {
+	if due, unsaid := n.due(kind); due {
+		n.log.Warn().Str("name", name).Int("unsaid", unsaid).Msg(kind)
+	}
+}
