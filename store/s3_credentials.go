@@ -16,6 +16,9 @@ const (
 	lookEvery = time.Second
 	// loadWithin bounds the finding of credentials anew.
 	loadWithin = 10 * time.Second
+	// credentialsPause is when to try again if there are none. The SDK has asked
+	// where they come from several times by then.
+	credentialsPause = 5 * time.Second
 )
 
 // renewing are the credentials of the SDK's usual chain. The SDK renews those
@@ -31,7 +34,8 @@ type renewing struct {
 	seen   string // the files, as they were when the chain was made
 	looked time.Time
 	used   string // what names the credentials that were given last
-	failed time.Time
+
+	renewed time.Time // because S3 refused what was given
 }
 
 // credentialsError says that there are no credentials to sign a request with.
@@ -117,8 +121,8 @@ func (r *renewing) inUse() string {
 	return r.used
 }
 
-// renew finds credentials anew, at most once in a while, since S3 has refused
-// those that used names. It reports whether there are others now.
+// renew finds credentials anew, since S3 has refused those that used names: at
+// most once in a while if no file has changed. It reports whether there are others now.
 func (r *renewing) renew(used string) bool {
 	if r == nil {
 		return false
@@ -128,12 +132,13 @@ func (r *renewing) renew(used string) bool {
 		r.mu.Unlock()
 		return true
 	}
-	if time.Since(r.failed) < lookEvery {
+	state := r.look()
+	if state == r.seen && time.Since(r.renewed) < lookEvery {
 		r.mu.Unlock()
 		return false
 	}
-	r.failed = time.Now()
-	r.remake(r.look())
+	r.renewed = time.Now()
+	r.remake(state)
 	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), loadWithin)
 	defer cancel()

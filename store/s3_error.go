@@ -54,7 +54,7 @@ func sentinel(op string, err error, took time.Duration) error {
 	}
 	f := &failure{words: err.Error()}
 	if none, ok := errors.AsType[credentialsError](err); ok {
-		f.is, f.words = []error{ErrUnavailable, ErrNotWritten}, none.Error()
+		f.is, f.words = []error{ErrUnavailable, ErrNotWritten, Later{After: credentialsPause}}, none.Error()
 		f.text = "the node has no credentials for S3: they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a file, or a role"
 		return f
 	}
@@ -73,7 +73,7 @@ func sentinel(op string, err error, took time.Duration) error {
 // unanswered fills in what became of a request that has no answer.
 func (f *failure) unanswered(err error) {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		f.is, f.text = []error{ErrUnexpected, ErrNotWritten}, "the certificate of the S3 endpoint cannot be verified: AWS_CA_BUNDLE names those to trust"
+		f.is, f.text = []error{ErrUnexpected}, "the certificate of the S3 endpoint cannot be verified: AWS_CA_BUNDLE names those to trust"
 		return
 	}
 	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); !ok {
@@ -103,11 +103,13 @@ func (f *failure) answered(op string, err error, answer *http.Response) {
 		f.words += " (request " + id + ")"
 	}
 	f.is = []error{byCode(f.status, f.code, f.words)}
-	if refuses(f.status, f.code) {
-		f.is = append(f.is, ErrNotWritten)
-	}
-	if after := retryAfter(answer.Header.Get("Retry-After"), time.Now()); after > 0 && errors.Is(f, ErrUnavailable) {
-		f.is = append(f.is, Later{After: after})
+	if errors.Is(f, ErrUnavailable) {
+		if refuses(f.status, f.code) {
+			f.is = append(f.is, ErrNotWritten)
+		}
+		if after := retryAfter(answer.Header.Get("Retry-After"), time.Now()); after > 0 {
+			f.is = append(f.is, Later{After: after})
+		}
 	}
 	f.text = strings.TrimSpace(fmt.Sprintf("S3 answers %d %s", f.status, f.code)) + advice(op, f, answer.Header)
 }

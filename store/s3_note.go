@@ -20,8 +20,7 @@ const (
 // notes tell the log what S3 says, each kind of thing once in a while and not
 // for every request: a store that is down fails all of them.
 type notes struct {
-	log   zerolog.Logger
-	every time.Duration
+	log zerolog.Logger
 
 	mu     sync.Mutex // guards kinds
 	kinds  map[string]*noted
@@ -34,7 +33,7 @@ type noted struct {
 }
 
 func newNotes(log zerolog.Logger, bucket string) *notes {
-	return &notes{log: log.With().Str("component", "s3").Logger(), every: noteEvery, kinds: map[string]*noted{}, bucket: bucket}
+	return &notes{log: log.With().Str("component", "s3").Logger(), kinds: map[string]*noted{}, bucket: bucket}
 }
 
 // due reports whether the log may be told of kind now, and of how many it was
@@ -51,7 +50,7 @@ func (n *notes) due(kind string) (ok bool, unsaid int) {
 		n.kinds[kind] = last
 	}
 	now := time.Now()
-	if !last.at.IsZero() && now.Sub(last.at) < n.every {
+	if !last.at.IsZero() && now.Sub(last.at) < noteEvery {
 		last.unsaid++
 		return false, 0
 	}

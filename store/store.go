@@ -26,8 +26,8 @@ var (
 	// ErrUnavailable says that the store did not answer, or answered that it
 	// cannot serve now. Another try later may succeed.
 	ErrUnavailable = errors.New("store unavailable")
-	// ErrNotWritten comes beside others and says that surely nothing was written:
-	// the store was not reached, or it refused the request.
+	// ErrNotWritten comes beside ErrUnavailable and says that surely nothing was
+	// written: the store was not reached, or it refused the request.
 	ErrNotWritten = errors.New("nothing was written")
 	// ErrArchived is an ErrNotFound: there is an object, but a rule of the bucket
 	// has moved its bytes to where they cannot be read. A Put replaces it.
