@@ -226,11 +226,7 @@ func advice(op string, f *failure, header http.Header) string {
 	if m := expectedRegion.FindStringSubmatch(f.words); m != nil {
 		region = m[1]
 	}
-	switch {
-	case !regionName.MatchString(region):
-		region = ""
-	case f.status == http.StatusMovedPermanently, f.status == http.StatusTemporaryRedirect, f.code == "AuthorizationHeaderMalformed",
-		f.code == "PermanentRedirect", f.code == "IllegalLocationConstraintException":
+	if f.elsewhere() && regionName.MatchString(region) {
 		return ": the bucket is in the region " + region + ": give --s3-region " + region
 	}
 	switch f.code {
@@ -246,6 +242,15 @@ func advice(op string, f *failure, header http.Header) string {
 		return ": the object was moved to an archive"
 	}
 	return ""
+}
+
+// elsewhere reports whether an answer says that the bucket is in another region.
+func (f *failure) elsewhere() bool {
+	switch f.code {
+	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+		return true
+	}
+	return f.status == http.StatusMovedPermanently || f.status == http.StatusTemporaryRedirect
 }
 
 // actionsOf are the IAM actions that an operation needs. A key of KMS is

@@ -54,8 +54,7 @@ func (s *S3) look(name string, metadata map[string]string) {
 // is allowed for a prefix alone it does so too. But then the prefix can be
 // listed, which tells.
 func (s *S3) missing(ctx context.Context, name string, err error) error {
-	f, ok := errors.AsType[*failure](err)
-	if !ok || f.status != http.StatusForbidden || f.code != "AccessDenied" && f.code != "Forbidden" {
+	if !forbidsReading("get", err) {
 		return err
 	}
 	found, _, listed := s.List(ctx, name, "", 1)
@@ -65,7 +64,16 @@ func (s *S3) missing(ctx context.Context, name string, err error) error {
 	case len(found) == 0 || found[0].Name != name:
 		return fmt.Errorf("%w: it is not listed, and reading it is forbidden", ErrNotFound)
 	}
+	s.notes.tell("get", err)
 	return err
+}
+
+// forbidsReading reports whether a read was forbidden, be it because there is
+// nothing to read.
+func forbidsReading(op string, err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && (op == "get" || op == "get_range" || op == "head") &&
+		f.status == http.StatusForbidden && (f.code == "AccessDenied" || f.code == "Forbidden")
 }
 
 // Ping implements Store. It lists one name: what heads the bucket is not

@@ -59,9 +59,12 @@ func (n *notes) due(kind string) (ok bool, unsaid int) {
 	return true, unsaid
 }
 
-// failed tells of a request that failed, in S3's own words, unless its error is
-// an answer that callers expect.
+// failed tells of a request that failed, unless its error is an answer that
+// callers expect, or may turn out to be: see missing.
 func (n *notes) failed(op string, err error) {
+	if forbidsReading(op, err) {
+		return
+	}
 	for _, expected := range []error{ErrPrecondition, ErrConflict, ErrMetadata, errRange, context.Canceled} {
 		if errors.Is(err, expected) {
 			return
@@ -70,9 +73,14 @@ func (n *notes) failed(op string, err error) {
 	if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrArchived) {
 		return
 	}
+	n.tell(op, err)
+}
+
+// tell tells of a request that failed, in S3's own words.
+func (n *notes) tell(op string, err error) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
-		f = &failure{words: err.Error()}
+		f = &failure{text: err.Error()}
 	}
 	due, unsaid := n.due(op + " " + f.code + " " + f.text)
 	if !due {
@@ -82,7 +90,10 @@ func (n *notes) failed(op string, err error) {
 	if errors.Is(err, ErrUnexpected) {
 		line = n.log.Error()
 	}
-	line = line.Str("op", op).Err(err).Str("detail", f.words)
+	line = line.Str("op", op).Err(err)
+	if f.words != "" {
+		line = line.Str("detail", f.words)
+	}
 	if f.status != 0 {
 		line = line.Int("status", f.status)
 	}
@@ -97,7 +108,13 @@ func (n *notes) failed(op string, err error) {
 
 // odd tells of an answer that is worked round.
 func (n *notes) odd(kind, name string) {
-	if due, unsaid := n.due(kind); due {
-		n.log.Warn().Str("name", name).Int("unsaid", unsaid).Msg(kind)
+	due, unsaid := n.due(kind)
+	if !due {
+		return
 	}
+	line := n.log.Warn().Str("name", name)
+	if unsaid > 0 {
+		line = line.Int("unsaid", unsaid)
+	}
+	line.Msg(kind)
 }

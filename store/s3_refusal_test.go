@@ -135,7 +135,7 @@ func TestActions(t *testing.T) {
 	_ = s.Abort(t.Context(), store.Upload{Name: "a", ID: "u"})
 	_, _ = s.Abandoned(t.Context(), "", time.Now())
 	for _, action := range []string{
-		"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "s3:AbortMultipartUpload", "s3:ListBucketMultipartUploads",
+		"s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "s3:AbortMultipartUpload", "s3:ListBucketMultipartUploads",
 	} {
 		if !strings.Contains(lines.String(), `"grant":"`+action+`"`) {
 			t.Errorf("%s is not named: %s", action, lines.String())
@@ -169,7 +169,8 @@ func TestForbiddenAbsence(t *testing.T) {
 		}
 		return false
 	}
-	if _, err := s.Head(t.Context(), "a"); !errors.Is(err, store.ErrUnexpected) || !strings.Contains(err.Error(), "s3:ListBucket") {
+	if _, err := s.Head(t.Context(), "a"); !errors.Is(err, store.ErrUnexpected) ||
+		!strings.Contains(err.Error(), "s3:ListBucket") || !strings.Contains(err.Error(), "s3:GetObject") {
 		t.Errorf("the error is %v", err)
 	}
 	if err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnexpected) || !strings.Contains(err.Error(), "s3:ListBucket") {
@@ -269,5 +270,30 @@ func TestSkewedClock(t *testing.T) {
 	at, err := time.Parse("20060102T150405Z", puts[1].Header.Get("X-Amz-Date"))
 	if err != nil || time.Until(at) < 30*time.Minute {
 		t.Errorf("the second request is dated %s, %v", at, err)
+	}
+}
+
+// Reading what is there but forbidden names the permission, and is no absence.
+func TestForbiddenReading(t *testing.T) {
+	var lines bytes.Buffer
+	server := &fake{}
+	s := startFake(t, server, store.S3Config{Log: zerolog.New(&lines)})
+	if _, err := s.Put(t.Context(), "a", store.Write{Body: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	server.before = func(w http.ResponseWriter, r *http.Request) bool {
+		reads := !r.URL.Query().Has("list-type")
+		if reads {
+			refuse(http.StatusForbidden, "AccessDenied")(0, w, r)
+		}
+		return reads
+	}
+	for _, op := range []string{"get", "head", "range"} {
+		if err := operations(s)[op](t.Context()); !errors.Is(err, store.ErrUnexpected) || !strings.Contains(err.Error(), "s3:GetObject") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	if !strings.Contains(lines.String(), `"grant":"s3:GetObject"`) {
+		t.Errorf("logged: %s", lines.String())
 	}
 }
