@@ -112,7 +112,7 @@ func (s *S3) signsOtherwise(err error, used string) bool {
 	case "RequestTimeTooSkewed":
 		return true
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
-		"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidSecurity", "Forbidden":
+		"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidSecurity", "Forbidden", "BadRequest":
 		return s.credentials.renew(used)
 	}
 	return false
