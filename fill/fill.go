@@ -19,8 +19,10 @@ import (
 // ErrPanic says that a fetch panicked; the panic was logged with its stack.
 var ErrPanic = errors.New("internal error during a fetch")
 
-// fetchLimit bounds one fetch, whatever its callers' patience.
-const fetchLimit = 15 * time.Second
+// fetchLimit bounds one fetch, whatever its callers' patience. It is there for
+// a store that gives a byte now and then for ever: one that is silent is given
+// up by the store's client, and a slow link that many fetches share is no fault.
+const fetchLimit = 5 * time.Minute
 
 // Store is what fill needs of the durable store.
 type Store interface {
@@ -168,7 +170,11 @@ func (f *Filler) find(ctx context.Context, k keys.Key, w want, o Options) (answe
 	} else {
 		a, err = f.resolve(ctx, k, w)
 	}
-	if err == nil && a.Absent {
+	switch {
+	case err != nil || !a.Absent:
+	case a.Archived:
+		err = fmt.Errorf("get %s: %w", k, store.ErrArchived)
+	default:
 		err = fmt.Errorf("get %s: %w", k, store.ErrNotFound)
 	}
 	return a, err

@@ -37,6 +37,8 @@ const (
 type known struct {
 	Head   store.Head
 	Absent bool
+	// Archived says why it is absent: its bytes cannot be read.
+	Archived bool `json:",omitempty"`
 }
 
 // answer is what a lookup brought.
@@ -260,7 +262,7 @@ func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (a answer, e
 		a.Head, err = f.store.Head(ctx, k.Place())
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		return answer{known: known{Absent: true}, Source: S3}, nil
+		return answer{known: known{Absent: true, Archived: errors.Is(err, store.ErrArchived)}, Source: S3}, nil
 	}
 	return a, err
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -198,6 +199,7 @@ func TestStatuses(t *testing.T) {
 		auth.ErrExpired:          401,
 		errReadOnly:              403,
 		store.ErrNotFound:        404,
+		store.ErrArchived:        404,
 		errMethod:                405,
 		store.ErrConflict:        409,
 		store.ErrPrecondition:    412,
@@ -400,5 +402,33 @@ func TestPiecesHaveTheTimeOfAChunk(t *testing.T) {
 	reading(t, 100, zerolog.Nop()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil))
 	if w.Code != http.StatusOK || w.until.Before(began.Add(2*sendStall)) { // chunks of a megabyte
 		t.Errorf("%d, %s", w.Code, w.until.Sub(began))
+	}
+}
+
+// What the store says of when to come back reaches callers, within bounds.
+func TestRetryAfter(t *testing.T) {
+	for after, want := range map[time.Duration]string{
+		0: "3", time.Second: "3", 20 * time.Second: "20", 4500 * time.Millisecond: "5", time.Hour: "60",
+	} {
+		b := broken{func() error { return fmt.Errorf("%w: %w", store.ErrUnavailable, store.Later{After: after}) }}
+		w := httptest.NewRecorder()
+		New(Config{MaxObject: 10, ChunkSize: 10, Log: zerolog.Nop()}, b, b, b, b).
+			ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil))
+		if got := w.Header().Get("Retry-After"); got != want {
+			t.Errorf("after %s: %s, want %s", after, got, want)
+		}
+	}
+}
+
+// Many failures are some lines of the log.
+func TestFailuresAreNotAllLogged(t *testing.T) {
+	var lines bytes.Buffer
+	b := broken{func() error { return store.ErrUnavailable }}
+	api := New(Config{MaxObject: 10, ChunkSize: 10, Log: zerolog.New(&lines).Level(zerolog.WarnLevel)}, b, b, b, b)
+	for range 1000 {
+		api.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil))
+	}
+	if n := strings.Count(lines.String(), "request failed"); n < 1 || n > 10*failuresLogged {
+		t.Errorf("%d lines", n)
 	}
 }

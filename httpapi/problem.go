@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,6 +74,8 @@ func kinds() []kind {
 		{err: errReadOnly, status: 403, name: "read-only", title: "Token may only read"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
 		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", advice: "; try again"},
+		{err: store.ErrArchived, status: 404, name: "not-found", title: "No such object", hide: true,
+			advice: "a rule of the bucket has moved this object to an archive, where it cannot be read; a PUT replaces it, and an operator can restore it"},
 		{err: store.ErrNotFound, status: 404, name: "not-found", title: "No such object", hide: true,
 			advice: "there is no object of this key in your organisation; ?prefix= lists those that there are"},
 		{err: errMethod, status: 405, name: "method-not-allowed", title: "Method not allowed"},
@@ -97,9 +100,24 @@ func kinds() []kind {
 	}
 }
 
-// retryAfter is what a 503 advises, in seconds: a node that died is out of the
-// ring by then, and the store has had a moment.
-const retryAfter = "3"
+const (
+	// failuresLogged and failuresPeriod bound the lines of the log about failed
+	// requests: while S3 is down every request may fail. Metrics count them all.
+	failuresLogged = 10
+	failuresPeriod = 10 * time.Second
+	// retryAfter is what a 503 advises at least: a node that died is out of the
+	// ring by then, and the store has had a moment. maxRetryAfter is the most,
+	// whatever the store says.
+	retryAfter    = 3 * time.Second
+	maxRetryAfter = time.Minute
+)
+
+// retryIn is the header Retry-After of a 503, in seconds.
+func retryIn(err error) string {
+	later, _ := errors.AsType[store.Later](err)
+	wait := min(max(later.After, retryAfter), maxRetryAfter)
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
+}
 
 // problemOf is the one function that turns an error into a status.
 func problemOf(err error) problem {
@@ -130,7 +148,7 @@ func (a *API) fail(c *call, err error) {
 		c.broken = c.Context().Err() != nil // the caller has left, and that is all that went wrong
 	}
 	if p.Status >= http.StatusInternalServerError && !c.broken {
-		a.log.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
+		a.failures.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
 	}
 	a.discardBody(c)
 	h := c.w.Header()
@@ -140,7 +158,7 @@ func (a *API) fail(c *call, err error) {
 		h.Add("WWW-Authenticate", `Bearer realm="larder"`)
 		h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", retryIn(err))
 	}
 	body, _ := json.Marshal(p) // strings and an int always marshal
 	h.Set("Content-Type", "application/problem+json")

@@ -43,7 +43,8 @@ type S3Config struct {
 	// the outcome, which is context.Canceled if the caller has left or has no
 	// memory for the answer. A retried read is several requests. It may be nil.
 	Observe func(op string, err error, took time.Duration)
-	// Log is told what the SDK has to say.
+	// Log is told what the SDK says, and what S3 says of requests that fail,
+	// which no error of this package holds.
 	Log zerolog.Logger
 }
 
@@ -57,10 +58,13 @@ type S3 struct {
 	prefix  string // empty, or ends with a slash
 	observe func(op string, err error, took time.Duration)
 
-	cfg     S3Config               // for Probe
-	traits  atomic.Pointer[Traits] // nil before the server was probed
-	probing sync.Mutex             // guards verdict
-	verdict *probe                 // nil before the server was probed
+	cfg         S3Config               // for Probe
+	traits      atomic.Pointer[Traits] // nil before the server was probed
+	probing     sync.Mutex             // guards verdict
+	verdict     *probe                 // nil before the server was probed
+	credentials *renewing              // nil if they are given
+	checksums   checksums
+	notes       *notes
 }
 
 var (
@@ -74,11 +78,13 @@ func NewS3(ctx context.Context, cfg S3Config) (*S3, error) {
 	if cfg.Bucket == "" {
 		return nil, errors.New("s3 store: no bucket given")
 	}
-	sdk, err := sdkConfig(ctx, cfg)
+	s := &S3{bucket: cfg.Bucket, observe: cfg.Observe, cfg: cfg, notes: newNotes(cfg.Log, cfg.Bucket)}
+	s.checksums.notes = s.notes
+	sdk, err := s.sdkConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("s3 store: %w", err)
 	}
-	client := s3.NewFromConfig(sdk, func(o *s3.Options) {
+	s.client = s3.NewFromConfig(sdk, func(o *s3.Options) {
 		o.UsePathStyle = cfg.PathStyle
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
@@ -92,7 +98,6 @@ func NewS3(ctx context.Context, cfg S3Config) (*S3, error) {
 		// round trip where it is answered.
 		o.ContinueHeaderThresholdBytes = -1
 	})
-	s := &S3{client: client, bucket: cfg.Bucket, observe: cfg.Observe, cfg: cfg}
 	if prefix := strings.Trim(cfg.Prefix, "/"); prefix != "" {
 		s.prefix = prefix + "/"
 	}
@@ -104,7 +109,7 @@ func NewS3(ctx context.Context, cfg S3Config) (*S3, error) {
 
 // sdkConfig uses the SDK's usual chain (environment, files, roles) only where
 // the configuration leaves the credentials to it.
-func sdkConfig(ctx context.Context, cfg S3Config) (aws.Config, error) {
+func (s *S3) sdkConfig(ctx context.Context, cfg S3Config) (aws.Config, error) {
 	var client config.HTTPClient = httpClient()
 	if cfg.HTTPClient != nil {
 		client = cfg.HTTPClient
@@ -133,6 +138,15 @@ func sdkConfig(ctx context.Context, cfg S3Config) (aws.Config, error) {
 	if sdk.Region == "" {
 		return aws.Config{}, errors.New("no region: give one, or set AWS_REGION")
 	}
+	if sdk.RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired {
+		s.checksums.state.Store(refused)
+	}
+	options = append(options, config.WithRegion(sdk.Region))
+	s.credentials = newRenewing(sdk.Credentials, func(ctx context.Context) (aws.CredentialsProvider, error) {
+		again, err := config.LoadDefaultConfig(ctx, options...)
+		return again.Credentials, err
+	})
+	sdk.Credentials = s.credentials
 	return sdk, nil
 }
 
@@ -145,7 +159,7 @@ func sdkLog(log zerolog.Logger) logging.Logger {
 		if class == logging.Warn {
 			level = zerolog.WarnLevel
 		}
-		log.WithLevel(level).Str("detail", fmt.Sprintf(format, args...)).Msg("the SDK has something to say")
+		log.WithLevel(level).Str("detail", fmt.Sprintf(format, args...)).Msg("aws sdk")
 	})
 }
 

@@ -12,11 +12,15 @@ var errWithdrawn = errors.New("the body was withdrawn")
 // may still be sending it when it has returned an error already. Withdrawn, it
 // gives no more bytes, so that the caller may use them for something else.
 type loan struct {
+	progress func() // called for each read of some bytes
+
 	mu   sync.Mutex
 	body *bytes.Reader // nil when withdrawn
 }
 
-func lend(body []byte) *loan { return &loan{body: bytes.NewReader(body)} }
+func lend(body []byte, progress func()) *loan {
+	return &loan{body: bytes.NewReader(body), progress: progress}
+}
 
 // Read implements io.Reader.
 func (l *loan) Read(p []byte) (int, error) {
@@ -25,6 +29,7 @@ func (l *loan) Read(p []byte) (int, error) {
 	if l.body == nil {
 		return 0, errWithdrawn
 	}
+	l.progress()
 	return l.body.Read(p)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Delete implements Store.
 func (s *S3) Delete(ctx context.Context, name string) error {
-	err := s.write(ctx, "delete", writeTimeout, func(ctx context.Context, _ func()) error {
+	err := s.write(ctx, "delete", silence, func(ctx context.Context, _ func()) error {
 		_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: s.object(name)})
 		return err
 	})

@@ -125,8 +125,13 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%d %s to %s: the error is %v, want %v", test.status, test.code, op, err, test.want)
 			}
 			want := test.reads
-			if op == "put" || op == "delete" {
+			switch {
+			case op == "put" && (test.code == "InvalidRequest" || test.code == "NotImplemented"):
+				want = 2 // it may be the checksum header that is refused
+			case op == "put" || op == "delete":
 				want = 1
+			case test.code == "AccessDenied" && (op == "get" || op == "range"):
+				want = 2 // a listing tells whether the object is there
 			}
 			if got := server.count() - before; got != want {
 				t.Errorf("%d %s to %s: %d requests, want %d", test.status, test.code, op, got, want)
@@ -309,7 +314,7 @@ func TestGivenUpIsObservedAsSuch(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	s := newStore(t, store.S3Config{Endpoint: "http://127.0.0.1:1"})
 	for op, run := range operations(s) {
-		if err := run(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		if err := run(t.Context()); !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, store.ErrNotWritten) {
 			t.Errorf("%s: the error is %v", op, err)
 		}
 	}

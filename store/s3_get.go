@@ -20,6 +20,7 @@ func (s *S3) Get(ctx context.Context, name string, limit int64, alloc Alloc) (He
 	}
 	first := fmt.Sprintf("bytes=0-%d", limit-1)
 	head, body, err := s.getFirst(ctx, name, &first, limit, alloc)
+	err = s.missing(ctx, name, err)
 	if errors.Is(err, errRange) {
 		// An object of no bytes has no first byte, so S3 refuses the range,
 		// and does not give the head with the refusal. By now there may be
@@ -33,7 +34,7 @@ func (s *S3) Get(ctx context.Context, name string, limit int64, alloc Alloc) (He
 }
 
 func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit int64, alloc Alloc) (head Head, body []byte, err error) {
-	err = s.read(ctx, "get", func(ctx context.Context, answered func()) error {
+	err = s.read(ctx, "get", func(ctx context.Context, progress func()) error {
 		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
 			Bucket: &s.bucket,
 			Key:    s.object(name),
@@ -43,7 +44,7 @@ func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit
 			return err
 		}
 		defer out.Body.Close()
-		answered()
+		progress()
 		offset, total, err := extent(out.ContentRange, out.ContentLength)
 		if err != nil {
 			return err
@@ -51,13 +52,17 @@ func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit
 		if offset != 0 {
 			return fmt.Errorf("%w: the answer begins at byte %d", ErrUnexpected, offset)
 		}
+		if unquoted(out.ETag) == "" {
+			return fmt.Errorf("%w: an answer without an ETag", errUnreadable)
+		}
+		s.look(name, out.Metadata)
 		head = headOf(out.ETag, total, out.ContentType, out.LastModified, out.Metadata)
 		if n := min(limit, total); body == nil || int64(len(body)) != n { // not the same again after a try that failed
 			if body, err = alloc.make(n); err != nil {
 				return err
 			}
 		}
-		return readBody(out.Body, body)
+		return readBody(out.Body, body, progress)
 	})
 	if err != nil {
 		body = nil
@@ -82,7 +87,7 @@ func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (
 	if off < 0 || n <= 0 {
 		return nil, fmt.Errorf("get %s: %w: %d bytes from %d", name, errRange, n, off)
 	}
-	err = s.read(ctx, "get_range", func(ctx context.Context, answered func()) error {
+	err = s.read(ctx, "get_range", func(ctx context.Context, progress func()) error {
 		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
 			Bucket:  &s.bucket,
 			Key:     s.object(name),
@@ -93,7 +98,7 @@ func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (
 			return err
 		}
 		defer out.Body.Close()
-		answered()
+		progress()
 		if got := unquoted(out.ETag); got != version {
 			return fmt.Errorf("%w: the version is %s", ErrPrecondition, got)
 		}
@@ -110,9 +115,9 @@ func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (
 		if body == nil { // or there was a try that failed
 			body = make([]byte, n)
 		}
-		return readBody(out.Body, body)
+		return readBody(out.Body, body, progress)
 	})
-	if errors.Is(err, ErrNotFound) {
+	if err = s.missing(ctx, name, err); errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %s", ErrPrecondition, err.Error())
 	}
 	if err != nil {
@@ -137,10 +142,20 @@ func extent(contentRange *string, contentLength *int64) (offset, total int64, er
 	return offset, total, nil
 }
 
-// readBody fills the buffer. Fewer bytes are an error.
-func readBody(body io.Reader, buffer []byte) error {
-	if got, err := io.ReadFull(body, buffer); err != nil {
-		return fmt.Errorf("%w: the answer broke off after %d of %d bytes: %s", ErrUnavailable, got, len(buffer), err.Error())
+// readBody fills the buffer, and calls progress for each piece of it. Fewer
+// bytes are an error.
+func readBody(body io.Reader, buffer []byte, progress func()) error {
+	got := 0
+	for got < len(buffer) {
+		n, err := body.Read(buffer[got:])
+		if got += n; got == len(buffer) {
+			break
+		}
+		if err != nil {
+			return &failure{is: []error{ErrUnavailable}, words: err.Error(),
+				text: fmt.Sprintf("the answer broke off after %d of %d bytes", got, len(buffer))}
+		}
+		progress()
 	}
 	return nil
 }

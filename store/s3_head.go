@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // Head implements Store.
@@ -16,26 +19,76 @@ func (s *S3) Head(ctx context.Context, name string) (head Head, err error) {
 		if err != nil {
 			return err
 		}
+		if unquoted(out.ETag) == "" {
+			return fmt.Errorf("%w: an answer without an ETag", errUnreadable)
+		}
+		if archived(out.StorageClass, out.Restore) {
+			return ErrArchived
+		}
+		s.look(name, out.Metadata)
 		head = headOf(out.ETag, aws.ToInt64(out.ContentLength), out.ContentType, out.LastModified, out.Metadata)
 		return nil
 	})
-	if err != nil {
+	if err = s.missing(ctx, name, err); err != nil {
 		return Head{}, fmt.Errorf("head %s: %w", name, err)
 	}
 	return head, nil
 }
 
-// Ping implements Store.
+// archived reports whether an object's bytes cannot be read, which a HEAD of it
+// does not refuse as a GET does. One that was restored says until when.
+func archived(class types.StorageClass, restore *string) bool {
+	return (class == types.StorageClassGlacier || class == types.StorageClassDeepArchive) &&
+		!strings.Contains(aws.ToString(restore), `ongoing-request="false"`)
+}
+
+// look tells the log of an object that lacks what Larder always writes.
+func (s *S3) look(name string, metadata map[string]string) {
+	if metadata[ownModified] == "" {
+		s.notes.odd("an object has none of the metadata that larder writes: something else wrote it, or the store has lost its metadata", name)
+	}
+}
+
+// missing looks again at a read that was forbidden. S3 forbids the reading of
+// what is not there unless the credentials allow s3:ListBucket, and where that
+// is allowed for a prefix alone it does so too. But then the prefix can be
+// listed, which tells.
+func (s *S3) missing(ctx context.Context, name string, err error) error {
+	if !forbidsReading("get", err) {
+		return err
+	}
+	found, _, listed := s.List(ctx, name, "", 1)
+	switch {
+	case listed != nil:
+		return fmt.Errorf("%w; whether it is there cannot be known: %w", err, listed)
+	case len(found) == 0 || found[0].Name != name:
+		return fmt.Errorf("%w: it is not listed, and reading it is forbidden", ErrNotFound)
+	}
+	s.notes.tell("get", err)
+	return err
+}
+
+// forbidsReading reports whether a read was forbidden, be it because there is
+// nothing to read.
+func forbidsReading(op string, err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && (op == "get" || op == "get_range" || op == "head") &&
+		f.status == http.StatusForbidden && (f.code == "AccessDenied" || f.code == "Forbidden")
+}
+
+// Ping implements Store. It lists one name: what heads the bucket is not
+// allowed to credentials that are limited to a prefix, and has no body to say
+// what is wrong.
 func (s *S3) Ping(ctx context.Context) error {
 	err := s.read(ctx, "ping", func(ctx context.Context, _ func()) error {
-		_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.bucket})
+		_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1)})
 		return err
 	})
 	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("%w: there is no bucket %s", ErrUnexpected, s.bucket)
+		err = fmt.Errorf("%w: what answers at --s3-endpoint knows no bucket of that name: %s", ErrUnexpected, err.Error())
 	}
 	if err != nil {
-		return fmt.Errorf("ping bucket %s: %w", s.bucket, err)
+		return fmt.Errorf("list the bucket: %w", err)
 	}
 	return nil
 }

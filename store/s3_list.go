@@ -3,26 +3,28 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // maxListed is the most entries that S3 gives in one answer.
 const maxListed = 1000
 
-// List implements Store. It is one request.
+// List implements Store. It is one request. Names are not asked for encoded:
+// they hold nothing that XML cannot, and not every server that says that it has
+// encoded them has.
 func (s *S3) List(ctx context.Context, prefix, after string, limit int) (entries []Entry, more bool, err error) {
 	if limit < 1 || limit > maxListed {
 		return nil, false, fmt.Errorf("list %s: %w: a limit of %d", prefix, ErrUnexpected, limit)
 	}
 	in := &s3.ListObjectsV2Input{
-		Bucket:       &s.bucket,
-		Prefix:       s.object(prefix),
-		MaxKeys:      aws.Int32(int32(limit)),
-		EncodingType: types.EncodingTypeUrl,
+		Bucket:  &s.bucket,
+		Prefix:  s.object(prefix),
+		MaxKeys: aws.Int32(int32(limit)),
 	}
 	if after != "" {
 		in.StartAfter = s.object(after)
@@ -33,25 +35,39 @@ func (s *S3) List(ctx context.Context, prefix, after string, limit int) (entries
 			return err
 		}
 		more = aws.ToBool(out.IsTruncated)
-		entries, err = s.entries(out)
+		entries, err = s.entries(out, prefix)
+		if err == nil {
+			err = goesOn(entries, after, more)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("list %s: %w", prefix, err)
 	}
+	if len(entries) > limit {
+		entries, more = entries[:limit], true
+	}
+	if len(entries) > 0 {
+		after = entries[len(entries)-1].Name
+	}
+	entries = slices.DeleteFunc(entries, func(e Entry) bool {
+		if e.Version == "" {
+			s.notes.odd("an object has no etag: it cannot be read and is not listed", e.Name)
+		}
+		return e.Version == ""
+	})
+	if more && len(entries) == 0 {
+		return s.List(ctx, prefix, after, limit)
+	}
 	return entries, more, nil
 }
 
-func (s *S3) entries(out *s3.ListObjectsV2Output) ([]Entry, error) {
+func (s *S3) entries(out *s3.ListObjectsV2Output, prefix string) ([]Entry, error) {
 	entries := make([]Entry, 0, len(out.Contents))
 	for _, object := range out.Contents {
-		key, err := listedKey(object.Key, out.EncodingType)
-		if err != nil {
-			return nil, err
-		}
-		name, ok := strings.CutPrefix(key, s.prefix)
-		if !ok {
-			return nil, fmt.Errorf("%w: the key %q in a listing of %s", errUnreadable, key, s.prefix)
+		name, ok := strings.CutPrefix(aws.ToString(object.Key), s.prefix)
+		if !ok || !strings.HasPrefix(name, prefix) {
+			return nil, fmt.Errorf("%w: a listing of %q holds a name outside of it", errUnreadable, prefix)
 		}
 		entries = append(entries, Entry{
 			Name:     name,
@@ -61,4 +77,37 @@ func (s *S3) entries(out *s3.ListObjectsV2Output) ([]Entry, error) {
 		})
 	}
 	return entries, nil
+}
+
+// goesOn refuses a page from which a listing would miss names or never end: its
+// names have to ascend and to follow the last one of the page before. Servers
+// that keep names in UTF-16 sort them so, which is as good for that.
+func goesOn(page []Entry, after string, more bool) error {
+	if more && len(page) == 0 {
+		return fmt.Errorf("%w: a page of a listing has no names and says that there are more", errUnreadable)
+	}
+	names := make([]string, 0, len(page)+1)
+	if after != "" {
+		names = append(names, after)
+	}
+	for _, entry := range page {
+		names = append(names, entry.Name)
+	}
+	if !ascend(names, strings.Compare) && !ascend(names, compareUTF16) {
+		return fmt.Errorf("%w: a listing does not go on: its names are not in order after %q", errUnreadable, after)
+	}
+	return nil
+}
+
+func ascend(names []string, compare func(a, b string) int) bool {
+	for i := 1; i < len(names); i++ {
+		if compare(names[i-1], names[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func compareUTF16(a, b string) int {
+	return slices.Compare(utf16.Encode([]rune(a)), utf16.Encode([]rune(b)))
 }

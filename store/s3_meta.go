@@ -31,8 +31,11 @@ const (
 	ownEncoding  = ownPrefix + "encoding"
 	encodingName = "percent"
 
-	// metadataLimit is S3's own: bytes in all names and values together.
-	metadataLimit = 2 << 10
+	// metadataLimit is S3's own: bytes in all names and values together. AWS
+	// counts the names without the prefix that they have as headers, MinIO with
+	// it, and what every server takes is wanted.
+	metadataLimit  = 2 << 10
+	metadataHeader = "x-amz-meta-"
 
 	nameBytes  = "abcdefghijklmnopqrstuvwxyz0123456789!#$&'*+-.^_`|~"
 	plainBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~:/@ "
@@ -63,10 +66,11 @@ func toMetadata(h Head) (map[string]string, error) {
 	}
 	size := 0
 	for name, value := range values {
-		size += len(name) + len(value)
+		size += len(metadataHeader) + len(name) + len(value)
 	}
 	if size > metadataLimit {
-		return nil, fmt.Errorf("%w: %d bytes of names and values, S3 takes %d", ErrMetadata, size, metadataLimit)
+		return nil, fmt.Errorf("%w: it has %d bytes, Larder's own and %d more for each name included, and S3 takes %d",
+			ErrMetadata, size, len(metadataHeader), metadataLimit)
 	}
 	return values, nil
 }

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash/crc32"
 
@@ -13,7 +15,7 @@ import (
 )
 
 // unsigned in place of the body's SHA-256 leaves the body out of the
-// signature. The signature still covers the body's CRC-32C.
+// signature. The signature still covers the body's CRC-32C, where that is sent.
 const unsigned = "UNSIGNED-PAYLOAD"
 
 // Part implements Uploads.
@@ -21,27 +23,34 @@ func (s *S3) Part(ctx context.Context, u Upload, n int, body []byte) (Part, erro
 	if n < 1 || n > MaxParts {
 		return Part{}, fmt.Errorf("part %d of %s: %w: parts are 1 to %d", n, u.Name, ErrUnexpected, MaxParts)
 	}
-	part := Part{Number: n, Size: int64(len(body)), Checksum: crc32c(body)}
-	limit := writeLimit(len(body))
-	err := s.retry(ctx, "part", limit, attempts*limit, func(ctx context.Context, _ func()) error {
-		lent := lend(body)
+	part := Part{Number: n, Size: int64(len(body))}
+	err := s.retry(ctx, "part", writeLimit(len(body)), func(ctx context.Context, progress func()) error {
+		lent := lend(body, progress)
 		defer lent.withdraw()
-		out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
-			Bucket:            &s.bucket,
-			Key:               s.object(u.Name),
-			UploadId:          &u.ID,
-			PartNumber:        aws.Int32(int32(n)),
-			Body:              lent,
-			ContentLength:     &part.Size,
-			ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
-			ChecksumCRC32C:    &part.Checksum,
-		}, signedAs(unsigned))
+		in := &s3.UploadPartInput{
+			Bucket:        &s.bucket,
+			Key:           s.object(u.Name),
+			UploadId:      &u.ID,
+			PartNumber:    aws.Int32(int32(n)),
+			Body:          lent,
+			ContentLength: &part.Size,
+		}
+		hash := unsigned
+		if part.Checksum = ""; s.checksums.sent() {
+			part.Checksum = crc32c(body)
+			in.ChecksumAlgorithm, in.ChecksumCRC32C = types.ChecksumAlgorithmCrc32c, &part.Checksum
+		} else {
+			sum := sha256.Sum256(body)
+			hash = hex.EncodeToString(sum[:])
+		}
+		out, err := s.client.UploadPart(ctx, in, signedAs(hash))
 		if err != nil {
 			return err
 		}
 		if part.Tag = unquoted(out.ETag); part.Tag == "" {
 			return fmt.Errorf("%w: an answer without an ETag", ErrUnavailable)
 		}
+		s.checksums.proved(part.Checksum != "")
 		return nil
 	})
 	if err != nil {

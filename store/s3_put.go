@@ -30,19 +30,21 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 	if err != nil {
 		return Head{}, fmt.Errorf("put %s: %w", name, err)
 	}
-	lent := lend(w.Body)
-	defer lent.withdraw()
 	in := &s3.PutObjectInput{
-		Bucket:         &s.bucket,
-		Key:            s.object(name),
-		Body:           lent,
-		ContentLength:  aws.Int64(int64(len(w.Body))),
-		ContentType:    &head.ContentType,
-		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum)),
-		Metadata:       metadata,
+		Bucket:        &s.bucket,
+		Key:           s.object(name),
+		ContentLength: aws.Int64(int64(len(w.Body))),
+		ContentType:   &head.ContentType,
+		Metadata:      metadata,
 	}
 	in.IfMatch, in.IfNoneMatch = w.headers()
-	err = s.write(ctx, "put", writeLimit(len(w.Body)), func(ctx context.Context, _ func()) error {
+	err = s.write(ctx, "put", writeLimit(len(w.Body)), func(ctx context.Context, progress func()) error {
+		lent := lend(w.Body, progress)
+		defer lent.withdraw()
+		in.Body, in.ChecksumSHA256 = lent, nil
+		if s.checksums.sent() {
+			in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum))
+		}
 		out, err := s.client.PutObject(ctx, in, signedAs(head.Digest))
 		if err != nil {
 			return err
@@ -50,6 +52,7 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 		if head.Version = unquoted(out.ETag); head.Version == "" {
 			return fmt.Errorf("%w: an answer without an ETag", errUnreadable)
 		}
+		s.checksums.proved(in.ChecksumSHA256 != nil)
 		return nil
 	})
 	if err = w.absent(err); err != nil {

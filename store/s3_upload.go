@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -38,13 +40,16 @@ func (s *S3) Begin(ctx context.Context, name string, h Head) (Upload, error) {
 	}
 	u := Upload{Name: name, Began: time.Now().UTC().Truncate(time.Second), Head: head}
 	err = s.read(ctx, "begin", func(ctx context.Context, _ func()) error {
-		out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-			Bucket:            &s.bucket,
-			Key:               s.object(name),
-			ContentType:       &head.ContentType,
-			Metadata:          metadata,
-			ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
-		})
+		in := &s3.CreateMultipartUploadInput{
+			Bucket:      &s.bucket,
+			Key:         s.object(name),
+			ContentType: &head.ContentType,
+			Metadata:    metadata,
+		}
+		if s.checksums.sent() {
+			in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
+		}
+		out, err := s.client.CreateMultipartUpload(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -89,11 +94,14 @@ func (s *S3) complete(ctx context.Context, u Upload, parts []Part, c Conditions)
 		if i > 0 && part.Number <= parts[i-1].Number {
 			return "", fmt.Errorf("%w: part %d is out of order", ErrUnexpected, part.Number)
 		}
-		listed = append(listed, types.CompletedPart{
-			PartNumber:     aws.Int32(int32(part.Number)), //nolint:gosec // 10,000 at most
-			ETag:           quoted(part.Tag),
-			ChecksumCRC32C: &part.Checksum,
-		})
+		done := types.CompletedPart{
+			PartNumber: aws.Int32(int32(part.Number)), //nolint:gosec // 10,000 at most
+			ETag:       quoted(part.Tag),
+		}
+		if part.Checksum != "" {
+			done.ChecksumCRC32C = &part.Checksum
+		}
+		listed = append(listed, done)
 	}
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket:          &s.bucket,
@@ -129,10 +137,12 @@ func completeError(err error) error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code, message = api.ErrorCode(), api.ErrorMessage()
 	}
+	f := &failure{is: []error{errFailed}, words: message, status: http.StatusInternalServerError, code: code}
 	if isClientFault(code) {
-		return fmt.Errorf("%w: S3 answers %s: %s", byCode(http.StatusBadRequest, code), code, message)
+		f.is, f.status = []error{byCode(http.StatusBadRequest, code, message)}, http.StatusBadRequest
 	}
-	return fmt.Errorf("%w: S3 answers 500 %s: %s", errFailed, code, message)
+	f.text = strings.TrimSpace("S3 answers " + strconv.Itoa(f.status) + " " + code)
+	return f
 }
 
 // isClientFault reports whether a code is one of those that S3 documents for

@@ -9,6 +9,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -25,18 +26,27 @@ var (
 	// ErrUnavailable says that the store did not answer, or answered that it
 	// cannot serve now. Another try later may succeed.
 	ErrUnavailable = errors.New("store unavailable")
-	// ErrNotSent comes beside ErrUnavailable and says that no connection could
-	// be made: nothing was asked, so nothing was written.
-	ErrNotSent = errors.New("no connection to the store")
+	// ErrNotWritten comes beside ErrUnavailable and says that surely nothing was
+	// written: the store was not reached, or it refused the request.
+	ErrNotWritten = errors.New("nothing was written")
+	// ErrArchived is an ErrNotFound: there is an object, but a rule of the bucket
+	// has moved its bytes to where they cannot be read. A Put replaces it.
+	ErrArchived = fmt.Errorf("%w: it was moved to an archive", ErrNotFound)
 	// ErrUnexpected says that the store answered something that no try later
 	// will mend: refused credentials, a missing bucket, an unreadable answer.
 	ErrUnexpected = errors.New("unexpected answer of the store")
-	// ErrMetadata says that a Put was refused before anything was sent, since
-	// a store cannot keep its head: a name in Meta that is not a lower-case
+	// ErrMetadata says that a write was refused, since a store cannot keep its head: a name in Meta that is not a lower-case
 	// header name or begins with "larder-", more than 2 KB of metadata, a
-	// content type or digest that is none.
+	// content type or digest that is none. Or the store itself said so of what
+	// it was sent: some take less.
 	ErrMetadata = errors.New("metadata cannot be kept")
 )
+
+// Later comes beside ErrUnavailable where the store said how long to stay away.
+type Later struct{ After time.Duration }
+
+// Error says how long.
+func (l Later) Error() string { return "try again in " + l.After.String() }
 
 // Head is what the store knows of an object beside its bytes.
 type Head struct {
@@ -104,10 +114,9 @@ type Store interface {
 	// Head is Get without the bytes.
 	Head(ctx context.Context, name string) (Head, error)
 	// Put writes an object whole and returns its head. A failed condition is
-	// ErrPrecondition. ErrUnavailable without ErrNotSent, and context
-	// errors, leave the outcome unknown: the write may have happened, or may
-	// still happen. All other
-	// errors mean that nothing was written. The body is not kept.
+	// ErrPrecondition. ErrUnavailable without ErrNotWritten, and
+	// context errors, leave the outcome unknown: the write may have happened,
+	// or may still happen. All other errors mean that nothing was written. The body is not kept.
 	Put(ctx context.Context, name string, w Write) (Head, error)
 	// Delete removes an object; removing what is not there is no error. The
 	// outcome is unknown as for Put. It takes no condition, since some
@@ -117,6 +126,7 @@ type Store interface {
 	// prefix, which is UTF-8 like every name, and sort after the name after,
 	// in the order of their bytes, and whether there are more.
 	List(ctx context.Context, prefix, after string, limit int) (entries []Entry, more bool, err error)
-	// Ping says whether the store answers and the bucket is there.
+	// Ping reports whether the store answers, the bucket is there, and what is
+	// in it may be listed.
 	Ping(ctx context.Context) error
 }

@@ -29,7 +29,8 @@ type Part struct {
 	Tag string
 	// Size is in bytes.
 	Size int64
-	// Checksum is the CRC-32C of the bytes as S3 writes it, in base64.
+	// Checksum is the CRC-32C of the bytes as S3 writes it, in base64; empty if
+	// the store takes no checksums.
 	Checksum string
 }
 

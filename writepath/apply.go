@@ -44,7 +44,7 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	outcome.Unknown = true // until the store has answered
 	r, err := p.write(ctx, k, o, present)
 	if err != nil {
-		if errors.Is(err, store.ErrNotSent) {
+		if errors.Is(err, store.ErrNotWritten) {
 			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
 		}
 		outcome.Unknown = isUnknown(err) && !errors.Is(err, ErrNotApplied)
@@ -126,6 +126,8 @@ func (p *Path) conditions(ctx context.Context, k keys.Key, o op, traits store.Tr
 	h, err := p.store.Head(ctx, k.Place())
 	absent = errors.Is(err, store.ErrNotFound)
 	switch {
+	case errors.Is(err, store.ErrArchived) && o.Delete:
+		return c, false, nil // nobody can read it, and it can be removed
 	case absent && len(o.IfMatch) > 0:
 		return c, true, fmt.Errorf("%s is not there: %w", k, store.ErrPrecondition)
 	case absent && !o.Delete:

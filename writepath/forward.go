@@ -46,6 +46,7 @@ type reply struct {
 	Result
 	Failure string `json:",omitempty"` // a name of failures
 	Detail  string `json:",omitempty"`
+	Later   store.Later
 }
 
 // forwarded is a write on its way to the owner, as JSON. The bytes, or the list
@@ -106,6 +107,9 @@ func (r reply) failure() error {
 	}
 	for _, f := range failures() {
 		if f.name == r.Failure {
+			if r.Later.After > 0 {
+				return fmt.Errorf("%s: %w: %w", r.Detail, f.err, r.Later)
+			}
 			return fmt.Errorf("%s: %w", r.Detail, f.err)
 		}
 	}
@@ -146,6 +150,7 @@ func replied(result Result, err error) cluster.Answer {
 	if err != nil {
 		out.Failure, out.Detail = "unknown", err.Error()
 		out.Detail = out.Detail[:min(len(out.Detail), maxDetail)]
+		out.Later, _ = errors.AsType[store.Later](err)
 		for _, f := range failures() {
 			if errors.Is(err, f.err) {
 				out.Failure = f.name

@@ -338,3 +338,29 @@ func TestForwardedBodiesAreBounded(t *testing.T) {
 		t.Error("memory was not given back")
 	}
 }
+
+// A write that the store refused was not written, through any node, and reads
+// of its key come from memory as before it.
+func TestRefusedByTheStore(t *testing.T) {
+	nodes := startCluster(t, 2, time.Minute)
+	k := keyOwnedBy(t, nodes[0])
+	mustPut(t, nodes[0], k, "v1")
+	nodes[0].store.interfere(func() error {
+		return fmt.Errorf("%w: %w: %w", store.ErrUnavailable, store.ErrNotWritten, store.Later{After: 20 * time.Second})
+	}, nil)
+	for _, n := range nodes {
+		_, err := n.put(t.Context(), k, "refused")
+		if !errors.Is(err, ErrNotApplied) || errors.Is(err, ErrUnknown) {
+			t.Errorf("through %s: %v", n.name, err)
+		}
+		if later, _ := errors.AsType[store.Later](err); later.After != 20*time.Second {
+			t.Errorf("through %s: %v", n.name, err)
+		}
+		if got := get(t, n, k); got != "v1" {
+			t.Errorf("%s says %q", n.name, got)
+		}
+		if _, source, err := nodes[0].fill.Stat(t.Context(), k, fill.Options{}); err != nil || source != fill.Memory {
+			t.Errorf("read from %q, %v", source, err)
+		}
+	}
+}

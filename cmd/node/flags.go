@@ -7,13 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/dustin/go-humanize"
-
-	"larder/keys"
 )
 
 // flagGroups are the headings of 'node -h'.
@@ -95,8 +92,8 @@ func (c *serveCmd) AfterApply() error {
 			return fmt.Errorf("%s %q is not HOST:PORT, for example 127.0.0.1:8080", flag, addr)
 		}
 	}
-	if c.S3Endpoint != "" && !strings.HasPrefix(c.S3Endpoint, "http://") && !strings.HasPrefix(c.S3Endpoint, "https://") {
-		return fmt.Errorf("--s3-endpoint %q begins with neither http:// nor https://", c.S3Endpoint)
+	if err := c.checkS3(); err != nil {
+		return err
 	}
 	offLoopback := !isLoopback(c.GossipAddr) || !isLoopback(c.PeerAddr)
 	switch {
@@ -106,10 +103,6 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--gossip-addr or --peer-addr is not loopback: give --cluster-secret-file, the same secret on every node (for example from 'openssl rand -hex 32')")
 	case len(c.Join) > 0 && c.S3Bucket == "":
 		return errors.New("--join without --s3-bucket: the nodes of a cluster share one S3; give them all the same bucket ('node s3' serves one for several nodes on one machine)")
-	case c.S3Bucket == "" && (c.S3Endpoint != "" || c.S3Prefix != "" || c.S3Region != "" || c.S3PathStyle):
-		return errors.New("--s3-endpoint, --s3-region, --s3-path-style and --s3-prefix need --s3-bucket")
-	case len(c.S3Prefix) > keys.PrefixReserve:
-		return fmt.Errorf("--s3-prefix has %d bytes; at most %d leave room for keys", len(c.S3Prefix), keys.PrefixReserve)
 	case c.Lease <= 0:
 		return fmt.Errorf("--lease %s is not positive", c.Lease)
 	case c.Revalidate < c.Lease:

@@ -85,7 +85,7 @@ func (s suite) metadataLimits(t *testing.T) {
 	t.Run("Largest", func(t *testing.T) {
 		b := s.bench(t)
 		meta := map[string]string{}
-		for i := range 18 {
+		for i := range 16 {
 			meta["name-"+string(rune('a'+i))] = strings.Repeat(`"`, 25) + strings.Repeat("<", 25) + strings.Repeat("a", 40)
 		}
 		if _, err := b.Put(b.Context(), b.name("a"), store.Write{Head: store.Head{Meta: meta}}); err != nil {

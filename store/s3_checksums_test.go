@@ -1,0 +1,114 @@
+package store_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"larder/store"
+)
+
+func sendsChecksum(r *http.Request) bool {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Amz-Checksum") || strings.HasPrefix(name, "X-Amz-Sdk-Checksum") {
+			return true
+		}
+	}
+	return false
+}
+
+// A store that refuses checksum headers is found out by the first write, and
+// written to without them. The signature covers the bytes then.
+func TestChecksumsRefused(t *testing.T) {
+	for _, answer := range []struct {
+		status int
+		code   string
+	}{{400, "InvalidArgument"}, {400, "UnsupportedHeader"}, {501, "NotImplemented"}} {
+		var lines bytes.Buffer
+		server := &fake{before: func(w http.ResponseWriter, r *http.Request) bool {
+			if sendsChecksum(r) {
+				refuse(answer.status, answer.code)(0, w, r)
+			}
+			return sendsChecksum(r)
+		}}
+		s := startFake(t, server, store.S3Config{Log: zerolog.New(&lines)})
+		u, err := s.Begin(t.Context(), "a", store.Head{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := s.Part(t.Context(), u, 1, []byte("part"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Complete(t.Context(), u, []store.Part{part}, store.Conditions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Put(t.Context(), "b", store.Write{Body: []byte("body")}); err != nil {
+			t.Fatal(err)
+		}
+		puts := server.sent(http.MethodPut)
+		if len(puts) != 2 || len(server.sent(http.MethodPost)) != 3 {
+			t.Errorf("%d puts, %d posts", len(puts), len(server.sent(http.MethodPost)))
+		}
+		for i, body := range []string{"part", "body"} {
+			sum := sha256.Sum256([]byte(body))
+			if got := puts[i].Header.Get("X-Amz-Content-Sha256"); got != hex.EncodeToString(sum[:]) {
+				t.Errorf("%s is signed as %s", body, got)
+			}
+		}
+		if n := strings.Count(lines.String(), "refuses checksum headers"); n != 1 {
+			t.Errorf("logged %d times: %s", n, lines.String())
+		}
+	}
+}
+
+// A write that is refused for something else is not taken for that, and once
+// the headers were taken they are never left out.
+func TestChecksumsTaken(t *testing.T) {
+	server := &fake{}
+	s := startFake(t, server, store.S3Config{})
+	all := func(w http.ResponseWriter, r *http.Request) bool {
+		refuse(http.StatusBadRequest, "InvalidArgument")(0, w, r)
+		return true
+	}
+	server.before = all
+	if _, err := s.Put(t.Context(), "a", store.Write{}); !errors.Is(err, store.ErrUnexpected) {
+		t.Fatal(err)
+	}
+	server.before = nil
+	if _, err := s.Put(t.Context(), "a", store.Write{}); err != nil {
+		t.Fatal(err)
+	}
+	server.before = all
+	_, _ = s.Put(t.Context(), "a", store.Write{})
+	puts := server.sent(http.MethodPut)
+	if len(puts) != 4 || sendsChecksum(puts[1]) || !sendsChecksum(puts[2]) || !sendsChecksum(puts[3]) {
+		t.Errorf("%d puts", len(puts))
+	}
+}
+
+// The SDK's own setting is heeded.
+func TestChecksumsNotAskedFor(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
+	for name, value := range map[string]string{
+		"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+		"AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_PROFILE": "",
+	} {
+		t.Setenv(name, value)
+	}
+	server := &fake{}
+	s := startChain(t, server)
+	if _, err := s.Put(t.Context(), "a", store.Write{}); err != nil {
+		t.Fatal(err)
+	}
+	if puts := server.sent(http.MethodPut); len(puts) != 1 || sendsChecksum(puts[0]) {
+		t.Errorf("%d puts with headers %v", len(puts), puts[0].Header)
+	}
+}
