@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from larder import answers, codec, config, credentials, frame
-from larder.errors import BadRequest, ConfigError, DecodeError, IntegrityError, NotFound, ServerError, warn
+from larder.errors import BadRequest, ConfigError, DecodeError, IntegrityError, NotFound, ServerError, short_tracebacks, warn
 from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
 from larder.progress import SHOWN, bar
@@ -33,6 +33,7 @@ _MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
 _PIECE = 1 << 20
 
 
+@short_tracebacks
 class Client:
     """A client of a Larder cluster. Safe for threads, and across forks.
 
