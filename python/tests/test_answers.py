@@ -129,6 +129,12 @@ def test_a_listing_that_does_not_go_on(server: Server) -> None:
         (answer(413, PAGE, mark=False), larder.TooLarge, "client_max_body_size"),
         (problem(400, "bad-digest"), larder.BadRequest, "another thread"),
         (problem(507, "quota"), larder.TooLarge, "so it is"),
+        (problem(502, "store-unexpected"), larder.ServerError, "so it is"),
+        (problem(503, "not-written"), larder.Unavailable, "so it is"),
+        (problem(504, "timeout"), larder.OutcomeUnknown, "so it is"),
+        (answer(502, PAGE, mark=False), larder.OutcomeUnknown, "502"),
+        (answer(503, PAGE, mark=False), larder.OutcomeUnknown, "503"),
+        (answer(504, PAGE, mark=False), larder.OutcomeUnknown, "504"),
     ],
 )
 def test_texts(server: Server, reply: Reply, error: type[larder.LarderError], text: str) -> None:
@@ -136,6 +142,7 @@ def test_texts(server: Server, reply: Reply, error: type[larder.LarderError], te
     handler.script += [reply]
     with pytest.raises(error, match=text) as caught:
         objects.put("DAX", 1)
+    assert type(caught.value) is error
     assert str(caught.value).startswith("put 'DAX': ")
     assert "Bearer" not in str(caught.value)
 

@@ -23,6 +23,8 @@ _STATUSES = {"GET": (200,), "HEAD": (200,), "PUT": (200, 201), "DELETE": (204,),
 _PROBLEM = "urn:larder:problem:"
 _MAX_PROBLEM = 64 << 10
 _RETRY = frozenset({429, 503, 504})
+_GATEWAY = frozenset({502, 503, 504})  # of a proxy that got no answer, for example while a node restarts
+WRITES = ("PUT", "DELETE")
 _IS_URL_RIGHT = "that is not an answer of a Larder node: is LARDER_URL right?"
 
 _ADVICE = {
@@ -109,12 +111,15 @@ def _refusal(response: Response, method: str, what: str) -> errors.LarderError:
     if method == "HEAD":
         ours = ours or response.headers.get("content-type", "").startswith("application/problem+json")
     type_ = type_.removeprefix(_PROBLEM)
-    kind = _kind(status, type_, ours)
+    kind = _kind(status, type_, ours, write=method in WRITES)
     if kind is errors.NotFound and what.startswith(("list ", "whoami")):
         kind, type_ = errors.BadRequest, "no-route"
     detail = _ADVICE.get("not-found" if kind is errors.NotFound else type_) or str(problem.get("detail") or f"{status} {response.reason}")
     if not ours and status == 413:
         detail += "; a proxy before the nodes refuses bodies of this size: have its limit raised (nginx: client_max_body_size)"
+    elif not ours and status in _GATEWAY:
+        detail += "; a proxy before the nodes had no answer from one"
+        detail += ": the write may have happened, so read the key, or send the same write again" if method in WRITES else ""
     elif not ours and not problem:
         detail += f"; {_IS_URL_RIGHT}"
     error = _error(kind, f"{what}: {detail}", response, type_ or None)
@@ -138,12 +143,12 @@ def _error(kind: type[errors.LarderError], text: str, response: Response, type: 
     return kind(text, status=response.status, type=type, request_id=id_)
 
 
-def _kind(status: int, type_: str, ours: bool) -> type[errors.LarderError]:
+def _kind(status: int, type_: str, ours: bool, *, write: bool) -> type[errors.LarderError]:
     if status == 404 and ours and type_ in ("", "not-found"):
         return errors.NotFound
-    if type_ == "outcome-unknown":
-        return errors.OutcomeUnknown
-    if status in _RETRY:
+    if type_ == "outcome-unknown" or (write and (status == 504 or (not ours and status in _GATEWAY))):
+        return errors.OutcomeUnknown  # a proxy cannot know what a node did with what it was sent
+    if status in _RETRY or (not ours and status in _GATEWAY):
         return errors.Unavailable
     kinds: dict[int, type[errors.LarderError]] = {
         401: errors.AuthError,

@@ -35,7 +35,6 @@ _ASK_WAIT = 15.0  # seconds; a node lets writes wait for memory for 10
 _PIECE = 1 << 20
 _TOGETHER = 16 << 10  # a smaller body travels with the head of its request
 _DRAIN = 64 << 10
-_WRITES = ("PUT", "DELETE")
 
 # What a connection raises when the node goes away, whatever it was doing.
 _BROKEN = (OSError, Malformed, EOFError)
@@ -155,7 +154,7 @@ class Transport:
 
     def _failed(self, request: Request, error: Exception, attempts: int, *, unknown: bool) -> errors.Unavailable:
         """The error of a call that was given up."""
-        unknown = unknown and request.method in _WRITES
+        unknown = unknown and request.method in answers.WRITES
         if isinstance(error, errors.Unavailable) and isinstance(error, errors.OutcomeUnknown) == unknown:
             return error
         if isinstance(error, errors.Unavailable):
