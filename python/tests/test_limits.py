@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import resource
 import struct
 import subprocess
@@ -96,6 +97,21 @@ def test_memory_is_taken_as_bytes_come() -> None:
         with pytest.raises((EOFError, DecodeError)):
             take(8 << 30, source.readinto)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + (200 << 10)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("size", [1000, 5 << 20])
+def test_what_a_child_changes_is_the_childs(size: int) -> None:
+    data = frame.writable(size, io.BytesIO(bytes(size)).readinto)
+
+    def change() -> None:
+        memoryview(data)[0] = 1
+
+    child = multiprocessing.get_context("fork").Process(target=change)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert memoryview(data)[0] == 0
 
 
 @pytest.mark.parametrize("size", [0, 1, 8191, 8192, 8193, 100_000, (1 << 20) + 1])

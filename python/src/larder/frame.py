@@ -16,6 +16,7 @@ import io
 import json
 import mmap
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -175,7 +176,7 @@ def writable(size: int, fill: Fill) -> Buffer:
     """As fill_bytes, for bytes that may be changed."""
     try:
         # A bytearray would be set to zero, byte by byte, before the first one comes.
-        data: Buffer = memoryview(mmap.mmap(-1, size)) if size > _WHOLE else bytearray(size)
+        data: Buffer = memoryview(_mapping(size)) if size > _WHOLE else bytearray(size)
     except (MemoryError, OverflowError, ValueError, OSError):
         raise _no_memory(size) from None
     with memoryview(data) as view:
@@ -186,6 +187,13 @@ def writable(size: int, fill: Fill) -> Buffer:
                 raise EOFError(f"{at} bytes came of {size}")
             at += n
     return data
+
+
+def _mapping(size: int) -> mmap.mmap:
+    """Memory of this process alone: what a child changes after a fork is the child's."""
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _no_memory(size: int) -> DecodeError:
