@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import multiprocessing
 import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,42 +15,7 @@ import pytest
 import larder
 from larder import transport
 from tests.conftest import Node, StartNode, free_ports
-
-Reply = Callable[["Scripted"], None]
-
-
-class Scripted(http.server.BaseHTTPRequestHandler):
-    """A server that does what a test says, request by request, for what no real node can be made to do."""
-
-    protocol_version = "HTTP/1.1"
-    script: deque[Reply]
-    seen: list[str]
-
-    def handle_request(self) -> None:
-        self.seen.append(self.command)
-        self.body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        self.script.popleft()(self)
-
-    do_GET = do_PUT = do_DELETE = do_HEAD = handle_request  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
-
-
-def answer(status: int, body: bytes = b"", **headers: str) -> Reply:
-    def reply(h: Scripted) -> None:
-        h.send_response(status)
-        for name, value in headers.items():
-            h.send_header(name.replace("_", "-"), value)
-        h.send_header("Content-Length", str(len(body)))
-        h.end_headers()
-        h.wfile.write(body)
-
-    return reply
-
-
-def problem(status: int, name: str) -> Reply:
-    return answer(status, b'{"type":"urn:larder:problem:%s","detail":"so it is"}' % name.encode())
+from tests.scripted import Reply, Scripted, answer, problem, served
 
 
 def hang_up(h: Scripted) -> None:
@@ -60,6 +24,7 @@ def hang_up(h: Scripted) -> None:
 
 def break_off(h: Scripted) -> None:
     h.send_response(200)
+    h.send_header("Larder-Request", "request-1")
     h.send_header("Content-Length", "1000")
     h.end_headers()
     h.wfile.write(b"part")
@@ -69,18 +34,8 @@ def break_off(h: Scripted) -> None:
 @pytest.fixture
 def scripted() -> Iterator[tuple[larder.ObjectService, deque[Reply], list[str]]]:
     """A client of a scripted server, its script, and the methods that it has seen."""
-    script: deque[Reply] = deque()
-    seen: list[str] = []
-    handler = type("Handler", (Scripted,), {"script": script, "seen": seen})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    client = larder.Client(f"http://127.0.0.1:{server.server_port}")
-    yield larder.ObjectService(client), script, seen
-    client.close()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served() as (url, handler), larder.Client(url) as client:
+        yield larder.ObjectService(client), handler.script, handler.seen
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +80,8 @@ def test_delete_that_was_done_before_its_answer_was_lost(scripted: Served) -> No
         (problem(403, "read-only"), larder.AuthError, 1),
         (problem(404, "not-found"), larder.NotFound, 1),
         (problem(404, "no-route"), larder.BadRequest, 1),
-        (answer(404, b"<html>"), larder.BadRequest, 1),
+        (answer(404, b"<html>", mark=False), larder.BadRequest, 1),
+        (answer(404, b'{"error":"no such page"}', mark=False), larder.BadRequest, 1),
         (problem(409, "conflict"), larder.Conflict, 1),
         (problem(412, "precondition-failed"), larder.Conflict, 1),
         (problem(413, "too-large"), larder.TooLarge, 1),
@@ -155,6 +111,7 @@ def test_bytes_that_changed_on_the_way(scripted: Served) -> None:
 def test_refused_node_is_skipped(node: Node) -> None:
     dead = f"http://127.0.0.1:{free_ports(1)[0]}"
     client = larder.Client(f"{dead}, {node.url}")
+    client._transport._nodes.sort(key=lambda n: n.port == node.http)  # the dead one is first
     objects = larder.ObjectService(client)
     objects.put("skipped", 1)
     assert client._transport._down

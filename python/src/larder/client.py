@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-from larder import codec, config, frame
-from larder.errors import BadRequest, ConfigError, IntegrityError, NotFound, warn
+from larder import answers, codec, config, credentials, frame
+from larder.errors import BadRequest, ConfigError, DecodeError, IntegrityError, NotFound, ServerError, short_tracebacks, warn
 from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
 from larder.progress import SHOWN, bar
@@ -27,44 +28,65 @@ STRATEGIES = "strategies"
 
 _META = "larder-meta-"
 _MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
+_JSON = {"Accept": "application/json"}
+_MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
+_PIECE = 1 << 20
 
 
+@short_tracebacks
 class Client:
     """A client of a Larder cluster. Safe for threads, and across forks.
 
-    ``url`` is a node's address, or several (LARDER_URL, with commas). ``token`` is LARDER_TOKEN.
-    ``signing_key`` (LARDER_SIGNING_KEY, or LARDER_SIGNING_KEY_FILE with a key a line) signs what is written,
-    and then nothing is read that is not signed so; of several keys the first signs and all verify. With
-    ``allow_pickle=False`` pickles are refused when they are read. ``timeout`` is how many seconds a node may
-    be silent, and for how long retries begin; ``connect_timeout`` is for connecting. ``progress`` True or
-    False shows or hides the bars of large transfers; None shows them in terminals and notebooks.
+    ``url`` is a node's address, or several (LARDER_URL, with commas). ``token`` is text, or a function that
+    returns it and is called for each request (LARDER_TOKEN, or LARDER_TOKEN_FILE, which is read again when it
+    changes). ``signing_key`` (LARDER_SIGNING_KEY, or LARDER_SIGNING_KEY_FILE with a key a line) signs what is
+    written, and then nothing is read that is not signed so; of several keys the first signs and all verify.
+    ``org`` (LARDER_ORG) is the organisation that signatures name; without it, the one that a node says the
+    token belongs to. With ``allow_pickle=False`` pickles are refused when they are read. ``max_object``
+    (LARDER_MAX_OBJECT) is how many bytes an object may have that is read; half of the machine's memory unless
+    you say otherwise. ``timeout`` is how many seconds a node may be silent, and for how long retries begin; an
+    answer that takes longer must bring 16 KiB a second. ``connect_timeout`` is for connecting. ``progress``
+    True or False shows or hides the bars of large transfers; None shows them in terminals and notebooks.
+
+    ``with larder.Client() as client`` closes its connections at the end.
     """
 
     def __init__(
         self,
         url: str | Sequence[str] | None = None,
-        token: str | None = None,
+        token: credentials.Given = None,
         signing_key: str | bytes | Sequence[str | bytes] | None = None,
         *,
+        org: str | None = None,
         allow_pickle: bool = True,
+        max_object: int | None = None,
         timeout: float = 60.0,
         connect_timeout: float = 3.0,
         retries: int = 4,
         progress: bool | None = None,
     ) -> None:
-        self._config = config.Config(
-            nodes=config.parse_nodes(url),
-            token=config.read_token(token),
-            signing_keys=config.read_signing_keys(signing_key),
+        self._config = config.make(
+            url,
+            token,
+            signing_key,
+            org=org,
+            allow_pickle=allow_pickle,
+            max_object=max_object,
             timeout=timeout,
             connect_timeout=connect_timeout,
             retries=retries,
-            allow_pickle=allow_pickle,
             progress=progress,
         )
         self._transport = Transport(self._config)
-        self._org = ""
+        self._org = self._config.org
         self._warned = False
+        self._warn_if_in_clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<larder.Client of {', '.join(map(str, self._config.nodes))}, {', '.join(self._traits())}>"
@@ -83,16 +105,17 @@ class Client:
     def __reduce__(self) -> tuple[Any, ...]:
         """A client travels to other processes without its secrets, which they take from their environment."""
         c = self._config
-        if c.token != config.read_token(None) or c.signing_keys != config.read_signing_keys(None):
+        if not c.token.travels() or c.signing_keys != config.read_signing_keys(None):
             raise ConfigError(
                 "this client holds a token or signing key that it was given as an argument, and is not pickled with it: "
                 "set LARDER_TOKEN and LARDER_SIGNING_KEY instead, or make a client in each process"
             )
-        return _rebuild, ([str(n) for n in c.nodes], c.allow_pickle, c.timeout, c.connect_timeout, c.retries, c.progress)
+        names = ("allow_pickle", "org", "max_object", "timeout", "connect_timeout", "retries", "progress")
+        return partial(Client, [str(n) for n in c.nodes], **{name: getattr(c, name) for name in names}), ()
 
-    def same_as(self, other: Client) -> bool:
-        """Whether both have the same settings."""
-        return self._config == other._config
+    def has(self, settings: config.Config) -> bool:
+        """Reports whether these are the client's settings."""
+        return self._config == settings
 
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
@@ -100,21 +123,29 @@ class Client:
 
     def whoami(self, *, patient: bool = True) -> dict[str, str]:
         """The org, user and role of the token."""
-        request = Request("GET", "/v1/whoami", {}, what="whoami", patient=patient)
-        answer: dict[str, str] = self._transport.send(request, lambda a: json.loads(a.read()))
-        return answer
+        return self._whoami("whoami", patient=patient)
+
+    def _whoami(self, what: str, *, patient: bool) -> dict[str, str]:
+        __tracebackhide__ = True
+        request = Request("GET", "/v1/whoami", _JSON, what=what, json=True, patient=patient)
+
+        def use(found: Any) -> dict[str, str]:
+            return {**found, "org": found["org"] + "", "user": found["user"] + "", "role": found["role"] + ""}
+
+        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_WHOAMI, use))
 
     # Values.
 
     def store(self, service: str, key: str, value: Any, *, build_seconds: float | None = None, patient: bool = True) -> None:
         """Put a value. A value under the same key is replaced."""
+        __tracebackhide__ = True
         self._warn_if_unsigned()
         path = _path(service, key)
         encoded = codec.encode(value)
         libraries = encoded.about.get("libraries", {})
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
         signing_key = next(iter(self._config.signing_keys), None)
-        sealed = frame.seal(header, encoded.segments, self._place(service, key, patient), signing_key)
+        sealed = frame.seal(header, encoded.segments, self._place(service, key, f"put {key!r}", patient), signing_key)
         statement = {
             "format": encoded.format,
             "python": platform.python_version(),
@@ -127,36 +158,45 @@ class Client:
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
+        __tracebackhide__ = True
         self._warn_if_unsigned()
-        place = self._place(service, key, patient)
+        place = self._place(service, key, f"get {key!r}", patient)
 
         def receive(answer: Response) -> frame.Frame:
             digest = _stated(answer.headers)
             if answer.size < 0:
-                data = answer.read()
-                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest)
-            if answer.size < SHOWN:
-                return frame.read(answer, answer.size, place, keys, digest=digest)
-            with bar(f"get {key}", answer.size, self._config.progress) as report:
-                return frame.read(answer, answer.size, place, keys, digest=digest, progress=report)
+                data = self._read(answer, key)
+                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
+            frame.check_size(answer.size, key, limit)
+            show = bar(f"get {key}", answer.size, self._config.progress) if answer.size >= SHOWN else nullcontext()
+            with show as report:
+                return frame.read(answer, answer.size, place, keys, digest=digest, limit=limit, progress=report)
 
-        keys = self._config.signing_keys
-        request = Request("GET", _path(service, key), {}, what=f"get {key!r}", patient=patient)
-        received = self._transport.send(request, receive)
-        return codec.decode(received, key, allow_pickle=self._config.allow_pickle)
+        keys, limit = self._config.signing_keys, self._config.max_object
+        request = Request("GET", _path(service, key), what=f"get {key!r}", patient=patient)
+        try:
+            received = self._transport.send(request, receive)
+            return codec.decode(received, key, allow_pickle=self._config.allow_pickle)
+        except (MemoryError, OverflowError) as error:
+            raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
 
     # Bytes.
 
-    def store_raw(self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+    def store_raw(
+        self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream", *, patient: bool = True
+    ) -> None:
         """Put bytes as they are: without a frame, and so without a signature."""
-        self._put(_path(service, key), key, [data], len(data), hashlib.sha256(data).digest(), {"Content-Type": content_type}, patient=True)
+        __tracebackhide__ = True
+        digest = hashlib.sha256(data).digest()
+        self._put(_path(service, key), key, [data], memoryview(data).nbytes, digest, {"Content-Type": content_type}, patient)
 
-    def load_raw(self, service: str, key: str) -> bytes:
+    def load_raw(self, service: str, key: str, *, patient: bool = True) -> bytes:
         """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
-        request = Request("GET", _path(service, key), {}, what=f"get {key!r}")
+        __tracebackhide__ = True
+        request = Request("GET", _path(service, key), what=f"get {key!r}", patient=patient)
 
         def receive(answer: Response) -> bytes:
-            data = answer.read()
+            data = self._read(answer, key)
             digest = _digest(answer.headers)
             if digest is not None and digest != hashlib.sha256(data).digest():
                 raise IntegrityError(f"the bytes of {key!r} that arrived are not those that were written (SHA-256)")
@@ -164,56 +204,85 @@ class Client:
 
         return self._transport.send(request, receive)
 
+    def _read(self, answer: Response, key: str) -> bytes:
+        """The body of an answer, whose size may not be announced."""
+        limit = self._config.max_object
+        if answer.size >= 0:
+            frame.check_size(answer.size, key, limit)
+            try:
+                return answer.read()
+            except (MemoryError, OverflowError):
+                raise DecodeError(f"there is no memory here for the {answer.size} bytes of {key!r}") from None
+        data = bytearray()
+        while piece := answer.read(_PIECE):
+            data += piece
+            frame.check_size(len(data), key, limit)
+        return bytes(data)
+
     def _put(
         self, path: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
     ) -> None:
+        __tracebackhide__ = True
         headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
         show = partial(bar, f"put {key}", size, self._config.progress)
-        request = Request("PUT", path, headers, parts, f"put {key!r}", show, patient)
+        request = Request("PUT", path, headers, parts, f"put {key!r}", show, patient=patient)
         self._transport.send(request, Response.read)
 
     # What is there.
 
-    def remove(self, service: str, key: str) -> None:
+    def remove(self, service: str, key: str, *, patient: bool = True) -> None:
         """Delete an object. Raises NotFound."""
-        request = Request("DELETE", _path(service, key), {}, what=f"delete {key!r}")
+        __tracebackhide__ = True
+        request = Request("DELETE", _path(service, key), what=f"delete {key!r}", patient=patient)
         try:
-            self._transport.send(request, Response.read)
+            marked = self._transport.send(request, lambda a: answers.MARK in a.headers)
         except NotFound as error:
-            if error.attempt == 1:
+            if not error.after_unknown:
                 raise
-            # An earlier attempt of this call deleted it, and its answer was lost.
+            return  # An earlier attempt of this call deleted it, and its answer was lost.
+        if not marked:
+            self._whoami(f"delete {key!r}", patient=patient)  # a node that is too old to mark its answers knows this
 
-    def stat(self, service: str, key: str) -> Info:
+    def stat(self, service: str, key: str, *, patient: bool = True) -> Info:
         """What is known of an object. Raises NotFound."""
-        request = Request("HEAD", _path(service, key), {}, what=f"info {key!r}")
+        __tracebackhide__ = True
+        request = Request("HEAD", _path(service, key), what=f"info {key!r}", patient=patient)
         headers = self._transport.send(request, lambda a: a.headers)
         meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
         return _info(key, headers, meta)
 
-    def list(self, service: str, prefix: str = "", **filters: str) -> Keys:
+    def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
         """All keys with a prefix, in the cache's order. Filters are those of the service."""
+        __tracebackhide__ = True
         if not isinstance(prefix, str):
             raise BadRequest(f"a prefix is text, not {prefix!r}")
         found: list[Entry] = []
-        cursor = ""
+        cursor, what = "", f"list {service} {prefix!r}"
         while True:
             query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
             try:
                 path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
             except UnicodeEncodeError:
                 raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
-            request = Request("GET", path, {"Accept": "application/json"}, what=f"list {service} {prefix!r}")
-            page = self._transport.send(request, lambda a: json.loads(a.read()))
-            found += map(_entry, page["keys"])
-            cursor = page["cursor"]
+            request = Request("GET", path, _JSON, what=what, json=True, patient=patient)
+            page, last = self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_PAGE, _page)), cursor
+            found += page[0]
+            cursor = page[1]
             if not cursor:
                 return Keys(found)
+            if cursor == last:
+                raise ServerError(f"{what}: the listing does not go on after {found[-1].key if found else ''!r}")
 
-    def _place(self, service: str, key: str, patient: bool) -> frame.Place:
+    def _place(self, service: str, key: str, what: str, patient: bool) -> frame.Place:
+        __tracebackhide__ = True
         if self._config.signing_keys and not self._org:
-            self._org = self.whoami(patient=patient)["org"]
+            self._org = self._whoami(what, patient=patient)["org"]
         return frame.Place(self._org, service, key)
+
+    def _warn_if_in_clear(self) -> None:
+        far = [str(n) for n in self._config.nodes if n.scheme == "http" and not n.loopback]
+        if far and self._config.token:
+            warn(f"the token travels to {', '.join(far)} in clear, and who listens there has it: is there an https address (LARDER_URL)?")
 
     def _warn_if_unsigned(self) -> None:
         if self._config.signing_keys or self._warned or not self._config.allow_pickle:
@@ -225,15 +294,18 @@ class Client:
         )
 
 
-def _rebuild(url: Sequence[str], allow_pickle: bool, timeout: float, connect_timeout: float, retries: int, progress: bool | None) -> Client:
-    return Client(url, allow_pickle=allow_pickle, timeout=timeout, connect_timeout=connect_timeout, retries=retries, progress=progress)
+# What some proxy or other decodes, merges or strips in a path: then two keys would be one.
+_UNSAFE = re.compile(r"[%\\;?#]|(^|/)(\.*)(/|$)")
 
 
 def _path(service: str, key: str) -> str:
+    """The path of a key. A key that a proxy might normalise is in the query."""
     if not isinstance(key, str) or not key:
         raise BadRequest(f"a key is text, of 1 to 512 bytes, not {key!r}")
     try:
-        return f"/v1/{service}/{quote(key, safe='')}"
+        if _UNSAFE.search(key):
+            return f"/v1/{service}?key={quote(key, safe='')}"
+        return f"/v1/{service}/{quote(key)}"
     except UnicodeEncodeError:
         raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
 
@@ -252,8 +324,9 @@ def _stated(headers: Mapping[str, str]) -> bytes | None:
         return None
 
 
-def _entry(listed: Mapping[str, Any]) -> Entry:
-    return Entry(listed["key"], listed["size"], listed["etag"], _time(listed["modified"]))
+def _page(page: Any) -> tuple[list[Entry], str]:
+    """The entries and the cursor of a listing."""
+    return [Entry(e["key"] + "", int(e["size"]), e["etag"], _time(e["modified"])) for e in page["keys"]], page["cursor"] + ""
 
 
 def _time(text: str) -> datetime:
@@ -262,7 +335,11 @@ def _time(text: str) -> datetime:
 
 
 def _info(key: str, headers: Mapping[str, str], meta: dict[str, str]) -> Info:
-    modified = headers.get("last-modified")
+    try:
+        size = int(headers.get("content-length", "0"))
+        modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else None
+    except (ValueError, OverflowError) as error:
+        raise ServerError(f"info {key!r}: what the node says of the object is not as it should be: {error}") from None
     libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
     try:
         build_seconds = float(meta["build-seconds"])
@@ -270,9 +347,9 @@ def _info(key: str, headers: Mapping[str, str], meta: dict[str, str]) -> Info:
         build_seconds = None
     return Info(
         key=key,
-        size=int(headers.get("content-length", "0")),
+        size=size,
         etag=headers.get("etag", ""),
-        modified=parsedate_to_datetime(modified) if modified else None,
+        modified=modified,
         writer=headers.get("larder-writer", ""),
         content_type=headers.get("content-type", ""),
         cache_status=headers.get("cache-status", ""),

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type)
 
 
 class LarderError(Exception):
     """Whatever larder raises by its own choice.
 
     ``status`` is the HTTP status that a node answered, and ``type`` the name of its problem, such as
-    ``not-found``; both are None where no node answered.
+    ``not-found``; ``request_id`` is what the node's log calls the request. They are None where no node answered.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, type: str | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, type: str | None = None, request_id: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.type = type
+        self.request_id = request_id
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class ConfigError(LarderError, ValueError):
-    """A setting of the client, such as LARDER_URL, is missing or wrong."""
+    """A setting of the client, such as LARDER_URL, is missing or wrong: no node of Larder answers there, for example."""
 
 
 class NotInitialised(LarderError, RuntimeError):
@@ -38,7 +47,7 @@ class SettingError(LarderError, TypeError):
 class NotFound(LarderError, KeyError):
     """There is no such object."""
 
-    attempt: int = 1  # of the request that was answered so
+    after_unknown: bool = False  # an earlier attempt of the same call may have been carried out
 
 
 class NotBuilt(LarderError, ValueError):
@@ -111,3 +120,33 @@ def warn(text: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, LarderWarning, stacklevel=level)
+
+
+def short_tracebacks(cls: C) -> C:
+    """A class whose public methods raise a LarderError as their own: what lies beneath them is not shown."""
+    for name, method in list(vars(cls).items()):
+        if callable(method) and not isinstance(method, type) and (not name.startswith("_") or name in _OPERATORS):
+            setattr(cls, name, _short_traceback(method))
+    return cls
+
+
+_OPERATORS = ("__getitem__", "__setitem__", "__delitem__", "__contains__", "__len__")
+
+
+def _cut(here: TracebackType | None) -> None:
+    """End a traceback with the frame that the one here called. A frame that kept it would keep itself alive."""
+    if here is not None and here.tb_next is not None:
+        here.tb_next.tb_next = None
+
+
+def _short_traceback(method: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        __tracebackhide__ = True  # of IPython and pytest
+        try:
+            return method(*args, **kwargs)
+        except LarderError as error:
+            _cut(error.__traceback__)
+            raise
+
+    return call

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from larder.client import OBJECTS, Client
+from larder.errors import short_tracebacks
 from larder.listing import Info, Keys
 
 
+@short_tracebacks
 class ObjectService:
     """Values by key. They belong to the organisation, not to an environment."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from larder.client import STRATEGIES, Client
-from larder.errors import BadRequest, NotBuilt, NotFound
+from larder.errors import BadRequest, NotBuilt, NotFound, short_tracebacks
 from larder.listing import Keys
 
 _NEAR = 5  # near misses that an error names
@@ -21,6 +21,7 @@ class Dated(Protocol):
     def env_hash(self) -> str: ...
 
 
+@short_tracebacks
 class StrategyService:
     """The strategies of an environment.
 
