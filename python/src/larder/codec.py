@@ -64,8 +64,12 @@ def encode(value: Any) -> Encoded:
 
 def _encode_pickle(value: Any) -> Encoded:
     pickled = pickling.dump(value)
-    segments = [compress.compress(data) for data in (pickled.body, *pickled.buffers)]
-    return Encoded("pickle", segments, {"pickler": pickled.pickler, "libraries": pickled.libraries})
+    data = [pickled.body, *pickled.buffers]
+    about: dict[str, Any] = {"pickler": pickled.pickler, "libraries": pickled.libraries}
+    if pickled.classes:
+        about |= {"classes": pickled.classes, "copies": bool(pickled.copies)}
+        data += [pickled.copies] if pickled.copies else []
+    return Encoded("pickle", [compress.compress(d) for d in data], about)
 
 
 def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
@@ -79,7 +83,8 @@ def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
         )
     data = []
     while frame.segments:  # each is given up once it is decompressed
-        data.append(compress.decompress(frame.segments.pop(0), mutable=kind not in ("bytes", "json")))
+        body = kind == "pickle" and not data
+        data.append(compress.decompress(frame.segments.pop(0), mutable=kind not in ("bytes", "json") and not body))
     if kind == "pickle" and data:
         return pickling.load(data, frame.header, key)
     if len(data) != (2 if kind == "npy" else 1):
@@ -104,6 +109,7 @@ def _decode_plain(kind: str, data: Sequence[Buffer]) -> Any:
 def _is_plain_json(value: Any) -> bool:
     """Whether JSON gives back exactly this value, and quickly."""
     left = _JSON_VALUES
+    seen: set[int] = set()
 
     def plain(v: Any, depth: int) -> bool:
         nonlocal left
@@ -117,9 +123,12 @@ def _is_plain_json(value: Any) -> bool:
             return bool(-(1 << 63) <= v < 1 << 64)
         if v is None or kind is bool or kind is str:
             return True
+        if kind not in (list, dict) or id(v) in seen:  # of what is there twice, JSON would make two
+            return False
+        seen.add(id(v))
         if kind is list:
             return all(plain(item, depth + 1) for item in v)
-        return kind is dict and all(type(k) is str and plain(item, depth + 1) for k, item in v.items())
+        return all(type(k) is str and plain(item, depth + 1) for k, item in v.items())
 
     return plain(value, 0)
 
