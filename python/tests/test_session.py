@@ -64,7 +64,7 @@ CLASSES = """
     class Record(typing.TypedDict):
         a: int
     values = {
-        "enum": [Side.BUY, Side.SELL, Side.BUY], "flag": Level.A | Level.B, "deal": {Deal(3, Side.SELL): [Deal(4)]}, 
+        "enum": [Side.BUY, Side.SELL, Side.BUY], "flag": Level.A | Level.B, "deal": {Deal(3, Side.SELL): [Deal(4)]},
         "inner": Outer.Inner(1),
         "named": (Point(1, 2), Pair(1, Deal(2))), "made": [Made(1), Mate(2)], "error": Broken(1, 2), "box": Box[int](5), "text": Text("t"),
         "class": Deal, "classes": [Made, Meta, Mate, Box], "alias": Box[Deal], "record": Record,
