@@ -7,7 +7,7 @@ import hashlib
 import io
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-from larder import answers, codec, config, credentials, frame
+from larder import answers, codec, config, credentials, frame, local
 from larder.errors import BadRequest, ConfigError, DecodeError, IntegrityError, NotFound, ServerError, short_tracebacks, warn
 from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
@@ -80,6 +80,7 @@ class Client:
         self._transport = Transport(self._config)
         self._org = self._config.org
         self._warned = False
+        self._tier = local.tier()
         self._warn_if_in_clear()
 
     def __enter__(self) -> Self:
@@ -162,23 +163,37 @@ class Client:
         self._warn_if_unsigned()
         place = self._place(service, key, f"get {key!r}", patient)
 
-        def receive(answer: Response) -> frame.Frame:
-            digest = _stated(answer.headers)
-            if answer.size < 0:
-                data = self._read(answer, key)
-                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
-            frame.check_size(answer.size, key, limit)
-            show = bar(f"get {key}", answer.size, self._config.progress) if answer.size >= SHOWN else nullcontext()
-            with show as report:
-                return frame.read(answer, answer.size, place, keys, digest=digest, limit=limit, progress=report)
-
         keys, limit = self._config.signing_keys, self._config.max_object
-        request = Request("GET", _path(service, key), what=f"get {key!r}", patient=patient)
+
+        def read(source: frame.Source, size: int, headers: Mapping[str, str]) -> frame.Frame:
+            digest = _stated(headers)
+            if size < 0 and isinstance(source, Response):
+                data = self._read(source, key)
+                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
+            frame.check_size(size, key, limit)
+            show = bar(f"get {key}", size, self._config.progress) if size >= SHOWN else nullcontext()
+            with show as report:
+                return frame.read(source, size, place, keys, digest=digest, limit=limit, progress=report)
+
+        def send(headers: Mapping[str, str], receive: Callable[[Response], frame.Frame]) -> frame.Frame:
+            __tracebackhide__ = True
+            also = (304,) if headers else ()
+            request = Request("GET", _path(service, key), headers, what=f"get {key!r}", also=also, patient=patient)
+            return self._transport.send(request, receive)
+
         try:
-            received = self._transport.send(request, receive)
+            if self._tier is None:
+                received = send({}, lambda answer: read(answer, answer.size, answer.headers))
+            else:
+                received = self._tier.load(place, self._scope(), send, read)
             return codec.decode(received, key, allow_pickle=self._config.allow_pickle)
         except (MemoryError, OverflowError) as error:
             raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
+
+    def _scope(self) -> bytes:
+        """What tells entries of one key apart in a local tier: the cluster, and whose signatures were verified."""
+        nodes = "\n".join(sorted(map(str, self._config.nodes))).encode()
+        return nodes + b"\0" + hashlib.sha256(b"\0".join(self._config.signing_keys)).digest()
 
     # Bytes.
 

@@ -115,7 +115,7 @@ def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
     except ModuleNotFoundError as error:
         missing = distribution(error.name or "")
         raise DecodeError(f"{key!r} needs {missing}, which is not installed here: pip install {missing}") from None
-    except (KeyboardInterrupt, SystemExit, DecodeError):
+    except (KeyboardInterrupt, SystemExit, MemoryError, DecodeError):
         raise
     except BaseException as error:  # also those of Rust code, which are no Exception
         raise DecodeError(f"{key!r} cannot be read as {kind}, which its header says it is: {type(error).__name__}: {error}") from None

@@ -275,7 +275,7 @@ def load(data: Sequence[Buffer], header: Mapping[str, Any], key: str) -> Any:
         value = unpickle.run(session.Unpickler(io.BytesIO(body), rest, classes))
     except session.OtherPython:
         raise _other_python(header, key) from None
-    except _INTERRUPTS:
+    except (*_INTERRUPTS, MemoryError):
         raise
     except BaseException as error:
         failure = _failure(header, key, error, classes.differing)
