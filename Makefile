@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: build test test-python lint cluster chaos lifecycle bench chart image vuln tools clean
+.PHONY: build test test-python wheel lint cluster chaos lifecycle bench chart image vuln tools clean
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
@@ -45,6 +45,9 @@ lifecycle: ## three pods start without DNS, restart at new addresses, are scaled
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
 	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
+
+wheel: $(PYVENV)/bin/pytest ## the Python client as a wheel, in bin/wheel
+	$(PYVENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(BIN)/wheel ./python
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 	set -e; for m in $(MODULES); do (cd $$m && $< run --allow-parallel-runners ./...); done

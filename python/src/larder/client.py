@@ -118,6 +118,16 @@ class Client:
         """Reports whether these are the client's settings."""
         return self._config == settings
 
+    @property
+    def settings(self) -> config.Config:
+        """What the client was told. Secrets are not in its repr."""
+        return self._config
+
+    def of_node(self, node: config.Node) -> Client:
+        """A client of one node, with the same settings, that does not wait for it."""
+        c = self._config
+        return Client(str(node), c.token.read, list(c.signing_keys) or None, org=c.org, allow_pickle=c.allow_pickle, timeout=5, retries=0)
+
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
         self._transport.close()
@@ -141,21 +151,35 @@ class Client:
         """Put a value. A value under the same key is replaced."""
         __tracebackhide__ = True
         self._warn_if_unsigned()
-        path = _path(service, key)
+        _path(service, key)  # a wrong key is refused before the value is encoded
         encoded = codec.encode(value)
-        libraries = encoded.about.get("libraries", {})
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
+        self._seal_and_put(service, key, header, encoded.segments, patient)
+
+    def store_frame(self, service: str, key: str, header: Mapping[str, Any], segments: Sequence[frame.Segment]) -> None:
+        """Put a frame that was read under another key, sealed for this one."""
+        self._seal_and_put(service, key, dict(header), segments, patient=True)
+
+    def _seal_and_put(self, service: str, key: str, header: dict[str, Any], segments: Sequence[frame.Segment], patient: bool) -> None:
+        __tracebackhide__ = True
+        path = _path(service, key)
         signing_key = next(iter(self._config.signing_keys), None)
-        sealed = frame.seal(header, encoded.segments, self._place(service, key, f"put {key!r}", patient), signing_key)
+        sealed = frame.seal(header, segments, self._place(service, key, f"put {key!r}", patient), signing_key)
+        libraries, seconds = header.get("libraries") or {}, header.get("build_seconds")
         statement = {
-            "format": encoded.format,
-            "python": platform.python_version(),
+            "format": header.get("format", ""),
+            "python": header.get("python", ""),
             "libraries": " ".join(f"{name}={version}" for name, version in libraries.items()),
-            "build-seconds": "" if build_seconds is None else f"{build_seconds:.3f}",
+            "build-seconds": "" if seconds is None else f"{seconds:.3f}",
             "digest": sealed.digest.hex(),
         }
         headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
         self._put(path, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
+
+    def read_frame(self, service: str, key: str, data: bytes) -> frame.Frame:
+        """Verify a frame whose bytes were read from this key. Nothing of it is unpickled."""
+        place = self._place(service, key, f"get {key!r}", patient=True)
+        return frame.read(io.BytesIO(data), len(data), place, self._config.signing_keys, limit=self._config.max_object)
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
