@@ -137,7 +137,7 @@ class Tier:
         except OSError:  # no memory or file is to be had: then nothing is kept
             return frame
         size = len(held) if isinstance(held, bytes) else size
-        entry = _Entry(etag, digest, dict(found.header), found.signed, [s.raw for s in segments], file, size)
+        entry = _Entry(etag, digest, dict(found.header), found.signed, [s.raw for s in segments], held, size)
         with self._lock:
             self._drop(name)
             self._entries[name] = entry
