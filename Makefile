@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: help build test test-python s3-suite lint cluster chaos durable lifecycle bench chart image vuln tools clean
+.PHONY: help build test test-python s3-suite wheel lint cluster chaos durable lifecycle bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ s3-suite: ## what another S3 server does otherwise than S3, and whether the prom
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
 	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
+
+wheel: $(PYVENV)/bin/pytest ## the Python client as a wheel, in bin/wheel
+	$(PYVENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(BIN)/wheel ./python
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 	set -e; for m in $(MODULES); do (cd $$m && $< run --allow-parallel-runners ./...); done

@@ -66,6 +66,19 @@ def test_value(objects: larder.ObjectService, value: Any, format: str) -> None:
     assert objects.info("value").format == format
 
 
+def test_what_is_one_object_stays_one(objects: larder.ObjectService) -> None:
+    one: list[int] = [1]
+    many = {"n": 1}
+    objects.put("shared", [one, one])
+    first, second = objects.get("shared")
+    assert first is second
+    objects.put("shared", {"a": many, "b": [many]})
+    got = objects.get("shared")
+    assert got["a"] is got["b"][0]
+    objects.put("shared", [[1], [1]])  # two that are equal
+    assert objects.info("shared").format == "json"
+
+
 @pytest.mark.parametrize(
     "array",
     [

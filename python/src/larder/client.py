@@ -7,7 +7,7 @@ import hashlib
 import io
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-from larder import answers, codec, config, credentials, frame
+from larder import answers, codec, config, credentials, frame, local
 from larder.errors import BadRequest, ConfigError, DecodeError, IntegrityError, NotFound, ServerError, short_tracebacks, warn
 from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
@@ -80,6 +80,7 @@ class Client:
         self._transport = Transport(self._config)
         self._org = self._config.org
         self._warned = False
+        self._tier = local.tier()
         self._warn_if_in_clear()
 
     def __enter__(self) -> Self:
@@ -117,6 +118,16 @@ class Client:
         """Reports whether these are the client's settings."""
         return self._config == settings
 
+    @property
+    def settings(self) -> config.Config:
+        """What the client was told. Secrets are not in its repr."""
+        return self._config
+
+    def of_node(self, node: config.Node) -> Client:
+        """A client of one node, with the same settings, that does not wait for it."""
+        c = self._config
+        return Client(str(node), c.token.read, list(c.signing_keys) or None, org=c.org, allow_pickle=c.allow_pickle, timeout=5, retries=0)
+
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
         self._transport.close()
@@ -140,21 +151,35 @@ class Client:
         """Put a value. A value under the same key is replaced."""
         __tracebackhide__ = True
         self._warn_if_unsigned()
-        path = _path(service, key)
+        _path(service, key)  # a wrong key is refused before the value is encoded
         encoded = codec.encode(value)
-        libraries = encoded.about.get("libraries", {})
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
+        self._seal_and_put(service, key, header, encoded.segments, patient)
+
+    def store_frame(self, service: str, key: str, header: Mapping[str, Any], segments: Sequence[frame.Segment]) -> None:
+        """Put a frame that was read under another key, sealed for this one."""
+        self._seal_and_put(service, key, dict(header), segments, patient=True)
+
+    def _seal_and_put(self, service: str, key: str, header: dict[str, Any], segments: Sequence[frame.Segment], patient: bool) -> None:
+        __tracebackhide__ = True
+        path = _path(service, key)
         signing_key = next(iter(self._config.signing_keys), None)
-        sealed = frame.seal(header, encoded.segments, self._place(service, key, f"put {key!r}", patient), signing_key)
+        sealed = frame.seal(header, segments, self._place(service, key, f"put {key!r}", patient), signing_key)
+        libraries, seconds = header.get("libraries") or {}, header.get("build_seconds")
         statement = {
-            "format": encoded.format,
-            "python": platform.python_version(),
+            "format": header.get("format", ""),
+            "python": header.get("python", ""),
             "libraries": " ".join(f"{name}={version}" for name, version in libraries.items()),
-            "build-seconds": "" if build_seconds is None else f"{build_seconds:.3f}",
+            "build-seconds": "" if seconds is None else f"{seconds:.3f}",
             "digest": sealed.digest.hex(),
         }
         headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
         self._put(path, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
+
+    def read_frame(self, service: str, key: str, data: bytes) -> frame.Frame:
+        """Verify a frame whose bytes were read from this key. Nothing of it is unpickled."""
+        place = self._place(service, key, f"get {key!r}", patient=True)
+        return frame.read(io.BytesIO(data), len(data), place, self._config.signing_keys, limit=self._config.max_object)
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
@@ -162,23 +187,37 @@ class Client:
         self._warn_if_unsigned()
         place = self._place(service, key, f"get {key!r}", patient)
 
-        def receive(answer: Response) -> frame.Frame:
-            digest = _stated(answer.headers)
-            if answer.size < 0:
-                data = self._read(answer, key)
-                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
-            frame.check_size(answer.size, key, limit)
-            show = bar(f"get {key}", answer.size, self._config.progress) if answer.size >= SHOWN else nullcontext()
-            with show as report:
-                return frame.read(answer, answer.size, place, keys, digest=digest, limit=limit, progress=report)
-
         keys, limit = self._config.signing_keys, self._config.max_object
-        request = Request("GET", _path(service, key), what=f"get {key!r}", patient=patient)
+
+        def read(source: frame.Source, size: int, headers: Mapping[str, str]) -> frame.Frame:
+            digest = _stated(headers)
+            if size < 0 and isinstance(source, Response):
+                data = self._read(source, key)
+                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
+            frame.check_size(size, key, limit)
+            show = bar(f"get {key}", size, self._config.progress) if size >= SHOWN else nullcontext()
+            with show as report:
+                return frame.read(source, size, place, keys, digest=digest, limit=limit, progress=report)
+
+        def send(headers: Mapping[str, str], receive: Callable[[Response], frame.Frame]) -> frame.Frame:
+            __tracebackhide__ = True
+            also = (304,) if headers else ()
+            request = Request("GET", _path(service, key), headers, what=f"get {key!r}", also=also, patient=patient)
+            return self._transport.send(request, receive)
+
         try:
-            received = self._transport.send(request, receive)
+            if self._tier is None:
+                received = send({}, lambda answer: read(answer, answer.size, answer.headers))
+            else:
+                received = self._tier.load(place, self._scope(), send, read)
             return codec.decode(received, key, allow_pickle=self._config.allow_pickle)
         except (MemoryError, OverflowError) as error:
             raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
+
+    def _scope(self) -> bytes:
+        """What tells entries of one key apart in a local tier: the cluster, and whose signatures were verified."""
+        nodes = "\n".join(sorted(map(str, self._config.nodes))).encode()
+        return nodes + b"\0" + hashlib.sha256(b"\0".join(self._config.signing_keys)).digest()
 
     # Bytes.
 

@@ -8,6 +8,8 @@ text       str                                      UTF-8
 json       None, bool, int, finite float, and       JSON in UTF-8
            small lists and dicts of these and str
 npy        numpy arrays without Python objects      the header of a .npy file, the data
+pandas     DataFrame, Series of plain dtypes        JSON, and the buffers that it describes
+arrow      tables and arrays of polars, pyarrow     what it is, an Arrow IPC stream
 pickle     everything else                          a pickle of protocol 5, its buffers in order
 =========  =======================================  ===========================================
 
@@ -18,19 +20,19 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from larder import compress, pickling
+from larder import arrow, compress, pickling
 from larder.errors import DecodeError
 from larder.frame import Buffer, Frame, Segment
+from larder.libraries import distribution, versions
+from larder.plain import is_plain_dtype, is_plain_json
 
-FORMATS = ("bytes", "text", "json", "npy", "pickle")
-_JSON_VALUES = 1000  # larger structures are pickled, which is faster
-_JSON_DEPTH = 50
+FORMATS = ("bytes", "text", "json", "npy", "pandas", "arrow", "pickle")
+_SEGMENTS = {"npy": 2, "arrow": 2}  # of the others one, or any number
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def encode(value: Any) -> Encoded:
             return Encoded("text", [compress.compress(value.encode())])
         except UnicodeEncodeError:
             return _encode_pickle(value)  # half of a surrogate pair
-    if _is_plain_json(value):
+    if is_plain_json(value):
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
             return Encoded("json", [compress.compress(text)])
@@ -59,13 +61,36 @@ def encode(value: Any) -> Encoded:
             return _encode_pickle(value)
     if _is_plain_array(value):
         return _encode_npy(value)
-    return _encode_pickle(value)
+    return _encode_table(value) or _encode_pickle(value)
+
+
+def _encode_table(value: Any) -> Encoded | None:
+    """A table in a format of its own, if it has one."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and type(value) in (getattr(pandas, "DataFrame", None), getattr(pandas, "Series", None)):
+        from larder import columns, tables
+
+        try:
+            buffers = tables.write(value)
+        except columns.Uncovered:
+            return None
+        return Encoded("pandas", [compress.compress(data) for data in buffers], {"libraries": versions(["numpy", "pandas"])})
+    written = arrow.write(value)
+    if written is None:
+        return None
+    kind = written[0].encode()
+    segments = [Segment(kind, len(kind)), compress.compress(written[1])]
+    return Encoded("arrow", segments, {"libraries": versions([written[0].partition(".")[0]])})
 
 
 def _encode_pickle(value: Any) -> Encoded:
     pickled = pickling.dump(value)
-    segments = [compress.compress(data) for data in (pickled.body, *pickled.buffers)]
-    return Encoded("pickle", segments, {"pickler": pickled.pickler, "libraries": pickled.libraries})
+    data = [pickled.body, *pickled.buffers]
+    about: dict[str, Any] = {"pickler": pickled.pickler, "libraries": pickled.libraries}
+    if pickled.classes:
+        about |= {"classes": pickled.classes, "copies": bool(pickled.copies)}
+        data += [pickled.copies] if pickled.copies else []
+    return Encoded("pickle", [compress.compress(d) for d in data], about)
 
 
 def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
@@ -77,17 +102,23 @@ def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
         raise DecodeError(
             f"{key!r} is a pickle, and reading it would run code that its writer chose; this client was made with allow_pickle=False"
         )
-    data = []
+    data: list[Buffer] = []
     while frame.segments:  # each is given up once it is decompressed
-        data.append(compress.decompress(frame.segments.pop(0), mutable=kind not in ("bytes", "json")))
+        body = kind == "pickle" and not data
+        data.append(compress.decompress(frame.segments.pop(0), mutable=kind not in ("bytes", "json") and not body))
     if kind == "pickle" and data:
         return pickling.load(data, frame.header, key)
-    if len(data) != (2 if kind == "npy" else 1):
+    if not data or (kind != "pandas" and len(data) != _SEGMENTS.get(kind, 1)):
         raise DecodeError(f"{key!r} has {len(data)} segments, which is wrong for the format {kind}")
     try:
         return _decode_plain(kind, data)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DecodeError(f"{key!r} is not {kind}, as its header says: {error}") from None
+    except ModuleNotFoundError as error:
+        missing = distribution(error.name or "")
+        raise DecodeError(f"{key!r} needs {missing}, which is not installed here: pip install {missing}") from None
+    except (KeyboardInterrupt, SystemExit, MemoryError, DecodeError):
+        raise
+    except BaseException as error:  # also those of Rust code, which are no Exception
+        raise DecodeError(f"{key!r} cannot be read as {kind}, which its header says it is: {type(error).__name__}: {error}") from None
 
 
 def _decode_plain(kind: str, data: Sequence[Buffer]) -> Any:
@@ -98,30 +129,13 @@ def _decode_plain(kind: str, data: Sequence[Buffer]) -> Any:
             return str(data[0], "utf-8")
         case "json":
             return json.loads(bytes(data[0]))
+        case "pandas":
+            from larder import tables
+
+            return tables.read(data)
+        case "arrow":
+            return arrow.read(str(data[0], "ascii"), data[1])
     return _decode_npy(data[0], data[1])
-
-
-def _is_plain_json(value: Any) -> bool:
-    """Whether JSON gives back exactly this value, and quickly."""
-    left = _JSON_VALUES
-
-    def plain(v: Any, depth: int) -> bool:
-        nonlocal left
-        left -= 1
-        if left < 0 or depth > _JSON_DEPTH:
-            return False
-        kind = type(v)
-        if kind is float:
-            return math.isfinite(v)
-        if kind is int:
-            return bool(-(1 << 63) <= v < 1 << 64)
-        if v is None or kind is bool or kind is str:
-            return True
-        if kind is list:
-            return all(plain(item, depth + 1) for item in v)
-        return kind is dict and all(type(k) is str and plain(item, depth + 1) for k, item in v.items())
-
-    return plain(value, 0)
 
 
 def _is_plain_array(value: Any) -> bool:
@@ -131,9 +145,7 @@ def _is_plain_array(value: Any) -> bool:
 
     if type(value) is not numpy.ndarray:
         return False
-    # .npy does not keep all of structured types, and has no Python objects.
-    dtype: numpy.dtype[Any] = value.dtype
-    return dtype.kind in "biufcMmSU" and dtype.itemsize > 0 and not dtype.metadata
+    return is_plain_dtype(value.dtype)
 
 
 def _encode_npy(array: Any) -> Encoded:
@@ -150,10 +162,8 @@ def _encode_npy(array: Any) -> Encoded:
 
 
 def _decode_npy(head: Buffer, data: Buffer) -> Any:
-    try:
-        import numpy
-    except ImportError:
-        raise DecodeError("the object is a numpy array and numpy is not installed here: pip install numpy") from None
+    import numpy
+
     source = io.BytesIO(bytes(head))
     version = numpy.lib.format.read_magic(source)
     if version not in ((1, 0), (2, 0)):

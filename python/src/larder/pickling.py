@@ -1,59 +1,148 @@
-"""Pickle, protocol 5 with out-of-band buffers, and cloudpickle where plain pickle would not do."""
+"""Pickle, protocol 5 with out-of-band buffers; cloudpickle for functions and classes that cannot be imported."""
 
 from __future__ import annotations
 
-import importlib.metadata
+import asyncio
+import copyreg
+import functools
 import io
 import pickle
 import platform
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from larder.errors import DecodeError, EncodeError, VersionMismatch
+from larder import libraries, session, unpickle
+from larder.culprit import find_culprit
+from larder.definitions import MAIN, describe, name_of, of_main
+from larder.errors import DecodeError, EncodeError, VersionMismatch, warn
 from larder.frame import Buffer
+from larder.importable import is_importable
 
 _PROTOCOL = 5
 _IN_BAND = 4 << 10  # smaller buffers stay in the pickle
+_TRIED = 1 << 20  # a pickle of fewer bytes is read back before it is stored
+_INTERRUPTS = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 
 try:
     import cloudpickle as _cloudpickle
 except ImportError:
     _cloudpickle = None
 
+F = TypeVar("F")
+
+_warned: set[str] = set()
+
 
 @dataclass(frozen=True)
 class Pickled:
-    """A pickle, the buffers beside it, what wrote it, and the versions of the libraries in it."""
+    """A pickle, the buffers beside it, what wrote it, and what it refers to.
+
+    ``classes`` has the digests of the classes of ``__main__`` by name, ``copies`` a pickle with their copies.
+    """
 
     body: Buffer
     buffers: list[Buffer]
     pickler: str
     libraries: dict[str, str]
+    classes: dict[str, dict[str, str]] = field(default_factory=dict)
+    copies: bytes = b""
 
 
-class _OnlyHere(Exception):
-    """The value holds a class or function of __main__, which other processes cannot import."""
+class _NeedsCopy(Exception):
+    """The value holds a function or class that other processes cannot import."""
+
+
+class _Notes:
+    """What a pickle refers to: packages, and classes of ``__main__``."""
+
+    def __init__(self) -> None:
+        self.modules: set[str] = set()
+        self.classes: dict[str, type] = {}
+        self.names: dict[type, str] = {}
+        self.copied = False  # whether there is bytecode in it
+
+    def note(self, obj: Any) -> None:
+        module = obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None)
+        if isinstance(module, str):
+            self.modules.add(module.partition(".")[0])
+
+    def refer(self, cls: type) -> Any:
+        """A class of ``__main__`` as a pickle has it."""
+        name = self.names.get(cls)
+        if name is None:
+            name = self.names[cls] = name_of(cls)
+            self.classes.setdefault(name, cls)
+        return session.main_class, (name,)
+
+
+_GLOBALS = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, TypeVar)
 
 
 class _Pickler(pickle.Pickler):
-    """Notes the packages that a pickle refers to."""
+    """Plain pickle, with names for the classes of ``__main__``."""
 
-    def __init__(self, file: io.BytesIO, buffers: _Buffers, *, main: bool) -> None:
+    def __init__(self, file: Any, notes: _Notes, buffers: _Buffers) -> None:
         super().__init__(file, protocol=_PROTOCOL, buffer_callback=buffers.take)
-        self.modules: set[str] = set()
-        self._main = main
+        self._notes = notes
 
     def reducer_override(self, obj: Any) -> Any:
-        kind = obj if isinstance(obj, type) else type(obj)
-        module = getattr(obj, "__module__", None) if callable(obj) else kind.__module__
-        if isinstance(module, str):
-            if module == "__main__" and not self._main:
-                raise _OnlyHere
-            self.modules.add(module.partition(".")[0])
+        """How an object is pickled that is not of Python's simplest types."""
+        if not isinstance(obj, _GLOBALS):
+            return NotImplemented
+        self._notes.note(obj)
+        if isinstance(obj, type) and of_main(obj):
+            return self._notes.refer(obj)
+        if isinstance(obj, (types.FunctionType, TypeVar)) and obj.__module__ in MAIN and _cloudpickle is None:
+            if "<" not in obj.__name__ and "<locals>" not in getattr(obj, "__qualname__", ""):
+                _warn_of_reference(obj.__name__)
+            return NotImplemented
+        if not _is_reduced(obj) and not is_importable(obj):
+            raise _NeedsCopy(getattr(obj, "__qualname__", repr(obj)))
         return NotImplemented
+
+
+def _is_reduced(obj: Any) -> bool:
+    """Whether a class or object has a way of its own to be pickled."""
+    return type(obj) in copyreg.dispatch_table or isinstance(obj, (types.BuiltinFunctionType, types.ModuleType))
+
+
+@functools.cache
+def _cloud_pickler() -> Any:
+    """The class of picklers that copy functions and classes, for which cloudpickle has to be installed."""
+    from cloudpickle.cloudpickle import _dynamic_class_reduce
+
+    # Of these cloudpickle makes something else: the text of an open file, the bytes of a view.
+    refused = (io.TextIOWrapper, memoryview)
+    table = {kind: reduce for kind, reduce in _cloudpickle.CloudPickler.dispatch_table.items() if kind not in refused}
+
+    class CloudPickler(_cloudpickle.CloudPickler):  # type: ignore[misc]
+        dispatch_table = table
+
+        def __init__(self, file: Any, notes: _Notes, buffers: _Buffers, copied: type | None = None) -> None:
+            super().__init__(file, protocol=_PROTOCOL, buffer_callback=buffers.take)
+            self._notes = notes
+            self._copied = copied
+
+        def reducer_override(self, obj: Any) -> Any:
+            if not isinstance(obj, _GLOBALS):
+                return NotImplemented
+            self._notes.note(obj)
+            if isinstance(obj, type) and of_main(obj):
+                return self._copy(obj) if obj is self._copied else self._notes.refer(obj)
+            if isinstance(obj, (types.BuiltinFunctionType, types.ModuleType, TypeVar)) or is_importable(obj):
+                return super().reducer_override(obj)
+            self._notes.copied = True
+            if isinstance(obj, types.FunctionType):
+                return self._dynamic_function_reduce(obj)
+            return super().reducer_override(obj)
+
+        def _copy(self, cls: type) -> Any:
+            make, args, *rest = _dynamic_class_reduce(cls)
+            return session.begin_copy, (name_of(cls), make, *args), *rest
+
+    return CloudPickler
 
 
 class _Buffers(list[Buffer]):
@@ -72,110 +161,165 @@ class _Buffers(list[Buffer]):
 
 
 def dump(value: Any) -> Pickled:
-    """Pickle a value. Raises EncodeError."""
+    """Pickle a value, such that it can be unpickled. Raises EncodeError."""
     try:
-        return _plain(value, main=_cloudpickle is None)
-    except _OnlyHere:
-        return _cloud(value, "it holds classes or functions of __main__")
-    except (pickle.PicklingError, AttributeError, TypeError, RecursionError) as error:
-        return _cloud(value, str(error))
-    except Exception as error:
-        raise EncodeError(f"a {type(value).__qualname__} cannot be pickled: {type(error).__name__}: {error}") from error
-
-
-def _plain(value: Any, *, main: bool) -> Pickled:
-    file, buffers = io.BytesIO(), _Buffers()
-    pickler = _Pickler(file, buffers, main=main)
-    pickler.dump(value)
-    return Pickled(file.getbuffer(), list(buffers), "pickle", _versions(pickler.modules))
-
-
-def _cloud(value: Any, reason: str) -> Pickled:
-    kind = type(value).__qualname__
-    if _cloudpickle is None:
+        notes, file, buffers = _write(value, io.BytesIO)
+        copies = _copies(notes)
+    except _NeedsCopy as needs:
         raise EncodeError(
-            f"a {kind} cannot be pickled: {reason}; pip install cloudpickle, which can pickle lambdas and classes of a notebook"
+            f"a {type(value).__qualname__} cannot be pickled: {needs} cannot be imported by others; pip install cloudpickle, "
+            "which can pickle lambdas, and functions and classes of a notebook"
+        ) from None
+    except _INTERRUPTS:
+        raise
+    except BaseException as error:  # also those of Rust code, which are no Exception
+        raise _cannot(value, error) from error
+    described = {name: describe(cls) for name, cls in sorted(notes.classes.items())}
+    pickler = "cloudpickle" if notes.copied else "pickle"
+    pickled = Pickled(file.getbuffer(), list(buffers), pickler, libraries.versions(notes.modules), described, copies)
+    _try(value, pickled)
+    return pickled
+
+
+def _write(value: Any, new_file: Callable[[], F]) -> tuple[_Notes, F, _Buffers]:
+    """Pickle a value, by cloudpickle only if it holds what others cannot import."""
+    notes, file, buffers = _Notes(), new_file(), _Buffers()
+    try:
+        _Pickler(file, notes, buffers).dump(value)
+    except _NeedsCopy:
+        if _cloudpickle is None:
+            raise
+        notes, file, buffers = _Notes(), new_file(), _Buffers()
+        _cloud_pickler()(file, notes, buffers).dump(value)
+    return notes, file, buffers
+
+
+def _cannot(value: Any, error: BaseException) -> EncodeError:
+    """The error of a value that cannot be pickled, with the path to what in it cannot."""
+    path = find_culprit(value, lambda part: _write(part, _Nowhere))
+    words = str(error) if isinstance(error, pickle.PicklingError) else f"{type(error).__name__}: {error}"
+    return EncodeError(f"a {type(value).__qualname__} cannot be pickled{f', because of {path}' if path else ''}: {words}")
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Buffer) -> int:
+        return memoryview(data).nbytes
+
+
+def _copies(notes: _Notes) -> bytes:
+    """Pickles of the classes of ``__main__``, and of those that they refer to, by name."""
+    if not notes.classes:
+        return b""
+    if _cloudpickle is None:
+        for name in notes.classes:
+            _warn_of_reference(name)
+        return b""
+    copies: dict[str, bytes] = {}
+    while missing := [name for name in notes.classes if name not in copies]:
+        for name in missing:
+            file = io.BytesIO()
+            inner = _Notes()
+            inner.classes, inner.names, inner.modules = notes.classes, notes.names, notes.modules
+            buffers = _InBand()
+            _cloud_pickler()(file, inner, buffers, notes.classes[name]).dump(notes.classes[name])
+            copies[name] = file.getvalue()
+    return pickle.dumps(copies, _PROTOCOL)
+
+
+class _InBand(_Buffers):
+    """No buffers out of band."""
+
+    def take(self, buffer: pickle.PickleBuffer) -> bool:
+        return True
+
+
+def _warn_of_reference(name: str) -> None:
+    if name not in _warned:
+        _warned.add(name)
+        warn(
+            f"{name} is defined in this script or notebook, and cloudpickle is not installed: only programs that define {name} "
+            "themselves can read what is stored. pip install cloudpickle, or define it in a module"
         )
-    file, buffers = io.BytesIO(), _Buffers()
+
+
+def _try(value: Any, pickled: Pickled) -> None:
+    """Read a small pickle back, since some objects can be pickled and not unpickled."""
+    if memoryview(pickled.body).nbytes + sum(memoryview(b).nbytes for b in pickled.buffers) > _TRIED:
+        return
+    classes = session.Classes(pickled.classes, lambda: session.load_copies(pickled.copies) if pickled.copies else {}, same_python=True)
+    buffers = [bytearray(b) for b in pickled.buffers]
     try:
-        _cloudpickle.CloudPickler(file, protocol=_PROTOCOL, buffer_callback=buffers.take).dump(value)
-    except Exception as error:
-        raise EncodeError(f"a {kind} cannot be pickled: {error}") from error
-    modules = {type(value).__module__.partition(".")[0], "cloudpickle"}
-    return Pickled(file.getbuffer(), list(buffers), "cloudpickle", _versions(modules))
-
-
-def _versions(modules: set[str]) -> dict[str, str]:
-    """The versions of those packages that have one. Arrays inside pandas objects name numpy as well."""
-    found = {}
-    for name in sorted(modules):
-        module = sys.modules.get(name)
-        version = _version(module) if module is not None else None
-        if version:
-            found[name] = version
-    return found
-
-
-def _version(module: ModuleType) -> str | None:
-    if module.__name__ in sys.stdlib_module_names:
-        return None
-    version = getattr(module, "__version__", None)
-    if isinstance(version, str):
-        return version
-    try:
-        return importlib.metadata.version(module.__name__)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+        unpickle.run(session.Unpickler(io.BytesIO(bytes(pickled.body)), buffers, classes))
+    except _INTERRUPTS:
+        raise
+    except BaseException as error:
+        raise EncodeError(
+            f"a {type(value).__qualname__} can be pickled, but nobody could unpickle it: {type(error).__name__}: {error}. "
+            "An exception whose __init__ takes other arguments than it passes on needs a __reduce__, for example"
+        ) from error
 
 
 def load(data: Sequence[Buffer], header: Mapping[str, Any], key: str) -> Any:
     """Unpickle a pickle and its buffers. The header is that of the frame, which has been verified."""
-    wrote = str(header.get("python", "?"))
-    if header.get("pickler") == "cloudpickle" and wrote.split(".")[:2] != platform.python_version().split(".")[:2]:
-        raise _mismatch(header, key, "it holds bytecode of its writer's Python", None)
+    same_python = str(header.get("python", "?")).split(".")[:2] == platform.python_version().split(".")[:2]
+    if header.get("pickler") == "cloudpickle" and not same_python:
+        raise _other_python(header, key)
+    described = header.get("classes")
+    described = described if isinstance(described, dict) else {}
+    *rest, copies = data[1:] if header.get("copies") else [*data[1:], b""]
+    classes = session.Classes(described, lambda: session.load_copies(copies) if copies else {}, same_python=same_python)
+    body = data[0] if isinstance(data[0], bytes) else bytes(data[0])
     try:
-        return pickle.loads(data[0], buffers=data[1:])
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        differ = _differences(header)
-        if differ:
-            failure: DecodeError = _mismatch(header, key, reason, error)
-        else:
-            failure = DecodeError(f"{key!r} cannot be unpickled here: {reason}{_hint(error)}")
+        value = unpickle.run(session.Unpickler(io.BytesIO(body), rest, classes))
+    except session.OtherPython:
+        raise _other_python(header, key) from None
+    except (*_INTERRUPTS, MemoryError):
+        raise
+    except BaseException as error:
+        failure = _failure(header, key, error, classes.differing)
         failure.original = error
         raise failure from None
+    libraries.warn_of_risks(header.get("libraries"), key)
+    classes.warn(key)
+    return value
+
+
+def _failure(header: Mapping[str, Any], key: str, error: BaseException, differing: Sequence[str]) -> DecodeError:
+    """The error of a pickle that cannot be read here; what is most likely to mend it comes first."""
+    reason = f"{type(error).__name__}: {error}"
+    differ = libraries.differences(header.get("libraries"))
+    if isinstance(error, ModuleNotFoundError) and error.name and not libraries.is_installed(error.name):
+        advice = f"needs the module {error.name}, which is not installed here: pip install {libraries.distribution(error.name)}"
+        text = f"{key!r} {advice}, or if it is a module of your own put it where Python finds it ({reason})"
+        return VersionMismatch(f"{text}. It {_versions(differ)}") if differ else DecodeError(text)
+    if differing:
+        return DecodeError(
+            f"{key!r} cannot be unpickled here: {reason}; the definition of {', '.join(differing)} here differs from the one it was "
+            "stored with"
+        )
+    if not differ and header.get("python") != platform.python_version():
+        differ = [("Python", str(header.get("python", "?")), platform.python_version())]
+    if differ:
+        return VersionMismatch(f"{key!r} {_versions(differ)} ({reason}). Use the same versions, or store it again with these")
+    return DecodeError(f"{key!r} cannot be unpickled here: {reason}{_hint(error)}")
+
+
+def _versions(differ: Sequence[tuple[str, str, str]]) -> str:
+    wrote = ", ".join(f"{what} {version}" for what, version, _ in differ)
+    return f"was written with {wrote}; here is {', '.join(f'{what} {version}' for what, _, version in differ)}"
 
 
 def _hint(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        return f"; install {error.name}, or import it, as its writer did"
     if isinstance(error, AttributeError) and "__main__" in str(error):
-        return (
-            "; its class was defined in the writer's script or notebook: define it in a module, or install cloudpickle where it is written"
-        )
+        return "; it was defined in the writer's script or notebook: define it here, or in a module, or install cloudpickle at the writer"
     return ""
 
 
-def _differences(header: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(what, version that wrote, version here) of all that differ."""
-    pairs = [("Python", str(header.get("python", "?")), platform.python_version())]
-    libraries = header.get("libraries")
-    for name, wrote in sorted(libraries.items()) if isinstance(libraries, dict) else []:
-        try:
-            here = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            module = sys.modules.get(name)
-            here = (module and _version(module)) or "none"
-        pairs.append((str(name), str(wrote), here))
-    return [pair for pair in pairs if pair[1] != pair[2]]
-
-
-def _mismatch(header: Mapping[str, Any], key: str, reason: str, error: BaseException | None) -> VersionMismatch:
-    differ = _differences(header)
-    wrote = ", ".join(f"{what} {version}" for what, version, _ in differ)
-    here = ", ".join(f"{what} {version}" for what, _, version in differ)
-    failure = VersionMismatch(
-        f"{key!r} was written with {wrote}; here is {here} ({reason}). Use the same versions, or store it again with these"
+def _other_python(header: Mapping[str, Any], key: str) -> VersionMismatch:
+    wrote, here = str(header.get("python", "?")), platform.python_version()
+    return VersionMismatch(
+        f"{key!r} was written with Python {wrote}; here is Python {here} (it holds functions or classes of a notebook as bytecode, which "
+        f"other versions of Python cannot run). Define them in a module, or here under the same names, or store it again with Python {here}"
     )
-    failure.original = error
-    return failure

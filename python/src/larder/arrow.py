@@ -1,0 +1,83 @@
+"""Tables of polars and pyarrow as Arrow IPC streams, which many languages read."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+from larder.frame import Buffer
+
+_POLARS = ("DataFrame", "Series")
+_PYARROW = ("Table", "RecordBatch", "Array", "ChunkedArray")
+
+
+def write(value: Any) -> tuple[str, Buffer] | None:
+    """What a value is, such as ``polars.DataFrame``, and its stream; None for what Arrow does not give back exactly."""
+    polars, pyarrow = sys.modules.get("polars"), sys.modules.get("pyarrow")
+    for name in _POLARS:
+        if polars is not None and type(value) is getattr(polars, name, None):
+            return _write_polars(polars, name, value)
+    for name in _PYARROW:
+        kind = getattr(pyarrow, name, None)
+        if kind is not None and (type(value) is kind or (name == "Array" and isinstance(value, kind))):
+            return _write_pyarrow(pyarrow, name, value)
+    return None
+
+
+def _write_polars(polars: Any, name: str, value: Any) -> tuple[str, Buffer] | None:
+    frame = value if name == "DataFrame" else value.to_frame()
+    try:
+        if _polars_stream(polars, frame.clear(), _read_polars).schema != frame.schema:
+            return None
+        return f"polars.{name}", _polars_stream(polars, frame, lambda _, data: data)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # such as columns of Python objects
+        return None
+
+
+def _polars_stream(polars: Any, frame: Any, then: Any) -> Any:
+    file = io.BytesIO()
+    frame.write_ipc_stream(file, compat_level=polars.CompatLevel.oldest())
+    return then(polars, file.getbuffer())
+
+
+def _read_polars(polars: Any, data: Buffer) -> Any:
+    return polars.read_ipc_stream(io.BytesIO(data))
+
+
+def _write_pyarrow(pa: Any, name: str, value: Any) -> tuple[str, Buffer] | None:
+    if name in ("Array", "ChunkedArray"):
+        value = pa.table({"": value})
+    schema = value.schema
+    if any(isinstance(field.type, pa.BaseExtensionType) for field in schema):
+        return None
+    try:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, schema) as writer:
+            writer.write(value)
+        return f"pyarrow.{name}", memoryview(sink.getvalue())
+    except pa.ArrowException:
+        return None
+
+
+def read(kind: str, data: Buffer) -> Any:
+    """The table of a stream. Raises ImportError, or ValueError."""
+    library, _, name = kind.partition(".")
+    if library == "polars" and name in _POLARS:
+        import polars
+
+        frame = _read_polars(polars, data)
+        return frame if name == "DataFrame" else frame.to_series()
+    if library != "pyarrow" or name not in _PYARROW:
+        raise ValueError(f"a table of the type {kind!r}, which this larder does not know: install a newer one")
+    import pyarrow as pa
+
+    table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
+    if name == "Table":
+        return table
+    if name == "RecordBatch":
+        return table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema=table.schema)
+    column = table.column(0)
+    return column if name == "ChunkedArray" else column.combine_chunks()
