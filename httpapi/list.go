@@ -48,12 +48,8 @@ type listing struct {
 	filter  strategyParts
 }
 
-func (a *API) serveList(c *call, service string, query url.Values) error {
-	c.op = "list"
-	if c.Method != http.MethodGet && c.Method != http.MethodHead {
-		return notAllowed(c, "GET, HEAD")
-	}
-	l, err := parseListing(c.who.Org, service, query)
+func (a *API) serveList(c *call) error {
+	l, err := parseListing(c.who.Org, c.service, c.query)
 	if err != nil {
 		return err
 	}
