@@ -23,6 +23,7 @@ func askPage(t *testing.T, h http.Handler, path string, accept ...string) *httpt
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header["Accept"] = accept
+	r.RemoteAddr = "127.0.0.1:1234"
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w

@@ -104,7 +104,10 @@ func ifRange(text, version string, modified time.Time) bool {
 // comparison (8.8.3.2) does not take weak ones.
 func matches(h http.Header, name, version string, strong bool) bool {
 	for tag := range entityTags(h.Values(name)) {
-		if tag == "*" || unquote(tag) == version && !(strong && strings.HasPrefix(tag, "W/")) {
+		if strong && strings.HasPrefix(tag, "W/") {
+			continue
+		}
+		if tag == "*" || unquote(tag) == version {
 			return true
 		}
 	}

@@ -92,8 +92,10 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // CloseWrite lets net/http end its side first, so that a caller who is still
 // sending reads the answer.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
@@ -109,19 +111,34 @@ func refusedWith(b []byte) (status int, ok bool) {
 }
 
 // refuse is what to send in place of net/http's own refusal.
-func (a *API) refuse(c *conn, status int, own []byte) []byte {
-	id, title := rand.Text(), http.StatusText(status)
+func (a *API) refuse(c net.Conn, status int, own []byte) []byte {
+	title := http.StatusText(status)
 	_, detail, _ := bytes.Cut(own, []byte("\r\n\r\n"))
 	if len(detail) == 0 {
 		detail = []byte(title)
 	}
 	name := strings.ToLower(strings.ReplaceAll(title, " ", "-"))
-	body := problem{Type: problemType + name, Title: title, Status: status, Detail: string(detail), Request: id}.json()
-	a.cfg.Observe(Served{Op: otherOp, Status: status, Sent: int64(len(body))})
-	a.access.Debug().Str("request", id).Str("from", c.RemoteAddr().String()).Str("op", otherOp).Int("status", status).
-		Str("problem", name).Msg("request")
-	return append(fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n%s: %s\r\nConnection: close\r\n\r\n",
-		status, title, len(body), requestHeader, id), body...)
+	return a.answer(c, problem{Type: problemType + name, Title: title, Status: status, Detail: string(detail)}, "")
+}
+
+// busy is what to send to a connection that there is no room for.
+func (a *API) busy(c net.Conn) []byte {
+	return a.answer(c, problem{
+		Type: problemType + "busy", Title: "Too much at once", Status: http.StatusServiceUnavailable,
+		Detail: "this node has as many connections as it may, in all or from this address; try again, or another node",
+	}, "Retry-After: "+retry(nil)+"\r\n")
+}
+
+// answer is a whole answer with a problem, to a request that no handler sees, and
+// is counted and logged as that.
+func (a *API) answer(c net.Conn, p problem, fields string) []byte {
+	p.Request = rand.Text()
+	body := p.json()
+	a.cfg.Observe(Served{Op: otherOp, Status: p.Status, Sent: int64(len(body))})
+	a.access.Debug().Str("request", p.Request).Str("from", c.RemoteAddr().String()).Str("op", otherOp).Int("status", p.Status).
+		Str("problem", strings.TrimPrefix(p.Type, problemType)).Msg("request")
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n%s: %s\r\n%sConnection: close\r\n\r\n%s",
+		p.Status, http.StatusText(p.Status), len(body), requestHeader, p.Request, fields, body)
 }
 
 // lengths looks for Content-Length in the bytes of a request's header.
