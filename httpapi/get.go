@@ -22,8 +22,9 @@ func (a *API) get(c *call) error {
 	if conditional(c.Header) {
 		send = a.sendJudged
 	}
+	var err error
 	for range readTries {
-		err := send(c, opts)
+		err = send(c, opts)
 		if c.w.status != 0 || !errors.Is(err, store.ErrPrecondition) {
 			return err
 		}
@@ -32,7 +33,7 @@ func (a *API) get(c *call) error {
 		dropObject(c.w.Header())
 		opts.Fresh = true
 	}
-	return fmt.Errorf("get %s: rewritten faster than it can be read: %w", c.key, store.ErrUnavailable)
+	return fmt.Errorf("get %s: rewritten faster than it can be read: %w: %v", c.key, store.ErrUnavailable, err)
 }
 
 // sendWhole answers a request without conditions: the head and the first bytes are
