@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -200,5 +202,68 @@ func TestMissingIsLogged(t *testing.T) {
 	}
 	if got := lines.String(); strings.Count(got, "not ready") != 1 || !strings.Contains(got, "for long") {
 		t.Errorf("logged: %s", got)
+	}
+}
+
+// The pages of the node's inside are for its own machine; those of probes and
+// scrapes are for all. Names of the internet are for nobody on loopback.
+func TestWhoMayLook(t *testing.T) {
+	a, _ := twoMembers(t)
+	h := New(zerolog.Nop()).Handler(a)
+	inside := []string{"/cluster", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/symbol"}
+	for _, c := range []struct {
+		local, remote, host string
+		open, inside        int
+	}{
+		{"127.0.0.1:9090", "127.0.0.1:5000", "127.0.0.1:9090", 200, 200},
+		{"127.0.0.1:9090", "127.0.0.1:5000", "localhost:9090", 200, 200},
+		{"127.0.0.1:9090", "127.0.0.1:5000", "evil.example", 403, 403},
+		{"[::1]:9090", "[::1]:5000", "[::1]:9090", 200, 200},
+		{"[::1]:9090", "[::1]:5000", "evil.example:9090", 403, 403},
+		{"[::ffff:127.0.0.1]:9090", "[::ffff:127.0.0.1]:5000", "evil.example", 403, 403},
+		{"10.0.0.1:9090", "10.0.0.2:5000", "10.0.0.1:9090", 200, 403},
+		{"10.0.0.1:9090", "10.0.0.2:5000", "larder.example:9090", 200, 403},
+		{"10.0.0.1:9090", "10.0.0.1:5000", "10.0.0.1:9090", 200, 403},
+	} {
+		at, err := net.ResolveTCPAddr("tcp", c.local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range append([]string{"/", "/livez", "/metrics"}, inside...) {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, at))
+			r.RemoteAddr, r.Host = c.remote, c.host
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			want := c.open
+			if slices.Contains(inside, path) {
+				want = c.inside
+			}
+			if w.Code != want {
+				t.Errorf("%s for %s from %s: %d, want %d", path, c.host, c.remote, w.Code, want)
+			}
+		}
+	}
+}
+
+// What keeps a node from being ready may hold words that are for the log only.
+func TestMissingTellsLess(t *testing.T) {
+	var log bytes.Buffer
+	a := New(zerolog.New(&log))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	tries := 0
+	err := a.Run(ctx, func(context.Context) error {
+		if tries++; tries > 2 {
+			cancel()
+		}
+		return Missing{Told: "the store has not been seen", Err: errors.New("arn:aws:sts::123 is not authorized")}
+	})
+	w := askPage(t, a.Handler(nil), "/readyz")
+	if err != nil || w.Code != http.StatusServiceUnavailable || w.Body.String() != "the store has not been seen\n" {
+		t.Errorf("%d %s, %v", w.Code, w.Body, err)
+	}
+	if !strings.Contains(log.String(), "arn:aws:sts::123") {
+		t.Errorf("the log does not say more: %s", &log)
 	}
 }
