@@ -141,7 +141,7 @@ func (l *listing) match(e store.Entry) (listed, bool) {
 	return item, l.filter.admits(*item.strategyParts)
 }
 
-// admits says whether a strategy key passes the filter. Dates are compared as
+// admits reports whether a strategy key passes the filter. Dates are compared as
 // moments; a date alone admits all moments written with that date.
 func (f strategyParts) admits(s strategyParts) bool {
 	if f.Name != "" && f.Name != s.Name || f.EnvHash != "" && f.EnvHash != s.EnvHash {

@@ -215,7 +215,7 @@ const (
 
 // discardBody reads the rest of a body that was refused, within bounds. Many
 // clients send all of it before they look for an answer, and would see a broken
-// connection instead. Who waits for 100-continue has sent nothing.
+// connection instead. A client that waits for 100-continue has sent nothing.
 func (a *API) discardBody(c *call) {
 	if c.Method != http.MethodPut || strings.EqualFold(c.Header.Get("Expect"), "100-continue") {
 		return
