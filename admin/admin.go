@@ -7,8 +7,10 @@ package admin
 import (
 	"context"
 	"html/template"
+	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/cluster"
+	"larder/httpapi"
 )
 
 // checkEvery is the pause between tries of a readiness check.
@@ -92,20 +95,51 @@ func (a *Admin) become(from, to string) {
 	}
 }
 
-// Handler serves the admin port.
+// Handler serves the admin port. What tells of the node's inside is for callers on
+// its own machine.
 func (a *Admin) Handler(c *cluster.Cluster) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, pages) })
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, r *http.Request) { a.cluster(w, r, c) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
+	mux.Handle("GET /cluster", local(func(w http.ResponseWriter, r *http.Request) { a.cluster(w, r, c) }))
+	mux.Handle("/debug/pprof/", local(pprof.Index))
+	mux.Handle("/debug/pprof/cmdline", local(pprof.Cmdline))
+	mux.Handle("/debug/pprof/profile", local(pprof.Profile))
+	mux.Handle("/debug/pprof/symbol", local(pprof.Symbol))
+	mux.Handle("/debug/pprof/trace", local(pprof.Trace))
+	return ownHost(mux)
+}
+
+// ownHost refuses what comes to this machine's own address for a name of the
+// internet: a web page whose name is made to resolve to 127.0.0.1 could have its
+// reader's browser look here.
+func ownHost(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		if at != nil && isLoopback(at.String()) && !httpapi.IsOwnMachine(r.Host) {
+			text(w, http.StatusForbidden, "this port is for operators: use its address or localhost")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// local refuses callers from elsewhere.
+func local(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopback(r.RemoteAddr) {
+			text(w, http.StatusForbidden, "this page is for callers on the node's own machine: ask 127.0.0.1 there, on Kubernetes through 'kubectl port-forward'")
+			return
+		}
+		h(w, r)
+	})
+}
+
+func isLoopback(addr string) bool {
+	a, err := netip.ParseAddrPort(addr)
+	return err == nil && a.Addr().Unmap().IsLoopback()
 }
 
 func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {

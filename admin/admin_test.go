@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,6 +25,7 @@ func askPage(t *testing.T, h http.Handler, path string, accept ...string) *httpt
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header["Accept"] = accept
+	r.RemoteAddr = "127.0.0.1:1234"
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
@@ -199,5 +202,46 @@ func TestMissingIsLogged(t *testing.T) {
 	}
 	if got := lines.String(); strings.Count(got, "not ready") != 1 || !strings.Contains(got, "for long") {
 		t.Errorf("logged: %s", got)
+	}
+}
+
+// The pages of the node's inside are for its own machine; those of probes and
+// scrapes are for all. Names of the internet are for nobody on loopback.
+func TestWhoMayLook(t *testing.T) {
+	a, _ := twoMembers(t)
+	h := New(zerolog.Nop()).Handler(a)
+	inside := []string{"/cluster", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/symbol"}
+	for _, c := range []struct {
+		local, remote, host string
+		open, inside        int
+	}{
+		{"127.0.0.1:9090", "127.0.0.1:5000", "127.0.0.1:9090", 200, 200},
+		{"127.0.0.1:9090", "127.0.0.1:5000", "localhost:9090", 200, 200},
+		{"127.0.0.1:9090", "127.0.0.1:5000", "evil.example", 403, 403},
+		{"[::1]:9090", "[::1]:5000", "[::1]:9090", 200, 200},
+		{"[::1]:9090", "[::1]:5000", "evil.example:9090", 403, 403},
+		{"[::ffff:127.0.0.1]:9090", "[::ffff:127.0.0.1]:5000", "evil.example", 403, 403},
+		{"10.0.0.1:9090", "10.0.0.2:5000", "10.0.0.1:9090", 200, 403},
+		{"10.0.0.1:9090", "10.0.0.2:5000", "larder.example:9090", 200, 403},
+		{"10.0.0.1:9090", "10.0.0.1:5000", "10.0.0.1:9090", 200, 403},
+	} {
+		at, err := net.ResolveTCPAddr("tcp", c.local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range append([]string{"/", "/livez", "/metrics"}, inside...) {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, at))
+			r.RemoteAddr, r.Host = c.remote, c.host
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			want := c.open
+			if slices.Contains(inside, path) {
+				want = c.inside
+			}
+			if w.Code != want {
+				t.Errorf("%s for %s from %s: %d, want %d", path, c.host, c.remote, w.Code, want)
+			}
+		}
 	}
 }

@@ -54,7 +54,7 @@ func (a *Admin) cluster(w http.ResponseWriter, r *http.Request, c *cluster.Clust
 	}
 }
 
-// wantsHTML tells whether an Accept header (RFC 9110, section 12.5.1) prefers a
+// wantsHTML reports whether an Accept header (RFC 9110, section 12.5.1) prefers a
 // page to JSON. Of equals, such as */*, JSON is for programs, which seldom ask.
 func wantsHTML(accept []string) bool {
 	html, js := quality(accept, "text", "html"), quality(accept, "application", "json")

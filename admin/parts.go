@@ -79,3 +79,32 @@ func (m *Metrics) Cluster(c *cluster.Cluster) {
 	}
 	m.registry.MustRegister(p)
 }
+
+// Connections exposes the connections of the researchers' port.
+func (m *Metrics) Connections(stats func() (open int, turnedAway int64)) {
+	p := &polled{}
+	open := p.add("larder_http_connections", "Connections of callers that are open.", prometheus.GaugeValue)
+	away := p.add("larder_http_connections_refused_total", "Connections turned away because there were too many, in all or of one address.", prometheus.CounterValue)
+	p.read = func(emit func(int, float64, ...string)) {
+		n, turnedAway := stats()
+		emit(open, float64(n))
+		emit(away, float64(turnedAway))
+	}
+	m.registry.MustRegister(p)
+}
+
+// Files exposes the state of the files that are read again when they change, by
+// what they hold.
+func (m *Metrics) Files(states map[string]func() (wrong int64, age time.Duration)) {
+	p := &polled{}
+	wrong := p.add("larder_config_file_errors_total", "Changes of a file that were not taken, since it was missing or wrong.", prometheus.CounterValue, "file")
+	age := p.add("larder_config_file_age_seconds", "Time since a file was last seen to be good.", prometheus.GaugeValue, "file")
+	p.read = func(emit func(int, float64, ...string)) {
+		for file, state := range states {
+			n, since := state()
+			emit(wrong, float64(n), file)
+			emit(age, since.Seconds(), file)
+		}
+	}
+	m.registry.MustRegister(p)
+}

@@ -51,7 +51,7 @@ func newRequests(r prometheus.Registerer) *requests {
 			Name: "larder_http_sent_bytes_total", Help: "Bytes of bodies sent to callers.",
 		}),
 	}
-	for _, op := range []string{"get", "head", "put", "delete", "list", "whoami", otherOp} {
+	for _, op := range httpapi.Operations() {
 		sources := []fill.Source{""}
 		if op == "get" || op == "head" {
 			sources = append(sources, fill.Memory, fill.Hot, fill.Peer, fill.S3)

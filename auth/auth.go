@@ -2,9 +2,9 @@
 // header into a principal with an org, a user and a role.
 //
 // What a credential is worth stands in one file, the operator's tokens file,
-// which holds digests and never tokens, and is read again when it changes. A
-// caller's org comes from there and from nowhere else. Package httpapi calls
-// Authenticate; cmd/node opens the file and mints tokens. What a principal may
+// which holds digests and never tokens. A caller's org comes from there and from
+// nowhere else. Package httpapi calls Authenticate; cmd/node reads the file, again
+// and again, and mints tokens. What a principal may
 // do with a request is not decided here, and no token is ever logged or part
 // of an error. Everything here is safe for concurrent use.
 package auth
@@ -33,10 +33,10 @@ const (
 	Admin  Role = "admin"
 )
 
-// CanWrite tells whether the role may put and delete objects.
+// CanWrite reports whether the role may put and delete objects.
 func (r Role) CanWrite() bool { return r == Writer || r == Admin }
 
-// valid tells whether there is such a role.
+// valid reports whether there is such a role.
 func (r Role) valid() bool { return r == Reader || r == Writer || r == Admin }
 
 // Principal is who a caller is.

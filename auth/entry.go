@@ -1,20 +1,14 @@
 package auth
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Entry is one token in the tokens file. In JSON on one line, with "- " before
@@ -45,30 +39,32 @@ type credential struct {
 
 // parse reads a tokens file, which is a list of entries in YAML or JSON. It
 // takes nothing that it does not understand: an entry that is skipped, or a
-// misspelt "expires", would only be noticed by those who should not.
+// misspelt "expires", would only be noticed by those who should not. Its errors
+// quote nothing of the file, since somebody may have put a token anywhere.
 func parse(data []byte, validOrg func(string) error) (map[digest]credential, error) {
-	list, err := decode(data)
+	records, err := decode(data)
 	if err != nil {
 		return nil, err
 	}
-	credentials := make(map[digest]credential, len(list))
-	ids := make(map[string]bool, len(list))
-	for i, fields := range list {
+	credentials := make(map[digest]credential, len(records))
+	ids := make(map[string]bool, len(records))
+	for i, r := range records {
 		var d digest
 		var c credential
-		e, err := entryOf(fields)
+		e, err := r.entry()
 		if err == nil {
 			d, c, err = e.credential(validOrg)
 		}
-		if err == nil && ids[e.ID] {
-			err = errors.New("another entry has the same id, want one of its own")
-		}
-		if twin, ok := credentials[d]; err == nil && ok {
-			err = fmt.Errorf("the entry with id %q has the same sha256, want a token of its own", twin.principal.TokenID)
+		_, twin := credentials[d]
+		switch {
+		case err != nil:
+		case ids[e.ID]:
+			err = errors.New("an entry before it has the same id, want one of its own")
+		case twin:
+			err = errors.New("an entry before it has the same sha256, want a token of its own")
 		}
 		if err != nil {
-			id, _ := fields["id"].(string)
-			return nil, fmt.Errorf("entry %d (id %q): %w", i+1, id, err)
+			return nil, fmt.Errorf("entry %d, at line %d: %w", i+1, r.line, err)
 		}
 		ids[e.ID] = true
 		credentials[d] = c
@@ -76,59 +72,36 @@ func parse(data []byte, validOrg func(string) error) (map[digest]credential, err
 	return credentials, nil
 }
 
-// decode reads the one YAML document of a tokens file. (JSON is YAML.)
-func decode(data []byte) (list []map[string]any, err error) {
-	const want = "want one list of {id, org, user, role, sha256, expires}, or [] for no tokens"
-	// The decoder panics at some texts that are no YAML, and a node must live
-	// through any file that it reads again.
-	defer func() {
-		if recover() != nil {
-			list, err = nil, errors.New("the file is not YAML, "+want)
-		}
-	}()
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	if err := d.Decode(&list); errors.Is(err, io.EOF) {
-		return nil, errors.New("the file is empty, " + want)
-	} else if err != nil {
-		// Not the error itself: that quotes the file, and someone may have put
-		// a token there.
-		return nil, fmt.Errorf("at [line:column] %s, %s", yaml.FormatError(err, false, false), want)
-	}
-	if list == nil {
-		return nil, errors.New("the file holds no list, " + want)
-	}
-	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the file holds more than one YAML document, " + want)
-	}
-	return list, nil
-}
-
-// entryOf returns the entry of these fields. A value must be text as it stands:
+// entry returns the entry that a record holds. A value must be text as it stands:
 // YAML reads 007 as the number 7, and that would be another org.
-func entryOf(fields map[string]any) (Entry, error) {
+func (r record) entry() (Entry, error) {
 	var e Entry
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		value := fields[name]
-		text, ok := value.(string)
-		if !ok && (name != "expires" || value != nil) {
-			return Entry{}, fmt.Errorf("%s is not text, want it in quotes", name)
-		}
-		switch name {
+	seen := map[string]bool{}
+	for _, f := range r.fields {
+		var to *string
+		switch f.name {
 		case "id":
-			e.ID = text
+			to = &e.ID
 		case "org":
-			e.Org = text
+			to = &e.Org
 		case "user":
-			e.User = text
+			to = &e.User
 		case "role":
-			e.Role = Role(text)
+			to = (*string)(&e.Role)
 		case "sha256":
-			e.SHA256 = text
+			to = &e.SHA256
 		case "expires":
-			e.Expires = text
+			to = &e.Expires
 		default:
-			return Entry{}, fmt.Errorf("there is no field %q, want id, org, user, role, sha256 and expires", name)
+			return Entry{}, errors.New("it has a field that is none of id, org, user, role, sha256 and expires")
 		}
+		if seen[f.name] {
+			return Entry{}, fmt.Errorf("it has %s twice", f.name)
+		}
+		if f.kind != text && (f.kind != null || f.name != "expires") {
+			return Entry{}, fmt.Errorf("%s is not text, want it in quotes", f.name)
+		}
+		seen[f.name], *to = true, f.value
 	}
 	return e, nil
 }
@@ -141,14 +114,14 @@ func (e Entry) credential(validOrg func(string) error) (digest, credential, erro
 	if err := validLabel(e.ID); err != nil {
 		return fail("id: %w", err)
 	}
-	if err := validOrg(e.Org); err != nil {
-		return fail("org: %w", err)
+	if validOrg(e.Org) != nil {
+		return fail("org is not the name of one, want 1 to 63 of a-z, 0-9, '-', '_' and '.'")
 	}
 	if err := validLabel(e.User); err != nil {
 		return fail("user: %w", err)
 	}
 	if !e.Role.valid() {
-		return fail("there is no role %q, want %s, %s or %s", e.Role, Reader, Writer, Admin)
+		return fail("role is none that there is, want %s, %s or %s", Reader, Writer, Admin)
 	}
 	var d digest
 	if len(e.SHA256) != hex.EncodedLen(len(d)) || e.SHA256 != strings.ToLower(e.SHA256) {
@@ -161,7 +134,7 @@ func (e Entry) credential(validOrg func(string) error) (digest, credential, erro
 	if e.Expires != "" {
 		t, err := time.Parse(time.RFC3339, e.Expires)
 		if err != nil {
-			return fail("expires is %q, want a time in RFC 3339 such as 2030-01-30T00:00:00Z, or nothing for never", e.Expires)
+			return fail("expires is no time in RFC 3339, want one such as 2030-01-30T00:00:00Z, or nothing for never")
 		}
 		c.expires = t
 	}

@@ -121,8 +121,8 @@ type Options struct {
 // memory or in the store.
 func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	if o.Lazy {
-		h, _, err := f.Stat(ctx, k, o)
-		return &Object{Head: h, filler: f, key: k}, err
+		h, source, err := f.Stat(ctx, k, o)
+		return &Object{Head: h, HeadSource: source, filler: f, key: k}, err
 	}
 	a, err := f.find(ctx, k, withBytes, o)
 	if err != nil {

@@ -18,6 +18,8 @@ type Object struct {
 	Head store.Head
 	// Source is where the first bytes came from; empty if none were read.
 	Source Source
+	// HeadSource is where the head came from, of an object opened without bytes.
+	HeadSource Source
 
 	filler *Filler
 	key    keys.Key

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -71,12 +73,15 @@ type API struct {
 	auth Authenticator
 	// bodies bounds the bytes of bodies that are held at once.
 	bodies *semaphore.Weighted
-	log    zerolog.Logger
-	// failures hears of requests that failed for no fault of their callers, but
-	// not of all of them where many do.
-	failures zerolog.Logger
+	routes []route
+	// draining makes each answer the last of its connection.
+	draining atomic.Bool
+	log      zerolog.Logger
 	// access hears of every request, audit of those that auditors ask for.
 	access, audit zerolog.Logger
+	// refused and failed bound how much is logged of callers that are refused
+	// and of requests that fail.
+	refused, failed *sampler
 }
 
 // New makes an API.
@@ -87,93 +92,95 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	log := cfg.Log.With().Str("component", "httpapi").Logger()
 	return &API{
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
-		bodies: semaphore.NewWeighted(max(cfg.BodyMemory, 2*(cfg.ChunkSize+1))),
-		log:    log,
-
-		failures: log.Sample(&zerolog.BurstSampler{Burst: failuresLogged, Period: failuresPeriod}),
-
-		access: cfg.Log.With().Str("component", "access").Logger(),
-		audit:  cfg.Log.With().Str("component", "audit").Logger(),
+		bodies:  semaphore.NewWeighted(max(cfg.BodyMemory, 2*(cfg.ChunkSize+1))),
+		routes:  routes(),
+		refused: newSampler(),
+		failed:  newSampler(),
+		log:     log,
+		access:  cfg.Log.With().Str("component", "access").Logger(),
+		audit:   cfg.Log.With().Str("component", "audit").Logger(),
 	}
 }
+
+// Drain makes each answer from now on the last of its connection, so that
+// callers move to other nodes before connections are closed under them
+// (RFC 9112, section 9.6). Everything is still answered.
+func (a *API) Drain() { a.draining.Store(true) }
 
 // call is one request on its way through the API.
 type call struct {
 	*http.Request
 	w      *recorder
+	id     string // names the request, in the answer and in the logs
 	who    auth.Principal
-	op     string // get, head, put, delete, list, whoami; for the metrics
+	op     string // of its route; "other" until that is known
 	source fill.Source
 
+	// What the path and the query name.
+	service string
+	key     keys.Key // zero if the request names none
+	query   url.Values
+
 	// What metrics and logs say besides.
-	key      keys.Key // zero if the request names none
-	digest   string   // SHA-256 of what was written, hex, if it is known
-	received int64    // bytes of the body
-	problem  string   // the name of the kind of error; empty if there was none
-	broken   bool     // the connection was broken off
+	digest   string // SHA-256 of what was written, hex, if it is known
+	received int64  // bytes of the body
+	problem  string // the name of the kind of error; empty if there was none
+	broken   bool   // the connection was broken off
 }
+
+// requestHeader bears the request's ID in every answer. One that a caller sends
+// means nothing.
+const requestHeader = "Larder-Request"
 
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	c := &call{Request: r, w: &recorder{ResponseWriter: w, least: a.cfg.ChunkSize}, op: "other"}
+	c := &call{Request: r, w: &recorder{ResponseWriter: w, least: a.cfg.ChunkSize, last: &a.draining}, id: rand.Text(), op: otherOp}
+	w.Header()[requestHeader] = []string{c.id}
 	defer func() { a.served(c, time.Since(began)) }()
 	defer func() {
 		if p := recover(); p != nil {
 			a.recovered(c, p)
 		}
 	}()
+	if conn := connOf(r); conn != nil && conn.handle(r) {
+		w.Header().Set("Connection", "close")
+	}
 	if err := a.serve(c); err != nil {
 		a.fail(c, err)
 	}
 }
 
 func (a *API) serve(c *call) (err error) {
-	if a.cfg.OwnMachine && !isOwnMachine(c.Host) {
+	if a.cfg.OwnMachine && !IsOwnMachine(c.Host) {
 		return fmt.Errorf("%w; the request is for %q", errHost, c.Host)
 	}
-	if c.who, err = a.auth.Authenticate(c.Header.Get("Authorization")); err != nil {
+	if c.who, err = a.authenticate(c); err != nil {
 		return err
 	}
-	query, err := url.ParseQuery(c.URL.RawQuery)
-	if err != nil {
+	if c.query, err = url.ParseQuery(c.URL.RawQuery); err != nil {
 		return fmt.Errorf("%w: %w; a %% is written %%25 and a ; %%3B", errQuery, err)
 	}
-	path := c.URL.EscapedPath()
-	if path == "/v1/whoami" {
-		return a.whoami(c)
-	}
-	service, key, err := splitPath(path, query)
+	do, err := a.find(c)
 	if err != nil {
 		return err
 	}
-	if key == "" {
-		return a.serveList(c, service, query)
-	}
-	k, err := keys.New(c.who.Org, service, key)
-	if err != nil && query.Has("key") && strings.Contains(key, " ") {
-		return fmt.Errorf("%w (in a query a + is written %%2B)", err)
-	}
-	if err != nil {
-		return err
-	}
-	c.key = k
-	switch c.Method {
-	case http.MethodGet:
-		return a.get(c, k)
-	case http.MethodHead:
-		return a.head(c, k)
-	case http.MethodPut:
-		return a.put(c, k)
-	case http.MethodDelete:
-		return a.delete(c, k)
-	}
-	return notAllowed(c, "GET, HEAD, PUT, DELETE")
+	return do(a, c)
 }
 
-// isOwnMachine says whether the host of a request can only be this machine: an
+// authenticate finds out who sends the request. Of two Authorization headers a
+// proxy may have checked the one that does not count here, so there is only one.
+func (a *API) authenticate(c *call) (auth.Principal, error) {
+	credentials := c.Header.Values("Authorization")
+	if len(credentials) > 1 {
+		return auth.Principal{}, fmt.Errorf("%w: Authorization is there %d times; send it once", errHeader, len(credentials))
+	}
+	return a.auth.Authenticate(c.Header.Get("Authorization"))
+}
+
+// IsOwnMachine reports whether the host of a request can only be this machine: an
 // address, or a name that nobody else can make resolve to one.
-func isOwnMachine(host string) bool {
+func IsOwnMachine(host string) bool {
 	u := url.URL{Host: host}
 	name := strings.TrimSuffix(u.Hostname(), ".")
 	if !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost") {
@@ -183,103 +190,16 @@ func isOwnMachine(host string) bool {
 	return err == nil
 }
 
-// splitPath finds service and key in /v1/{service}/{key}, or the key in
-// ?key=. An empty key is the service as a whole. The path is not cleaned: "a//b"
-// and ".." are keys like others.
-func splitPath(path string, q url.Values) (service, key string, err error) {
-	rest, ok := strings.CutPrefix(path, "/v1/")
-	if !ok {
-		return "", "", errNoRoute
-	}
-	service, escaped, _ := strings.Cut(rest, "/")
-	if service != keys.Objects && service != keys.Strategies {
-		return "", "", errNoRoute
-	}
-	key, err = url.PathUnescape(escaped)
-	if err != nil {
-		return "", "", fmt.Errorf("%w: %w; a %% in a key is written %%25", keys.ErrBadKey, err)
-	}
-	if !q.Has("key") {
-		return service, key, nil
-	}
-	if key != "" || len(q["key"]) > 1 {
-		return "", "", fmt.Errorf("%w: give it once, in the path or as ?key=", keys.ErrBadKey)
-	}
-	if key = q.Get("key"); key == "" {
-		return "", "", fmt.Errorf("%w: ?key= is empty; leave it out to list", keys.ErrBadKey)
-	}
-	return service, key, nil
-}
-
-func (a *API) whoami(c *call) error {
-	c.op = "whoami"
-	if c.Method != http.MethodGet && c.Method != http.MethodHead {
-		return notAllowed(c, "GET, HEAD")
-	}
-	return writeJSON(c.w, http.StatusOK, struct {
-		Org  string    `json:"org"`
-		User string    `json:"user"`
-		Role auth.Role `json:"role"`
-	}{c.who.Org, c.who.User, c.who.Role})
-}
-
-func notAllowed(c *call, allow string) error {
-	c.w.Header().Set("Allow", allow)
-	return fmt.Errorf("%w: %s; allowed here: %s; a write names a key", errMethod, c.Method, allow)
-}
-
 // recovered answers a request whose handler panicked, if nothing was sent yet,
 // and otherwise breaks the connection off.
 func (a *API) recovered(c *call, p any) {
 	if p == http.ErrAbortHandler { //nolint:errorlint // the value that net/http itself compares by identity
 		panic(p)
 	}
-	a.log.Error().Interface("panic", p).Str("path", c.URL.Path).Bytes("stack", debug.Stack()).Msg("panic in a request")
+	a.log.Error().Str("request", c.id).Interface("panic", p).Str("path", shownPath(c)).Bytes("stack", debug.Stack()).Msg("panic in a request")
 	if c.w.status != 0 {
 		c.broken = true
 		panic(http.ErrAbortHandler)
 	}
 	a.fail(c, fill.ErrPanic)
 }
-
-// sendStall is how long a client may take to accept what is being sent to it,
-// for each megabyte and once more, and no less than for a chunk.
-const sendStall = 30 * time.Second
-
-// recorder remembers what was answered. It gives each write time by its length,
-// so that a client that stalls is found out and one that is slow is not cut off.
-type recorder struct {
-	http.ResponseWriter
-	status int
-	bytes  int64
-	least  int64 // how many bytes each write gets the time of, however few it has
-}
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 && status >= http.StatusOK {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(b []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
-	deadline := time.Now().Add(sendStall * time.Duration(1+max(int64(len(b)), r.least)>>20))
-	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(deadline) // a writer without deadlines has none to keep
-	n, err := r.ResponseWriter.Write(b)
-	r.bytes += int64(n)
-	return n, err
-}
-
-// FlushError sends what was written so far.
-func (r *recorder) FlushError() error {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
-	return http.NewResponseController(r.ResponseWriter).Flush()
-}
-
-// Unwrap lets http.ResponseController find the connection.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

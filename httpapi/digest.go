@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
+	"slices"
 
 	"github.com/dunglas/httpsfv"
 )
@@ -64,30 +65,40 @@ func (d digests) sha256() string {
 	return ""
 }
 
-// check compares the digests with the bytes that came.
-func (d digests) check(body []byte) error {
-	sums := d.hashes()
-	_, _ = sums.Write(body) // hashes take everything
-	return sums.verify()
-}
-
-// hashes computes what the digests state, of the bytes that are written to it.
-func (d digests) hashes() *hashes {
-	h := &hashes{want: d}
+// hashes computes what the digests state of a request's body, of the bytes that
+// are written to it. More may be stated in the trailer of a chunked body: sha-256
+// is computed in any case, sha-512 if there is a trailer or one was announced.
+func (d digests) hashes(r *http.Request) *hashes {
+	h := &hashes{want: d, sums: map[string]hash.Hash{}}
 	for _, want := range d {
-		if want.algorithm == "sha-512" {
-			h.sums = append(h.sums, sha512.New())
-		} else {
-			h.sums = append(h.sums, sha256.New())
-		}
+		h.sum(want.algorithm)
+	}
+	if len(r.TransferEncoding) > 0 {
+		h.sum("sha-256")
+	}
+	if len(r.Trailer) > 0 {
+		h.sum("sha-512")
 	}
 	return h
 }
 
+// hashes are the digests of one body, each computed once.
 type hashes struct {
 	want  digests
-	sums  []hash.Hash
+	sums  map[string]hash.Hash // by algorithm
 	bytes int64
+}
+
+// sum is the hash of this algorithm, which is computed from now on.
+func (h *hashes) sum(algorithm string) hash.Hash {
+	if h.sums[algorithm] == nil {
+		if algorithm == "sha-512" {
+			h.sums[algorithm] = sha512.New()
+		} else {
+			h.sums[algorithm] = sha256.New()
+		}
+	}
+	return h.sums[algorithm]
 }
 
 func (h *hashes) Write(b []byte) (int, error) {
@@ -98,10 +109,13 @@ func (h *hashes) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// verify compares what was stated with what came.
-func (h *hashes) verify() error {
-	for i, want := range h.want {
-		if got := h.sums[i].Sum(nil); !bytes.Equal(got, want.sum) {
+// verify compares what was stated, before the body and after it, with what came.
+func (h *hashes) verify(trailing digests) error {
+	for _, want := range slices.Concat(h.want, trailing) {
+		if h.sums[want.algorithm] == nil {
+			return fmt.Errorf("%w: the trailer has %s of a kind that is not computed unless a Trailer field announces it", errDigest, want.header)
+		}
+		if got := h.sums[want.algorithm].Sum(nil); !bytes.Equal(got, want.sum) {
 			return fmt.Errorf("%w: %s says %s=:%s:, but :%s: is the digest of the %d bytes that came", errDigest, want.header, want.algorithm,
 				base64.StdEncoding.EncodeToString(want.sum), base64.StdEncoding.EncodeToString(got), h.bytes)
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+	"time"
 
 	"larder/fill"
 	"larder/store"
@@ -18,21 +19,23 @@ const (
 	autoLength = 1 << 10
 )
 
-// setHeaders describes an object. Without a source, where the bytes come from is
-// not known yet.
+// setHeaders describes an object, whose date is left out if it is zero. Without a
+// source, no bytes were read.
 //
 // For a small object the header costs more than the bytes, so its values are
 // slices of one array, and those that are made here parts of one string. A map of
 // up to eight entries is one allocation, and net/http makes a copy of it.
-func setHeaders(h http.Header, o store.Head, source fill.Source) {
+func setHeaders(h http.Header, o store.Head, modified time.Time, source fill.Source) {
 	values := make([]string, 0, 10)
 	set := func(name, value string) {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	etag, modified, digest := validators(o)
+	etag, date, digest := validators(o, modified)
 	set("Etag", etag)
-	set("Last-Modified", modified)
+	if date != "" {
+		set("Last-Modified", date)
+	}
 	set("Accept-Ranges", "bytes")
 	set("Content-Type", o.ContentType)
 	set("Cache-Control", "private, no-cache")
@@ -61,14 +64,16 @@ func inert(contentType string) bool {
 
 // validators are what tells a version from others: its Etag, Last-Modified and,
 // if it is known, Repr-Digest (RFC 9530).
-func validators(o store.Head) (etag, modified, digest string) {
+func validators(o store.Head, modified time.Time) (etag, date, digest string) {
 	var buf [192]byte
 	b := append(buf[:0], '"')
 	b = append(b, o.Version...)
 	b = append(b, '"')
 	etagEnd := len(b)
-	b = o.Modified.UTC().AppendFormat(b, http.TimeFormat)
-	modifiedEnd := len(b)
+	if !modified.IsZero() {
+		b = modified.UTC().AppendFormat(b, http.TimeFormat)
+	}
+	dateEnd := len(b)
 	var text [64]byte
 	var sum [32]byte
 	if len(o.Digest) == len(text) {
@@ -80,7 +85,7 @@ func validators(o store.Head) (etag, modified, digest string) {
 		}
 	}
 	all := string(b)
-	return all[:etagEnd], all[etagEnd:modifiedEnd], all[modifiedEnd:]
+	return all[:etagEnd], all[etagEnd:dateEnd], all[dateEnd:]
 }
 
 // cacheStatus is the field of RFC 9211.

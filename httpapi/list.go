@@ -48,12 +48,8 @@ type listing struct {
 	filter  strategyParts
 }
 
-func (a *API) serveList(c *call, service string, query url.Values) error {
-	c.op = "list"
-	if c.Method != http.MethodGet && c.Method != http.MethodHead {
-		return notAllowed(c, "GET, HEAD")
-	}
-	l, err := parseListing(c.who.Org, service, query)
+func (a *API) serveList(c *call) error {
+	l, err := parseListing(c.who.Org, c.service, c.query)
 	if err != nil {
 		return err
 	}
@@ -145,7 +141,7 @@ func (l *listing) match(e store.Entry) (listed, bool) {
 	return item, l.filter.admits(*item.strategyParts)
 }
 
-// admits says whether a strategy key passes the filter. Dates are compared as
+// admits reports whether a strategy key passes the filter. Dates are compared as
 // moments; a date alone admits all moments written with that date.
 func (f strategyParts) admits(s strategyParts) bool {
 	if f.Name != "" && f.Name != s.Name || f.EnvHash != "" && f.EnvHash != s.EnvHash {

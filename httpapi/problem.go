@@ -30,6 +30,9 @@ var (
 	errHeader    = errors.New("bad header")
 	errQuery     = errors.New("bad query")
 	errBusy      = errors.New("this node holds as many bytes of writes under way as it may")
+	errMetadata  = errors.New("metadata too large")
+	errLength    = errors.New("the request has no length: send Content-Length (0 for an empty object) or Transfer-Encoding: chunked")
+	errForm      = errors.New("a form is not kept, since it is more than the bytes in it: send these as the body, as 'curl -T FILE URL' does")
 	errRange     = errors.New("the object has no such range")
 	errCondition = errors.New("the object is not the one that the request's condition names")
 )
@@ -43,6 +46,13 @@ type problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
+	// Request is the ID by which an operator finds the request in the logs.
+	Request string `json:"request"`
+}
+
+func (p problem) json() []byte {
+	b, _ := json.Marshal(p) // strings and an int always marshal
+	return append(b, '\n')
 }
 
 // kind is what an error means to a caller.
@@ -52,7 +62,10 @@ type kind struct {
 	name   string
 	title  string
 	advice string // follows the error's own text; alone if hide
-	hide   bool   // the error's own text is not for callers
+	// hide says that the error's own text is not for callers: it may hold words
+	// of the store, a bucket's name or a peer's address. The log has it, under the
+	// request's ID.
+	hide bool
 }
 
 // kinds turn errors into statuses: the first that the error is decides.
@@ -63,7 +76,9 @@ func kinds() []kind {
 		{err: errBody, status: 400, name: "bad-body", title: "Body not complete"},
 		{err: errHeader, status: 400, name: "bad-header", title: "Bad header"},
 		{err: errQuery, status: 400, name: "bad-query", title: "Bad query"},
-		{err: store.ErrMetadata, status: 400, name: "bad-metadata", title: "Bad metadata"},
+		{err: errMetadata, status: 400, name: "bad-metadata", title: "Bad metadata"},
+		{err: store.ErrMetadata, status: 400, name: "bad-metadata", title: "Bad metadata", hide: true,
+			advice: "the store does not take this Content-Type and these Larder-Meta-*: they are too long once encoded"},
 		{err: auth.ErrNoCredential, status: 401, name: "no-credential", title: "No credential", hide: true,
 			advice: "send a token: 'Authorization: Bearer TOKEN', or Basic with the token as password"},
 		{err: auth.ErrExpired, status: 401, name: "expired-credential", title: "Credential expired", hide: true,
@@ -73,51 +88,45 @@ func kinds() []kind {
 		{err: errHost, status: 403, name: "foreign-host", title: "Not this host"},
 		{err: errReadOnly, status: 403, name: "read-only", title: "Token may only read"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
-		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", advice: "; try again"},
+		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", hide: true,
+			advice: "nothing was written, since the store or the node that owns the key could not be asked; try again"},
 		{err: store.ErrArchived, status: 404, name: "not-found", title: "No such object", hide: true,
 			advice: "a rule of the bucket has moved this object to an archive, where it cannot be read; a PUT replaces it, and an operator can restore it"},
 		{err: store.ErrNotFound, status: 404, name: "not-found", title: "No such object", hide: true,
 			advice: "there is no object of this key in your organisation; ?prefix= lists those that there are"},
 		{err: errMethod, status: 405, name: "method-not-allowed", title: "Method not allowed"},
-		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", advice: "; read the key again and decide anew"},
+		{err: errLength, status: 411, name: "length-required", title: "Length required"},
+		{err: errForm, status: 415, name: "form", title: "Not a form"},
+		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", hide: true,
+			advice: "somebody else is writing this key; read it again and decide anew"},
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
 		{err: store.ErrPrecondition, status: 412, name: "precondition-failed", title: "Precondition failed", hide: true,
 			advice: "what is there now is not what If-Match or If-None-Match asks for; read it again for its ETag"},
 		{err: errBusy, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
-		{err: fill.ErrBusy, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
+		{err: fill.ErrBusy, status: 503, name: "busy", title: "Too much at once", hide: true,
+			advice: "this node sends as many bytes as it may; try again"},
 		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
 		{err: errRange, status: 416, name: "no-such-range", title: "No such range"},
 		{err: fill.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,
 			advice: "a fault in this node, which has logged it; nothing was lost"},
 		{err: writepath.ErrUnknown, status: 503, name: "outcome-unknown", title: "Outcome of the write unknown",
-			advice: "; the write may have happened: read the key, or send the same write again"},
-		{err: store.ErrUnavailable, status: 503, name: "store-unavailable", title: "Store unavailable",
-			advice: "; what is in memory is still served; try again"},
-		{err: store.ErrUnexpected, status: 502, name: "store-unexpected", title: "Unexpected answer of the store",
-			advice: "; an operator must look at the store's configuration"},
-		{err: context.DeadlineExceeded, status: 504, name: "timeout", title: "Out of time", advice: "; try again"},
-		{err: context.Canceled, status: 503, name: "cancelled", title: "Cancelled", advice: "; try again"},
+			hide: true, advice: "the write may have happened: read the key, or send the same write again"},
+		{err: store.ErrUnavailable, status: 503, name: "store-unavailable", title: "Store unavailable", hide: true,
+			advice: "the store does not answer; what is in memory is still served; try again"},
+		{err: store.ErrUnexpected, status: 502, name: "store-unexpected", title: "Unexpected answer of the store", hide: true,
+			advice: "the store refuses what the node asks; an operator must look at the store's configuration"},
+		{err: context.DeadlineExceeded, status: 504, name: "timeout", title: "Out of time", hide: true, advice: "this took too long; try again"},
+		{err: context.Canceled, status: 503, name: "cancelled", title: "Cancelled", hide: true, advice: "the request was given up; try again"},
 	}
 }
 
 const (
-	// failuresLogged and failuresPeriod bound the lines of the log about failed
-	// requests: while S3 is down every request may fail. Metrics count them all.
-	failuresLogged = 10
-	failuresPeriod = 10 * time.Second
 	// retryAfter is what a 503 advises at least: a node that died is out of the
-	// ring by then, and the store has had a moment. maxRetryAfter is the most,
-	// whatever the store says.
-	retryAfter    = 3 * time.Second
-	maxRetryAfter = time.Minute
+	// ring by then, and the store has had a moment.
+	retryAfter = 3 * time.Second
+	// retryAtMost bounds what the store may advise in its place.
+	retryAtMost = time.Minute
 )
-
-// retryIn is the header Retry-After of a 503, in seconds.
-func retryIn(err error) string {
-	later, _ := errors.AsType[store.Later](err)
-	wait := min(max(later.After, retryAfter), maxRetryAfter)
-	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
-}
 
 // problemOf is the one function that turns an error into a status.
 func problemOf(err error) problem {
@@ -131,7 +140,18 @@ func problemOf(err error) problem {
 		}
 		return problem{Type: problemType + k.name, Title: k.title, Status: k.status, Detail: detail}
 	}
-	return problem{Type: problemType + "internal", Title: "Internal error", Status: http.StatusInternalServerError, Detail: err.Error()}
+	return problem{
+		Type: problemType + "internal", Title: "Internal error", Status: http.StatusInternalServerError,
+		Detail: "a fault in this node, which has logged it",
+	}
+}
+
+// retry is the number of seconds after which to try again: what the store says, if
+// it says so.
+func retry(err error) string {
+	later, _ := errors.AsType[store.Later](err)
+	wait := min(max(later.After, retryAfter), retryAtMost)
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
 // fail answers a request with an error. If part of an answer is out already,
@@ -139,33 +159,44 @@ func problemOf(err error) problem {
 func (a *API) fail(c *call, err error) {
 	if c.w.status != 0 {
 		c.broken = true
-		a.log.Debug().Err(err).Str("path", c.URL.Path).Msg("answer broken off")
+		a.log.Debug().Err(err).Str("request", c.id).Str("path", shownPath(c)).Msg("answer broken off")
 		panic(http.ErrAbortHandler)
 	}
 	p := problemOf(err)
+	p.Request = c.id
 	c.problem = strings.TrimPrefix(p.Type, problemType)
 	if p.Status >= http.StatusInternalServerError {
 		c.broken = c.Context().Err() != nil // the caller has left, and that is all that went wrong
-	}
-	if p.Status >= http.StatusInternalServerError && !c.broken {
-		a.failures.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
+		if !c.broken {
+			a.logFailure(c, p.Status, err)
+		}
 	}
 	a.discardBody(c)
 	h := c.w.Header()
 	dropObject(h)
 	switch p.Status {
 	case http.StatusUnauthorized:
+		h.Set("Connection", "close") // a stranger holds none
 		h.Add("WWW-Authenticate", `Bearer realm="larder"`)
 		h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", retryIn(err))
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", retry(err))
 	}
-	body, _ := json.Marshal(p) // strings and an int always marshal
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	c.w.WriteHeader(p.Status)
 	if c.Method != http.MethodHead {
-		_, _ = c.w.Write(append(body, '\n')) // a client that has left needs no answer
+		_, _ = c.w.Write(p.json()) // a client that has left needs no answer
+	}
+}
+
+// logFailure logs what the caller is not told.
+func (a *API) logFailure(c *call, status int, err error) {
+	problem := c.problem
+	more := func(n int) { a.log.Warn().Str("problem", problem).Int("more", n).Msg("requests failed") }
+	if a.failed.pass(problem, more) {
+		a.log.Warn().Err(err).Str("request", c.id).Str("path", shownPath(c)).Str("method", c.Method).Int("status", status).
+			Str("problem", problem).Msg("request failed")
 	}
 }
 
@@ -174,17 +205,24 @@ const (
 	// refused.
 	discardAtMost = 64 << 20
 	discardLimit  = 10 * time.Second
+	// strangersBody and strangersLimit are that for who has no credential.
+	strangersBody  = 256 << 10
+	strangersLimit = time.Second
 )
 
 // discardBody reads the rest of a body that was refused, within bounds. Many
 // clients send all of it before they look for an answer, and would see a broken
-// connection instead. Who waits for 100-continue has sent nothing.
+// connection instead. A client that waits for 100-continue has sent nothing.
 func (a *API) discardBody(c *call) {
 	if c.Method != http.MethodPut || strings.EqualFold(c.Header.Get("Expect"), "100-continue") {
 		return
 	}
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(discardLimit)) // a reader without deadlines has none to keep
-	n, _ := io.CopyN(io.Discard, c.Body, discardAtMost)                               // the answer is sent all the same
+	most, limit := int64(discardAtMost), discardLimit
+	if c.who.Org == "" {
+		most, limit = strangersBody, strangersLimit
+	}
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(limit)) // a reader without deadlines has none to keep
+	n, _ := io.CopyN(io.Discard, c.Body, most)                                 // the answer is sent all the same
 	c.received += n
 }
 

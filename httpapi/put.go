@@ -3,18 +3,18 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
-	"larder/keys"
+	"larder/auth"
 	"larder/store"
 	"larder/writepath"
 )
@@ -28,10 +28,12 @@ const (
 	maxMetadata = 2 << 10
 )
 
-func (a *API) put(c *call, k keys.Key) error {
-	c.op = "put"
+func (a *API) put(c *call) error {
 	if !c.who.Role.CanWrite() {
 		return errReadOnly
+	}
+	if c.ContentLength == 0 && c.Header.Get("Content-Length") == "" && len(c.TransferEncoding) == 0 {
+		return errLength
 	}
 	h, err := headOf(c)
 	if err != nil {
@@ -48,7 +50,7 @@ func (a *API) put(c *call, k keys.Key) error {
 	if c.ContentLength > a.cfg.MaxObject {
 		return tooLarge(a.cfg.MaxObject)
 	}
-	r, err := a.take(c, k, h, digests, cond)
+	r, err := a.take(c, h, digests, cond)
 	if err != nil {
 		return err
 	}
@@ -64,11 +66,11 @@ func (a *API) put(c *call, k keys.Key) error {
 
 // take reads a body and writes it: whole if it fits into a chunk, in parts if it
 // does not.
-func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.Conditions) (writepath.Result, error) {
+func (a *API) take(c *call, h store.Head, d digests, cond writepath.Conditions) (writepath.Result, error) {
 	body := &pacedBody{r: c.Body, deadline: http.NewResponseController(c.w).SetReadDeadline}
 	defer func() { c.received += body.received }()
 	if c.ContentLength > a.cfg.ChunkSize {
-		return a.takeLarge(c, k, h, d, body, cond)
+		return a.takeLarge(c, h, d, body, cond)
 	}
 	small := min(a.cfg.ChunkSize, a.cfg.MaxObject)
 	size := c.ContentLength
@@ -89,18 +91,20 @@ func (a *API) take(c *call, k keys.Key, h store.Head, d digests, cond writepath.
 		return writepath.Result{}, tooLarge(a.cfg.MaxObject)
 	case err == nil && unknown:
 		// What was read is given back once it has gone into a part.
-		return a.takeLarge(c, k, h, d, io.MultiReader(bytes.NewReader(first), atEnd(release), body), cond)
+		return a.takeLarge(c, h, d, io.MultiReader(bytes.NewReader(first), atEnd(release), body), cond)
 	case err != nil && (!unknown || body.err != io.EOF): //nolint:errorlint // an end that is announced is io.EOF itself
-		return writepath.Result{}, fmt.Errorf("%w: it was cut short: %w", errBody, err)
+		return writepath.Result{}, body.cutShort()
 	}
 	first = first[:n]
-	if err := d.check(first); err != nil {
+	sums := d.hashes(c.Request)
+	sum := sums.sum("sha-256") // kept with the object, stated or not
+	_, _ = sums.Write(first)   // hashes take everything
+	if err := a.verify(c, sums); err != nil {
 		return writepath.Result{}, err
 	}
-	sum := sha256.Sum256(first)
-	h.Digest = hex.EncodeToString(sum[:])
+	h.Digest = hex.EncodeToString(sum.Sum(nil))
 	c.digest = h.Digest
-	return a.wrt.Put(c.Context(), k, h, first, cond)
+	return a.wrt.Put(c.Context(), c.key, h, first, cond)
 }
 
 // atEnd is a reader of nothing, which does something when it is reached.
@@ -113,22 +117,41 @@ func (f atEnd) Read([]byte) (int, error) {
 
 // takeLarge writes a body in parts while it is read. Its digest is kept with the
 // object only if the request states it, since the store wants to know it first.
-func (a *API) takeLarge(c *call, k keys.Key, h store.Head, d digests, body io.Reader, cond writepath.Conditions) (writepath.Result, error) {
-	sums := d.hashes()
+func (a *API) takeLarge(c *call, h store.Head, d digests, body io.Reader, cond writepath.Conditions) (writepath.Result, error) {
+	sums := d.hashes(c.Request)
 	h.Digest = d.sha256()
 	c.digest = h.Digest
-	r, err := a.wrt.PutLarge(c.Context(), k, h, io.TeeReader(body, sums), sums.verify, cond)
-	switch {
-	case errors.Is(err, writepath.ErrTooLarge):
+	r, err := a.wrt.PutLarge(c.Context(), c.key, h, io.TeeReader(body, sums), func() error { return a.verify(c, sums) }, cond)
+	if errors.Is(err, writepath.ErrTooLarge) {
 		return r, tooLarge(a.cfg.MaxObject)
-	case errors.Is(err, errPaced):
-		return r, fmt.Errorf("%w: it was cut short: %w", errBody, err)
 	}
 	return r, err
 }
 
-func (a *API) delete(c *call, k keys.Key) error {
-	c.op = "delete"
+// verify looks, once a body has come and before anything of it is visible, whether
+// it is what the request states, in trailers too, and whether its sender may still
+// write: a body may take hours.
+func (a *API) verify(c *call, sums *hashes) error {
+	trailing, err := parseDigests(c.Trailer)
+	if err != nil {
+		return err
+	}
+	if err := sums.verify(trailing); err != nil {
+		return err
+	}
+	who, err := a.authenticate(c)
+	switch {
+	case err != nil:
+		return err
+	case who.Org != c.who.Org:
+		return auth.ErrBadCredential
+	case !who.Role.CanWrite():
+		return errReadOnly
+	}
+	return nil
+}
+
+func (a *API) delete(c *call) error {
 	if !c.who.Role.CanWrite() {
 		return errReadOnly
 	}
@@ -139,7 +162,7 @@ func (a *API) delete(c *call, k keys.Key) error {
 	if cond.IfAbsent {
 		return fmt.Errorf("%w: If-None-Match has no meaning for a DELETE; use If-Match", errHeader)
 	}
-	if err := a.wrt.Delete(c.Context(), k, cond.IfMatch); err != nil {
+	if err := a.wrt.Delete(c.Context(), c.key, cond.IfMatch); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)
@@ -148,9 +171,10 @@ func (a *API) delete(c *call, k keys.Key) error {
 
 // headOf is what a PUT's headers say of the object.
 func headOf(c *call) (store.Head, error) {
-	h := store.Head{ContentType: c.Header.Get("Content-Type"), Writer: c.who.User, Meta: map[string]string{}}
-	if h.ContentType == "" {
-		h.ContentType = "application/octet-stream"
+	h := store.Head{Writer: c.who.User, Meta: map[string]string{}}
+	var err error
+	if h.ContentType, err = typeOf(c.Header.Get("Content-Type")); err != nil {
+		return h, err
 	}
 	size := 0
 	for name, values := range c.Header {
@@ -166,7 +190,7 @@ func headOf(c *call) (store.Head, error) {
 		size += len(meta) + len(value)
 	}
 	if size > maxMetadata {
-		return h, fmt.Errorf("%w: %d bytes of Larder-Meta-*; S3 keeps at most %d", store.ErrMetadata, size, maxMetadata)
+		return h, fmt.Errorf("%w: %d bytes of Larder-Meta-*; S3 keeps at most %d", errMetadata, size, maxMetadata)
 	}
 	if e := c.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return h, fmt.Errorf("%w: Content-Encoding %q is not kept; send the bytes as they shall come back", errHeader, e)
@@ -175,6 +199,20 @@ func headOf(c *call) (store.Head, error) {
 		return h, fmt.Errorf("%w: Content-Range: an object is put whole", errHeader)
 	}
 	return h, nil
+}
+
+// typeOf is the type that an object is kept with. Programs that send forms say
+// that a body is one, asked or not: with one kind that is true, and what would be
+// stored is not what was meant; the other they say of any bytes, and mean none.
+func typeOf(contentType string) (string, error) {
+	media, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(media)) {
+	case "multipart/form-data":
+		return "", errForm
+	case "", "application/x-www-form-urlencoded":
+		return "application/octet-stream", nil
+	}
+	return contentType, nil
 }
 
 // writeConditions are a write's If-Match and If-None-Match.
@@ -189,15 +227,12 @@ func writeConditions(h http.Header) (c writepath.Conditions, err error) {
 	default:
 		return c, fmt.Errorf("%w: If-None-Match on a write takes only *, not %s", errHeader, none)
 	}
-	for _, v := range h.Values("If-Match") {
-		for tag := range strings.SplitSeq(v, ",") {
-			tag = strings.TrimSpace(tag)
-			if strings.HasPrefix(tag, "W/") {
-				return c, fmt.Errorf("%w: If-Match takes strong entity tags, not %s", errHeader, tag)
-			}
-			if tag = unquote(tag); tag != "" {
-				c.IfMatch = append(c.IfMatch, tag)
-			}
+	for tag := range entityTags(h.Values("If-Match")) {
+		if strings.HasPrefix(tag, "W/") {
+			return c, fmt.Errorf("%w: If-Match takes strong entity tags, not %s", errHeader, tag)
+		}
+		if tag = unquote(tag); tag != "" {
+			c.IfMatch = append(c.IfMatch, tag)
 		}
 	}
 	if len(c.IfMatch) == 0 && h.Get("If-Match") != "" {
@@ -232,9 +267,6 @@ type pacedBody struct {
 	err      error // what ended it: io.EOF if the client ended it
 }
 
-// errPaced marks what reading a body failed with.
-var errPaced = errors.New("reading the body")
-
 func (b *pacedBody) Read(p []byte) (int, error) {
 	if b.left <= 0 {
 		b.left = 1 << 20
@@ -247,7 +279,16 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		b.err = err
 	}
 	if err != nil && err != io.EOF { //nolint:errorlint // the end is io.EOF itself
-		err = fmt.Errorf("%w: %w", errPaced, err)
+		err = b.cutShort()
 	}
 	return n, err
+}
+
+// cutShort says how a body ended before its end. The connection's own words would
+// tell the address of the node behind a proxy.
+func (b *pacedBody) cutShort() error {
+	if errors.Is(b.err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: after %d bytes, less than a megabyte came in %s", errBody, b.received, recvStall)
+	}
+	return fmt.Errorf("%w: it was cut short after %d bytes", errBody, b.received)
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"net"
 	"net/http"
 	"time"
 
@@ -36,9 +37,26 @@ func (a *API) served(c *call, took time.Duration) {
 	if !c.isAudited() {
 		return
 	}
-	if e := a.audit.Info(); e != nil {
+	if e := a.audit.Info(); e != nil && a.toBeAudited(c) {
 		describe(e, c).Str("digest", c.digest).Str("verdict", c.verdict()).Dur("dur", took).Msg("audit")
 	}
+}
+
+// toBeAudited bounds what a caller without a credential makes a node log. For each
+// address and verdict the first refusals of a while are logged, and how many more
+// there were.
+func (a *API) toBeAudited(c *call) bool {
+	if c.who.Org != "" {
+		return true
+	}
+	from, _, err := net.SplitHostPort(c.RemoteAddr)
+	if err != nil {
+		from = c.RemoteAddr
+	}
+	verdict := c.verdict()
+	return a.refused.pass(from+" "+verdict, func(n int) {
+		a.audit.Info().Str("from", from).Str("verdict", verdict).Int("more", n).Msg("audit")
+	})
 }
 
 // pathShown bounds what is logged of a path that is no key.
@@ -48,7 +66,7 @@ const pathShown = 256
 // received by what is no read. The name of a credential is logged, never
 // the credential; a query is not logged.
 func describe(e *zerolog.Event, c *call) *zerolog.Event {
-	e.Str("org", c.who.Org).Str("user", c.who.User).Str("credential", c.who.TokenID).Str("from", c.RemoteAddr).
+	e.Str("request", c.id).Str("org", c.who.Org).Str("user", c.who.User).Str("credential", c.who.TokenID).Str("from", c.RemoteAddr).
 		Str("method", c.Method).Str("op", c.op).Int("status", c.w.status)
 	if c.reads() {
 		e.Int64("bytes", c.w.bytes)
@@ -58,10 +76,12 @@ func describe(e *zerolog.Event, c *call) *zerolog.Event {
 	if c.key.Name != "" {
 		return e.Str("service", c.key.Service).Str("key", c.key.Name)
 	}
-	return e.Str("path", c.URL.Path[:min(len(c.URL.Path), pathShown)])
+	return e.Str("path", shownPath(c))
 }
 
-// isAudited tells whether a request wrote, or tried to, or came from someone
+func shownPath(c *call) string { return c.URL.Path[:min(len(c.URL.Path), pathShown)] }
+
+// isAudited reports whether a request wrote, or tried to, or came from someone
 // who may not ask.
 func (c *call) isAudited() bool {
 	return !c.reads() || c.w.status == http.StatusUnauthorized || c.w.status == http.StatusForbidden

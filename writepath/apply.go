@@ -62,7 +62,7 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	return r, nil
 }
 
-// isUnknown says whether a write that failed so may have happened all the same.
+// isUnknown reports whether a write that failed so may have happened all the same.
 func isUnknown(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
@@ -78,6 +78,7 @@ func (p *Path) write(ctx context.Context, k keys.Key, o op, present bool) (Resul
 		return Result{}, err
 	}
 	if !o.Delete && !o.InParts {
+		o.Head.Modified = dateOf(time.Now()) // dates are in the order of the writes, though each has waited
 		p.counts.whole.Add(1)
 		defer p.counts.whole.Add(-1)
 	}
@@ -94,6 +95,9 @@ func (p *Path) write(ctx context.Context, k keys.Key, o op, present bool) (Resul
 		return Result{Head: h, Created: absent}, err
 	}
 }
+
+// dateOf is a time as the store keeps it.
+func dateOf(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // putNew puts an object that is likely new. The store does not say whether a
 // put replaced something, so it is asked to create first: one request for a

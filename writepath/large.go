@@ -80,7 +80,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.R
 			p.uploads.buffers.trim()
 		}
 	}()
-	h.Modified = time.Now().UTC().Truncate(time.Second)
+	h.Modified = dateOf(time.Now()) // the store wants it first
 	u, err := p.store.Begin(ctx, k.Place(), h)
 	if err != nil {
 		return Result{}, notApplied(err)

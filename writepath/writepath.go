@@ -193,7 +193,6 @@ type Conditions struct {
 // store.Store's Put, ErrUnknown and ErrNotApplied. Once the owner has begun, it
 // finishes even if ctx ends.
 func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c Conditions) (Result, error) {
-	h.Modified = time.Now().UTC().Truncate(time.Second)
 	return p.route(ctx, k, op{Head: h, IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Body: body})
 }
 

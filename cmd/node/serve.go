@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -17,8 +15,6 @@ import (
 	"larder/cluster"
 	"larder/fill"
 	"larder/httpapi"
-	"larder/keys"
-	"larder/reread"
 	"larder/store"
 	"larder/store/embedded"
 	"larder/writepath"
@@ -29,13 +25,8 @@ const (
 	// little. S3 may take longer to complete a large object, whose outcome is
 	// then unknown.
 	drainLimit = 60 * time.Second
-	// headerLimit bounds the wait for a request's header, idleLimit the wait
-	// for the next request on a connection.
-	headerLimit = 10 * time.Second
-	// maxHeader bounds a request's header, in bytes: the key, the conditions and
-	// the metadata of a write travel on to the key's owner.
-	maxHeader = 64 << 10
-	idleLimit = 2 * time.Minute
+	// farewellLimit is how long kept connections have to end with an answer.
+	farewellLimit = 2 * time.Second
 )
 
 // node is a node's parts, in the order in which they depend on each other.
@@ -47,14 +38,17 @@ type node struct {
 	cluster    *cluster.Cluster
 	fill       *fill.Filler
 	write      *writepath.Path
-	tokens     *auth.Tokens     // nil if there is no tokens file
+	tokens     *auth.Tokens // nil, as is tokensFile, if there is no file with them
+	tokensFile *configFile
 	secrets    *cluster.Secrets // nil, as is secretFile, if there is no file with them
-	secretFile *reread.File
+	secretFile *configFile
+	api        *httpapi.API
 	admin      *admin.Admin
 	public     *server
 	private    *server
-	ballast    []byte    // see limitHeap
-	probed     sync.Once // the store, and what was found is logged
+	door       *httpapi.Door // of the public server
+	ballast    []byte        // see limitHeap
+	probed     sync.Once     // the store, and what was found is logged
 }
 
 // Run runs a node until ctx ends, then shuts it down.
@@ -70,21 +64,16 @@ func (c *serveCmd) Run(ctx context.Context) error {
 func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	n = &node{cfg: c, log: newLogger(c.LogLevel)}
 	n.ballast = limitHeap(int64(c.Memory))
-	if err := n.openSecrets(); err != nil {
+	if err := n.openFiles(); err != nil {
 		return nil, err
-	}
-	if c.TokensFile != "" {
-		if n.tokens, err = auth.Open(auth.Config{Path: c.TokensFile, ValidOrg: keys.ValidOrg}, n.log); err != nil {
-			return nil, fmt.Errorf("--tokens-file: %w; 'node token' makes its entries", err)
-		}
 	}
 	n.admin = admin.New(n.log)
 	from, goVersion := builtFrom()
 	n.admin.Metrics.Build(version, from, goVersion)
-	if n.public, err = listen("--http-addr", c.HTTPAddr); err != nil {
+	if n.public, err = listen("--http-addr", c.HTTPAddr, n.log); err != nil {
 		return nil, err
 	}
-	if n.private, err = listen("--admin-addr", c.AdminAddr); err != nil {
+	if n.private, err = listen("--admin-addr", c.AdminAddr, n.log); err != nil {
 		return nil, err
 	}
 	if err := n.openStore(ctx); err != nil {
@@ -108,8 +97,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 		Lease: c.Lease, Memory: int64(c.Memory), ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
 		Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.fill, n.cluster)
-	n.connect()
-	return n, nil
+	return n, n.connect()
 }
 
 // openStore opens the bucket, or makes the embedded S3 that takes its place.
@@ -130,21 +118,17 @@ func (n *node) openStore(ctx context.Context) (err error) {
 }
 
 // connect ties the parts together.
-func (n *node) connect() {
+func (n *node) connect() error {
 	n.fill.Answer(n.cluster.Answer)
 	n.write.Answer(n.cluster.Answer)
 	n.cluster.OnChange(n.write.RingChanged)
 	n.cluster.OnGossip(n.write.Hint)
-	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
-	n.admin.Metrics.Writes(n.write.Stats)
-	n.admin.Metrics.Cluster(n.cluster)
-	n.private.Handler = n.admin.Handler(n.cluster)
 
 	var who httpapi.Authenticator = everyone{}
 	if n.tokens != nil {
 		who = n.tokens
 	}
-	n.public.Handler = httpapi.New(httpapi.Config{
+	n.api = httpapi.New(httpapi.Config{
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: int64(n.cfg.Memory) / 32,
@@ -152,6 +136,21 @@ func (n *node) connect() {
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)
+	public, private, err := connectionLimits(int64(n.cfg.Memory))
+	if err != nil {
+		return err
+	}
+	n.door = n.api.Bound(n.public.listener, public)
+	n.public.listener = n.api.Attach(&n.public.Server, n.door)
+	n.private.listener = n.api.Bound(n.private.listener, private)
+	n.private.Handler = n.admin.Handler(n.cluster)
+
+	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
+	n.admin.Metrics.Writes(n.write.Stats)
+	n.admin.Metrics.Cluster(n.cluster)
+	n.admin.Metrics.Connections(n.door.Connections)
+	n.admin.Metrics.Files(n.fileStates())
+	return nil
 }
 
 // run starts the parts and, when ctx ends, stops them: not ready, stop owning,
@@ -167,11 +166,10 @@ func (n *node) run(ctx context.Context) error {
 			return errors.Join(err, g.Wait())
 		}
 	}
-	if n.tokens != nil {
-		g.Go(func() error { return n.tokens.Run(failed) })
-	}
-	if n.secretFile != nil {
-		g.Go(func() error { return n.secretFile.Run(failed, secretInterval, n.secretsChanged) })
+	for _, f := range []*configFile{n.tokensFile, n.secretFile} {
+		if f != nil {
+			g.Go(func() error { return f.run(failed) })
+		}
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
@@ -195,7 +193,7 @@ func (n *node) run(ctx context.Context) error {
 // The checks of readiness, each until it succeeds once.
 
 // seeStore also finds out what the store is good for, if that can be found out at
-// the first look; probeStore goes on.
+// the first look; probeStore goes on. The store's errors are fit for callers.
 func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
 		return fmt.Errorf("the store has not been seen: %w", err)
@@ -233,6 +231,7 @@ func (n *node) shutdown() {
 		name string
 		do   func(context.Context) error
 	}{
+		{"let connections go", n.letConnectionsGo},
 		{"finish writes", n.write.Drain},
 		{"forget heads", func(context.Context) error { n.fill.Forget(); return nil }},
 		{"leave the cluster", n.cluster.Leave},
@@ -245,6 +244,27 @@ func (n *node) shutdown() {
 	}
 }
 
+// letConnectionsGo answers all requests and ends each connection with its answer,
+// until there are none, or for a moment: those who keep connections find another
+// node, instead of a connection that is closed as they use it.
+func (n *node) letConnectionsGo(ctx context.Context) error {
+	n.api.Drain()
+	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
+	defer cancel()
+	tick := time.NewTicker(farewellLimit / 100)
+	defer tick.Stop()
+	for {
+		if open, _ := n.door.Connections(); open == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
 // announce says in one line where the node listens and keeps its data.
 func (n *node) announce() {
 	data := n.cfg.DataDir
@@ -253,33 +273,12 @@ func (n *node) announce() {
 	}
 	n.log.Info().Str("http", "http://"+n.public.Addr).Str("admin", "http://"+n.private.Addr).
 		Str("name", n.cfg.Name).Str("data", data).Msg("serving")
+	if !isLoopback(n.cfg.AdminAddr) {
+		n.log.Info().Msg("the admin port is off loopback: /metrics, /livez and /readyz are for all who reach it, the rest for this machine only")
+	}
 	if n.tokens == nil && !isLoopback(n.cfg.HTTPAddr) {
 		n.log.Warn().Msg("serving off loopback without tokens: everyone who reaches the port may read and write everything")
 	}
-}
-
-// server is an HTTP server with its listener.
-type server struct {
-	http.Server
-	listener net.Listener
-}
-
-func listen(flag, addr string) (*server, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w; choose another with %s", flag, addr, err, flag)
-	}
-	return &server{
-		Server:   http.Server{Addr: l.Addr().String(), ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader},
-		listener: l,
-	}, nil
-}
-
-func (s *server) serve() error {
-	if err := s.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", s.Addr, err)
-	}
-	return nil
 }
 
 // everyone is who asks where there are no tokens: one org, on loopback.

@@ -1,4 +1,4 @@
-package reread
+package main
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 )
 
@@ -19,17 +20,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errBad = errors.New("not good")
 
-// watched is a file that Run watches, in the time of a synctest bubble.
+// watched is a file that run watches, in the time of a synctest bubble.
 type watched struct {
 	*testing.T
-	path string
+	*configFile
 
 	mu    sync.Mutex // guards the fields below
 	taken string
 	told  []string
 }
 
-func (w *watched) take(data []byte) error {
+func (w *watched) keep(data []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if strings.HasPrefix(string(data), "bad") {
@@ -39,36 +40,50 @@ func (w *watched) take(data []byte) error {
 	return nil
 }
 
-func (w *watched) hear(err error) {
+// Write hears what is logged.
+func (w *watched) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	log := string(line)
 	switch {
-	case err == nil:
+	case strings.Contains(log, "the file read again"):
 		w.told = append(w.told, "good")
-	case !strings.Contains(err.Error(), w.path):
-		w.Errorf("the error does not name the file: %v", err)
-	case errors.Is(err, errBad):
+	case strings.Contains(log, "may be read or changed"):
+		w.told = append(w.told, "mode")
+	case !strings.Contains(log, w.path):
+		w.Errorf("the error does not name the file: %s", log)
+	case strings.Contains(log, errBad.Error()):
 		w.told = append(w.told, "bad")
-	case errors.Is(err, os.ErrNotExist):
+	case strings.Contains(log, "no such file"):
 		w.told = append(w.told, "missing")
+	case strings.Contains(log, "more than"):
+		w.told = append(w.told, "large")
 	}
+	return len(line), nil
+}
+
+func watchedAt(t *testing.T, path string) *watched {
+	w := &watched{T: t}
+	w.configFile = &configFile{
+		path: path, is: "the file", holds: "words", take: w.keep, count: func() int { return 1 }, unfit: 0o022, log: zerolog.New(w),
+	}
+	return w
 }
 
 // watch runs the test with a file that holds "one".
 func watch(t *testing.T, test func(w *watched)) {
 	path := filepath.Join(t.TempDir(), "file")
 	synctest.Test(t, func(t *testing.T) {
-		w := &watched{T: t, path: path}
+		w := watchedAt(t, path)
 		w.write("one")
-		f, err := Open(path, w.take)
-		if err != nil {
+		if err := w.open(); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() {
-			if err := f.Run(ctx, time.Second, w.hear); err != nil {
-				t.Errorf("Run = %v", err)
+			if err := w.run(ctx); err != nil {
+				t.Errorf("run = %v", err)
 			}
 		})
 		test(w)
@@ -89,7 +104,7 @@ func (w *watched) write(data string) {
 	w.must(os.WriteFile(w.path, []byte(data), 0o600))
 }
 
-// after lets Run look at the file some times, and checks what was taken last, and what was told since the call before.
+// after lets run look at the file some times, and checks what was taken last, and what was told since the call before.
 func (w *watched) after(looks int, taken string, told ...string) {
 	w.Helper()
 	time.Sleep(time.Duration(looks) * time.Second)
@@ -103,12 +118,12 @@ func (w *watched) after(looks int, taken string, told ...string) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	w := &watched{T: t, path: filepath.Join(t.TempDir(), "file")}
-	if _, err := Open(w.path, w.take); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), w.path) {
+	w := watchedAt(t, filepath.Join(t.TempDir(), "file"))
+	if err := w.open(); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), w.path) {
 		t.Errorf("no file: %v", err)
 	}
 	w.write("bad")
-	if _, err := Open(w.path, w.take); !errors.Is(err, errBad) || !strings.Contains(err.Error(), w.path) {
+	if err := w.open(); !errors.Is(err, errBad) || !strings.Contains(err.Error(), w.path) {
 		t.Errorf("a file that is not taken: %v", err)
 	}
 }
@@ -126,6 +141,8 @@ func TestRun(t *testing.T) {
 		w.after(3, "two", "good")
 		w.write("bad again")
 		w.after(3, "two", "bad")
+		w.write(strings.Repeat("x", rereadMost+1))
+		w.after(3, "two", "large")
 		w.write("")
 		w.after(1, "", "good")
 	})
@@ -158,5 +175,42 @@ func TestLinkSwap(t *testing.T) {
 		w.must(os.Symlink("two", filepath.Join(dir, "data.new")))
 		w.must(os.Rename(filepath.Join(dir, "data.new"), filepath.Join(dir, "data")))
 		w.after(1, "two", "good")
+	})
+}
+
+// TestState counts what was wrong, and the time since the file was good.
+func TestState(t *testing.T) {
+	watch(t, func(w *watched) {
+		is := func(wrong int64, age time.Duration) {
+			t.Helper()
+			if n, a := w.state(); n != wrong || a.Round(time.Second) != age {
+				t.Errorf("%d times wrong, good %s ago, want %d and %s", n, a, wrong, age)
+			}
+		}
+		w.after(5, "one")
+		is(0, 0)
+		w.write("bad")
+		w.after(10, "one", "bad")
+		is(1, 10*time.Second)
+		w.write("worse than bad")
+		w.write("bad as before")
+		w.after(10, "one", "bad")
+		is(2, 20*time.Second)
+		w.write("two")
+		w.after(2, "two", "good")
+		is(2, 0)
+	})
+}
+
+// TestMode warns once of a mode that lets others write, and takes the file.
+func TestMode(t *testing.T) {
+	watch(t, func(w *watched) {
+		w.must(os.Chmod(w.path, 0o666))
+		w.after(3, "one", "mode")
+		w.must(os.Chmod(w.path, 0o640))
+		w.after(3, "one")
+		w.must(os.Chmod(w.path, 0o660))
+		w.write("two")
+		w.after(3, "two", "mode", "good")
 	})
 }

@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"larder/auth"
+	"larder/keys"
+)
+
+// route is one thing that this API does.
+type route struct {
+	method string
+	// path is literal but for {service}, a name space, and {key}, which is the
+	// rest of the path or ?key=.
+	path string
+	// op names the operation in metrics and logs.
+	op string
+	do func(*API, *call) error
+}
+
+// otherOp is the operation of a request that was refused before it had one.
+const otherOp = "other"
+
+// routes are all that there is.
+func routes() []route {
+	return []route{
+		{http.MethodGet, "/v1/{service}/{key}", "get", (*API).get},
+		{http.MethodHead, "/v1/{service}/{key}", "head", (*API).head},
+		{http.MethodPut, "/v1/{service}/{key}", "put", (*API).put},
+		{http.MethodDelete, "/v1/{service}/{key}", "delete", (*API).delete},
+		{http.MethodGet, "/v1/{service}", "list", (*API).serveList},
+		{http.MethodHead, "/v1/{service}", "list", (*API).serveList},
+		{http.MethodGet, "/v1/whoami", "whoami", (*API).whoami},
+		{http.MethodHead, "/v1/whoami", "whoami", (*API).whoami},
+	}
+}
+
+// Operations returns the names of all operations, with "other", for metrics.
+func Operations() []string {
+	ops := []string{otherOp}
+	for _, r := range routes() {
+		if !slices.Contains(ops, r.op) {
+			ops = append(ops, r.op)
+		}
+	}
+	return ops
+}
+
+// match reports whether a path, escaped as it came, is one of this route, and
+// returns the service and the key in it. The path is not cleaned: "a//b" and ".."
+// are keys like others. hasKey says that the query holds a key.
+func (r route) match(path string, hasKey bool) (service, key string, ok bool) {
+	literal, varies, _ := strings.Cut(r.path, "{service}")
+	rest, ok := strings.CutPrefix(path, literal)
+	if literal == r.path || !ok {
+		return "", "", ok && rest == ""
+	}
+	service, key, _ = strings.Cut(rest, "/")
+	ok = service == keys.Objects || service == keys.Strategies
+	return service, key, ok && (varies != "") == (key != "" || hasKey)
+}
+
+// find returns what does a request, and has read what its path and query name.
+func (a *API) find(c *call) (do func(*API, *call) error, err error) {
+	path, hasKey := c.URL.EscapedPath(), c.query.Has("key")
+	var allowed []string
+	for _, r := range a.routes {
+		service, escaped, ok := r.match(path, hasKey)
+		if !ok {
+			continue
+		}
+		if r.method != c.Method {
+			allowed = append(allowed, r.method)
+			continue
+		}
+		c.service = service
+		if strings.HasSuffix(r.path, "{key}") {
+			if c.key, err = keyOf(c, escaped); err != nil {
+				return nil, err
+			}
+		}
+		c.op = r.op
+		return r.do, nil
+	}
+	if allowed == nil {
+		return nil, errNoRoute
+	}
+	allow := strings.Join(allowed, ", ")
+	c.w.Header().Set("Allow", allow)
+	return nil, fmt.Errorf("%w: %s; allowed here: %s; a write names a key", errMethod, c.Method, allow)
+}
+
+// keyOf is the key that a request names, in its path or as ?key=.
+func keyOf(c *call, escaped string) (keys.Key, error) {
+	key, err := keyText(escaped, c.query)
+	if err != nil {
+		return keys.Key{}, err
+	}
+	k, err := keys.New(c.who.Org, c.service, key)
+	if err != nil && c.query.Has("key") && strings.Contains(key, " ") {
+		return k, fmt.Errorf("%w (in a query a + is written %%2B)", err)
+	}
+	return k, err
+}
+
+func keyText(escaped string, q url.Values) (string, error) {
+	key, err := url.PathUnescape(escaped)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w; a %% in a key is written %%25", keys.ErrBadKey, err)
+	}
+	if !q.Has("key") {
+		return key, nil
+	}
+	if key != "" || len(q["key"]) > 1 {
+		return "", fmt.Errorf("%w: give it once, in the path or as ?key=", keys.ErrBadKey)
+	}
+	if key = q.Get("key"); key == "" {
+		return "", fmt.Errorf("%w: ?key= is empty; leave it out to list", keys.ErrBadKey)
+	}
+	return key, nil
+}
+
+func (a *API) whoami(c *call) error {
+	return writeJSON(c.w, http.StatusOK, struct {
+		Org  string    `json:"org"`
+		User string    `json:"user"`
+		Role auth.Role `json:"role"`
+	}{c.who.Org, c.who.User, c.who.Role})
+}
