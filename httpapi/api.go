@@ -72,9 +72,6 @@ type API struct {
 	// bodies bounds the bytes of bodies that are held at once.
 	bodies *semaphore.Weighted
 	log    zerolog.Logger
-	// failures hears of requests that failed for no fault of their callers, but
-	// not of all of them where many do.
-	failures zerolog.Logger
 	// access hears of every request, audit of those that auditors ask for.
 	access, audit zerolog.Logger
 }
@@ -84,14 +81,10 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Served) {}
 	}
-	log := cfg.Log.With().Str("component", "httpapi").Logger()
 	return &API{
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
 		bodies: semaphore.NewWeighted(max(cfg.BodyMemory, 2*(cfg.ChunkSize+1))),
-		log:    log,
-
-		failures: log.Sample(&zerolog.BurstSampler{Burst: failuresLogged, Period: failuresPeriod}),
-
+		log:    cfg.Log.With().Str("component", "httpapi").Logger(),
 		access: cfg.Log.With().Str("component", "access").Logger(),
 		audit:  cfg.Log.With().Str("component", "audit").Logger(),
 	}

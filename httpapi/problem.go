@@ -100,23 +100,16 @@ func kinds() []kind {
 	}
 }
 
-const (
-	// failuresLogged and failuresPeriod bound the lines of the log about failed
-	// requests: while S3 is down every request may fail. Metrics count them all.
-	failuresLogged = 10
-	failuresPeriod = 10 * time.Second
-	// retryAfter is what a 503 advises at least: a node that died is out of the
-	// ring by then, and the store has had a moment. maxRetryAfter is the most,
-	// whatever the store says.
-	retryAfter    = 3 * time.Second
-	maxRetryAfter = time.Minute
-)
+// retryAfter is what a 503 advises at least: a node that died is out of the ring
+// by then, and the store has had a moment.
+const retryAfter = 3 * time.Second
 
-// retryIn is the header Retry-After of a 503, in seconds.
-func retryIn(err error) string {
-	later, _ := errors.AsType[store.Later](err)
-	wait := min(max(later.After, retryAfter), maxRetryAfter)
-	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
+// retry is the number of seconds after which to try again: what the store says, if
+// it says so.
+func retry(err error) string {
+	told, _ := errors.AsType[store.Later](err)
+	after := max(told.After, retryAfter)
+	return strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10)
 }
 
 // problemOf is the one function that turns an error into a status.
@@ -148,7 +141,7 @@ func (a *API) fail(c *call, err error) {
 		c.broken = c.Context().Err() != nil // the caller has left, and that is all that went wrong
 	}
 	if p.Status >= http.StatusInternalServerError && !c.broken {
-		a.failures.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
+		a.log.Warn().Err(err).Str("path", c.URL.Path).Str("method", c.Method).Int("status", p.Status).Msg("request failed")
 	}
 	a.discardBody(c)
 	h := c.w.Header()
@@ -158,7 +151,7 @@ func (a *API) fail(c *call, err error) {
 		h.Add("WWW-Authenticate", `Bearer realm="larder"`)
 		h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", retryIn(err))
+		h.Set("Retry-After", retry(err))
 	}
 	body, _ := json.Marshal(p) // strings and an int always marshal
 	h.Set("Content-Type", "application/problem+json")

@@ -48,6 +48,9 @@ type Later struct{ After time.Duration }
 // Error says how long.
 func (l Later) Error() string { return "try again in " + l.After.String() }
 
+// RetryAfter is how long to stay away.
+func (l Later) RetryAfter() time.Duration { return l.After }
+
 // Head is what the store knows of an object beside its bytes.
 type Head struct {
 	// Version is the ETag of the write, without quotes. The bytes of
