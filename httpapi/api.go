@@ -89,14 +89,13 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Served) {}
 	}
-	log := cfg.Log.With().Str("component", "httpapi").Logger()
 	return &API{
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
 		bodies:  semaphore.NewWeighted(max(cfg.BodyMemory, 2*(cfg.ChunkSize+1))),
 		routes:  routes(),
 		refused: newSampler(),
 		failed:  newSampler(),
-		log:     log,
+		log:     cfg.Log.With().Str("component", "httpapi").Logger(),
 		access:  cfg.Log.With().Str("component", "access").Logger(),
 		audit:   cfg.Log.With().Str("component", "audit").Logger(),
 	}

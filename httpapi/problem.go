@@ -120,13 +120,9 @@ func kinds() []kind {
 	}
 }
 
-const (
-	// retryAfter is what a 503 advises at least: a node that died is out of the
-	// ring by then, and the store has had a moment.
-	retryAfter = 3 * time.Second
-	// retryAtMost bounds what the store may advise in its place.
-	retryAtMost = time.Minute
-)
+// retryAfter is what a 503 advises at least: a node that died is out of the ring
+// by then, and the store has had a moment.
+const retryAfter = 3 * time.Second
 
 // problemOf is the one function that turns an error into a status.
 func problemOf(err error) problem {
@@ -149,8 +145,8 @@ func problemOf(err error) problem {
 // retry is the number of seconds after which to try again: what the store says, if
 // it says so.
 func retry(err error) string {
-	later, _ := errors.AsType[store.Later](err)
-	wait := min(max(later.After, retryAfter), retryAtMost)
+	later, _ := errors.AsType[store.Later](err) // a minute at most
+	wait := max(later.After, retryAfter)
 	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
