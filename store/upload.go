@@ -65,7 +65,8 @@ type Uploads interface {
 	Complete(ctx context.Context, u Upload, parts []Part, c Conditions) (Head, error)
 	// Abort gives the upload's parts back; aborting what is not there is no
 	// error. A part that is still on its way may stay behind, so abort when no
-	// Part runs any more. It never harms an object that was completed.
+	// Part runs any more. It does no harm to an object of the same name
+	// where Traits say that it keeps it; elsewhere nobody should abort.
 	Abort(ctx context.Context, u Upload) error
 	// Abandoned lists the uploads of names that begin with prefix which were
 	// begun before a time and neither completed nor aborted. Choose a time
