@@ -81,7 +81,7 @@ func parseChunkQuestion(text string) (q chunkQuestion, err error) {
 }
 
 // Answer registers what this node answers to its peers.
-func (f *Filler) Answer(answer func(route string, a cluster.Answerer)) {
+func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 	answer(headRoute, f.answerHead)
 	answer(chunkRoute, f.answerChunk)
 	answer(keepRoute, f.keepChunk)

@@ -16,7 +16,7 @@ import (
 // is counted, and can be spoilt.
 type toOwner struct {
 	alone
-	routes map[string]cluster.Answerer
+	routes map[string]cluster.Handler
 	asked  atomic.Int64
 	spoil  func(*cluster.Answer)
 }
@@ -41,8 +41,8 @@ func (r *toOwner) Ask(ctx context.Context, _ cluster.Member, q cluster.Question)
 func newPair(t *testing.T) (asker *Filler, ring *toOwner, owner *Filler, atOwner, atAsker *counted) {
 	t.Helper()
 	owner, atOwner, _ = newFiller(t, nil)
-	ring = &toOwner{routes: map[string]cluster.Answerer{}}
-	owner.Answer(func(route string, a cluster.Answerer) { ring.routes[route] = a })
+	ring = &toOwner{routes: map[string]cluster.Handler{}}
+	owner.Answer(func(route string, a cluster.Handler) { ring.routes[route] = a })
 	asker, atAsker, _ = newFiller(t, nil)
 	asker.ring = ring
 	return asker, ring, owner, atOwner, atAsker

@@ -56,7 +56,7 @@ type forwarded struct {
 }
 
 // Answer registers what this node answers to its peers.
-func (p *Path) Answer(answer func(route string, a cluster.Answerer)) {
+func (p *Path) Answer(answer func(route string, a cluster.Handler)) {
 	answer(revokeRoute, p.hearRevoke)
 	answer(writeRoute, p.hearWrite)
 	answer(settleRoute, p.hearSettle)

@@ -157,8 +157,8 @@ func startNode(t testing.TB, name string, lease time.Duration, others ...*node) 
 	}
 	n.path = New(Config{Lease: lease, Memory: 256 << 20, ChunkSize: testChunk, MaxObject: 32 << 20,
 		Waited: func(d time.Duration) { n.waited.Store(int64(d)) }, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
-	n.fill.Answer(c.Answer)
-	n.path.Answer(c.Answer)
+	n.fill.Answer(c.Handle)
+	n.path.Answer(c.Handle)
 	c.OnChange(n.path.RingChanged)
 	c.OnGossip(n.path.Hint)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"bufio"
@@ -16,7 +16,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// shutdownPoll is how often a node that stops looks whether all answers have been given.
+// shutdownPoll is how often a node that stops looks whether all answers have
+// been given.
 const shutdownPoll = 5 * time.Millisecond
 
 // Asked is a Question as it arrives.
@@ -27,18 +28,17 @@ type Asked struct {
 	Size int64
 }
 
-// An Answerer answers questions. Its context ends when nobody waits for the answer any more, as far as that is known,
-// and when this node stops. It is called by many goroutines at once.
-type Answerer func(context.Context, Asked) Answer
+// A Handler answers questions. Its context ends when nobody waits for the
+// answer any more, as far as that is known, and when this node stops. It is
+// called by many goroutines at once.
+type Handler func(context.Context, Asked) Answer
 
-// Answer adds a route on which members can ask this node. It must be called before Run.
-func (c *Cluster) Answer(route string, answer Answerer) { c.routes[route] = answer }
-
-// answering answers the questions of members on connections that have been authenticated.
-type answering struct {
-	self   string
-	routes map[string]Answerer
-	log    zerolog.Logger
+// server answers the questions of members on connections that have been
+// authenticated.
+type server struct {
+	self     string
+	handlers map[string]Handler
+	log      zerolog.Logger
 
 	mu    sync.Mutex // guards the fields below; taken before an answerConn's
 	conns map[*answerConn]struct{}
@@ -68,7 +68,7 @@ const (
 )
 
 // serve answers questions on conn until it ends, or nothing is asked any more.
-func (a *answering) serve(ctx context.Context, conn net.Conn) {
+func (a *server) serve(ctx context.Context, conn net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer), giveUp: cancel}
@@ -82,8 +82,9 @@ func (a *answering) serve(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// answerAll answers one question after the other. A connection that its asker closed ends with io.EOF.
-func (a *answering) answerAll(ctx context.Context, c *answerConn) error {
+// answerAll answers one question after the other. A connection that its asker
+// closed ends with io.EOF.
+func (a *server) answerAll(ctx context.Context, c *answerConn) error {
 	if err := c.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return err
 	}
@@ -111,12 +112,12 @@ func (a *answering) answerAll(ctx context.Context, c *answerConn) error {
 }
 
 // answer answers one question.
-func (a *answering) answer(ctx context.Context, c *answerConn, route string, asked Asked) error {
-	answerer, ok := a.routes[route]
+func (a *server) answer(ctx context.Context, c *answerConn, route string, asked Asked) error {
+	handler, ok := a.handlers[route]
 	if !ok {
 		return fmt.Errorf("asked on the route %s, which there is not", strconv.Quote(route))
 	}
-	said, err := a.workOut(ctx, c, answerer, asked)
+	said, err := a.workOut(ctx, c, handler, asked)
 	if said.Sent != nil {
 		defer said.Sent()
 	}
@@ -126,8 +127,9 @@ func (a *answering) answer(ctx context.Context, c *answerConn, route string, ask
 	return c.finish(asked, said)
 }
 
-// finish says the answer and reads what is left of the question: its asker reads the answer when all is sent, and a
-// connection that is closed before takes the answer with it.
+// finish says the answer and reads what is left of the question: its asker
+// reads the answer when all is sent, and a connection that is closed before
+// takes the answer with it.
 func (c *answerConn) finish(asked Asked, said Answer) error {
 	if err := c.say(said); err != nil {
 		return err
@@ -136,8 +138,9 @@ func (c *answerConn) finish(asked Asked, said Answer) error {
 	return err
 }
 
-// workOut has the answer worked out, and meanwhile says now and then that it is.
-func (a *answering) workOut(ctx context.Context, c *answerConn, answerer Answerer, asked Asked) (said Answer, err error) {
+// workOut has the answer worked out, and meanwhile says now and then that it
+// is.
+func (a *server) workOut(ctx context.Context, c *answerConn, handler Handler, asked Asked) (said Answer, err error) {
 	c.become(working)
 	defer c.become(saying)
 	defer func() {
@@ -146,7 +149,7 @@ func (a *answering) workOut(ctx context.Context, c *answerConn, answerer Answere
 			err = fmt.Errorf("panic in an answer: %v", p)
 		}
 	}()
-	return answerer(ctx, asked), nil
+	return handler(ctx, asked), nil
 }
 
 // become notes what is being done from now on.
@@ -164,8 +167,9 @@ func (c *answerConn) become(state answerState) {
 	}
 }
 
-// sayAlive says that the answer is being worked out. If that cannot be said, nobody waits for it; and since half of it
-// may have been, nothing else can be said either.
+// sayAlive says that the answer is being worked out. If that cannot be said,
+// nobody waits for it; and since half of it may have been, nothing else can be
+// said either.
 func (c *answerConn) sayAlive() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,7 +257,7 @@ func (c *answerConn) readString(n int) (string, error) {
 	return string(b), err
 }
 
-func (a *answering) enter(c *answerConn) bool {
+func (a *server) enter(c *answerConn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended {
@@ -263,15 +267,15 @@ func (a *answering) enter(c *answerConn) bool {
 	return true
 }
 
-func (a *answering) leave(c *answerConn) {
+func (a *server) leave(c *answerConn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.conns, c)
 }
 
-// end closes the connections that wait for a question, or all of them, lets nobody in any more, and returns how many
-// there still were.
-func (a *answering) end(all bool) (left int) {
+// end closes the connections that wait for a question, or all of them, lets
+// nobody in any more, and returns how many there still were.
+func (a *server) end(all bool) (left int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = true
@@ -285,8 +289,9 @@ func (a *answering) end(all bool) (left int) {
 	return len(a.conns)
 }
 
-// shutdown lets the answers that are being worked out and sent be finished, until ctx ends.
-func (a *answering) shutdown(ctx context.Context) {
+// shutdown lets the answers that are being worked out and sent be finished,
+// until ctx ends.
+func (a *server) shutdown(ctx context.Context) {
 	for a.end(false) > 0 {
 		select {
 		case <-time.After(shutdownPoll):

@@ -1,18 +1,21 @@
-package cluster
+package peer
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 func dialPeer(t *testing.T, n node) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", n.self.PeerAddr)
+	conn, err := net.Dial("tcp", n.self.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,18 +37,9 @@ func received(t *testing.T, conn net.Conn) []byte {
 	return all.Bytes()
 }
 
-// mustHandshake is the handshake of a node with these secrets, or with none.
-func mustHandshake(t testing.TB, label string, secrets ...string) handshake {
-	t.Helper()
-	s := &Secrets{}
-	if len(secrets) > 0 {
-		s = mustSecrets(t, secrets...)
-	}
-	hs, err := newHandshake(s, label)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hs
+// testHandshake is the handshake of a node with these secrets.
+func testHandshake(label string, secrets ...string) handshake {
+	return handshake{keys: keysOf(secrets...), label: label}
 }
 
 func TestStrangersGetNothingFromThePeerPort(t *testing.T) {
@@ -61,9 +55,9 @@ func TestStrangersGetNothingFromThePeerPort(t *testing.T) {
 		"zeros":             make([]byte, 4096),
 		"the magic":         []byte(handshakeMagic),
 		"a wrong MAC":       append([]byte(handshakeMagic), make([]byte, nonceSize+32)...),
-		"another secret":    hello(mustHandshake(t, "test", "a guess of the tests")),
-		"no secret":         hello(mustHandshake(t, "test")),
-		"another label":     hello(mustHandshake(t, "other", testSecret)),
+		"another secret":    hello(testHandshake("test", "a guess of the tests")),
+		"no secret":         hello(testHandshake("test", "")),
+		"another label":     hello(testHandshake("other", testSecret)),
 		"a MAC's last byte": forged,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,14 +84,15 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.Conn.Write(p)
 }
 
-// What a member has sent, sent again, gets the answer to its hello, which proves nothing to anybody, and no further.
+// What a member has sent, sent again, gets the answer to its hello, which
+// proves nothing to anybody, and no further.
 func TestReplayedHandshakeFails(t *testing.T) {
-	n := start(t, "a", before(serveTestRoutes))
+	n := start(t, "a")
 	first := &recorder{Conn: dialPeer(t, n)}
 	if err := n.handshake.client(first); err != nil {
 		t.Fatal(err)
 	}
-	member := newAskConn(first, n.self.ID, "b")
+	member := newAskConn(first, n.self.id, "b")
 	if a, err := member.ask(t.Context(), Question{Route: "ok", Text: "x"}, time.Now()); err != nil || string(a.Text) != "x" {
 		t.Fatalf("the member itself got %q, %v", a.Text, err)
 	}
@@ -113,7 +108,7 @@ func TestReplayedHandshakeFails(t *testing.T) {
 
 // A server that answers with what it was sent must not be taken for a member.
 func TestClientRefusesItsOwnReflection(t *testing.T) {
-	hs := mustHandshake(t, "l", testSecret)
+	hs := testHandshake("l", testSecret)
 	ours, theirs := net.Pipe()
 	defer func() { _ = ours.Close() }()
 	go func() {
@@ -130,9 +125,41 @@ func TestClientRefusesItsOwnReflection(t *testing.T) {
 	}
 }
 
+// shake makes a handshake between two nodes.
+func shake(t *testing.T, client, server handshake) (clientErr, serverErr error) {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	defer func() { _, _ = ours.Close(), theirs.Close() }()
+	var wg sync.WaitGroup
+	wg.Go(func() { clientErr = client.client(ours) })
+	wg.Go(func() {
+		if serverErr = server.server(theirs); serverErr != nil {
+			_ = theirs.Close()
+		}
+	})
+	wg.Wait()
+	return clientErr, serverErr
+}
+
+// The server takes whatever secret it has; the client uses its first.
+func TestHandshakeWithSeveralSecrets(t *testing.T) {
+	rotation := [][]string{{"old"}, {"old", "new"}, {"new", "old"}, {"new"}}
+	for _, client := range rotation {
+		for _, server := range rotation {
+			err, refusal := shake(t, testHandshake("l", client...), testHandshake("l", server...))
+			if want := slices.Contains(server, client[0]); (err == nil) != want || (refusal == nil) != want {
+				t.Errorf("a client with %q and a server with %q: %v and %v", client, server, err, refusal)
+			}
+			if refusal != nil && !errors.Is(refusal, errHandshake) {
+				t.Errorf("refused with %v", refusal)
+			}
+		}
+	}
+}
+
 // Strangers who keep connections open do not keep a member out.
 func TestPeerPortUnderAFloodOfSilentConnections(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
+	nodes := startAll(t, 2)
 	for range maxPending + 50 {
 		dialPeer(t, nodes[1])
 	}
@@ -144,7 +171,7 @@ func TestOldestHandshakeIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &door{Listener: inner, handshake: mustHandshake(t, "l", testSecret), log: testLog(), seldom: newSeldom(time.Minute), done: make(chan struct{})}
+	l := newAcceptor(inner, testHandshake("l", testSecret), testLog())
 	l.wg.Go(l.acceptAll)
 	defer func() {
 		l.close()
@@ -175,24 +202,25 @@ func TestOldestHandshakeIsGivenUp(t *testing.T) {
 }
 
 func TestQuestionForAnotherNodeIsRefused(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
-	for name, id := range map[string]string{"of another": nodes[0].self.ID, "empty": ""} {
+	nodes := startAll(t, 2)
+	for name, id := range map[string]string{"of another": nodes[0].self.id, "empty": ""} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.PeerAddr)
+			conn, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.addr)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			if a, err := newAskConn(conn, id, nodes[0].self.ID).ask(t.Context(), Question{Route: "ok"}, time.Now()); err == nil || !strings.Contains(err.Error(), "another process") {
+			if a, err := newAskConn(conn, id, nodes[0].self.id).ask(t.Context(), Question{Route: "ok"}, time.Now()); err == nil || !strings.Contains(err.Error(), "another process") {
 				t.Errorf("answered %d, %v", a.Status, err)
 			}
 		})
 	}
 }
 
-// FuzzHandshake holds that the server says nothing to whoever does not hold the secret.
+// FuzzHandshake holds that the server says nothing to whoever does not hold the
+// secret.
 func FuzzHandshake(f *testing.F) {
-	hs := mustHandshake(f, "label", testSecret, "another secret of the tests")
+	hs := testHandshake("label", testSecret, "another secret of the tests")
 	f.Add([]byte(handshakeMagic))
 	f.Add(append([]byte(handshakeMagic), make([]byte, 64)...))
 	f.Fuzz(func(t *testing.T, sent []byte) {

@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"context"
@@ -24,37 +24,27 @@ const (
 
 var errHandshake = errors.New("the other side has another cluster secret or label, or is of another release, or no node of this program")
 
-// handshake proves to both ends of a new connection that the other holds a cluster secret and the label:
+// handshake proves to both ends of a new connection that the other holds a
+// cluster secret and the label:
 //
 //	client → server  magic, client's nonce, MAC("hello", client's nonce)
 //	server → client  server's nonce, MAC("server", both nonces)
 //	client → server  MAC("client", both nonces)
 //	server → client  1
 //
-// Whoever does not hold the secret gets not one byte, since the server checks the hello before it speaks. Hello and
-// client proof of an earlier connection, sent again, get an answer to the hello and no further: the server's nonce is
-// new. Each MAC names its sender, so that none serves as another. The connection carries plain bytes afterwards:
-// this keeps strangers out, and does not protect from someone who can change packets on their way.
+// Whoever does not hold the secret gets not one byte, since the server checks
+// the hello before it speaks. Hello and client proof of an earlier connection,
+// sent again, get an answer to the hello and no further: the server's nonce is
+// new. Each MAC names its sender, so that none serves as another. The
+// connection carries plain bytes afterwards: this keeps strangers out, and does
+// not protect from someone who can change packets on their way.
 //
-// The client takes its first secret. The server takes the one of its secrets that made the hello, so that nodes whose
-// secret is being replaced understand each other.
+// The client takes its first secret. The server takes the one of its secrets
+// that made the hello, so that nodes whose secret is being replaced understand
+// each other.
 type handshake struct {
-	secrets *Secrets
-	open    [][]byte // the one key of nodes that have no secret
-	label   string
-}
-
-func newHandshake(secrets *Secrets, label string) (handshake, error) {
-	key, err := derive(nil, peerPurpose)
-	return handshake{secrets: secrets, open: [][]byte{key}, label: label}, err
-}
-
-// keys are those that are accepted now. The first is used to send.
-func (h handshake) keys() [][]byte {
-	if keys := h.secrets.peers.Load(); keys != nil {
-		return *keys
-	}
-	return h.open
+	keys  func() [][]byte // those that are accepted now; the first is used to send
+	label string
 }
 
 func (h handshake) mac(key []byte, role string, nonces ...[]byte) []byte {
@@ -71,7 +61,8 @@ func (h handshake) hello(key, nonce []byte) []byte {
 	return append(append([]byte(handshakeMagic), nonce...), h.mac(key, "hello", nonce)...)
 }
 
-// keyOf returns the key under which a client has said hello, without the magic; nil if it is none of ours.
+// keyOf returns the key under which a client has said hello, without the magic;
+// nil if it is none of ours.
 func (h handshake) keyOf(hello []byte) []byte {
 	for _, key := range h.keys() {
 		if hmac.Equal(hello[nonceSize:], h.mac(key, "hello", hello[:nonceSize])) {
@@ -127,7 +118,8 @@ func (h handshake) client(conn net.Conn) error {
 	return conn.SetDeadline(time.Time{})
 }
 
-// refused tells a connection that the other side closed from one that broke or stayed silent.
+// refused tells a connection that the other side closed from one that broke or
+// stayed silent.
 func refused(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("handshake: %w", errHandshake)
@@ -135,7 +127,8 @@ func refused(err error) error {
 	return fmt.Errorf("handshake: %w", err)
 }
 
-// server authenticates a connection that this node has accepted. On an error nothing may be written to it.
+// server authenticates a connection that this node has accepted. On an error
+// nothing may be written to it.
 func (h handshake) server(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return fmt.Errorf("handshake: %w", err)
