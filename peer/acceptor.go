@@ -11,7 +11,10 @@ import (
 )
 
 const (
-	maxPending = 256         // handshakes under way
+	maxPending = 256 // handshakes under way
+	// maxEntered is how many connections of members may be open. Each of them
+	// keeps 256 that it does not use.
+	maxEntered = 16 << 10
 	closeGrace = time.Second // for answers that are being sent when Run's context ends
 	// answerLimit is how long Run waits, after that, for answers that do not
 	// mind its end: a write that another node forwarded goes on to its own.
@@ -52,18 +55,25 @@ type acceptor struct {
 	net.Listener
 	handshake handshake
 	log       zerolog.Logger
-	refusals  zerolog.Logger // one warning a minute
-	enter     func(net.Conn) // takes over a connection, and returns when it is closed
+	seldom    warnings
+	// enter takes over a connection, and returns when it is closed.
+	enter func(conn net.Conn, from string)
 
 	done chan struct{}
 	wg   sync.WaitGroup // the accepting goroutine, and one for each connection
 
-	mu      sync.Mutex // guards pending
-	pending []net.Conn // oldest first
+	mu      sync.Mutex // guards all below
+	pending []net.Conn // whose handshake is under way, oldest first
+	entered int        // connections that are in
 }
 
+// warnings are loggers of one line a minute, one for each kind of trouble.
+type warnings struct{ strangers, releases, relays, floods, failures zerolog.Logger }
+
 func newAcceptor(l net.Listener, h handshake, log zerolog.Logger) *acceptor {
-	return &acceptor{Listener: l, handshake: h, log: log, refusals: seldom(log), done: make(chan struct{})}
+	return &acceptor{Listener: l, handshake: h, log: log, done: make(chan struct{}), seldom: warnings{
+		strangers: seldom(log), releases: seldom(log), relays: seldom(log), floods: seldom(log), failures: seldom(log),
+	}}
 }
 
 // seldom is a logger for one kind of line, which would repeat itself.
@@ -89,7 +99,7 @@ func (a *acceptor) acceptAll() {
 			return
 		}
 		if err != nil { // out of file descriptors, most likely: it passes
-			a.log.Warn().Err(err).Msg("accepting a peer connection: waiting before the next")
+			a.seldom.failures.Warn().Err(err).Msg("accepting a peer connection: waiting before the next")
 			select {
 			case <-time.After(acceptBackoff):
 				continue
@@ -103,18 +113,44 @@ func (a *acceptor) acceptAll() {
 }
 
 func (a *acceptor) authenticate(conn net.Conn) {
-	err := a.handshake.server(conn)
+	from, err := a.handshake.server(conn)
 	a.forget(conn)
 	if err != nil {
 		_ = conn.Close()
-		e := a.log.Debug()
-		if errors.Is(err, errHandshake) {
-			e = a.refusals.Warn()
-		}
-		e.Err(err).Str("addr", conn.RemoteAddr().String()).Msg("refused a connection to the peer port")
+		a.refuse(conn, err)
 		return
 	}
-	a.enter(conn)
+	if a.count(1) > maxEntered {
+		a.seldom.floods.Warn().Int("most", maxEntered).Str("addr", conn.RemoteAddr().String()).
+			Msg("refused a member's connection: as many are open as are allowed")
+		_ = conn.Close()
+	} else {
+		a.enter(conn, from)
+	}
+	a.count(-1)
+}
+
+// count counts a connection in or out, and returns how many are in.
+func (a *acceptor) count(n int) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.entered += n
+	return a.entered
+}
+
+// refuse tells of a connection that was refused. That a process was meant that
+// listened here before is no news: its death may not be known everywhere.
+func (a *acceptor) refuse(conn net.Conn, err error) {
+	e := a.log.Debug()
+	switch {
+	case errors.Is(err, errHandshake):
+		e = a.seldom.strangers.Warn()
+	case errors.Is(err, errRelease):
+		e = a.seldom.releases.Warn()
+	case errors.Is(err, errOwn):
+		e = a.seldom.relays.Warn()
+	}
+	e.Err(err).Str("addr", conn.RemoteAddr().String()).Msg("refused a connection to the peer port")
 }
 
 // enlist counts a connection among those whose handshake is under way.
@@ -122,6 +158,8 @@ func (a *acceptor) enlist(conn net.Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.pending) >= maxPending {
+		a.seldom.floods.Warn().Int("most", maxPending).Str("addr", a.pending[0].RemoteAddr().String()).
+			Msg("more connections to the peer port than handshakes may be under way: gave up the oldest")
 		_ = a.pending[0].Close()
 		a.pending = slices.Delete(a.pending, 0, 1)
 	}

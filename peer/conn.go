@@ -43,10 +43,8 @@ func (f delivery) again(q Question, err error) bool {
 	return !f.sent || !q.Once
 }
 
-func newAskConn(conn net.Conn, to, from string) *askConn {
-	out := append(make([]byte, 0, askBuffer), byte(len(to)), byte(len(from)))
-	out = append(append(out, to...), from...)
-	return &askConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: out}
+func newAskConn(conn net.Conn) *askConn {
+	return &askConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer)}
 }
 
 // ask sends a question, which is being asked since began, and reads its answer,
@@ -76,7 +74,6 @@ func (c *askConn) send(q Question, began time.Time) error {
 	out = binary.BigEndian.AppendUint32(out, uint32(len(q.Text)))
 	out = binary.BigEndian.AppendUint64(out, uint64(len(q.Body)))
 	out = append(append(out, q.Route...), q.Text...)
-	c.out = c.out[:0]                     // the greeting has been said
 	if len(out)+len(q.Body) > askBuffer { // what is shorter, the system takes at once
 		if err := c.SetWriteDeadline(q.until(began, bodyTimeout)); err != nil {
 			return err
@@ -117,10 +114,6 @@ func (c *askConn) receive(q Question, began time.Time) (a Answer, err error) {
 		if a.Status != statusWorking {
 			break
 		}
-	}
-	if a.Status == statusOther {
-		c.delivery.sent = false
-		return Answer{}, errors.New("another process listens there")
 	}
 	text, body := binary.BigEndian.Uint32(head[2:]), binary.BigEndian.Uint64(head[6:])
 	if text > maxText || body > uint64(q.Room) {

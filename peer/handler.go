@@ -36,7 +36,6 @@ type Handler func(context.Context, Asked) Answer
 // server answers the questions of members on connections that have been
 // authenticated.
 type server struct {
-	self     string
 	handlers map[string]Handler
 	log      zerolog.Logger
 
@@ -67,11 +66,12 @@ const (
 	saying                     // it
 )
 
-// serve answers questions on conn until it ends, or nothing is asked any more.
-func (a *server) serve(ctx context.Context, conn net.Conn) {
+// serve answers the questions of the process with the ID from on conn, until it
+// ends or nothing is asked any more.
+func (a *server) serve(ctx context.Context, conn net.Conn, from string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer), giveUp: cancel}
+	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer), giveUp: cancel, from: from}
 	defer func() { _ = conn.Close() }()
 	if !a.enter(c) {
 		return
@@ -85,13 +85,6 @@ func (a *server) serve(ctx context.Context, conn net.Conn) {
 // answerAll answers one question after the other. A connection that its asker
 // closed ends with io.EOF.
 func (a *server) answerAll(ctx context.Context, c *answerConn) error {
-	if err := c.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
-		return err
-	}
-	to, err := c.readGreeting()
-	if err != nil {
-		return err
-	}
 	for {
 		if err := c.SetReadDeadline(time.Now().Add(answerIdleTimeout)); err != nil {
 			return err
@@ -99,9 +92,6 @@ func (a *server) answerAll(ctx context.Context, c *answerConn) error {
 		route, asked, err := c.readQuestion()
 		if err != nil {
 			return err
-		}
-		if to != a.self {
-			return c.finish(asked, Answer{Status: statusOther})
 		}
 		err = a.answer(ctx, c, route, asked)
 		c.become(waiting)
@@ -201,20 +191,6 @@ func (c *answerConn) say(a Answer) error {
 	}
 	_, err := writeAll(c.Conn, append(appendHead(c.out, a), a.Text...), a.Body)
 	return err
-}
-
-// readGreeting reads who is meant and notes who asks.
-func (c *answerConn) readGreeting() (to string, err error) {
-	var lengths [2]byte
-	if _, err := io.ReadFull(c.in, lengths[:]); err != nil {
-		return "", err
-	}
-	ids, err := c.readString(int(lengths[0]) + int(lengths[1]))
-	if err != nil {
-		return "", err
-	}
-	c.from = ids[lengths[0]:]
-	return ids[:lengths[0]], nil
 }
 
 func (c *answerConn) readQuestion() (route string, asked Asked, err error) {

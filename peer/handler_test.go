@@ -63,7 +63,7 @@ func TestSignsOfLife(t *testing.T) {
 // be given up before it is begun.
 func TestNothingFollowsHalfASign(t *testing.T) {
 	gaveUp := make(chan struct{})
-	a := &server{self: "self", log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
+	a := &server{log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
 		"hang": func(ctx context.Context, _ Asked) Answer {
 			<-ctx.Done()
 			close(gaveUp)
@@ -77,9 +77,9 @@ func TestNothingFollowsHalfASign(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		a.serve(t.Context(), theirs)
+		a.serve(t.Context(), theirs, "asker")
 	}()
-	question := append(newAskConn(nil, a.self, "asker").out, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'h', 'a', 'n', 'g')
+	question := append([]byte(nil), 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'h', 'a', 'n', 'g')
 	if _, err := ours.Write(question); err != nil {
 		t.Fatal(err)
 	}
@@ -106,16 +106,16 @@ func TestPanicIsNoAnswer(t *testing.T) {
 // FuzzQuestions holds that nothing that a member can send makes a node panic,
 // or answer what it was not asked.
 func FuzzQuestions(f *testing.F) {
-	question := func(to string) []byte {
-		c := newAskConn(nil, to, "asker")
-		return append(c.out, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 'o', 'k', 't', 'b')
-	}
-	f.Add(question("self"))
-	f.Add(question("other"))
-	f.Add(append(question("self"), 0xff, 0xff, 0xff))
+	question := []byte{2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 'o', 'k', 't', 'b'}
+	f.Add(question)
+	f.Add(append(question, 0xff, 0xff, 0xff))
+	f.Add([]byte{2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 'o', 'k'}) // a text of 4 GiB
+	f.Add([]byte{2, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'o', 'k'})          // the longest text, not sent
+	f.Add([]byte{2, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 'o', 'k'})          // a body of a negative size
+	f.Add([]byte{2, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 'o', 'k'})
 	f.Add([]byte{255, 255})
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		a := &server{self: "self", log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
+		a := &server{log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
 			"ok": func(_ context.Context, asked Asked) Answer {
 				body, err := io.ReadAll(asked.Body)
 				if err == nil && int64(len(body)) != asked.Size {
@@ -134,7 +134,7 @@ func FuzzQuestions(f *testing.F) {
 			_, _ = ours.Write(sent)
 			_ = ours.Close()
 		}()
-		a.serve(t.Context(), theirs)
+		a.serve(t.Context(), theirs, "asker")
 		if all := <-said; len(all)%answerHead != 0 {
 			t.Errorf("said %q", all)
 		}

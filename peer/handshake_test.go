@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 func dialPeer(t *testing.T, n node) net.Conn {
@@ -38,26 +41,29 @@ func received(t *testing.T, conn net.Conn) []byte {
 }
 
 // testHandshake is the handshake of a node with these secrets.
-func testHandshake(label string, secrets ...string) handshake {
-	return handshake{keys: keysOf(secrets...), label: label}
+func testHandshake(self, label string, secrets ...string) handshake {
+	return handshake{keys: keysOf(secrets...), label: label, self: self}
+}
+
+// hello is what the node that hs is of says first to the process to.
+func hello(hs handshake, to string) []byte {
+	key := hs.keys()[0]
+	return hs.hello(key, shake{to: to, from: hs.self, client: newNonce()})
 }
 
 func TestStrangersGetNothingFromThePeerPort(t *testing.T) {
 	n := start(t, "a")
-	hello := func(hs handshake) []byte {
-		return hs.hello(hs.keys()[0], newNonce())
-	}
-	forged := hello(n.handshake)
-	forged[helloSize-1]++
+	forged := hello(testHandshake("b", "test", testSecret), "a")
+	forged[len(forged)-1]++
 	for name, sent := range map[string][]byte{
 		"silence":           nil,
 		"HTTP":              []byte("GET /ok HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n"),
 		"zeros":             make([]byte, 4096),
 		"the magic":         []byte(handshakeMagic),
-		"a wrong MAC":       append([]byte(handshakeMagic), make([]byte, nonceSize+32)...),
-		"another secret":    hello(testHandshake("test", "a guess of the tests")),
-		"no secret":         hello(testHandshake("test", "")),
-		"another label":     hello(testHandshake("other", testSecret)),
+		"a wrong MAC":       append([]byte(handshakeMagic), append([]byte{handshakeVersion}, make([]byte, 2+nonceSize+32)...)...),
+		"another secret":    hello(testHandshake("b", "test", "a guess of the tests"), "a"),
+		"no secret":         hello(testHandshake("b", "test", ""), "a"),
+		"another label":     hello(testHandshake("b", "other", testSecret), "a"),
 		"a MAC's last byte": forged,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,10 +95,10 @@ func (r *recorder) Write(p []byte) (int, error) {
 func TestReplayedHandshakeFails(t *testing.T) {
 	n := start(t, "a")
 	first := &recorder{Conn: dialPeer(t, n)}
-	if err := n.handshake.client(first); err != nil {
+	if err := testHandshake("b", "test", testSecret).client(first, "a"); err != nil {
 		t.Fatal(err)
 	}
-	member := newAskConn(first, n.self.id, "b")
+	member := newAskConn(first)
 	if a, err := member.ask(t.Context(), Question{Route: "ok", Text: "x"}, time.Now()); err != nil || string(a.Text) != "x" {
 		t.Fatalf("the member itself got %q, %v", a.Text, err)
 	}
@@ -108,32 +114,32 @@ func TestReplayedHandshakeFails(t *testing.T) {
 
 // A server that answers with what it was sent must not be taken for a member.
 func TestClientRefusesItsOwnReflection(t *testing.T) {
-	hs := testHandshake("l", testSecret)
+	hs := testHandshake("a", "l", testSecret)
 	ours, theirs := net.Pipe()
 	defer func() { _ = ours.Close() }()
 	go func() {
 		defer func() { _ = theirs.Close() }()
-		hello := make([]byte, helloSize)
-		if _, err := io.ReadFull(theirs, hello); err == nil {
-			_, _ = theirs.Write(hello[len(handshakeMagic):])
+		said := make([]byte, len(hello(hs, "b")))
+		if _, err := io.ReadFull(theirs, said); err == nil {
+			_, _ = theirs.Write(said[len(said)-nonceSize-32:])
 			_, _ = io.ReadFull(theirs, make([]byte, 32))
 			_, _ = theirs.Write([]byte{handshakeOK})
 		}
 	}()
-	if err := hs.client(ours); err == nil {
+	if err := hs.client(ours, "b"); err == nil {
 		t.Error("took its own words for a proof")
 	}
 }
 
-// shake makes a handshake between two nodes.
-func shake(t *testing.T, client, server handshake) (clientErr, serverErr error) {
+// shakeHands makes a handshake between two nodes.
+func shakeHands(t *testing.T, client, server handshake) (clientErr, serverErr error) {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	defer func() { _, _ = ours.Close(), theirs.Close() }()
 	var wg sync.WaitGroup
-	wg.Go(func() { clientErr = client.client(ours) })
+	wg.Go(func() { clientErr = client.client(ours, server.self) })
 	wg.Go(func() {
-		if serverErr = server.server(theirs); serverErr != nil {
+		if _, serverErr = server.server(theirs); serverErr != nil {
 			_ = theirs.Close()
 		}
 	})
@@ -146,7 +152,7 @@ func TestHandshakeWithSeveralSecrets(t *testing.T) {
 	rotation := [][]string{{"old"}, {"old", "new"}, {"new", "old"}, {"new"}}
 	for _, client := range rotation {
 		for _, server := range rotation {
-			err, refusal := shake(t, testHandshake("l", client...), testHandshake("l", server...))
+			err, refusal := shakeHands(t, testHandshake("a", "l", client...), testHandshake("b", "l", server...))
 			if want := slices.Contains(server, client[0]); (err == nil) != want || (refusal == nil) != want {
 				t.Errorf("a client with %q and a server with %q: %v and %v", client, server, err, refusal)
 			}
@@ -167,11 +173,12 @@ func TestPeerPortUnderAFloodOfSilentConnections(t *testing.T) {
 }
 
 func TestOldestHandshakeIsGivenUp(t *testing.T) {
+	var said logged
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newAcceptor(inner, testHandshake("l", testSecret), testLog())
+	l := newAcceptor(inner, testHandshake("a", "l", testSecret), zerolog.New(&said))
 	l.wg.Go(l.acceptAll)
 	defer func() {
 		l.close()
@@ -199,30 +206,40 @@ func TestOldestHandshakeIsGivenUp(t *testing.T) {
 	if got := received(t, conns[0]); len(got) > 0 {
 		t.Errorf("got %q", got)
 	}
+	if lines := said.with(`"level":"warn"`, "gave up the oldest"); len(lines) != 1 || !json.Valid([]byte(lines[0])) {
+		t.Errorf("logged %q", lines)
+	}
 }
 
-func TestQuestionForAnotherNodeIsRefused(t *testing.T) {
+func TestHandshakeIsForOneProcess(t *testing.T) {
 	nodes := startAll(t, 2)
-	for name, id := range map[string]string{"of another": nodes[0].self.id, "empty": ""} {
+	for name, id := range map[string]string{"of another": nodes[0].self.id, "empty": "", "of an earlier start": "old"} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.addr)
-			if err != nil {
-				t.Fatal(err)
+			conn, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.addr, id)
+			if !errors.Is(err, errHandshake) {
+				t.Error(err)
 			}
-			defer func() { _ = conn.Close() }()
-			if a, err := newAskConn(conn, id, nodes[0].self.id).ask(t.Context(), Question{Route: "ok"}, time.Now()); err == nil || !strings.Contains(err.Error(), "another process") {
-				t.Errorf("answered %d, %v", a.Status, err)
+			if err == nil {
+				_ = conn.Close()
 			}
 		})
+	}
+	long := strings.Repeat("i", 256)
+	if _, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.addr, long); err == nil || errors.Is(err, errHandshake) {
+		t.Errorf("an ID that is too long: %v", err)
 	}
 }
 
 // FuzzHandshake holds that the server says nothing to whoever does not hold the
-// secret.
+// secret, whatever it is sent.
 func FuzzHandshake(f *testing.F) {
-	hs := testHandshake("label", testSecret, "another secret of the tests")
+	hs := testHandshake("self", "label", testSecret, "another secret of the tests")
 	f.Add([]byte(handshakeMagic))
-	f.Add(append([]byte(handshakeMagic), make([]byte, 64)...))
+	f.Add([]byte(handshakeMagic + "\x02" + strings.Repeat("o", 64)))
+	f.Add([]byte(handshakeMagic + "\x03\xff\xff" + strings.Repeat("o", 64)))
+	f.Add(hello(testHandshake("other", "label", "a guess of the tests"), "self"))
+	f.Add(hello(hs, "self")) // its own
+	f.Add(hello(testHandshake("other", "label", testSecret), "third"))
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		ours, theirs := net.Pipe()
 		answered := make(chan int64)
@@ -232,17 +249,14 @@ func FuzzHandshake(f *testing.F) {
 		}()
 		go func() {
 			_, _ = ours.Write(sent)
-			if len(sent) < helloSize {
-				_ = ours.Close()
-			}
+			_ = ours.Close()
 		}()
-		if err := hs.server(theirs); err == nil {
+		if _, err := hs.server(theirs); err == nil {
 			t.Error("let a stranger in")
 		}
 		_ = theirs.Close()
 		if n := <-answered; n > 0 {
 			t.Errorf("a stranger got %d bytes", n)
 		}
-		_ = ours.Close()
 	})
 }

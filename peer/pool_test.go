@@ -62,15 +62,6 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("another process", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
-			hear(conn)
-			say(conn, Answer{Status: statusOther})
-		})
-		if err := once(t.Context(), m); !errors.Is(err, ErrUnreachable) {
-			t.Error(err)
-		}
-	})
 	t.Run("another process, and a long body", func(t *testing.T) {
 		m := pretend(start(t, "b").self.addr)
 		if _, err := ask(t.Context(), n, m, Question{Body: make([]byte, 9<<20), Once: true}); !errors.Is(err, ErrUnreachable) {

@@ -30,7 +30,7 @@ type Port struct {
 func New(cfg Config) *Port {
 	return &Port{
 		cfg:       cfg,
-		handshake: handshake{keys: cfg.Keys, label: cfg.Label},
+		handshake: handshake{keys: cfg.Keys, label: cfg.Label, self: cfg.ID},
 		handlers:  make(map[string]Handler),
 	}
 }
@@ -43,11 +43,11 @@ func (p *Port) Handle(route string, h Handler) { p.handlers[route] = h }
 // at addr. Nothing is dialled before something is asked.
 func (p *Port) Pool(id, addr string) *Pool {
 	return newPool(func(ctx context.Context) (*askConn, error) {
-		conn, err := p.handshake.dial(ctx, addr)
+		conn, err := p.handshake.dial(ctx, addr, id)
 		if err != nil {
 			return nil, fmt.Errorf("connect to %s: %w", addr, err)
 		}
-		return newAskConn(conn, id, p.cfg.ID), nil
+		return newAskConn(conn), nil
 	})
 }
 
@@ -56,9 +56,9 @@ func (p *Port) Pool(id, addr string) *Pool {
 func (p *Port) Serve(ctx context.Context, l net.Listener) {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s := &server{self: p.cfg.ID, handlers: p.handlers, log: p.cfg.Log, conns: map[*answerConn]struct{}{}}
+	s := &server{handlers: p.handlers, log: p.cfg.Log, conns: map[*answerConn]struct{}{}}
 	a := newAcceptor(l, p.handshake, p.cfg.Log)
-	a.enter = func(conn net.Conn) { s.serve(base, conn) }
+	a.enter = func(conn net.Conn, from string) { s.serve(base, conn, from) }
 	a.wg.Go(a.acceptAll)
 
 	<-ctx.Done()

@@ -14,19 +14,11 @@ var ErrUnreachable = errors.New("the member cannot be reached")
 // question at a time, and its answer. Numbers are big-endian, and those in
 // brackets the bytes that a number has; lengths are in bytes.
 //
-//	asker → member  greeting  length of to (1), length of from (1), to, from: the IDs of the two
 //	asker → member  question  length of route (1), of text (4), of body (8), route, text, body
 //	member → asker  working   statusWorking (2), 0 (4), 0 (8): a sign of life each second until the answer
 //	member → asker  answer    status (2), length of text (4), of body (8), text, body
-//
-// The greeting says which start of which node is meant. After a restart another
-// process may listen where the other members still believe the old one to be.
-// Were it to answer their questions, it would acknowledge a revocation on
-// behalf of a process that has never heard of it and may be alive at another
-// address. So it says statusOther in place of its first answer.
 const (
 	statusWorking = 1
-	statusOther   = 2
 
 	maxText = 1 << 20 // what a write says of itself, which came in the header of an HTTP request, must fit
 

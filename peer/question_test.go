@@ -157,8 +157,7 @@ func script(t *testing.T, n node, f func(i int, conn net.Conn)) member {
 			if err != nil {
 				return
 			}
-			if err := n.handshake.server(conn); err == nil {
-				_, _ = io.ReadFull(conn, make([]byte, 2+len("x "+l.Addr().String())+len(n.self.id))) // the greeting
+			if _, err := testHandshake("x "+l.Addr().String(), "test", testSecret).server(conn); err == nil {
 				f(i, conn)
 			}
 			_ = conn.Close()
