@@ -217,7 +217,9 @@ func TestAdvertise(t *testing.T) {
 		if host, _, ok := strings.Cut(n.self.PeerAddr, ":"); !ok || host != c.host {
 			t.Errorf("bound to %s, advertising %q: peers are told %s", c.bind, c.advertise, n.self.PeerAddr)
 		}
-		post(t, n, n.self)
+		other := start(t, "b", joining(n))
+		agree(t, n, other)
+		post(t, other, n.self)
 	}
 }
 
