@@ -72,7 +72,7 @@ func (h *hints) send(b []byte) {
 // receive takes a message from memberlist, which must not be held up and uses
 // the bytes again.
 func (h *hints) receive(b []byte) {
-	if len(b) < gossipIDSize || !h.seen.first(string(b[:gossipIDSize])) {
+	if len(b) < gossipIDSize || len(b) > gossipIDSize+maxGossip || !h.seen.first(string(b[:gossipIDSize])) {
 		return
 	}
 	b = append([]byte(nil), b...)

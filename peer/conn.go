@@ -116,7 +116,7 @@ func (c *askConn) receive(q Question, began time.Time) (a Answer, err error) {
 		}
 	}
 	text, body := binary.BigEndian.Uint32(head[2:]), binary.BigEndian.Uint64(head[6:])
-	if text > maxText || body > uint64(q.Room) {
+	if text > maxText || body > uint64(max(q.Room, 0)) {
 		return Answer{}, fmt.Errorf("an answer of %d and %d bytes, where there is room for %d and %d", text, body, maxText, q.Room)
 	}
 	if uint64(c.in.Buffered()) < uint64(text)+body {
@@ -124,8 +124,8 @@ func (c *askConn) receive(q Question, began time.Time) (a Answer, err error) {
 			return Answer{}, err
 		}
 	}
-	if a.Text, err = c.read(int(text)); err != nil {
-		return Answer{}, err
+	if a.Text, err = readAll(c.in, int64(text)); err != nil {
+		return Answer{}, fmt.Errorf("an answer cut short: %w", err)
 	}
 	if a.Size = int64(body); !q.Arriving {
 		a.Body, err = c.read(int(body))

@@ -28,6 +28,34 @@ type Asked struct {
 	Size int64
 }
 
+// ReadBody reads the body, of at most so many bytes. A longer one is ErrTooLong,
+// before any memory is taken for it.
+func (a Asked) ReadBody(most int64) ([]byte, error) {
+	if a.Size > most {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are taken", ErrTooLong, a.Size, most)
+	}
+	b, err := readAll(a.Body, a.Size)
+	if err != nil {
+		return nil, fmt.Errorf("read %d bytes: %w", a.Size, err)
+	}
+	return b, nil
+}
+
+// firstPiece is how much memory is taken for bytes that are only announced.
+const firstPiece = 64 << 10
+
+// readAll reads n bytes. Until an eighth of them has come, it takes no more
+// memory than that, or than a piece: the other side may announce what it likes.
+func readAll(r io.Reader, n int64) ([]byte, error) {
+	b := make([]byte, min(n, max(firstPiece, n/8)))
+	if _, err := io.ReadFull(r, b); err != nil || int64(len(b)) == n {
+		return b, err
+	}
+	all := uncleared(int(n))
+	_, err := io.ReadFull(r, all[copy(all, b):])
+	return all, err
+}
+
 // A Handler answers questions. Its context ends when nobody waits for the
 // answer any more, as far as that is known, and when this node stops. It is
 // called by many goroutines at once.
@@ -228,8 +256,7 @@ func (r *wholeReader) Read(p []byte) (int, error) {
 }
 
 func (c *answerConn) readString(n int) (string, error) {
-	b := make([]byte, n)
-	_, err := io.ReadFull(c.in, b)
+	b, err := readAll(c.in, int64(n))
 	return string(b), err
 }
 

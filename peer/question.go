@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// ErrTooLong refuses a body that is longer than its reader takes.
+var ErrTooLong = errors.New("the body is too long")
+
 // ErrUnreachable says that the member surely did not hear the question, because
 // it was never sent or reached another process that refused it.
 var ErrUnreachable = errors.New("the member cannot be reached")

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -34,7 +35,77 @@ func TestAskRefusesWhatIsTooLong(t *testing.T) {
 	if _, err := nodes[0].poolOf(nodes[1].self).Ask(t.Context(), Question{Route: "ok", Body: make([]byte, 11), Room: 10}); err == nil || !strings.Contains(err.Error(), "room for") {
 		t.Errorf("an answer that is too long: %v", err)
 	}
+	for _, room := range []int64{0, -1, math.MinInt64} {
+		if a, err := nodes[0].poolOf(nodes[1].self).Ask(t.Context(), Question{Route: "ok", Body: []byte("b"), Room: room}); err == nil {
+			t.Errorf("took an answer of %d bytes where there is room for %d", len(a.Body), room)
+		}
+	}
 	post(t, nodes[0], nodes[1].self)
+}
+
+// An answer may announce what it likes: a body beyond the room for it and a
+// text beyond the longest are refused, and no memory is taken for a text that
+// does not come.
+func TestAnnouncedAnswers(t *testing.T) {
+	n := start(t, "a")
+	for name, c := range map[string]struct {
+		text uint32
+		body uint64
+	}{
+		"a text of 4 GiB":           {text: math.MaxUint32},
+		"a text beyond the longest": {text: maxText + 1},
+		"a body of a negative size": {body: math.MaxUint64},
+		"a body beyond the room":    {body: 16<<20 + 1},
+		"a text that does not come": {text: maxText},
+	} {
+		m := script(t, n, func(_ int, conn net.Conn) {
+			hear(conn)
+			head := binary.BigEndian.AppendUint32([]byte{0, 200}, c.text)
+			_, _ = conn.Write(binary.BigEndian.AppendUint64(head, c.body))
+		})
+		if a, err := ask(t.Context(), n, m, Question{Once: true}); err == nil || errors.Is(err, ErrUnreachable) {
+			t.Errorf("%s: %d and %d bytes, %v", name, len(a.Text), len(a.Body), err)
+		}
+	}
+}
+
+// greedy notes how much it is to read at once before a given part has come.
+type greedy struct {
+	left, until, most int
+}
+
+func (g *greedy) Read(p []byte) (int, error) {
+	if g.left > g.until {
+		g.most = max(g.most, len(p))
+	}
+	if g.left == 0 {
+		return 0, io.EOF
+	}
+	n := min(len(p), g.left)
+	g.left -= n
+	return n, nil
+}
+
+// Memory is taken for what has come, not for what is announced.
+func TestBodiesAreReadInPieces(t *testing.T) {
+	const size = 8 << 20
+	g := &greedy{left: size, until: size - size/8}
+	b, err := (Asked{Body: g, Size: size}).ReadBody(size)
+	if err != nil || len(b) != size || g.most > size/8 {
+		t.Errorf("%d bytes, %d at once, %v", len(b), g.most, err)
+	}
+	b, err = (Asked{Body: &greedy{left: 100}, Size: size}).ReadBody(size)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || len(b) > size/8 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if _, err := (Asked{Size: size}).ReadBody(size - 1); !errors.Is(err, ErrTooLong) {
+		t.Error(err)
+	}
+	for _, n := range []int64{0, 1, firstPiece, firstPiece + 1} {
+		if b, err := (Asked{Body: &greedy{left: int(n)}, Size: n}).ReadBody(n); err != nil || int64(len(b)) != n {
+			t.Errorf("%d of %d bytes, %v", len(b), n, err)
+		}
+	}
 }
 
 // A long text is not sent for ever to who does not read it.

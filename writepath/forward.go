@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"larder/cluster"
@@ -57,9 +56,9 @@ type forwarded struct {
 
 // Answer registers what this node answers to its peers.
 func (p *Path) Answer(answer func(route string, a cluster.Handler)) {
-	answer(revokeRoute, p.hearRevoke)
-	answer(writeRoute, p.hearWrite)
-	answer(settleRoute, p.hearSettle)
+	answer(revokeRoute, p.handleRevoke)
+	answer(writeRoute, p.handleWrite)
+	answer(settleRoute, p.handleSettle)
 }
 
 func refusal(status int, detail string) cluster.Answer {
@@ -112,9 +111,9 @@ func (r reply) failure() error {
 	return fmt.Errorf("%w: %s", ErrUnknown, r.Detail)
 }
 
-// hearWrite does a write that another node forwarded. A node that is not the
+// handleWrite does a write that another node forwarded. A node that is not the
 // owner in its own view says so and forwards nothing.
-func (p *Path) hearWrite(ctx context.Context, asked cluster.Asked) cluster.Answer {
+func (p *Path) handleWrite(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	var f forwarded
 	err := json.Unmarshal([]byte(asked.Text), &f)
 	if err != nil {
@@ -161,26 +160,29 @@ func replied(result Result, err error) cluster.Answer {
 }
 
 // receive reads the body of a forwarded write, once there is memory for it,
-// which release gives back.
+// which release gives back. A body that no node of this cluster would send is
+// refused before.
 func (p *Path) receive(ctx context.Context, asked cluster.Asked, o *op) (release func(), err error) {
 	release = func() {}
-	if o.InParts && asked.Size > maxPartsList {
-		return nil, fmt.Errorf("a list of parts of %d bytes, at most %d are read", asked.Size, maxPartsList)
+	if o.InParts {
+		b, err := asked.ReadBody(maxPartsList)
+		if err == nil {
+			err = json.Unmarshal(b, &o.Parts)
+		}
+		return release, err
 	}
-	if !o.InParts && asked.Size > 0 {
+	if o.Delete && asked.Size > 0 {
+		return nil, fmt.Errorf("a delete with a body of %d bytes", asked.Size)
+	}
+	if asked.Size > p.cfg.ChunkSize {
+		return nil, fmt.Errorf("a body of %d bytes, and --chunk-size is %d here: it must be the same on all nodes", asked.Size, p.cfg.ChunkSize)
+	}
+	if asked.Size > 0 {
 		if release, err = p.uploads.admit(ctx, asked.Size); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotApplied, err)
 		}
 	}
-	b := make([]byte, asked.Size)
-	if _, err = io.ReadFull(asked.Body, b); err != nil {
-		err = fmt.Errorf("read %d bytes: %w", asked.Size, err)
-	} else if o.InParts {
-		err = json.Unmarshal(b, &o.Parts)
-	} else {
-		o.Body = b
-	}
-	if err != nil {
+	if o.Body, err = asked.ReadBody(p.cfg.ChunkSize); err != nil {
 		release()
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hearRevoke drops the head of a key because a peer is about to write it.
+// handleRevoke drops the head of a key because a peer is about to write it.
 //
 // If this node is writing the key too, both were its owner for a moment. A
 // write that has not reached the store is given up (its caller tries again at
@@ -134,7 +134,7 @@ func pause(ctx context.Context, d time.Duration) {
 //	store: completes v2, then v1
 //
 // and the peer would trust v2 while the store holds v1.
-func (p *Path) hearRevoke(ctx context.Context, asked cluster.Asked) cluster.Answer {
+func (p *Path) handleRevoke(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	k, err := keys.FromPlace(asked.Text)
 	if err != nil {
 		return refusal(http.StatusBadRequest, err.Error())

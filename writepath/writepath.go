@@ -1,8 +1,11 @@
 package writepath
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -167,7 +170,30 @@ func (o op) limit() time.Duration {
 // parts are the bytes of an object that the store holds and nobody sees yet.
 type parts struct {
 	Upload store.Upload
-	Parts  []store.Part
+	Parts  partList
+}
+
+// partList is read from JSON up to as many parts as the store takes: a list of
+// empty ones would grow to many times its length.
+type partList []store.Part
+
+// UnmarshalJSON reads a list.
+func (l *partList) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.New("no list of parts")
+	}
+	for d.More() {
+		var part store.Part
+		if len(*l) == store.MaxParts {
+			return fmt.Errorf("more than %d parts", store.MaxParts)
+		}
+		if err := d.Decode(&part); err != nil {
+			return err
+		}
+		*l = append(*l, part)
+	}
+	return nil
 }
 
 // Result of a write that was acknowledged.
