@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"larder/peer"
 )
@@ -19,8 +20,33 @@ type (
 )
 
 // Handle has the questions that members ask on a route answered by h. It must
-// be called before Run.
-func (c *Cluster) Handle(route string, h Handler) { c.port.Handle(route, h) }
+// be called before Run. Who is no Asker is refused with 421 (Misdirected
+// Request): that this node does not know of it may pass.
+func (c *Cluster) Handle(route string, h Handler) {
+	c.port.Handle(route, func(ctx context.Context, asked Asked) Answer {
+		if _, ok := c.Asker(asked.From); !ok {
+			c.askerLog.Warn().Str("id", asked.From).Str("route", route).
+				Msg("refused a question of a process that is no member here: it has not joined yet, or was seen dead")
+			return Answer{Status: http.StatusMisdirectedRequest, Text: []byte("not a member here, or not yet")}
+		}
+		return h(ctx, asked)
+	})
+}
+
+// Asker returns who may ask this node: a member, also one that is leaving or
+// has left and finishes what it has to do, or a start whose place a later one
+// has taken. ok is false for whom this node holds for dead, or does not know.
+func (c *Cluster) Asker(id string) (m Member, ok bool) {
+	if m, ok := c.Member(id); ok {
+		return m, true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rec, ok := c.records[id]; ok {
+		return rec.Member, true
+	}
+	return c.gone.left(id)
+}
 
 // Ask asks m a question and waits for the answer: as long as ctx allows, and no
 // longer than the member shows that it is at work. It ends with ErrMemberGone

@@ -83,19 +83,22 @@ type Cluster struct {
 	seeds    []seed
 	resolver *net.Resolver
 	rejoin   time.Duration // how often a joined node looks for members that it misses
+	forget   time.Duration // after which memberlist forgets a member that died
 	patience time.Duration // how long a node looks for somebody before it goes on alone
 
-	peers   net.Listener
-	port    *peer.Port
-	hints   *hints
-	joinLog zerolog.Logger // one warning a minute
-	metaLog zerolog.Logger // the same
+	peers    net.Listener
+	port     *peer.Port
+	hints    *hints
+	joinLog  zerolog.Logger // one warning a minute
+	metaLog  zerolog.Logger // the same
+	askerLog zerolog.Logger // the same
 
 	ring     atomic.Pointer[ring]
 	joined   atomic.Bool
 	started  atomic.Bool
 	onChange []func()           // fixed once Run has begun
 	changed  chan struct{}      // holds a token while a ring change has not been told yet
+	doubts   chan struct{}      // holds a token when somebody is doubted
 	barriers chan chan struct{} // closed by the teller once all earlier changes have been told
 
 	wrapTransport func(memberlist.NodeAwareTransport) memberlist.NodeAwareTransport // tests cut the network here
@@ -112,6 +115,8 @@ type Cluster struct {
 	records    map[string]*record // by Member.ID; self is always there
 	departures []Departure        // oldest first
 	farewells  map[string]time.Time
+	gone       gone
+	doubted    map[string]doubt // by Member.ID
 }
 
 // GossipAddr returns the address that was bound for gossip.
@@ -180,22 +185,26 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 		seeds:     seeds,
 		resolver:  net.DefaultResolver,
 		rejoin:    rejoinInterval,
+		forget:    forgetAfter,
 		patience:  aloneAfter,
 		peers:     peers,
 		changed:   make(chan struct{}, 1),
 		barriers:  make(chan chan struct{}),
 		records:   make(map[string]*record),
 		farewells: make(map[string]time.Time),
+		gone:      newGone(),
+		doubted:   make(map[string]doubt),
+		doubts:    make(chan struct{}, 1),
 	}
 	if _, err := encodeMeta(c.self, true); err != nil {
 		return nil, err
 	}
 	c.port = peer.New(peer.Config{ID: c.self.ID, Label: cfg.Label, Keys: keys, Log: c.log})
-	c.joinLog, c.metaLog = seldom(c.log), seldom(c.log)
+	c.joinLog, c.metaLog, c.askerLog = seldom(c.log), seldom(c.log), seldom(c.log)
 	c.hints = newHints(c)
 	c.records[c.self.ID] = c.newRecord(c.self, "")
 	c.ring.Store(newRing(1, c.self, c.records))
-	c.Handle(leavingRoute, c.handleLeaving)
+	c.port.Handle(leavingRoute, c.handleLeaving) // which may overtake the news of its asker
 	return c, nil
 }
 
@@ -229,6 +238,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	g.Go(func() error { c.tellChanges(ctx); return nil })
 	g.Go(func() error { c.hints.deliver(ctx); return nil })
 	g.Go(func() error { c.join(ctx, list); return nil })
+	g.Go(func() error { c.probeDoubted(ctx); return nil })
 	<-ctx.Done()
 	c.stopGossip()
 	c.endQuestions()

@@ -9,6 +9,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// forgetAfter is how long memberlist remembers who died, and gossips to them.
+const forgetAfter = 10 * time.Second
+
 // memberlistConfig is memberlist's setting for a LAN made quicker: a node that
 // was killed is seen dead after about 3 s instead of 7, at 1.5 % of a core for
 // five nodes.
@@ -22,7 +25,7 @@ func (c *Cluster) memberlistConfig(t memberlist.Transport) *memberlist.Config {
 	cfg.ProbeInterval = 500 * time.Millisecond
 	cfg.ProbeTimeout = 250 * time.Millisecond
 	cfg.GossipInterval = 50 * time.Millisecond
-	cfg.GossipToTheDeadTime = 10 * time.Second
+	cfg.GossipToTheDeadTime = c.forget
 	cfg.PushPullInterval = 15 * time.Second
 	cfg.TCPTimeout = 5 * time.Second
 	cfg.Delegate = delegate{c}

@@ -14,6 +14,7 @@ import (
 const (
 	departuresKept    = time.Hour // how long a death is remembered
 	departuresAtMost  = 256
+	farewellsAtMost   = 4096
 	metaLeavesForName = 300 // what a name can count on within memberlist's 512 bytes of metadata
 )
 
@@ -138,15 +139,24 @@ func (c *Cluster) alive(n *memberlist.Node) {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, known := c.records[m.ID]; !known && c.isOldNews(m) {
+		c.doubt(m, n.Address(), about.Leaving)
+		return
+	}
+	c.admit(m, n.Address(), about.Leaving)
+}
+
+// admit takes in that a process is a member. c.mu must be held.
+func (c *Cluster) admit(m Member, gossipAddr string, leaving bool) {
 	rec, known := c.records[m.ID]
 	if !known {
-		rec = c.newRecord(m, n.Address())
+		rec = c.newRecord(m, gossipAddr)
 		c.records[m.ID] = rec
 		c.log.Info().Str("peer", m.Name).Str("id", m.ID).Str("addr", m.PeerAddr).Msg("member joined")
 	}
-	rec.gossipAddr = n.Address()
+	rec.gossipAddr = gossipAddr
 	_, saidGoodbye := c.farewells[m.ID]
-	rec.leaving = rec.leaving || about.Leaving || saidGoodbye
+	rec.leaving = rec.leaving || leaving || saidGoodbye
 	c.noteReplaced()
 	c.rebuild()
 }
@@ -176,11 +186,13 @@ func (c *Cluster) noteReplaced() {
 func (c *Cluster) dead(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.doubted, id)
 	rec := c.records[id]
 	if rec == nil || id == c.self.ID {
 		return
 	}
 	delete(c.records, id)
+	c.gone.add(rec.Member, rec.leaving)
 	if rec.leaving {
 		c.log.Info().Str("peer", rec.Name).Str("id", id).Msg("member left")
 		rec.pool.Retire()
@@ -217,7 +229,9 @@ func (c *Cluster) farewell(id string) {
 			delete(c.farewells, other)
 		}
 	}
-	c.farewells[id] = now
+	if len(c.farewells) < farewellsAtMost {
+		c.farewells[id] = now
+	}
 	if rec := c.records[id]; rec != nil {
 		rec.leaving = true
 		c.rebuild()

@@ -26,6 +26,17 @@ type Asked struct {
 	Text string
 	Body io.Reader // what follows the text, of Size bytes; cut short, it ends with an error
 	Size int64
+
+	conn  *answerConn // that it came on
+	since time.Time   // when this node began to wait for it
+}
+
+// Abandoned reports whether nobody is known to wait for the answer: the asker
+// has closed the connection, or this process was stopped since it began to wait
+// for the question, so that nobody can say how old it is. All of the body must
+// have been read before.
+func (a Asked) Abandoned() bool {
+	return a.conn != nil && (a.conn.wakeful.stoppedSince(a.since) || a.conn.closed())
 }
 
 // ReadBody reads the body, of at most so many bytes. A longer one is ErrTooLong,
@@ -65,6 +76,7 @@ type Handler func(context.Context, Asked) Answer
 // authenticated.
 type server struct {
 	handlers map[string]Handler
+	wakeful  *wakeful
 	log      zerolog.Logger
 
 	mu    sync.Mutex // guards the fields below; taken before an answerConn's
@@ -79,6 +91,8 @@ type answerConn struct {
 	out    []byte // memory for the head of an answer
 	from   string
 	giveUp context.CancelFunc
+
+	wakeful *wakeful
 
 	mu    sync.Mutex // guards the fields below, and what is written while an answer is worked out
 	state answerState
@@ -99,7 +113,7 @@ const (
 func (a *server) serve(ctx context.Context, conn net.Conn, from string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer), giveUp: cancel, from: from}
+	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer), giveUp: cancel, from: from, wakeful: a.wakeful}
 	defer func() { _ = conn.Close() }()
 	if !a.enter(c) {
 		return
@@ -114,13 +128,15 @@ func (a *server) serve(ctx context.Context, conn net.Conn, from string) {
 // closed ends with io.EOF.
 func (a *server) answerAll(ctx context.Context, c *answerConn) error {
 	for {
-		if err := c.SetReadDeadline(time.Now().Add(answerIdleTimeout)); err != nil {
+		since := time.Now()
+		if err := c.SetReadDeadline(since.Add(answerIdleTimeout)); err != nil {
 			return err
 		}
 		route, asked, err := c.readQuestion()
 		if err != nil {
 			return err
 		}
+		asked.conn, asked.since = c, since
 		err = a.answer(ctx, c, route, asked)
 		c.become(waiting)
 		if err != nil {

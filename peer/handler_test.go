@@ -63,7 +63,7 @@ func TestSignsOfLife(t *testing.T) {
 // be given up before it is begun.
 func TestNothingFollowsHalfASign(t *testing.T) {
 	gaveUp := make(chan struct{})
-	a := &server{log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
+	a := &server{wakeful: newWakeful(), log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
 		"hang": func(ctx context.Context, _ Asked) Answer {
 			<-ctx.Done()
 			close(gaveUp)
@@ -115,7 +115,7 @@ func FuzzQuestions(f *testing.F) {
 	f.Add([]byte{2, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 'o', 'k'})
 	f.Add([]byte{255, 255})
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		a := &server{log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
+		a := &server{wakeful: newWakeful(), log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
 			"ok": func(_ context.Context, asked Asked) Answer {
 				body, err := io.ReadAll(asked.Body)
 				if err == nil && int64(len(body)) != asked.Size {

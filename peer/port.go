@@ -24,6 +24,7 @@ type Port struct {
 	cfg       Config
 	handshake handshake
 	handlers  map[string]Handler // fixed once Serve has begun
+	wakeful   *wakeful
 }
 
 // New makes a Port, which answers nothing until Serve.
@@ -32,6 +33,7 @@ func New(cfg Config) *Port {
 		cfg:       cfg,
 		handshake: handshake{keys: cfg.Keys, label: cfg.Label, self: cfg.ID},
 		handlers:  make(map[string]Handler),
+		wakeful:   newWakeful(),
 	}
 }
 
@@ -51,17 +53,28 @@ func (p *Port) Pool(id, addr string) *Pool {
 	})
 }
 
+// Probe reports whether the process that has this ID listens at addr: nil if it
+// does.
+func (p *Port) Probe(ctx context.Context, id, addr string) error {
+	conn, err := p.handshake.dial(ctx, addr, id)
+	if err != nil {
+		return fmt.Errorf("probe %s: %w", addr, err)
+	}
+	_ = conn.Close()
+	return nil
+}
+
 // Serve answers the questions that come in by l until ctx ends, and closes it.
 // Answers that are being worked out then are waited for.
 func (p *Port) Serve(ctx context.Context, l net.Listener) {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s := &server{handlers: p.handlers, log: p.cfg.Log, conns: map[*answerConn]struct{}{}}
+	s := &server{handlers: p.handlers, wakeful: p.wakeful, log: p.cfg.Log, conns: map[*answerConn]struct{}{}}
 	a := newAcceptor(l, p.handshake, p.cfg.Log)
 	a.enter = func(conn net.Conn, from string) { s.serve(base, conn, from) }
 	a.wg.Go(a.acceptAll)
 
-	<-ctx.Done()
+	p.wakeful.watch(ctx)
 	grace, stop := context.WithTimeout(base, closeGrace)
 	defer stop()
 	a.close()
