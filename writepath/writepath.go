@@ -24,6 +24,9 @@ var (
 	ErrNotApplied = errors.New("write not taken")
 	// errNotOwner is a node's answer that the write belongs to another node.
 	errNotOwner = errors.New("not the owner of the key")
+	// errAbandoned says that a write has not begun and will not, since nobody
+	// waits for it. Who does, after all, tries again.
+	errAbandoned = fmt.Errorf("nobody is known to wait for the write: %w", errNotOwner)
 )
 
 const (
@@ -90,6 +93,7 @@ type Peers interface {
 	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
 	Fanout(ctx context.Context, members []cluster.Member, route, text string) []cluster.Ack
 	Member(id string) (m cluster.Member, ok bool)
+	Asker(id string) (m cluster.Member, ok bool)
 	Gossip(msg []byte)
 }
 
@@ -121,6 +125,7 @@ type Path struct {
 	uploads uploads
 	counts  counts
 	log     zerolog.Logger
+	audit   zerolog.Logger // hears of every write that another node forwards
 }
 
 // New makes a Path.
@@ -137,6 +142,7 @@ func New(cfg Config, st Store, heads Heads, c Cluster) *Path {
 		settle:  newSettling(),
 		uploads: newUploads(cfg),
 		log:     cfg.Log.With().Str("component", "writepath").Logger(),
+		audit:   cfg.Log.With().Str("component", "audit").Logger(),
 	}
 }
 
@@ -157,7 +163,14 @@ type op struct {
 
 	Body  []byte `json:"-"` // the object, if not InParts
 	Parts parts  `json:"-"` // if InParts
+
+	// abandoned reports whether nobody is known to wait for the outcome any
+	// more. A write that is abandoned before its upload is not done.
+	abandoned func() bool
 }
+
+// isAbandoned reports whether nobody is known to wait for the outcome.
+func (o op) isAbandoned() bool { return o.abandoned != nil && o.abandoned() }
 
 // limit bounds the write from its arrival at a node.
 func (o op) limit() time.Duration {
