@@ -167,7 +167,7 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 	if cfg.Secrets == nil {
 		cfg.Secrets = &Secrets{}
 	}
-	keys, err := cfg.Secrets.peerKeys()
+	keys, err := cfg.Secrets.PeerKeys()
 	if err != nil {
 		return nil, err
 	}

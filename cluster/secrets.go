@@ -84,9 +84,9 @@ func parseSecrets(text []byte) (secrets [][]byte, err error) {
 	return secrets, nil
 }
 
-// peerKeys returns a function for the keys of the peer port: those that are
+// PeerKeys returns a function for the keys of the peer port: those that are
 // accepted now, or the one key of nodes that have no secret.
-func (s *Secrets) peerKeys() (func() [][]byte, error) {
+func (s *Secrets) PeerKeys() (func() [][]byte, error) {
 	open, err := derive(nil, peerPurpose)
 	if err != nil {
 		return nil, err
