@@ -119,12 +119,12 @@ func (a *server) serve(ctx context.Context, conn net.Conn, from string) {
 		return
 	}
 	defer a.leave(c)
-	if err := a.answerAll(ctx, c); err != nil {
-		a.log.Debug().Err(err).Str("addr", conn.RemoteAddr().String()).Msg("a connection for questions ended")
-	}
+	err := a.answerAll(ctx, c)
+	a.log.Debug().Err(err).Str("addr", conn.RemoteAddr().String()).Msg("a connection for questions ended")
 }
 
-// answerAll answers one question after the other. A connection that its asker
+// answerAll answers one question after the other, and returns why it ends. A
+// connection that its asker
 // closed ends with io.EOF.
 func (a *server) answerAll(ctx context.Context, c *answerConn) error {
 	for {

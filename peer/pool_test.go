@@ -69,14 +69,14 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		}
 	})
 	t.Run("closed on the question", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) { hear(conn) })
+		m := script(t, func(_ int, conn net.Conn) { hear(conn) })
 		if err := once(t.Context(), m); err == nil || errors.Is(err, ErrUnreachable) {
 			t.Error(err)
 		}
 	})
 	t.Run("heard, and then nobody listens", func(t *testing.T) {
 		closed := make(chan struct{})
-		m := script(t, n, func(i int, conn net.Conn) {
+		m := script(t, func(i int, conn net.Conn) {
 			if i > 0 {
 				return
 			}
@@ -97,7 +97,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		}
 	})
 	t.Run("closed after an answer", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
+		m := script(t, func(_ int, conn net.Conn) {
 			hear(conn)
 			say(conn, fine)
 		})
@@ -120,7 +120,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 	})
 	t.Run("what may be heard twice is repeated on a new connection", func(t *testing.T) {
 		heard := make(chan int, 3)
-		m := script(t, n, func(i int, conn net.Conn) {
+		m := script(t, func(i int, conn net.Conn) {
 			hear(conn)
 			heard <- i
 			say(conn, fine)
@@ -139,7 +139,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		}
 	})
 	t.Run("what may not is not", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
+		m := script(t, func(_ int, conn net.Conn) {
 			hear(conn)
 			say(conn, fine)
 			hear(conn)
@@ -152,7 +152,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		}
 	})
 	t.Run("what follows an answer is not the next one", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
+		m := script(t, func(_ int, conn net.Conn) {
 			hear(conn)
 			_, _ = conn.Write(append(appendHead(nil, fine), appendHead(nil, Answer{Status: http.StatusTeapot})...))
 		})

@@ -58,7 +58,7 @@ func TestAnnouncedAnswers(t *testing.T) {
 		"a body beyond the room":    {body: 16<<20 + 1},
 		"a text that does not come": {text: maxText},
 	} {
-		m := script(t, n, func(_ int, conn net.Conn) {
+		m := script(t, func(_ int, conn net.Conn) {
 			hear(conn)
 			head := binary.BigEndian.AppendUint32([]byte{0, 200}, c.text)
 			_, _ = conn.Write(binary.BigEndian.AppendUint64(head, c.body))
@@ -112,7 +112,7 @@ func TestBodiesAreReadInPieces(t *testing.T) {
 func TestNobodyReadsTheQuestion(t *testing.T) {
 	n := start(t, "a")
 	ended := make(chan struct{})
-	m := script(t, n, func(_ int, conn net.Conn) {
+	m := script(t, func(_ int, conn net.Conn) {
 		_ = conn.(*net.TCPConn).SetReadBuffer(askBuffer)
 		<-ended
 	})
@@ -187,7 +187,7 @@ func TestHalfABodyArrives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			taken, ended := make(chan struct{}), make(chan struct{})
-			m := script(t, n, func(_ int, conn net.Conn) {
+			m := script(t, func(_ int, conn net.Conn) {
 				hear(conn)
 				_, _ = conn.Write(append(appendHead(nil, Answer{Status: http.StatusOK, Body: make([]byte, 8)}), "half"...))
 				<-taken
@@ -214,7 +214,7 @@ func pretend(addr string) member {
 }
 
 // script is a member that does as it is told with each connection.
-func script(t *testing.T, n node, f func(i int, conn net.Conn)) member {
+func script(t *testing.T, f func(i int, conn net.Conn)) member {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -268,7 +268,7 @@ func TestHalfAnAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ended := make(chan struct{})
-			m := script(t, n, func(_ int, conn net.Conn) {
+			m := script(t, func(_ int, conn net.Conn) {
 				hear(conn)
 				_, _ = conn.Write(append(appendHead(nil, Answer{Status: http.StatusOK, Body: make([]byte, 8)}), "half"...))
 				c.end(conn, "x "+conn.LocalAddr().String())
