@@ -124,8 +124,7 @@ func (a *server) serve(ctx context.Context, conn net.Conn, from string) {
 }
 
 // answerAll answers one question after the other, and returns why it ends. A
-// connection that its asker
-// closed ends with io.EOF.
+// connection that its asker closed ends with io.EOF.
 func (a *server) answerAll(ctx context.Context, c *answerConn) error {
 	for {
 		since := time.Now()
