@@ -1,156 +1,23 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
-	"net"
 	"net/http"
-	"strings"
 	"testing"
 )
 
 // ask asks one of the test's routes.
 func ask(ctx context.Context, n node, m Member, q Question) (Answer, error) {
-	if q.Route == "" {
-		q.Route = "ok"
-	}
 	q.Room = 16 << 20
 	return n.Ask(ctx, m, q)
-}
-
-func TestAskAnswers(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
-	for _, once := range []bool{false, true} {
-		for _, size := range []int{0, 1, askBuffer, 1 << 20, 9 << 20} {
-			body := bytes.Repeat([]byte("larder"), size/6+1)[:size]
-			q := Question{Text: strings.Repeat("t", min(size, maxText)), Body: body, Once: once}
-			a, err := ask(t.Context(), nodes[0], nodes[1].self, q)
-			if err != nil || a.Status != http.StatusOK || string(a.Text) != q.Text || !bytes.Equal(a.Body, body) {
-				t.Errorf("%d bytes: status %d, %d and %d bytes, %v", size, a.Status, len(a.Text), len(a.Body), err)
-			}
-		}
-	}
-}
-
-func TestAskRefusesWhatIsTooLong(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
-	if _, err := nodes[0].Ask(t.Context(), nodes[1].self, Question{Route: "ok", Text: strings.Repeat("t", maxText+1)}); !errors.Is(err, ErrUnreachable) {
-		t.Errorf("a text that is too long: %v", err)
-	}
-	if _, err := nodes[0].Ask(t.Context(), nodes[1].self, Question{Route: "ok", Body: make([]byte, 11), Room: 10}); err == nil || !strings.Contains(err.Error(), "room for") {
-		t.Errorf("an answer that is too long: %v", err)
-	}
-	post(t, nodes[0], nodes[1].self)
-}
-
-// A long text is not sent for ever to who does not read it.
-func TestNobodyReadsTheQuestion(t *testing.T) {
-	n := start(t, "a")
-	ended := make(chan struct{})
-	m := script(t, n, func(_ int, conn net.Conn) {
-		_ = conn.(*net.TCPConn).SetReadBuffer(askBuffer)
-		<-ended
-	})
-	defer close(ended)
-	pool := n.poolOf(m.ID)
-	dial := pool.dial
-	pool.dial = func(ctx context.Context) (*askConn, error) {
-		conn, err := dial(ctx)
-		if err == nil {
-			err = conn.Conn.(*net.TCPConn).SetWriteBuffer(askBuffer)
-		}
-		return conn, err
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*silence)
-	defer cancel()
-	if _, err := n.Ask(ctx, m, Question{Text: strings.Repeat("t", maxText), Within: beat}); ctx.Err() != nil || !timedOut(err) {
-		t.Error(err)
-	}
-}
-
-// A body that is wanted as it arrives occupies its connection until it is closed; unless all of it has been read, the
-// connection is not used again.
-func TestArrivingAnswers(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
-	asker, other := nodes[0], nodes[1].self
-	post(t, asker, other)
-	pool := asker.poolOf(other.ID)
-	kept := pool.idle[0]
-	body := bytes.Repeat([]byte("larder"), 1<<18)
-	arriving := func(body []byte) Answer {
-		a, err := ask(t.Context(), asker, other, Question{Text: "t", Body: body, Arriving: true})
-		if err != nil || a.Status != http.StatusOK || string(a.Text) != "t" || a.Size != int64(len(body)) || a.Body != nil {
-			t.Fatalf("status %d, %q, %d bytes and %d to come, %v", a.Status, a.Text, len(a.Body), a.Size, err)
-		}
-		return a
-	}
-	if a := arriving(nil); a.Rest != nil || len(pool.idle) != 1 {
-		t.Errorf("no body: %v, %d idle connections", a.Rest, len(pool.idle))
-	}
-
-	a := arriving(body)
-	if len(pool.idle) != 0 {
-		t.Error("the connection of a body that is still to be read can be taken")
-	}
-	got, err := io.ReadAll(a.Rest)
-	if err != nil || !bytes.Equal(got, body) {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	_ = a.Rest.Close()
-	_ = a.Rest.Close()
-	if len(pool.idle) != 1 || pool.idle[0] != kept {
-		t.Errorf("%d idle connections", len(pool.idle))
-	}
-
-	a = arriving(body)
-	if _, err := io.ReadFull(a.Rest, make([]byte, 10)); err != nil {
-		t.Error(err)
-	}
-	_ = a.Rest.Close()
-	if len(pool.idle) != 0 || len(pool.open) != 0 {
-		t.Errorf("%d connections, %d idle, after half a body", len(pool.open), len(pool.idle))
-	}
-	post(t, asker, other)
-}
-
-// Half a body that arrives does not look like a whole one.
-func TestHalfABodyArrives(t *testing.T) {
-	n := start(t, "a")
-	for name, end := range map[string]func(conn net.Conn, id string){
-		"closed":    func(conn net.Conn, _ string) { _ = conn.Close() },
-		"seen dead": func(_ net.Conn, id string) { n.dead(id) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			taken, ended := make(chan struct{}), make(chan struct{})
-			m := script(t, n, func(_ int, conn net.Conn) {
-				hear(conn)
-				_, _ = conn.Write(append(appendHead(nil, Answer{Status: http.StatusOK, Body: make([]byte, 8)}), "half"...))
-				<-taken
-				end(conn, "x "+conn.LocalAddr().String())
-				<-ended
-			})
-			defer close(ended)
-			a, err := ask(t.Context(), n, m, Question{Arriving: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			close(taken)
-			if got, err := io.ReadAll(a.Rest); err == nil || string(got) != "half" {
-				t.Errorf("%q, %v", got, err)
-			}
-			_ = a.Rest.Close()
-		})
-	}
 }
 
 func TestAskerIsAMember(t *testing.T) {
 	a := start(t, "a")
 	askers := make(chan Member, 1)
 	b := start(t, "b", joining(a), before(func(c *Cluster) {
-		c.Answer("who", func(_ context.Context, asked Asked) Answer {
+		c.Handle("who", func(_ context.Context, asked Asked) Answer {
 			m, ok := c.Member(asked.From)
 			askers <- m
 			if !ok {
@@ -176,85 +43,6 @@ func TestAskerIsAMember(t *testing.T) {
 	}
 	if m := <-askers; m != (Member{}) {
 		t.Errorf("the asker is %v", m)
-	}
-}
-
-// pretend makes n believe that a member is at that address.
-func pretend(n node, addr string) Member {
-	m := Member{Name: "x", PeerAddr: addr, ID: "x " + addr}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.records[m.ID] = n.newRecord(m, "")
-	return m
-}
-
-// script is a member that does as it is told with each connection.
-func script(t *testing.T, n node, f func(i int, conn net.Conn)) Member {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := 0; ; i++ {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if err := n.handshake.server(conn); err == nil {
-				_, _ = io.ReadFull(conn, make([]byte, 2+len("x "+l.Addr().String())+len(n.self.ID))) // the greeting
-				f(i, conn)
-			}
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		<-done
-	})
-	return pretend(n, l.Addr().String())
-}
-
-// hear reads a question that has no body.
-func hear(conn net.Conn) bool {
-	head := make([]byte, questionHead)
-	if _, err := io.ReadFull(conn, head); err != nil {
-		return false
-	}
-	_, err := io.ReadFull(conn, make([]byte, int(head[0])+int(binary.BigEndian.Uint32(head[1:]))))
-	return err == nil
-}
-
-func say(conn net.Conn, a Answer) {
-	_, _ = conn.Write(append(append(appendHead(nil, a), a.Text...), a.Body...)) // the asker sees it
-}
-
-// An answer that ends in the middle is none, and neither is one that stops when its member is seen dead.
-func TestHalfAnAnswer(t *testing.T) {
-	n := start(t, "a")
-	for name, c := range map[string]struct {
-		end  func(conn net.Conn, id string)
-		gone bool
-	}{
-		"closed":    {func(conn net.Conn, _ string) { _ = conn.Close() }, false},
-		"seen dead": {func(_ net.Conn, id string) { n.dead(id) }, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			ended := make(chan struct{})
-			m := script(t, n, func(_ int, conn net.Conn) {
-				hear(conn)
-				_, _ = conn.Write(append(appendHead(nil, Answer{Status: http.StatusOK, Body: make([]byte, 8)}), "half"...))
-				c.end(conn, "x "+conn.LocalAddr().String())
-				<-ended
-			})
-			a, err := ask(t.Context(), n, m, Question{})
-			close(ended)
-			if err == nil || a.Body != nil || errors.Is(err, ErrMemberGone) != c.gone || errors.Is(err, ErrUnreachable) {
-				t.Errorf("%q, %v", a.Body, err)
-			}
-		})
 	}
 }
 

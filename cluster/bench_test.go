@@ -70,7 +70,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			value := bytes.Repeat([]byte{7}, size)
 			nodes := running(b, 2, func(c *Cluster) {
-				c.Answer("value", func(context.Context, Asked) Answer { return Answer{Status: http.StatusOK, Body: value} })
+				c.Handle("value", func(context.Context, Asked) Answer { return Answer{Status: http.StatusOK, Body: value} })
 			})
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
@@ -87,7 +87,7 @@ func BenchmarkFanout(b *testing.B) {
 	for _, n := range []int{3, 10, 30} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			nodes := running(b, n, func(c *Cluster) {
-				c.Answer("ok", func(context.Context, Asked) Answer { return Answer{Status: http.StatusNoContent} })
+				c.Handle("ok", func(context.Context, Asked) Answer { return Answer{Status: http.StatusNoContent} })
 			})
 			var others []Member
 			for _, c := range nodes[1:] {

@@ -1,11 +1,15 @@
-// Package cluster knows which nodes are alive, which of them owns a hash, and how to talk to them.
+// Package cluster knows which nodes are alive, which of them owns a hash, and
+// how to talk to them.
 //
-// Membership comes from memberlist, ownership from rendezvous hashing over the members' stable names (the ring), and
-// talk is questions and answers on authenticated connections (the peer port). The node's wiring, the read path and the
-// write path call it. It guarantees that a question is answered by the very process it was meant for or by nobody, and
-// that a node that leaves has stopped owning before anybody else is told. Members may disagree about each other for
-// seconds at a time: correctness must never rest on their agreeing. The package must know nothing of what is stored or
-// where. A Cluster is safe for concurrent use.
+// Membership comes from memberlist, ownership from rendezvous hashing over the
+// members' stable names (the ring), and talk is questions and answers on
+// authenticated connections (the peer port). The node's wiring, the read path
+// and the write path call it. It guarantees that a question is answered by the
+// very process it was meant for or by nobody, and that a node that leaves has
+// stopped owning before anybody else is told. Members may disagree about each
+// other for seconds at a time: correctness must never rest on their agreeing.
+// The package must know nothing of what is stored or where. A Cluster is safe
+// for concurrent use.
 package cluster
 
 import (
@@ -22,22 +26,24 @@ import (
 	"github.com/hashicorp/memberlist"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+
+	"larder/peer"
 )
 
 var (
-	// ErrMemberGone ends the waiting for a member that was seen dead. Unless ErrUnreachable comes with it, the member
-	// may have heard the question.
+	// ErrMemberGone ends the waiting for a member that was seen dead. Unless
+	// ErrUnreachable comes with it, the member may have heard the question.
 	ErrMemberGone = errors.New("the member is gone")
 
-	// ErrUnreachable says that the member surely did not hear the question, because it was never sent or reached
-	// another process that refused it.
-	ErrUnreachable = errors.New("the member cannot be reached")
+	// ErrUnreachable says that the member surely did not hear the question.
+	ErrUnreachable = peer.ErrUnreachable
 
 	errStopped = errors.New("this node has stopped")
 )
 
-// Bounds of the steps of Leave. Telling everybody takes one round trip and some gossip, a few hundred milliseconds;
-// what is spent beyond that is spent on members that do not answer.
+// Bounds of the steps of Leave. Telling everybody takes one round trip and some
+// gossip, a few hundred milliseconds; what is spent beyond that is spent on
+// members that do not answer.
 const (
 	leaveTimeout       = 5 * time.Second
 	leaveFanoutTimeout = 2 * time.Second
@@ -77,41 +83,47 @@ type Cluster struct {
 	seeds    []seed
 	resolver *net.Resolver
 	rejoin   time.Duration // how often a joined node looks for members that it misses
+	forget   time.Duration // after which memberlist forgets a member that died
 	patience time.Duration // how long a node looks for somebody before it goes on alone
 
-	peers     net.Listener
-	routes    map[string]Answerer // fixed once Run has begun
-	handshake handshake
-	hints     *hints
-	seldom    *seldom
+	peers    net.Listener
+	port     *peer.Port
+	hints    *hints
+	joinLog  zerolog.Logger // one warning a minute
+	metaLog  zerolog.Logger // the same
+	askerLog zerolog.Logger // the same
 
 	ring     atomic.Pointer[ring]
 	joined   atomic.Bool
 	started  atomic.Bool
 	onChange []func()           // fixed once Run has begun
 	changed  chan struct{}      // holds a token while a ring change has not been told yet
+	doubts   chan struct{}      // holds a token when somebody is doubted
 	barriers chan chan struct{} // closed by the teller once all earlier changes have been told
 
 	wrapTransport func(memberlist.NodeAwareTransport) memberlist.NodeAwareTransport // tests cut the network here
 
-	// listMu is held while memberlist is told to leave, and by the end of Run: memberlist panics when told to leave
-	// after its shutdown.
+	// listMu is held while memberlist is told to leave, and by the end of Run:
+	// memberlist panics when told to leave after its shutdown.
 	listMu sync.Mutex
 	list   *memberlist.Memberlist // nil while Run is not running
 
-	// mu guards the fields below. memberlist calls into this package with its own lock held and mu is taken then,
-	// so memberlist must never be called with mu held.
+	// mu guards the fields below. memberlist calls into this package with its
+	// own lock held and mu is taken then, so memberlist must never be called
+	// with mu held.
 	mu         sync.Mutex
 	records    map[string]*record // by Member.ID; self is always there
 	departures []Departure        // oldest first
 	farewells  map[string]time.Time
+	gone       gone
+	doubted    map[string]doubt // by Member.ID
 }
 
 // GossipAddr returns the address that was bound for gossip.
 func (c *Cluster) GossipAddr() string { return c.sockets.addr().String() }
 
-// New checks cfg and binds both ports, and starts nothing else. Run must follow, if only with an ended context, for
-// the ports to be closed again.
+// New checks cfg and binds both ports, and starts nothing else. Run must
+// follow, if only with an ended context, for the ports to be closed again.
 func New(cfg Config) (*Cluster, error) {
 	seeds, err := parseSeeds(cfg.Join)
 	if err != nil {
@@ -155,7 +167,7 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 	if cfg.Secrets == nil {
 		cfg.Secrets = &Secrets{}
 	}
-	hs, err := newHandshake(cfg.Secrets, cfg.Label)
+	keys, err := cfg.Secrets.PeerKeys()
 	if err != nil {
 		return nil, err
 	}
@@ -173,39 +185,45 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 		seeds:     seeds,
 		resolver:  net.DefaultResolver,
 		rejoin:    rejoinInterval,
+		forget:    forgetAfter,
 		patience:  aloneAfter,
 		peers:     peers,
-		routes:    make(map[string]Answerer),
-		handshake: hs,
-		seldom:    newSeldom(time.Minute),
 		changed:   make(chan struct{}, 1),
 		barriers:  make(chan chan struct{}),
 		records:   make(map[string]*record),
 		farewells: make(map[string]time.Time),
+		gone:      newGone(),
+		doubted:   make(map[string]doubt),
+		doubts:    make(chan struct{}, 1),
 	}
 	if _, err := encodeMeta(c.self, true); err != nil {
 		return nil, err
 	}
+	c.port = peer.New(peer.Config{ID: c.self.ID, Label: cfg.Label, Keys: keys, Log: c.log})
+	c.joinLog, c.metaLog, c.askerLog = seldom(c.log), seldom(c.log), seldom(c.log)
 	c.hints = newHints(c)
 	c.records[c.self.ID] = c.newRecord(c.self, "")
 	c.ring.Store(newRing(1, c.self, c.records))
-	c.Answer(leavingRoute, c.hearLeaving)
+	c.port.Handle(leavingRoute, c.handleLeaving) // which may overtake the news of its asker
 	return c, nil
 }
 
-// OnChange registers f to be called after ring changes, from one goroutine and in order. Changes that follow each
-// other closely may be told by one call. It must be called before Run.
+// OnChange registers f to be called after ring changes, from one goroutine and
+// in order. Changes that follow each other closely may be told by one call. It
+// must be called before Run.
 func (c *Cluster) OnChange(f func()) { c.onChange = append(c.onChange, f) }
 
 // Self returns this node, whether it is leaving or not.
 func (c *Cluster) Self() Member { return c.self }
 
-// Joined reports whether the node has met the cluster: it has seen another member, there is nobody to join, or for half
-// a minute nobody has listened at any address of Config.Join. The functions of OnChange have been told of whom it met.
+// Joined reports whether the node has met the cluster: it has seen another
+// member, there is nobody to join, or for half a minute nobody has listened at
+// any address of Config.Join. The functions of OnChange have been told of whom
+// it met.
 func (c *Cluster) Joined() bool { return c.joined.Load() }
 
-// Run serves peers, gossips and joins until ctx ends, and then closes both ports without a goodbye: see Leave. It
-// may be called once.
+// Run serves peers, gossips and joins until ctx ends, and then closes both
+// ports without a goodbye: see Leave. It may be called once.
 func (c *Cluster) Run(ctx context.Context) error {
 	if !c.started.CompareAndSwap(false, true) {
 		return errors.New("run cluster: it ran before")
@@ -216,10 +234,11 @@ func (c *Cluster) Run(ctx context.Context) error {
 		return fmt.Errorf("run cluster: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { c.serve(ctx); return nil })
+	g.Go(func() error { c.port.Serve(ctx, c.peers); return nil })
 	g.Go(func() error { c.tellChanges(ctx); return nil })
 	g.Go(func() error { c.hints.deliver(ctx); return nil })
 	g.Go(func() error { c.join(ctx, list); return nil })
+	g.Go(func() error { c.probeDoubted(ctx); return nil })
 	<-ctx.Done()
 	c.stopGossip()
 	c.endQuestions()
@@ -242,8 +261,9 @@ func (c *Cluster) startGossip() (*memberlist.Memberlist, error) {
 	return list, nil
 }
 
-// stopGossip shuts memberlist down once a Leave under way has ended. memberlist's own goroutines see it within a
-// probe interval; nothing of it can be waited for.
+// stopGossip shuts memberlist down once a Leave under way has ended.
+// memberlist's own goroutines see it within a probe interval; nothing of it can
+// be waited for.
 func (c *Cluster) stopGossip() {
 	c.listMu.Lock()
 	defer c.listMu.Unlock()
@@ -258,12 +278,13 @@ func (c *Cluster) endQuestions() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, rec := range c.records {
-		rec.pool.end(errStopped)
+		rec.pool.End(errStopped)
 	}
 }
 
-// tellChanges calls the functions that OnChange registered. Whoever is met first makes this node a joined one: a round
-// of joining may take seconds more, where packets to dead addresses are lost.
+// tellChanges calls the functions that OnChange registered. Whoever is met
+// first makes this node a joined one: a round of joining may take seconds more,
+// where packets to dead addresses are lost.
 func (c *Cluster) tellChanges(ctx context.Context) {
 	tell := func() {
 		for _, f := range c.onChange {
@@ -290,15 +311,17 @@ func (c *Cluster) tellChanges(ctx context.Context) {
 	}
 }
 
-// Leave makes the node stop owning and tells the others so, within 5 s or until ctx ends. The peer port goes on
-// serving until Run's context ends.
+// Leave makes the node stop owning and tells the others so, within 5 s or until
+// ctx ends. The peer port goes on serving until Run's context ends.
 //
-// The order matters to a writer elsewhere, which stops revoking at a member that has left: this node's own ring
-// drops it first, the functions of OnChange return, and only then does anybody else hear of it. So a node whose
-// OnChange gives up what it had on trust is never trusted and forgotten at once.
+// The order matters to a writer elsewhere, which stops revoking at a member
+// that has left: this node's own ring drops it first, the functions of OnChange
+// return, and only then does anybody else hear of it. So a node whose OnChange
+// gives up what it had on trust is never trusted and forgotten at once.
 //
-// When every member acknowledges, every ring has dropped this node when Leave returns. A member that does not
-// acknowledge learns it from gossip. If OnChange takes too long nobody is told: that is an error, and the others will
+// When every member acknowledges, every ring has dropped this node when Leave
+// returns. A member that does not acknowledge learns it from gossip. If
+// OnChange takes too long nobody is told: that is an error, and the others will
 // see this node die.
 func (c *Cluster) Leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
@@ -357,12 +380,13 @@ func (c *Cluster) tellLeaving(ctx context.Context) {
 	}
 }
 
-func (c *Cluster) hearLeaving(_ context.Context, asked Asked) Answer {
+func (c *Cluster) handleLeaving(_ context.Context, asked Asked) Answer {
 	c.farewell(asked.From)
 	return Answer{Status: http.StatusNoContent}
 }
 
-// bounded returns the time until ctx's deadline, within a millisecond and most: memberlist takes zero as for ever.
+// bounded returns the time until ctx's deadline, within a millisecond and most:
+// memberlist takes zero as for ever.
 func bounded(ctx context.Context, most time.Duration) time.Duration {
 	if end, ok := ctx.Deadline(); ok {
 		most = min(most, time.Until(end))

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 )
 
@@ -12,8 +13,9 @@ type Ack struct {
 	Err    error
 }
 
-// Fanout tells all members at once and returns their answers in the same order: a status of 2xx acknowledges, any other
-// is Refused. It takes as long as the slowest member, at most until ctx ends; a member that fails or hangs does not
+// Fanout tells all members at once and returns their answers in the same order:
+// a status of 2xx acknowledges, any other is Refused. It takes as long as the
+// slowest member, at most until ctx ends; a member that fails or hangs does not
 // touch the others. A message may arrive twice.
 func (c *Cluster) Fanout(ctx context.Context, members []Member, route, text string) []Ack {
 	acks := make([]Ack, len(members))
@@ -28,6 +30,17 @@ func (c *Cluster) Fanout(ctx context.Context, members []Member, route, text stri
 	}
 	wg.Wait()
 	return acks
+}
+
+// Refused is the answer of a member that was reached and did not acknowledge.
+type Refused struct {
+	Status int
+	Detail string
+}
+
+// Error says what the member answered.
+func (r *Refused) Error() string {
+	return fmt.Sprintf("answered %d %s: %s", r.Status, http.StatusText(r.Status), r.Detail)
 }
 
 func (c *Cluster) tell(ctx context.Context, m Member, route, text string) error {

@@ -13,16 +13,18 @@ const (
 	maxGossip    = 1 << 10 // fits a packet with all that goes around it
 	gossipIDSize = 12
 	gossipQueued = 1024 // messages that wait to be sent or to be received; beyond that they are dropped
-	// Every member sends a message this often, times the logarithm of the cluster's size, to members taken at random.
-	// It misses a member with a chance of about e to the minus that: at memberlist's usual 4, one of seven members
-	// misses about every tenth message.
+	// Every member sends a message this often, times the logarithm of the
+	// cluster's size, to members taken at random. It misses a member with a
+	// chance of about e to the minus that: at memberlist's usual 4, one of
+	// seven members misses about every tenth message.
 	gossipRepeats = 12
 	seenFor       = 30 * time.Second
 	seenAtMost    = 1 << 16
 )
 
-// Gossip sends msg, of at most 1 KiB, to all members, best effort: it usually arrives within half a second, may
-// never, and arrives once at most. This node does not receive its own.
+// Gossip sends msg, of at most 1 KiB, to all members, best effort: it usually
+// arrives within half a second, may never, and arrives once at most. This node
+// does not receive its own.
 func (c *Cluster) Gossip(msg []byte) {
 	if len(msg) > maxGossip {
 		c.log.Warn().Int("bytes", len(msg)).Int("most", maxGossip).Msg("dropped a gossip message: too long")
@@ -35,12 +37,14 @@ func (c *Cluster) Gossip(msg []byte) {
 	c.hints.send(b)
 }
 
-// OnGossip registers the receiver of gossip messages. It is called from one goroutine, and while it is busy messages
-// are queued and then dropped. It must be called before Run.
+// OnGossip registers the receiver of gossip messages. It is called from one
+// goroutine, and while it is busy messages are queued and then dropped. It must
+// be called before Run.
 func (c *Cluster) OnGossip(f func([]byte)) { c.hints.f = f }
 
-// hints is the gossip of the package's users. memberlist does not forward it, so with more than a few members some
-// would never get a message: whoever sees one for the first time queues it again.
+// hints is the gossip of the package's users. memberlist does not forward it,
+// so with more than a few members some would never get a message: whoever sees
+// one for the first time queues it again.
 type hints struct {
 	queue *memberlist.TransmitLimitedQueue
 	inbox chan []byte
@@ -65,9 +69,10 @@ func (h *hints) send(b []byte) {
 	}
 }
 
-// receive takes a message from memberlist, which must not be held up and uses the bytes again.
+// receive takes a message from memberlist, which must not be held up and uses
+// the bytes again.
 func (h *hints) receive(b []byte) {
-	if len(b) < gossipIDSize || !h.seen.first(string(b[:gossipIDSize])) {
+	if len(b) < gossipIDSize || len(b) > gossipIDSize+maxGossip || !h.seen.first(string(b[:gossipIDSize])) {
 		return
 	}
 	b = append([]byte(nil), b...)
@@ -106,10 +111,12 @@ func (h hint) Message() []byte { return h }
 // Finished hears that the message has been sent often enough.
 func (hint) Finished() {}
 
-// UniqueBroadcast spares the queue the search for messages that this one replaces.
+// UniqueBroadcast spares the queue the search for messages that this one
+// replaces.
 func (hint) UniqueBroadcast() {}
 
-// seen remembers IDs for 30 to 60 s, in two generations; far longer than a message is on its way.
+// seen remembers IDs for 30 to 60 s, in two generations; far longer than a
+// message is on its way.
 type seen struct {
 	mu       sync.Mutex // guards the fields below
 	now, old map[string]struct{}

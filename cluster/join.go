@@ -22,22 +22,26 @@ const (
 	rejoinInterval   = 5 * time.Second
 	joinsAtOnce      = 8
 	lookupTimeout    = 5 * time.Second
-	// aloneAfter is how long nobody must have been at any address to join before a node counts as joined. A cluster's
-	// DNS keeps answers for at most as long, and tells of the dead until then.
+	// aloneAfter is how long nobody must have been at any address to join
+	// before a node counts as joined. A cluster's DNS keeps answers for at most
+	// as long, and tells of the dead until then.
 	aloneAfter = 30 * time.Second
 )
 
-// errNobody says that all addresses to join are known and nobody listens there, not even to refuse this node.
+// errNobody says that all addresses to join are known and nobody listens there,
+// not even to refuse this node.
 var errNobody = errors.New("nobody listens there")
 
-// seed is one entry of Config.Join: a name or an address under which members may be found.
+// seed is one entry of Config.Join: a name or an address under which members
+// may be found.
 type seed struct {
 	host string
 	port uint16
 }
 
-// parseSeeds reads host:port and dns+NAME:PORT. Both are looked up afresh every time and stand for all the addresses
-// that they resolve to; the longer form says so to the reader.
+// parseSeeds reads host:port and dns+NAME:PORT. Both are looked up afresh every
+// time and stand for all the addresses that they resolve to; the longer form
+// says so to the reader.
 func parseSeeds(join []string) ([]seed, error) {
 	var seeds []seed
 	for _, entry := range join {
@@ -54,10 +58,12 @@ func parseSeeds(join []string) ([]seed, error) {
 	return seeds, nil
 }
 
-// join meets the cluster and keeps meeting it, until ctx ends. Each round joins every address of the seeds, looked
-// up afresh, and of members that died, which is not the address of a live member. So clusters that formed apart
-// merge, a partition heals from both sides, and a node that was paused for long is told that it was taken for dead.
-// The price is one failed connection a round for each address where nobody is.
+// join meets the cluster and keeps meeting it, until ctx ends. Each round joins
+// every address of the seeds, looked up afresh, and of members that died, which
+// is not the address of a live member. So clusters that formed apart merge, a
+// partition heals from both sides, and a node that was paused for long is told
+// that it was taken for dead. The price is one failed connection a round for
+// each address where nobody is.
 func (c *Cluster) join(ctx context.Context, list *memberlist.Memberlist) {
 	backoff := joinBackoffFirst
 	var alone time.Time // since when nobody was anywhere
@@ -75,8 +81,8 @@ func (c *Cluster) join(ctx context.Context, list *memberlist.Memberlist) {
 		}
 		wait := c.rejoin
 		if !c.joined.Load() {
-			if ctx.Err() == nil && c.seldom.now("join") {
-				c.log.Warn().Err(err).Strs("join", c.cfg.Join).
+			if ctx.Err() == nil {
+				c.joinLog.Warn().Err(err).Strs("join", c.cfg.Join).
 					Msg("cannot join yet, trying on: check that --join names running nodes, and that secret and label are the same there")
 			}
 			wait, backoff = backoff, min(2*backoff, joinBackoffMost)
@@ -96,8 +102,9 @@ func (c *Cluster) noteJoined() {
 	}
 }
 
-// noteAlone takes in that there is no cluster to meet: the others are dead, and waiting for them would make this node
-// as useless as they are. A node that is refused goes on waiting.
+// noteAlone takes in that there is no cluster to meet: the others are dead, and
+// waiting for them would make this node as useless as they are. A node that is
+// refused goes on waiting.
 func (c *Cluster) noteAlone() {
 	if c.joined.CompareAndSwap(false, true) {
 		c.log.Warn().Dur("dur", c.patience).Strs("join", c.cfg.Join).
@@ -105,8 +112,9 @@ func (c *Cluster) noteAlone() {
 	}
 }
 
-// meet makes one round. met says that the node is where it should be: it has met somebody, or nobody is missing.
-// The error is errNobody if each address was tried and nobody listens at any.
+// meet makes one round. met says that the node is where it should be: it has
+// met somebody, or nobody is missing. The error is errNobody if each address
+// was tried and nobody listens at any.
 func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bool, err error) {
 	seeds, err := c.lookup(ctx)
 	missing := c.missing(seeds)
@@ -144,7 +152,8 @@ func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bo
 	return met, err
 }
 
-// joinOne joins one address. Memberlist puts even a single error into a list of several lines, and logs have one.
+// joinOne joins one address. Memberlist puts even a single error into a list of
+// several lines, and logs have one.
 func joinOne(list *memberlist.Memberlist, addr netip.AddrPort) error {
 	_, err := list.Join([]string{addr.String()})
 	if only := errors.Unwrap(err); only != nil {
@@ -153,7 +162,8 @@ func joinOne(list *memberlist.Memberlist, addr netip.AddrPort) error {
 	return err
 }
 
-// lookup resolves all seeds. It returns what it could find, and an error if that may not be all.
+// lookup resolves all seeds. It returns what it could find, and an error if
+// that may not be all.
 func (c *Cluster) lookup(ctx context.Context) ([]netip.AddrPort, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -172,7 +182,8 @@ func (c *Cluster) lookup(ctx context.Context) ([]netip.AddrPort, error) {
 	return found, errs
 }
 
-// missing returns the addresses where a member should be and, as far as this node knows, none is.
+// missing returns the addresses where a member should be and, as far as this
+// node knows, none is.
 func (c *Cluster) missing(seeds []netip.AddrPort) []netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,7 +205,8 @@ func (c *Cluster) missing(seeds []netip.AddrPort) []netip.AddrPort {
 	return missing
 }
 
-// isSelf reports whether addr is this node's own gossip address, as others are told or as bound.
+// isSelf reports whether addr is this node's own gossip address, as others are
+// told or as bound.
 func (c *Cluster) isSelf(addr netip.AddrPort) bool {
 	bound := c.sockets.addr()
 	if int(addr.Port()) != bound.Port {

@@ -84,7 +84,8 @@ func TestJoinIsTriedUntilTheSeedStarts(t *testing.T) {
 	}
 }
 
-// A node whose others are all dead is not as useless as they are, and has them back when they come.
+// A node whose others are all dead is not as useless as they are, and has them
+// back when they come.
 func TestNobodyToMeet(t *testing.T) {
 	port := freePort(t, "127.0.0.1", "127.0.0.2")
 	dead := []string{fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.2:%d", port)}
@@ -122,7 +123,8 @@ func TestUnknownNameIsNotNobody(t *testing.T) {
 	}
 }
 
-// Who meets a member has joined, while addresses of the dead still swallow what is sent to them.
+// Who meets a member has joined, while addresses of the dead still swallow what
+// is sent to them.
 func TestDeadAddressesHoldNobodyUp(t *testing.T) {
 	a := start(t, "a")
 	const dead = "127.0.0.9:1"
@@ -279,8 +281,9 @@ func (s *nameServer) resolver() *net.Resolver {
 	}}
 }
 
-// Nodes that find only themselves at first, as the pods of a set do that start together, merge when the name shows
-// the others; and a name is asked again when its addresses change.
+// Nodes that find only themselves at first, as the pods of a set do that start
+// together, merge when the name shows the others; and a name is asked again
+// when its addresses change.
 func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
 	names := startNameServer(t)
 	port := freePort(t, "127.0.0.1", "127.0.0.2", "127.0.0.3")

@@ -51,7 +51,8 @@ func TestLeaveIsSeenByAllBeforeItReturns(t *testing.T) {
 	}
 }
 
-// Nobody hears of the leaving before this node's own users have given up what they held on trust.
+// Nobody hears of the leaving before this node's own users have given up what
+// they held on trust.
 func TestLeaveTellsItsOwnUsersFirst(t *testing.T) {
 	a := start(t, "a")
 	resume := make(chan struct{})
@@ -102,7 +103,7 @@ func TestLeaveLetsRequestsEnd(t *testing.T) {
 	entered, resume := make(chan struct{}), make(chan struct{})
 	a := start(t, "a")
 	b := start(t, "b", joining(a), before(func(c *Cluster) {
-		c.Answer("slow", func(context.Context, Asked) Answer {
+		c.Handle("slow", func(context.Context, Asked) Answer {
 			close(entered)
 			<-resume
 			return Answer{Status: http.StatusOK, Text: []byte("done")}
@@ -216,7 +217,9 @@ func TestAdvertise(t *testing.T) {
 		if host, _, ok := strings.Cut(n.self.PeerAddr, ":"); !ok || host != c.host {
 			t.Errorf("bound to %s, advertising %q: peers are told %s", c.bind, c.advertise, n.self.PeerAddr)
 		}
-		post(t, n, n.self)
+		other := start(t, "b", joining(n))
+		agree(t, n, other)
+		post(t, other, n.self)
 	}
 }
 

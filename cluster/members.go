@@ -1,18 +1,20 @@
 package cluster
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"larder/peer"
 )
 
 const (
 	departuresKept    = time.Hour // how long a death is remembered
 	departuresAtMost  = 256
+	farewellsAtMost   = 4096
 	metaLeavesForName = 300 // what a name can count on within memberlist's 512 bytes of metadata
 )
 
@@ -28,23 +30,17 @@ type Departure struct {
 type record struct {
 	Member
 	gossipAddr string
-	leaving    bool     // it said goodbye
-	replaced   bool     // a later start of the same name is live
-	pool       *askPool // its end is the member's death, as this node sees it
+	leaving    bool       // it said goodbye
+	replaced   bool       // a later start of the same name is live
+	pool       *peer.Pool // its end is the member's death, as this node sees it
 }
 
 func (c *Cluster) newRecord(m Member, gossipAddr string) *record {
-	dial := func(ctx context.Context) (*askConn, error) {
-		conn, err := c.handshake.dial(ctx, m.PeerAddr)
-		if err != nil {
-			return nil, err
-		}
-		return newAskConn(conn, m.ID, c.self.ID), nil
-	}
-	return &record{Member: m, gossipAddr: gossipAddr, pool: newAskPool(dial)}
+	return &record{Member: m, gossipAddr: gossipAddr, pool: c.port.Pool(m.ID, m.PeerAddr)}
 }
 
-// meta is what memberlist carries about a node. The short names leave room within its 512 bytes.
+// meta is what memberlist carries about a node. The short names leave room
+// within its 512 bytes.
 type meta struct {
 	Name     string `json:"n"`
 	PeerAddr string `json:"p"`
@@ -64,12 +60,14 @@ func encodeMeta(m Member, leaving bool) ([]byte, error) {
 	return b, nil
 }
 
-// Departed returns the members that left the live set within that time without having said so: they died, were cut
-// off, or were replaced by a later start of the same name before they were seen dead. A member that has come back
-// since is still listed. Deaths are remembered for an hour.
+// Departed returns the members that left the live set within that time without
+// having said so: they died, were cut off, or were replaced by a later start of
+// the same name before they were seen dead. A member that has come back since
+// is still listed. Deaths are remembered for an hour.
 //
-// Who needs everybody that may still believe something must ask Members first and Departed second: a member that
-// dies or returns in between is then in one of the two.
+// Who needs everybody that may still believe something must ask Members first
+// and Departed second: a member that dies or returns in between is then in one
+// of the two.
 func (c *Cluster) Departed(within time.Duration) []Departure {
 	since := time.Now().Add(-within)
 	c.mu.Lock()
@@ -83,7 +81,8 @@ func (c *Cluster) Departed(within time.Duration) []Departure {
 	return recent
 }
 
-// delegate is what memberlist calls, with its own lock held: nothing here may block or call memberlist.
+// delegate is what memberlist calls, with its own lock held: nothing here may
+// block or call memberlist.
 type delegate struct{ *Cluster }
 
 var (
@@ -97,7 +96,8 @@ func (d delegate) NotifyJoin(n *memberlist.Node) { d.alive(n) }
 // NotifyUpdate hears of new metadata: the node is leaving.
 func (d delegate) NotifyUpdate(n *memberlist.Node) { d.alive(n) }
 
-// NotifyLeave hears of a node that is dead or has left; memberlist does not say which.
+// NotifyLeave hears of a node that is dead or has left; memberlist does not say
+// which.
 func (d delegate) NotifyLeave(n *memberlist.Node) { d.dead(n.Name) }
 
 // NodeMeta describes this node to the others.
@@ -120,7 +120,8 @@ func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
 	return d.hints.queue.GetBroadcasts(overhead, limit)
 }
 
-// LocalState and MergeRemoteState would exchange more state when two members compare notes; there is none.
+// LocalState and MergeRemoteState would exchange more state when two members
+// compare notes; there is none.
 func (d delegate) LocalState(bool) []byte { return nil }
 
 // MergeRemoteState has nothing to merge.
@@ -130,31 +131,39 @@ func (d delegate) MergeRemoteState([]byte, bool) {}
 func (c *Cluster) alive(n *memberlist.Node) {
 	var about meta
 	if err := json.Unmarshal(n.Meta, &about); err != nil || about.Name == "" || about.PeerAddr == "" {
-		if c.seldom.now("metadata") {
-			c.log.Warn().Str("addr", n.Address()).
-				Msg("ignored a gossip member that is not a node of this program: give the cluster its own label and secret")
-		}
+		c.metaLog.Warn().Str("addr", n.Address()).
+			Msg("ignored a gossip member that is not a node of this program: give the cluster its own label and secret")
 		return
 	}
 	m := Member{Name: about.Name, PeerAddr: about.PeerAddr, Incarnation: about.Start, ID: n.Name}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, known := c.records[m.ID]; !known && c.isOldNews(m) {
+		c.doubt(m, n.Address(), about.Leaving)
+		return
+	}
+	c.admit(m, n.Address(), about.Leaving)
+}
+
+// admit takes in that a process is a member. c.mu must be held.
+func (c *Cluster) admit(m Member, gossipAddr string, leaving bool) {
 	rec, known := c.records[m.ID]
 	if !known {
-		rec = c.newRecord(m, n.Address())
+		rec = c.newRecord(m, gossipAddr)
 		c.records[m.ID] = rec
 		c.log.Info().Str("peer", m.Name).Str("id", m.ID).Str("addr", m.PeerAddr).Msg("member joined")
 	}
-	rec.gossipAddr = n.Address()
+	rec.gossipAddr = gossipAddr
 	_, saidGoodbye := c.farewells[m.ID]
-	rec.leaving = rec.leaving || about.Leaving || saidGoodbye
+	rec.leaving = rec.leaving || leaving || saidGoodbye
 	c.noteReplaced()
 	c.rebuild()
 }
 
-// noteReplaced counts members as departed that a later start of the same name has replaced. Whether they are dead
-// shows only later; what they hold on trust must be reckoned with until then. c.mu must be held.
+// noteReplaced counts members as departed that a later start of the same name
+// has replaced. Whether they are dead shows only later; what they hold on trust
+// must be reckoned with until then. c.mu must be held.
 func (c *Cluster) noteReplaced() {
 	latest := newest(c.records)
 	for _, rec := range c.records {
@@ -171,22 +180,25 @@ func (c *Cluster) noteReplaced() {
 	}
 }
 
-// dead takes in that a node is no longer there. A member that said goodbye goes on serving what it was asked, so
-// who waits for an answer is left alone: until it answers or closes, or as long as the asker's context allows.
+// dead takes in that a node is no longer there. A member that said goodbye goes
+// on serving what it was asked, so who waits for an answer is left alone: until
+// it answers or closes, or as long as the asker's context allows.
 func (c *Cluster) dead(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.doubted, id)
 	rec := c.records[id]
 	if rec == nil || id == c.self.ID {
 		return
 	}
 	delete(c.records, id)
+	c.gone.add(rec.Member, rec.leaving)
 	if rec.leaving {
 		c.log.Info().Str("peer", rec.Name).Str("id", id).Msg("member left")
-		rec.pool.retire()
+		rec.pool.Retire()
 	} else {
 		c.log.Warn().Str("peer", rec.Name).Str("id", id).Msg("member died or was cut off: its keys have other owners now")
-		rec.pool.end(ErrMemberGone)
+		rec.pool.End(ErrMemberGone)
 		if !rec.replaced {
 			c.depart(rec)
 		}
@@ -205,8 +217,9 @@ func (c *Cluster) depart(rec *record) {
 	c.departures = append(c.departures, Departure{Member: rec.Member, At: now, gossipAddr: rec.gossipAddr})
 }
 
-// farewell takes in that a member is leaving. The goodbye of an ID is remembered, since it may overtake the news that
-// the member exists, and news from before it may come again.
+// farewell takes in that a member is leaving. The goodbye of an ID is
+// remembered, since it may overtake the news that the member exists, and news
+// from before it may come again.
 func (c *Cluster) farewell(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,7 +229,9 @@ func (c *Cluster) farewell(id string) {
 			delete(c.farewells, other)
 		}
 	}
-	c.farewells[id] = now
+	if len(c.farewells) < farewellsAtMost {
+		c.farewells[id] = now
+	}
 	if rec := c.records[id]; rec != nil {
 		rec.leaving = true
 		c.rebuild()

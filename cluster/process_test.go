@@ -18,7 +18,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// childEnv holds the configuration of a node that runs in a process of its own: the test binary, started again.
+// childEnv holds the configuration of a node that runs in a process of its own:
+// the test binary, started again.
 const childEnv = "LARDER_CLUSTER_TEST_NODE"
 
 func TestMain(m *testing.M) {
@@ -36,7 +37,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leaks waits for memberlist's last probes, which nothing can wait for, and then for nobody.
+// leaks waits for memberlist's last probes, which nothing can wait for, and
+// then for nobody.
 func leaks() int {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
@@ -57,7 +59,8 @@ type child struct {
 	Gossip string
 }
 
-// runChild runs a node until standard input ends, so that no child outlives its test.
+// runChild runs a node until standard input ends, so that no child outlives its
+// test.
 func runChild(spec string) error {
 	cfg := Config{Label: "test", Secrets: &Secrets{}, Log: testLog()}
 	if err := cfg.Secrets.Take([]byte(testSecret)); err != nil {
@@ -82,18 +85,19 @@ func runChild(spec string) error {
 	return c.Run(ctx)
 }
 
-// serveTestRoutes adds routes that answer, that refuse, that take their time, and that never answer.
+// serveTestRoutes adds routes that answer, that refuse, that take their time,
+// and that never answer.
 func serveTestRoutes(c *Cluster) {
-	c.Answer("ok", func(_ context.Context, asked Asked) Answer {
+	c.Handle("ok", func(_ context.Context, asked Asked) Answer {
 		body, err := io.ReadAll(asked.Body)
 		if err != nil {
 			return Answer{Status: http.StatusBadRequest}
 		}
 		return Answer{Status: http.StatusOK, Text: []byte(asked.Text), Body: body}
 	})
-	c.Answer("refuse", func(context.Context, Asked) Answer { return Answer{Status: http.StatusTeapot} })
-	c.Answer("panic", func(context.Context, Asked) Answer { panic("as it was told") })
-	c.Answer("slow", func(ctx context.Context, asked Asked) Answer {
+	c.Handle("refuse", func(context.Context, Asked) Answer { return Answer{Status: http.StatusTeapot} })
+	c.Handle("panic", func(context.Context, Asked) Answer { panic("as it was told") })
+	c.Handle("slow", func(ctx context.Context, asked Asked) Answer {
 		d, _ := time.ParseDuration(asked.Text) // the tests say it right
 		select {
 		case <-time.After(d):
@@ -102,13 +106,13 @@ func serveTestRoutes(c *Cluster) {
 		return Answer{Status: http.StatusOK, Text: []byte("done")}
 	})
 	var hanging atomic.Int64
-	c.Answer("hang", func(ctx context.Context, _ Asked) Answer {
+	c.Handle("hang", func(ctx context.Context, _ Asked) Answer {
 		hanging.Add(1)
 		<-ctx.Done()
 		hanging.Add(-1)
 		return Answer{Status: http.StatusOK}
 	})
-	c.Answer("hanging", func(context.Context, Asked) Answer {
+	c.Handle("hanging", func(context.Context, Asked) Answer {
 		return Answer{Status: http.StatusOK, Text: fmt.Append(nil, hanging.Load())}
 	})
 }
@@ -239,7 +243,8 @@ func TestKilledNodeIsReplacedByItsRestart(t *testing.T) {
 	hasMembers(t, a, a.self, again.Self)
 }
 
-// A node that comes back at the addresses of its last start must not answer in its name.
+// A node that comes back at the addresses of its last start must not answer in
+// its name.
 func TestRestartAtTheSameAddressAnswersForItselfOnly(t *testing.T) {
 	a := start(t, "a")
 	old := spawn(t, "b", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
@@ -333,7 +338,8 @@ func TestFanoutWithDeadAndHungMembers(t *testing.T) {
 	}
 }
 
-// Nobody but the member can do what may be done once only: it is waited for until it is seen dead.
+// Nobody but the member can do what may be done once only: it is waited for
+// until it is seen dead.
 func TestMemberDiesAtWork(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -18,8 +18,8 @@ type ring struct {
 	parts   func() []float64 // the owners' parts of all hashes, worked out once
 }
 
-// newRing makes the ring of records. It depends on what they hold, not on their order, so that members that know
-// of the same nodes agree on every owner.
+// newRing makes the ring of records. It depends on what they hold, not on their
+// order, so that members that know of the same nodes agree on every owner.
 func newRing(version uint64, self Member, records map[string]*record) *ring {
 	r := &ring{version: version, self: -1}
 	for _, rec := range newest(records) {
@@ -42,8 +42,8 @@ func newRing(version uint64, self Member, records map[string]*record) *ring {
 	return r
 }
 
-// newest picks the latest start of each name, leaving or not: a node that started again and is leaving must not
-// hand its name back to the start before.
+// newest picks the latest start of each name, leaving or not: a node that
+// started again and is leaving must not hand its name back to the start before.
 func newest(records map[string]*record) map[string]*record {
 	byName := make(map[string]*record, len(records))
 	for _, rec := range records {
@@ -59,24 +59,27 @@ func (m Member) newerThan(o Member) bool {
 	return cmp.Or(cmp.Compare(m.Incarnation, o.Incarnation), cmp.Compare(m.ID, o.ID)) > 0
 }
 
-// Owner returns the member that owns hash, and whether it is this node. It takes no lock. A node that is leaving
-// owns nothing unless it is alone.
+// Owner returns the member that owns hash, and whether it is this node. It
+// takes no lock. A node that is leaving owns nothing unless it is alone.
 //
-// Ownership is rendezvous hashing (Thaler and Ravishankar, 1998): every member's name is weighed against the hash
-// and the heaviest owns it, so that a member that comes or goes moves only what it gains or leaves behind.
+// Ownership is rendezvous hashing (Thaler and Ravishankar, 1998): every
+// member's name is weighed against the hash and the heaviest owns it, so that a
+// member that comes or goes moves only what it gains or leaves behind.
 func (c *Cluster) Owner(hash uint64) (m Member, self bool) {
 	r := c.ring.Load()
 	i := keys.Heaviest(r.hashes, hash)
 	return r.owners[i], i == r.self
 }
 
-// Members returns the members that are live and not leaving, sorted by name, this node among them. Of two with the
-// same name only the later start is a member. A node that does not find itself here is leaving or has been replaced,
-// and the others no longer reckon with what it holds on trust.
+// Members returns the members that are live and not leaving, sorted by name,
+// this node among them. Of two with the same name only the later start is a
+// member. A node that does not find itself here is leaving or has been
+// replaced, and the others no longer reckon with what it holds on trust.
 func (c *Cluster) Members() []Member { return slices.Clone(c.ring.Load().members) }
 
-// Member returns the member with an ID. ok is false when this node does not count it among Members, or not yet: then a
-// Fanout to Members does not reach it.
+// Member returns the member with an ID. ok is false when this node does not
+// count it among Members, or not yet: then a Fanout to Members does not reach
+// it.
 func (c *Cluster) Member(id string) (m Member, ok bool) {
 	members := c.ring.Load().members
 	i := slices.IndexFunc(members, func(m Member) bool { return m.ID == id })

@@ -18,18 +18,20 @@ const (
 	peerPurpose   = "larder peer v1"
 )
 
-// Secrets are what a cluster's nodes know and strangers do not: they protect gossip and the peer port. The first is
-// used to send, and whatever comes under any of them is accepted. They can be changed while a Cluster uses them, and
-// connections that are open stay so. The zero value protects nothing until Take has succeeded. Secrets are safe for
-// concurrent use.
+// Secrets are what a cluster's nodes know and strangers do not: they protect
+// gossip and the peer port. The first is used to send, and whatever comes under
+// any of them is accepted. They can be changed while a Cluster uses them, and
+// connections that are open stay so. The zero value protects nothing until Take
+// has succeeded. Secrets are safe for concurrent use.
 type Secrets struct {
 	gossip memberlist.Keyring       // without keys memberlist does not encrypt
 	peers  atomic.Pointer[[][]byte] // a key for each secret in turn, replaced whole; nil without a secret
 	mu     sync.Mutex               // held while both change
 }
 
-// Take replaces the secrets by those of text: one a line, without the white space around it; blank lines do not count.
-// Each has 16 bytes or more. On an error, which holds nothing of the text, all stays as it was.
+// Take replaces the secrets by those of text: one a line, without the white
+// space around it; blank lines do not count. Each has 16 bytes or more. On an
+// error, which holds nothing of the text, all stays as it was.
 func (s *Secrets) Take(text []byte) error {
 	secrets, err := parseSecrets(text)
 	if err != nil {
@@ -61,8 +63,8 @@ func (s *Secrets) Len() int {
 	return 0
 }
 
-// parseSecrets takes a text of lines apart. A text with one line that is not blank is one secret, without the white
-// space around the text.
+// parseSecrets takes a text of lines apart. A text with one line that is not
+// blank is one secret, without the white space around the text.
 func parseSecrets(text []byte) (secrets [][]byte, err error) {
 	number := 0
 	for line := range bytes.SplitSeq(text, []byte("\n")) {
@@ -82,11 +84,28 @@ func parseSecrets(text []byte) (secrets [][]byte, err error) {
 	return secrets, nil
 }
 
+// PeerKeys returns a function for the keys of the peer port: those that are
+// accepted now, or the one key of nodes that have no secret.
+func (s *Secrets) PeerKeys() (func() [][]byte, error) {
+	open, err := derive(nil, peerPurpose)
+	if err != nil {
+		return nil, err
+	}
+	return func() [][]byte {
+		if keys := s.peers.Load(); keys != nil {
+			return *keys
+		}
+		return [][]byte{open}
+	}, nil
+}
+
 // rekey makes keys those of the ring, and the first the one that encrypts.
 //
-// A Keyring's readers hold its slice of keys without its lock, and RemoveKey moves the keys behind the one that goes
-// forward in that very slice. So only the last key is ever removed, which moves nothing. A key that stays behind one
-// that goes is away for an instant: it takes three secrets, and what may be lost is a packet, which gossip bears.
+// A Keyring's readers hold its slice of keys without its lock, and RemoveKey
+// moves the keys behind the one that goes forward in that very slice. So only
+// the last key is ever removed, which moves nothing. A key that stays behind
+// one that goes is away for an instant: it takes three secrets, and what may be
+// lost is a packet, which gossip bears.
 func rekey(ring *memberlist.Keyring, keys [][]byte) error {
 	unwanted := func(key []byte) bool {
 		return !slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) })

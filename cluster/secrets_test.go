@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -59,8 +58,8 @@ func TestParseSecrets(t *testing.T) {
 	}
 }
 
-// FuzzParseSecrets holds that a file of one line means the secret that it meant when a file held one secret: all of it
-// without the white space around.
+// FuzzParseSecrets holds that a file of one line means the secret that it meant
+// when a file held one secret: all of it without the white space around.
 func FuzzParseSecrets(f *testing.F) {
 	for _, text := range []string{oldSecret + "\n", "\xef\xbb\xbf" + oldSecret, "\xff\xfe 0123456789abcdef \u0085", "a\nb"} {
 		f.Add([]byte(text))
@@ -77,43 +76,14 @@ func FuzzParseSecrets(f *testing.F) {
 	})
 }
 
-// rotation is the file with the secrets before, in and after each of the three steps.
+// rotation is the file with the secrets before, in and after each of the three
+// steps.
 func rotation() [][]string {
 	return [][]string{{oldSecret}, {oldSecret, newSecret}, {newSecret, oldSecret}, {newSecret}}
 }
 
-// shake makes a handshake between two nodes.
-func shake(t *testing.T, client, server handshake) (clientErr, serverErr error) {
-	t.Helper()
-	ours, theirs := net.Pipe()
-	defer func() { _, _ = ours.Close(), theirs.Close() }()
-	var wg sync.WaitGroup
-	wg.Go(func() { clientErr = client.client(ours) })
-	wg.Go(func() {
-		if serverErr = server.server(theirs); serverErr != nil {
-			_ = theirs.Close()
-		}
-	})
-	wg.Wait()
-	return clientErr, serverErr
-}
-
-// The server takes whatever secret it has; the client uses its first.
-func TestHandshakeWithSeveralSecrets(t *testing.T) {
-	for _, client := range rotation() {
-		for _, server := range rotation() {
-			err, refusal := shake(t, mustHandshake(t, "l", client...), mustHandshake(t, "l", server...))
-			if want := slices.Contains(server, client[0]); (err == nil) != want || (refusal == nil) != want {
-				t.Errorf("a client with %q and a server with %q: %v and %v", client, server, err, refusal)
-			}
-			if refusal != nil && !errors.Is(refusal, errHandshake) {
-				t.Errorf("refused with %v", refusal)
-			}
-		}
-	}
-}
-
-// At every step of a rotation, nodes that have made it and nodes that have not meet, and reach each other.
+// At every step of a rotation, nodes that have made it and nodes that have not
+// meet, and reach each other.
 func TestNodesMeetWhileSecretsChange(t *testing.T) {
 	steps := rotation()
 	for i := range steps[1:] {
@@ -130,7 +100,8 @@ func TestNodesMeetWhileSecretsChange(t *testing.T) {
 	}
 }
 
-// Nodes whose secrets change stay members, and connections that were made before stay open.
+// Nodes whose secrets change stay members, and connections that were made
+// before stay open.
 func TestSecretsChangeUnderNodes(t *testing.T) {
 	old := config(func(cfg *Config) { cfg.Secrets = mustSecrets(t, oldSecret) }) // each node has its own
 	nodes := startAll(t, 2, old, before(serveTestRoutes))
@@ -156,13 +127,13 @@ func TestSecretsChangeUnderNodes(t *testing.T) {
 	}
 	post(t, nodes[0], nodes[1].self) // on the connection that is there
 	hangUp(nodes[0], nodes[1].self)
-	conn := dialPeer(t, nodes[1])
-	if err := nodes[0].handshake.client(conn); !errors.Is(err, errHandshake) {
+	if err := nodes[0].Fanout(t.Context(), []Member{nodes[1].self}, "ok", "x")[0].Err; !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a secret that was removed: %v", err)
 	}
 }
 
-// The ring holds what it is given, in any order of changes, while others read it.
+// The ring holds what it is given, in any order of changes, while others read
+// it.
 func TestRekey(t *testing.T) {
 	key := func(name byte) []byte { return bytes.Repeat([]byte{name}, 32) }
 	var ring memberlist.Keyring
@@ -206,7 +177,9 @@ func TestRekey(t *testing.T) {
 
 // hangUp closes the connections on which n has asked m.
 func hangUp(n node, m Member) {
-	pool := n.poolOf(m.ID)
-	pool.retire()
-	pool.brief = false
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	rec := n.records[m.ID]
+	rec.pool.Retire()
+	rec.pool = n.port.Pool(m.ID, m.PeerAddr)
 }

@@ -72,7 +72,8 @@ func bindError(flag, addr string, err error) error {
 	return fmt.Errorf("%s %s: give an address of this machine and a free port: %w", flag, addr, err)
 }
 
-// advertised returns the host that others are told for a socket bound to bound, and its IP.
+// advertised returns the host that others are told for a socket bound to bound,
+// and its IP.
 func advertised(advertise string, bound net.IP) (string, net.IP, error) {
 	if advertise != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), resolveWait)
@@ -97,8 +98,9 @@ func advertised(advertise string, bound net.IP) (string, net.IP, error) {
 	return private, ip, nil
 }
 
-// gossipTransport carries memberlist over sockets that are bound already. memberlist's own transport binds and
-// starts at once, and New must do the one without the other.
+// gossipTransport carries memberlist over sockets that are bound already.
+// memberlist's own transport binds and starts at once, and New must do the one
+// without the other.
 type gossipTransport struct {
 	sockets gossipSockets
 	ip      net.IP
@@ -172,7 +174,8 @@ func (t *gossipTransport) DialAddressTimeout(a memberlist.Address, timeout time.
 	return t.DialTimeout(a.Addr, timeout)
 }
 
-// Shutdown closes the sockets and every stream, and waits until nothing reads them.
+// Shutdown closes the sockets and every stream, and waits until nothing reads
+// them.
 func (t *gossipTransport) Shutdown() error {
 	t.close.Do(func() {
 		close(t.done)
@@ -232,7 +235,8 @@ func (t *gossipTransport) acceptStreams() {
 	}
 }
 
-// tiedConn is a connection that closes when a context ends, so that memberlist does not go on waiting for it.
+// tiedConn is a connection that closes when a context ends, so that memberlist
+// does not go on waiting for it.
 type tiedConn struct {
 	net.Conn
 	release func()

@@ -28,6 +28,7 @@ func TestPeerPort(t *testing.T) {
 			"h2":          []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
 			"tls":         append([]byte{0x16, 0x03, 0x01, 0x02, 0x00, 0x01}, random[:511]...),
 			"magic":       append([]byte("larder\x00\x02"), random[:64]...),
+			"hello":       append([]byte("larder\x00\x03"), random[:600]...),
 			"short magic": []byte("larder\x00\x02"),
 			"garbage":     random,
 			"nothing":     nil,

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -81,7 +80,7 @@ func parseChunkQuestion(text string) (q chunkQuestion, err error) {
 }
 
 // Answer registers what this node answers to its peers.
-func (f *Filler) Answer(answer func(route string, a cluster.Answerer)) {
+func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 	answer(headRoute, f.answerHead)
 	answer(chunkRoute, f.answerChunk)
 	answer(keepRoute, f.keepChunk)
@@ -101,6 +100,9 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 	var h headAnswer
 	if err := json.Unmarshal(said.Text, &h); err != nil {
 		return answer{}, 0, fmt.Errorf("read a head of %s: %w", owner.Name, err)
+	}
+	if h.Head.Size < 0 {
+		return answer{}, 0, fmt.Errorf("%s says that %s has %d bytes", owner.Name, k, h.Head.Size)
 	}
 	a := answer{known: h.known, Source: h.Source}
 	if h.First {
@@ -126,15 +128,16 @@ func (f *Filler) ask(ctx context.Context, m cluster.Member, q cluster.Question) 
 
 // peerError turns a peer's refusal into the error that it had.
 func peerError(m cluster.Member, said cluster.Answer) error {
+	detail := said.Text[:min(len(said.Text), maxDetail)]
 	switch said.Status {
 	case http.StatusPreconditionFailed:
-		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, said.Text, store.ErrPrecondition)
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrPrecondition)
 	case http.StatusServiceUnavailable:
-		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, said.Text, store.ErrUnavailable)
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrUnavailable)
 	case http.StatusBadGateway:
-		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, said.Text, store.ErrUnexpected)
+		return fmt.Errorf("%w (%s): %s: %w", errOwnerSays, m.Name, detail, store.ErrUnexpected)
 	}
-	return fmt.Errorf("%s: %w", m.Name, &cluster.Refused{Status: said.Status, Detail: string(said.Text)})
+	return fmt.Errorf("%s: %w", m.Name, &cluster.Refused{Status: said.Status, Detail: string(detail)})
 }
 
 // refusal answers a peer with an error that peerError understands.
@@ -232,7 +235,7 @@ func (f *Filler) askedFor(text string) (c chunk, err error) {
 	if c.key, c.version, c.n, err = keys.ParseChunk(q.key); err != nil {
 		return c, err
 	}
-	if c.size, c.length = q.size, f.chunkLen(q.size, c.n); c.length <= 0 {
+	if c.size, c.length = q.size, f.chunkLen(q.size, c.n); c.length <= 0 || int64(c.n) > q.size/f.cfg.ChunkSize {
 		return c, fmt.Errorf("%w: not a chunk of an object", keys.ErrBadKey)
 	}
 	_, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
@@ -304,9 +307,12 @@ func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Ans
 		return refusal(err)
 	}
 	defer held.release()
-	b := make([]byte, c.length)
-	if _, err := io.ReadFull(asked.Body, b); err != nil || asked.Size != c.length {
+	if asked.Size != c.length {
 		return refusal(fmt.Errorf("%w: %d bytes of a chunk of %d", keys.ErrBadKey, asked.Size, c.length))
+	}
+	b, err := asked.ReadBody(c.length)
+	if err != nil {
+		return refusal(fmt.Errorf("%w: %w", keys.ErrBadKey, err))
 	}
 	f.prime(c, viewOf(b))
 	return cluster.Answer{Status: http.StatusOK}

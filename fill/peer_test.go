@@ -3,6 +3,9 @@ package fill
 import (
 	"bytes"
 	"context"
+	"io"
+	"math"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,7 +19,7 @@ import (
 // is counted, and can be spoilt.
 type toOwner struct {
 	alone
-	routes map[string]cluster.Answerer
+	routes map[string]cluster.Handler
 	asked  atomic.Int64
 	spoil  func(*cluster.Answer)
 }
@@ -41,8 +44,8 @@ func (r *toOwner) Ask(ctx context.Context, _ cluster.Member, q cluster.Question)
 func newPair(t *testing.T) (asker *Filler, ring *toOwner, owner *Filler, atOwner, atAsker *counted) {
 	t.Helper()
 	owner, atOwner, _ = newFiller(t, nil)
-	ring = &toOwner{routes: map[string]cluster.Answerer{}}
-	owner.Answer(func(route string, a cluster.Answerer) { ring.routes[route] = a })
+	ring = &toOwner{routes: map[string]cluster.Handler{}}
+	owner.Answer(func(route string, a cluster.Handler) { ring.routes[route] = a })
 	asker, atAsker, _ = newFiller(t, nil)
 	asker.ring = ring
 	return asker, ring, owner, atOwner, atAsker
@@ -133,5 +136,62 @@ func TestAHeadComesWithItsOwnBytes(t *testing.T) {
 	}
 	if int64(got.Len()) != o.Head.Size || got.String() != map[int]string{5: "first", 18: "second, and longer"}[got.Len()] {
 		t.Errorf("%q under a head of %d bytes", got.String(), o.Head.Size)
+	}
+}
+
+// What a peer announces is refused before memory is taken for it.
+func TestAnnouncedChunksAreRefused(t *testing.T) {
+	_, ring, owner, _, _ := newPair(t)
+	k := newKey(t)
+	for name, q := range map[string]struct {
+		size, chunk int64
+		n           int
+		announced   int64
+	}{
+		"a TiB for a small chunk":    {1000, testChunk, 0, 1 << 40},
+		"less than the chunk":        {1000, testChunk, 0, 999},
+		"another chunk size":         {1 << 40, 1 << 40, 0, 1 << 40},
+		"an object of negative size": {-5, testChunk, 0, 5},
+		"a chunk beyond the end":     {testChunk, testChunk, 1, testChunk},
+		"a chunk far beyond the end": {1000, testChunk, math.MaxInt, testChunk},
+	} {
+		text := chunkQuestion{size: q.size, chunk: q.chunk, key: chunk{key: k, version: "v", n: q.n}.id()}.String()
+		said := ring.routes[keepRoute](t.Context(), cluster.Asked{Text: text, Body: unread{t}, Size: q.announced})
+		if said.Status != http.StatusBadRequest && said.Status != http.StatusMisdirectedRequest {
+			t.Errorf("%s: %d %s", name, said.Status, said.Text)
+		}
+	}
+	owner.Close()
+}
+
+// unread is a body that nobody reads.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("read a body that is refused")
+	return 0, io.ErrUnexpectedEOF
+}
+
+// A head that cannot be is no answer, and an owner's words are not kept at
+// length: the store is asked.
+func TestHeadsThatCannotBe(t *testing.T) {
+	for name, spoil := range map[string]func(*cluster.Answer){
+		"a negative size": func(a *cluster.Answer) {
+			a.Text, a.Body = []byte(`{"Head":{"Version":"v","Size":-9223372036854775808},"First":true}`), nil
+		},
+		"no JSON": func(a *cluster.Answer) { a.Text = a.Text[1:] },
+	} {
+		asker, ring, owner, _, atAsker := newPair(t)
+		k := newKey(t)
+		put(t, k, "body")
+		ring.spoil = spoil
+		if got := read(t, asker, k); got != "body" || atAsker.asked.Load() != 1 {
+			t.Errorf("%s: %q, the store was asked %d times", name, got, atAsker.asked.Load())
+		}
+		owner.Close()
+	}
+	long := cluster.Answer{Status: http.StatusBadGateway, Text: make([]byte, 1<<20)}
+	if err := peerError(cluster.Member{}, long); len(err.Error()) > 2*maxDetail {
+		t.Errorf("an error of %d bytes", len(err.Error()))
 	}
 }

@@ -250,8 +250,8 @@ func TestRelaysShareMemory(t *testing.T) {
 	const size, chunk = 9 << 16, 2 << 16
 	owner, _, _ := newFiller(t, func(c *Config) { c.ChunkSize = chunk })
 	asker, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = chunk, 64*chunk })
-	ring := &toOwner{routes: map[string]cluster.Answerer{}}
-	owner.Answer(func(route string, a cluster.Answerer) { ring.routes[route] = a })
+	ring := &toOwner{routes: map[string]cluster.Handler{}}
+	owner.Answer(func(route string, a cluster.Handler) { ring.routes[route] = a })
 	asker.ring = ring
 	var all []keys.Key
 	for i := range 20 {

@@ -221,7 +221,7 @@ func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, 
 		return f.fromStore(ctx, k, w)
 	}
 	a.kept = f.keep(s, k, gen, asked, entry{known: a.known, until: asked.Add(lease)})
-	if a.Source == Memory {
+	if a.Source != S3 {
 		a.Source = Peer
 	}
 	return a, nil

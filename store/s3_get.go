@@ -136,7 +136,7 @@ func extent(contentRange *string, contentLength *int64) (offset, total int64, er
 		return 0, *contentLength, nil
 	}
 	var last int64
-	if _, err := fmt.Sscanf(*contentRange, "bytes %d-%d/%d", &offset, &last, &total); err != nil {
+	if _, err := fmt.Sscanf(*contentRange, "bytes %d-%d/%d", &offset, &last, &total); err != nil || total < 0 {
 		return 0, 0, fmt.Errorf("%w: Content-Range %q", ErrUnexpected, *contentRange)
 	}
 	return offset, total, nil

@@ -23,6 +23,9 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	if _, self := p.cluster.Owner(k.Hash()); !self {
 		return Result{}, errNotOwner // the ring changed while this write waited for its turn
 	}
+	if o.isAbandoned() {
+		return Result{}, errAbandoned
+	}
 
 	present := p.heads.BeginWrite(k)
 	began := time.Now() // no lease is granted from here on
@@ -40,6 +43,9 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	// before is in the ring already.
 	if _, self := p.cluster.Owner(k.Hash()); !self || time.Since(asked) > sendWithin {
 		return Result{}, errNotOwner
+	}
+	if o.isAbandoned() {
+		return Result{}, errAbandoned
 	}
 	outcome.Unknown = true // until the store has answered
 	r, err := p.write(ctx, k, o, present)

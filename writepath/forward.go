@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"time"
 
 	"larder/cluster"
 	"larder/keys"
@@ -33,6 +33,7 @@ func failures() []failure {
 		{"metadata", store.ErrMetadata},
 		{"unexpected", store.ErrUnexpected},
 		{"unavailable", store.ErrUnavailable},
+		{"malformed", errMalformed},
 	}
 }
 
@@ -40,6 +41,9 @@ type failure struct {
 	name string
 	err  error
 }
+
+// errMalformed refuses a question that no node of this cluster would ask.
+var errMalformed = errors.New("malformed write")
 
 // reply is the owner's answer to a forwarded write.
 type reply struct {
@@ -57,10 +61,10 @@ type forwarded struct {
 }
 
 // Answer registers what this node answers to its peers.
-func (p *Path) Answer(answer func(route string, a cluster.Answerer)) {
-	answer(revokeRoute, p.hearRevoke)
-	answer(writeRoute, p.hearWrite)
-	answer(settleRoute, p.hearSettle)
+func (p *Path) Answer(answer func(route string, a cluster.Handler)) {
+	answer(revokeRoute, p.handleRevoke)
+	answer(writeRoute, p.handleWrite)
+	answer(settleRoute, p.handleSettle)
 }
 
 func refusal(status int, detail string) cluster.Answer {
@@ -116,9 +120,11 @@ func (r reply) failure() error {
 	return fmt.Errorf("%w: %s", ErrUnknown, r.Detail)
 }
 
-// hearWrite does a write that another node forwarded. A node that is not the
-// owner in its own view says so and forwards nothing.
-func (p *Path) hearWrite(ctx context.Context, asked cluster.Asked) cluster.Answer {
+// handleWrite does a write that another node forwarded, and leaves an audit
+// line of it. A node that is not the owner in its own view says so and forwards
+// nothing.
+func (p *Path) handleWrite(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	began := time.Now()
 	var f forwarded
 	err := json.Unmarshal([]byte(asked.Text), &f)
 	if err != nil {
@@ -131,32 +137,58 @@ func (p *Path) hearWrite(ctx context.Context, asked cluster.Asked) cluster.Answe
 	if _, self := p.cluster.Owner(k.Hash()); !self {
 		return refusal(http.StatusMisdirectedRequest, errNotOwner.Error())
 	}
-	release, err := p.receive(ctx, asked, &f.Op)
-	if errors.Is(err, ErrNotApplied) {
-		return replied(Result{}, err)
-	}
-	if err != nil {
+	r, err := p.writeFor(ctx, asked, k, f.Op)
+	p.auditForwarded(asked, k, f.Op, r, err, time.Since(began))
+	if errors.Is(err, errMalformed) {
 		return refusal(http.StatusBadRequest, err.Error())
 	}
+	return replied(r, err)
+}
+
+// writeFor reads the body of a forwarded write, and does it unless nobody waits
+// for it any more: a node that was stopped finds what it was asked before, and
+// the asker has gone to another owner since.
+func (p *Path) writeFor(ctx context.Context, asked cluster.Asked, k keys.Key, o op) (Result, error) {
+	release, err := p.receive(ctx, asked, &o)
+	if err != nil {
+		return Result{}, err
+	}
 	defer release()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.Op.limit())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.limit())
 	defer cancel()
-	return replied(p.apply(ctx, k, f.Op))
+	o.abandoned = asked.Abandoned
+	return p.apply(ctx, k, o)
+}
+
+// auditForwarded logs who forwarded a write, for whom, and what came of it.
+func (p *Path) auditForwarded(asked cluster.Asked, k keys.Key, o op, r Result, err error, took time.Duration) {
+	e := p.audit.Info()
+	if e == nil {
+		return
+	}
+	from, _ := p.cluster.Asker(asked.From)
+	name, verdict := "put", "replaced"
+	switch {
+	case o.Delete:
+		name, verdict = "delete", "deleted"
+	case r.Created:
+		verdict = "created"
+	}
+	if err != nil {
+		verdict = failureOf(err)
+	}
+	e.Str("org", k.Org).Str("user", o.Head.Writer).Str("peer", from.Name).Str("peer_id", asked.From).
+		Str("op", name).Int64("bytes", asked.Size).Str("service", k.Service).Str("key", k.Name).
+		Str("digest", o.Head.Digest).Str("verdict", verdict).Dur("dur", took).Msg("forwarded write")
 }
 
 // replied is the answer to a forwarded write.
 func replied(result Result, err error) cluster.Answer {
 	out := reply{Result: result}
 	if err != nil {
-		out.Failure, out.Detail = "unknown", err.Error()
+		out.Failure, out.Detail = failureOf(err), err.Error()
 		out.Detail = out.Detail[:min(len(out.Detail), maxDetail)]
 		out.Later, _ = errors.AsType[store.Later](err)
-		for _, f := range failures() {
-			if errors.Is(err, f.err) {
-				out.Failure = f.name
-				break
-			}
-		}
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
@@ -165,29 +197,44 @@ func replied(result Result, err error) cluster.Answer {
 	return cluster.Answer{Status: http.StatusOK, Text: text}
 }
 
+// failureOf is the name of an error.
+func failureOf(err error) string {
+	for _, f := range failures() {
+		if errors.Is(err, f.err) {
+			return f.name
+		}
+	}
+	return "unknown"
+}
+
 // receive reads the body of a forwarded write, once there is memory for it,
-// which release gives back.
+// which release gives back. A body that no node of this cluster would send is
+// refused before.
 func (p *Path) receive(ctx context.Context, asked cluster.Asked, o *op) (release func(), err error) {
 	release = func() {}
-	if o.InParts && asked.Size > maxPartsList {
-		return nil, fmt.Errorf("a list of parts of %d bytes, at most %d are read", asked.Size, maxPartsList)
-	}
-	if !o.InParts && asked.Size > 0 {
+	switch {
+	case o.InParts:
+		b, err := asked.ReadBody(maxPartsList)
+		if err == nil {
+			err = json.Unmarshal(b, &o.Parts)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: a list of parts: %w", errMalformed, err)
+		}
+		return release, nil
+	case o.Delete && asked.Size > 0:
+		return nil, fmt.Errorf("%w: a delete with a body of %d bytes", errMalformed, asked.Size)
+	case asked.Size > p.cfg.ChunkSize:
+		return nil, fmt.Errorf("%w: a body of %d bytes, and --chunk-size is %d here: it must be the same on all nodes",
+			errMalformed, asked.Size, p.cfg.ChunkSize)
+	case asked.Size > 0:
 		if release, err = p.uploads.admit(ctx, asked.Size); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotApplied, err)
 		}
 	}
-	b := make([]byte, asked.Size)
-	if _, err = io.ReadFull(asked.Body, b); err != nil {
-		err = fmt.Errorf("read %d bytes: %w", asked.Size, err)
-	} else if o.InParts {
-		err = json.Unmarshal(b, &o.Parts)
-	} else {
-		o.Body = b
-	}
-	if err != nil {
+	if o.Body, err = asked.ReadBody(p.cfg.ChunkSize); err != nil {
 		release()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	return release, nil
 }

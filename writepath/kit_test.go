@@ -163,8 +163,8 @@ func startNodeOn(t testing.TB, s3 *store.S3, name string, lease time.Duration, o
 	}
 	n.path = New(Config{Lease: lease, Memory: 256 << 20, ChunkSize: testChunk, MaxObject: 32 << 20,
 		Waited: func(d time.Duration) { n.waited.Store(int64(d)) }, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
-	n.fill.Answer(c.Answer)
-	n.path.Answer(c.Answer)
+	n.fill.Answer(c.Handle)
+	n.path.Answer(c.Handle)
 	c.OnChange(n.path.RingChanged)
 	c.OnGossip(n.path.Hint)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -58,7 +58,6 @@ func newUploads(cfg Config) uploads {
 // admit waits until there is memory for a forwarded body of n bytes, or fails
 // with fill.ErrBusy.
 func (u uploads) admit(ctx context.Context, n int64) (release func(), err error) {
-	n = min(n, u.most) // of a node with larger chunks
 	ctx, cancel := context.WithTimeout(ctx, roomWait)
 	defer cancel()
 	if err := u.bodies.Acquire(ctx, n); err != nil {

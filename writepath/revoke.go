@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"larder/cluster"
@@ -18,6 +19,8 @@ const (
 	busyWithin = 500 * time.Millisecond
 	// tellLimit bounds one try to tell a member.
 	tellLimit = time.Second
+	// rememberDead is how long a death counts when its member is back.
+	rememberDead = time.Hour
 )
 
 // withDrift is how long a lease is waited out: another node's clock may run
@@ -123,7 +126,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hearRevoke drops the head of a key because a peer is about to write it.
+// handleRevoke drops the head of a key because a peer is about to write it.
 //
 // If this node is writing the key too, both were its owner for a moment. A
 // write that has not reached the store is given up (its caller tries again at
@@ -134,10 +137,18 @@ func pause(ctx context.Context, d time.Duration) {
 //	store: completes v2, then v1
 //
 // and the peer would trust v2 while the store holds v1.
-func (p *Path) hearRevoke(ctx context.Context, asked cluster.Asked) cluster.Answer {
+//
+// A peer that was seen dead and is back is not acknowledged before it has
+// settled: it waits, and until then what it is about to write may come from
+// before its absence.
+func (p *Path) handleRevoke(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	k, err := keys.FromPlace(asked.Text)
 	if err != nil {
 		return refusal(http.StatusBadRequest, err.Error())
+	}
+	if p.isBackUnsettled(asked.From) {
+		p.counts.refused.Add(1)
+		return refusal(http.StatusServiceUnavailable, "was seen dead, and has not settled yet")
 	}
 	if uploaded := p.turns.giveWay(k); uploaded != nil {
 		ctx, cancel := context.WithTimeout(ctx, busyWithin)
@@ -152,6 +163,15 @@ func (p *Path) hearRevoke(ctx context.Context, asked cluster.Asked) cluster.Answ
 	p.heads.Drop(k)
 	p.counts.dropped.Add(1)
 	return cluster.Answer{Status: http.StatusNoContent}
+}
+
+// isBackUnsettled reports whether a member was seen dead, is there again, and
+// has not settled with this node yet.
+func (p *Path) isBackUnsettled(id string) bool {
+	p.settle.mu.Lock()
+	_, pending := p.settle.pending[id]
+	p.settle.mu.Unlock()
+	return pending && slices.ContainsFunc(p.cluster.Departed(rememberDead), func(d cluster.Departure) bool { return d.Member.ID == id })
 }
 
 // Hint drops the head of the key at this place: gossip carried a copy of a

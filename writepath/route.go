@@ -18,6 +18,7 @@ import (
 func (p *Path) route(caller context.Context, k keys.Key, o op) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), o.limit())
 	defer cancel()
+	o.abandoned = func() bool { return caller.Err() != nil }
 	for {
 		owner, self := p.cluster.Owner(k.Hash())
 		var r Result

@@ -161,10 +161,10 @@ func (p *Path) settled(m stranger) {
 	}
 }
 
-// hearSettle answers a member to which this node is a stranger: once it is in
+// handleSettle answers a member to which this node is a stranger: once it is in
 // this node's ring, and the uploads under way are over. Uploads that begin
 // later know of it.
-func (p *Path) hearSettle(ctx context.Context, asked cluster.Asked) cluster.Answer {
+func (p *Path) handleSettle(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	m, ok := p.cluster.Member(asked.From)
 	if !ok {
 		return refusal(http.StatusConflict, "not a member here yet")

@@ -1,8 +1,11 @@
 package writepath
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -21,6 +24,9 @@ var (
 	ErrNotApplied = errors.New("write not taken")
 	// errNotOwner is a node's answer that the write belongs to another node.
 	errNotOwner = errors.New("not the owner of the key")
+	// errAbandoned says that a write has not begun and will not, since nobody
+	// waits for it. Who does, after all, tries again.
+	errAbandoned = fmt.Errorf("nobody is known to wait for the write: %w", errNotOwner)
 )
 
 const (
@@ -89,6 +95,7 @@ type Peers interface {
 	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
 	Fanout(ctx context.Context, members []cluster.Member, route, text string) []cluster.Ack
 	Member(id string) (m cluster.Member, ok bool)
+	Asker(id string) (m cluster.Member, ok bool)
 	Gossip(msg []byte)
 }
 
@@ -120,6 +127,7 @@ type Path struct {
 	uploads uploads
 	counts  counts
 	log     zerolog.Logger
+	audit   zerolog.Logger // hears of every write that another node forwards
 }
 
 // New makes a Path.
@@ -136,6 +144,7 @@ func New(cfg Config, st Store, heads Heads, c Cluster) *Path {
 		settle:  newSettling(),
 		uploads: newUploads(cfg),
 		log:     cfg.Log.With().Str("component", "writepath").Logger(),
+		audit:   cfg.Log.With().Str("component", "audit").Logger(),
 	}
 }
 
@@ -156,7 +165,14 @@ type op struct {
 
 	Body  []byte `json:"-"` // the object, if not InParts
 	Parts parts  `json:"-"` // if InParts
+
+	// abandoned reports whether nobody is known to wait for the outcome any
+	// more. A write that is abandoned before its upload is not done.
+	abandoned func() bool
 }
+
+// isAbandoned reports whether nobody is known to wait for the outcome.
+func (o op) isAbandoned() bool { return o.abandoned != nil && o.abandoned() }
 
 // limit bounds the write from its arrival at a node.
 func (o op) limit() time.Duration {
@@ -169,7 +185,30 @@ func (o op) limit() time.Duration {
 // parts are the bytes of an object that the store holds and nobody sees yet.
 type parts struct {
 	Upload store.Upload
-	Parts  []store.Part
+	Parts  partList
+}
+
+// partList is read from JSON up to as many parts as the store takes: a list of
+// empty ones would grow to many times its length.
+type partList []store.Part
+
+// UnmarshalJSON reads a list.
+func (l *partList) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.New("no list of parts")
+	}
+	for d.More() {
+		var part store.Part
+		if len(*l) == store.MaxParts {
+			return fmt.Errorf("more than %d parts", store.MaxParts)
+		}
+		if err := d.Decode(&part); err != nil {
+			return err
+		}
+		*l = append(*l, part)
+	}
+	return nil
 }
 
 // Result of a write that was acknowledged.

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -301,12 +305,72 @@ func hear(ctx context.Context, t *testing.T, n *node, k keys.Key, body string) r
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := n.path.hearWrite(ctx, cluster.Asked{Text: string(text), Body: strings.NewReader(body), Size: int64(len(body))})
+	said := n.path.handleWrite(ctx, cluster.Asked{Text: string(text), Body: strings.NewReader(body), Size: int64(len(body))})
 	var answer reply
 	if err := json.Unmarshal(said.Text, &answer); err != nil {
 		t.Fatalf("%v: %d %s", err, said.Status, said.Text)
 	}
 	return answer
+}
+
+// never is a body that does not come.
+type never struct{ t *testing.T }
+
+func (n never) Read([]byte) (int, error) {
+	n.t.Error("read a body that is refused")
+	return 0, io.ErrUnexpectedEOF
+}
+
+// What a member announces is refused before memory is taken for it, and before
+// a byte of it is read.
+func TestAnnouncedBodiesAreRefused(t *testing.T) {
+	n := startNode(t, "alone", time.Minute)
+	k := keyOwnedBy(t, n)
+	chunk := n.path.cfg.ChunkSize
+	for name, c := range map[string]struct {
+		op   op
+		size int64
+	}{
+		"a TiB":                     {op{}, 1 << 40},
+		"the most that there is":    {op{}, math.MaxInt64},
+		"a byte more than a chunk":  {op{}, chunk + 1},
+		"a delete with a body":      {op{Delete: true}, 1},
+		"a list of parts of a TiB":  {op{InParts: true}, 1 << 40},
+		"a list that is a bit long": {op{InParts: true}, maxPartsList + 1},
+	} {
+		text, err := json.Marshal(forwarded{Place: k.Place(), Op: c.op})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := n.path.handleWrite(t.Context(), cluster.Asked{Text: string(text), Body: never{t}, Size: c.size})
+		if said.Status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", name, said.Status, said.Text)
+		}
+	}
+	if n.path.uploads.bodies.TryAcquire(n.path.uploads.most); get(t, n, k) != "" {
+		t.Error("something was written")
+	}
+}
+
+// A short list does not become one of a million parts.
+func TestListsOfPartsAreBounded(t *testing.T) {
+	var p parts
+	long := `{"Parts":[` + strings.Repeat("{},", store.MaxParts) + "{}]}"
+	if err := json.Unmarshal([]byte(long), &p); err == nil || len(p.Parts) > store.MaxParts {
+		t.Errorf("%d parts, %v", len(p.Parts), err)
+	}
+	most := parts{Upload: store.Upload{Name: "n", ID: "i"}, Parts: make([]store.Part, store.MaxParts)}
+	text, err := json.Marshal(most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = parts{}
+	if err := json.Unmarshal(text, &p); err != nil || !reflect.DeepEqual(p, most) {
+		t.Errorf("%d parts, %v", len(p.Parts), err)
+	}
+	if err := json.Unmarshal([]byte(`{"Parts":{}}`), &p); err == nil {
+		t.Error("took what is no list")
+	}
 }
 
 // An owner takes no body that it has no memory for, and says that nothing was written.
@@ -315,7 +379,7 @@ func TestForwardedBodiesAreBounded(t *testing.T) {
 	k := keyOwnedBy(t, n)
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	others, err := n.path.uploads.admit(t.Context(), 1<<62)
+	others, err := n.path.uploads.admit(t.Context(), n.path.uploads.most)
 	if err != nil {
 		t.Fatal(err)
 	}

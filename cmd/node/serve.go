@@ -119,8 +119,8 @@ func (n *node) openStore(ctx context.Context) (err error) {
 
 // connect ties the parts together.
 func (n *node) connect() error {
-	n.fill.Answer(n.cluster.Answer)
-	n.write.Answer(n.cluster.Answer)
+	n.fill.Answer(n.cluster.Handle)
+	n.write.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.write.RingChanged)
 	n.cluster.OnGossip(n.write.Hint)
 

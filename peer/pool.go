@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"context"
@@ -12,8 +12,9 @@ import (
 // maxIdlePerMember is how many connections are kept that nobody asks on.
 const maxIdlePerMember = 256
 
-// askPool is the connections for questions to one start of a member. It is safe for concurrent use.
-type askPool struct {
+// Pool is the connections for questions to one start of a member. It is safe
+// for concurrent use.
+type Pool struct {
 	dial func(context.Context) (*askConn, error)
 
 	mu    sync.Mutex            // guards all below
@@ -24,13 +25,14 @@ type askPool struct {
 	sweep *time.Timer           // runs while there are idle connections
 }
 
-func newAskPool(dial func(context.Context) (*askConn, error)) *askPool {
-	return &askPool{dial: dial, open: map[*askConn]struct{}{}}
+func newPool(dial func(context.Context) (*askConn, error)) *Pool {
+	return &Pool{dial: dial, open: map[*askConn]struct{}{}}
 }
 
-// ask asks on a connection that is there, or else on a new one. One that was kept may have been closed meanwhile: then
-// the question is asked again on a new one, unless it may have been heard and must not be heard twice.
-func (p *askPool) ask(ctx context.Context, q Question) (Answer, error) {
+// Ask asks on a connection that is there, or else on a new one. One that was
+// kept may have been closed meanwhile: then the question is asked again on a
+// new one, unless it may have been heard and must not be heard twice.
+func (p *Pool) Ask(ctx context.Context, q Question) (Answer, error) {
 	began, heard := time.Now(), false
 	conn, err := p.take(q)
 	if err != nil {
@@ -50,10 +52,11 @@ func (p *askPool) ask(ctx context.Context, q Question) (Answer, error) {
 	return a, p.explain(heard || f.sent, err)
 }
 
-// askOn asks on one connection, and takes it back, unless the answer's body is still to be read from it.
-func (p *askPool) askOn(ctx context.Context, conn *askConn, q Question, began time.Time) (Answer, fate, error) {
+// askOn asks on one connection, and takes it back, unless the answer's body is
+// still to be read from it.
+func (p *Pool) askOn(ctx context.Context, conn *askConn, q Question, began time.Time) (Answer, delivery, error) {
 	a, err := conn.ask(ctx, q, began)
-	f := conn.fate
+	f := conn.delivery
 	if err == nil && q.Arriving && a.Size > 0 {
 		a.Rest = &rest{wholeReader: wholeReader{io.LimitedReader{R: conn.in, N: a.Size}}, conn: conn, pool: p}
 	} else {
@@ -66,10 +69,11 @@ func (p *askPool) askOn(ctx context.Context, conn *askConn, q Question, began ti
 type rest struct {
 	wholeReader
 	conn *askConn // nil when it is closed
-	pool *askPool
+	pool *Pool
 }
 
-// Close gives the connection back. Unless all of the body has been read, that is the connection's end.
+// Close gives the connection back. Unless all of the body has been read, that
+// is the connection's end.
 func (r *rest) Close() error {
 	if r.conn != nil {
 		r.conn.broken = r.conn.broken || r.N > 0
@@ -79,8 +83,9 @@ func (r *rest) Close() error {
 	return nil
 }
 
-// explain adds to an error whether the question may have been heard, and why nobody is asked any more, if that is why.
-func (p *askPool) explain(heard bool, err error) error {
+// explain adds to an error whether the question may have been heard, and why
+// nobody is asked any more, if that is why.
+func (p *Pool) explain(heard bool, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -96,7 +101,7 @@ func (p *askPool) explain(heard bool, err error) error {
 }
 
 // take takes an idle connection, if there is one.
-func (p *askPool) take(q Question) (*askConn, error) {
+func (p *Pool) take(q Question) (*askConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended != nil {
@@ -113,7 +118,7 @@ func (p *askPool) take(q Question) (*askConn, error) {
 	return nil, nil
 }
 
-func (p *askPool) connect(ctx context.Context, q Question, began time.Time) (*askConn, error) {
+func (p *Pool) connect(ctx context.Context, q Question, began time.Time) (*askConn, error) {
 	if q.Within > 0 {
 		bounded, cancel := context.WithDeadline(ctx, began.Add(q.Within))
 		defer cancel()
@@ -134,7 +139,7 @@ func (p *askPool) connect(ctx context.Context, q Question, began time.Time) (*as
 }
 
 // put takes a connection back, and closes it unless it can be used again.
-func (p *askPool) put(conn *askConn) {
+func (p *Pool) put(conn *askConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	broken := conn.broken || conn.in.Buffered() > 0 // what is left would be read as the next answer
@@ -153,7 +158,7 @@ func (p *askPool) put(conn *askConn) {
 }
 
 // closeIdle closes the connections that nobody has used for a while.
-func (p *askPool) closeIdle() {
+func (p *Pool) closeIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.idle) > 0 && time.Since(p.idle[0].since) >= askerIdleTimeout {
@@ -166,13 +171,14 @@ func (p *askPool) closeIdle() {
 }
 
 // close closes a connection. The caller holds mu.
-func (p *askPool) close(conn *askConn) {
+func (p *Pool) close(conn *askConn) {
 	delete(p.open, conn)
 	_ = conn.Close()
 }
 
-// retire closes the connections that are not in use, and each other one after its answer.
-func (p *askPool) retire() {
+// Retire closes the connections that are not in use, and each other one after
+// its answer.
+func (p *Pool) Retire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.brief = true
@@ -183,8 +189,8 @@ func (p *askPool) retire() {
 	p.stopSweep()
 }
 
-// end closes all connections. Who waits on one, or asks later, is told why.
-func (p *askPool) end(why error) {
+// End closes all connections. Who waits on one, or asks later, is told why.
+func (p *Pool) End(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended == nil {
@@ -197,7 +203,7 @@ func (p *askPool) end(why error) {
 	p.stopSweep()
 }
 
-func (p *askPool) stopSweep() {
+func (p *Pool) stopSweep() {
 	if p.sweep != nil {
 		p.sweep.Stop()
 	}

@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"context"
@@ -12,23 +12,25 @@ import (
 	"time"
 )
 
-// An answer that does not want the question's body leaves the connection as good as before.
+// An answer that does not want the question's body leaves the connection as
+// good as before.
 func TestUnreadBodies(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
+	nodes := startAll(t, 2)
 	for range 3 {
 		a, err := ask(t.Context(), nodes[0], nodes[1].self, Question{Route: "refuse", Body: make([]byte, 9<<20), Once: true})
 		if err != nil || a.Status != http.StatusTeapot {
 			t.Errorf("status %d, %v", a.Status, err)
 		}
 	}
-	if n := len(nodes[0].poolOf(nodes[1].self.ID).open); n != 1 {
+	if n := len(nodes[0].poolOf(nodes[1].self).open); n != 1 {
 		t.Errorf("%d connections", n)
 	}
 }
 
-// Who works long on an answer is waited for; who asks and leaves is not worked for.
+// Who works long on an answer is waited for; who asks and leaves is not worked
+// for.
 func TestSignsOfLife(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
+	nodes := startAll(t, 2)
 	began := time.Now()
 	if a, err := ask(t.Context(), nodes[0], nodes[1].self, Question{Route: "slow", Text: (silence + 2*beat).String()}); err != nil || string(a.Text) != "done" {
 		t.Errorf("after %s: %q, %v", time.Since(began), a.Text, err)
@@ -56,11 +58,12 @@ func TestSignsOfLife(t *testing.T) {
 	is("0")
 }
 
-// Where a sign of life did not go out in whole, no answer follows: it would be taken for the rest of the sign. Nor does
-// another question, whose answer would be given up before it is begun.
+// Where a sign of life did not go out in whole, no answer follows: it would be
+// taken for the rest of the sign. Nor does another question, whose answer would
+// be given up before it is begun.
 func TestNothingFollowsHalfASign(t *testing.T) {
 	gaveUp := make(chan struct{})
-	a := &answering{self: "self", log: testLog(), conns: map[*answerConn]struct{}{}, routes: map[string]Answerer{
+	a := &server{wakeful: newWakeful(), log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
 		"hang": func(ctx context.Context, _ Asked) Answer {
 			<-ctx.Done()
 			close(gaveUp)
@@ -74,9 +77,9 @@ func TestNothingFollowsHalfASign(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		a.serve(t.Context(), theirs)
+		a.serve(t.Context(), theirs, "asker")
 	}()
-	question := append(newAskConn(nil, a.self, "asker").out, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'h', 'a', 'n', 'g')
+	question := append([]byte(nil), 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'h', 'a', 'n', 'g')
 	if _, err := ours.Write(question); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +93,7 @@ func TestNothingFollowsHalfASign(t *testing.T) {
 
 // A panic in an answer is one question's, and no answer.
 func TestPanicIsNoAnswer(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
+	nodes := startAll(t, 2)
 	if a, err := ask(t.Context(), nodes[0], nodes[1].self, Question{Route: "panic"}); err == nil {
 		t.Errorf("answered %d", a.Status)
 	}
@@ -100,18 +103,19 @@ func TestPanicIsNoAnswer(t *testing.T) {
 	post(t, nodes[0], nodes[1].self)
 }
 
-// FuzzQuestions holds that nothing that a member can send makes a node panic, or answer what it was not asked.
+// FuzzQuestions holds that nothing that a member can send makes a node panic,
+// or answer what it was not asked.
 func FuzzQuestions(f *testing.F) {
-	question := func(to string) []byte {
-		c := newAskConn(nil, to, "asker")
-		return append(c.out, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 'o', 'k', 't', 'b')
-	}
-	f.Add(question("self"))
-	f.Add(question("other"))
-	f.Add(append(question("self"), 0xff, 0xff, 0xff))
+	question := []byte{2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 'o', 'k', 't', 'b'}
+	f.Add(question)
+	f.Add(append(question, 0xff, 0xff, 0xff))
+	f.Add([]byte{2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 'o', 'k'}) // a text of 4 GiB
+	f.Add([]byte{2, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'o', 'k'})          // the longest text, not sent
+	f.Add([]byte{2, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 'o', 'k'})          // a body of a negative size
+	f.Add([]byte{2, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 'o', 'k'})
 	f.Add([]byte{255, 255})
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		a := &answering{self: "self", log: testLog(), conns: map[*answerConn]struct{}{}, routes: map[string]Answerer{
+		a := &server{wakeful: newWakeful(), log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
 			"ok": func(_ context.Context, asked Asked) Answer {
 				body, err := io.ReadAll(asked.Body)
 				if err == nil && int64(len(body)) != asked.Size {
@@ -130,7 +134,7 @@ func FuzzQuestions(f *testing.F) {
 			_, _ = ours.Write(sent)
 			_ = ours.Close()
 		}()
-		a.serve(t.Context(), theirs)
+		a.serve(t.Context(), theirs, "asker")
 		if all := <-said; len(all)%answerHead != 0 {
 			t.Errorf("said %q", all)
 		}

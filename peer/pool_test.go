@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"context"
@@ -6,16 +6,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 )
 
-// A connection on which nobody has asked for longer than an answer may take is as good as before.
+// A connection on which nobody has asked for longer than an answer may take is
+// as good as before.
 func TestIdleConnectionOutlivesItsDeadline(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
+	nodes := startAll(t, 2)
 	post(t, nodes[0], nodes[1].self)
-	pool := nodes[0].poolOf(nodes[1].self.ID)
+	pool := nodes[0].poolOf(nodes[1].self)
 	kept := pool.idle[0]
 	if err := kept.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
 		t.Fatal(err)
@@ -35,11 +35,11 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := pretend(n, free.Addr().String())
+	nobody := pretend(free.Addr().String())
 	_ = free.Close()
 	fine := Answer{Status: http.StatusOK}
 
-	once := func(ctx context.Context, m Member) error {
+	once := func(ctx context.Context, m member) error {
 		_, err := ask(ctx, n, m, Question{Text: "x", Once: true})
 		return err
 	}
@@ -48,8 +48,10 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("no such member", func(t *testing.T) {
-		if err := once(t.Context(), Member{Name: "y", PeerAddr: nobody.PeerAddr, ID: "y"}); !errors.Is(err, ErrUnreachable) || !errors.Is(err, ErrMemberGone) {
+	t.Run("a member that is gone", func(t *testing.T) {
+		gone := member{id: "y", addr: nobody.addr}
+		n.poolOf(gone).End(errGone)
+		if err := once(t.Context(), gone); !errors.Is(err, ErrUnreachable) || !errors.Is(err, errGone) {
 			t.Error(err)
 		}
 	})
@@ -60,30 +62,21 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("another process", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
-			hear(conn)
-			say(conn, Answer{Status: statusOther})
-		})
-		if err := once(t.Context(), m); !errors.Is(err, ErrUnreachable) {
-			t.Error(err)
-		}
-	})
 	t.Run("another process, and a long body", func(t *testing.T) {
-		m := pretend(n, start(t, "b").self.PeerAddr)
+		m := pretend(start(t, "b").self.addr)
 		if _, err := ask(t.Context(), n, m, Question{Body: make([]byte, 9<<20), Once: true}); !errors.Is(err, ErrUnreachable) {
 			t.Error(err)
 		}
 	})
 	t.Run("closed on the question", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) { hear(conn) })
+		m := script(t, func(_ int, conn net.Conn) { hear(conn) })
 		if err := once(t.Context(), m); err == nil || errors.Is(err, ErrUnreachable) {
 			t.Error(err)
 		}
 	})
 	t.Run("heard, and then nobody listens", func(t *testing.T) {
 		closed := make(chan struct{})
-		m := script(t, n, func(i int, conn net.Conn) {
+		m := script(t, func(i int, conn net.Conn) {
 			if i > 0 {
 				return
 			}
@@ -95,23 +88,23 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		if err := once(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
-		dial := n.poolOf(m.ID).dial
-		n.poolOf(m.ID).dial = func(context.Context) (*askConn, error) { return nil, errors.New("refused") }
-		defer func() { n.poolOf(m.ID).dial = dial }()
+		dial := n.poolOf(m).dial
+		n.poolOf(m).dial = func(context.Context) (*askConn, error) { return nil, errors.New("refused") }
+		defer func() { n.poolOf(m).dial = dial }()
 		close(closed)
 		if _, err := ask(t.Context(), n, m, Question{}); err == nil || errors.Is(err, ErrUnreachable) {
 			t.Error(err)
 		}
 	})
 	t.Run("closed after an answer", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
+		m := script(t, func(_ int, conn net.Conn) {
 			hear(conn)
 			say(conn, fine)
 		})
 		if err := once(t.Context(), m); err != nil {
 			t.Error(err)
 		}
-		pool := n.poolOf(m.ID)
+		pool := n.poolOf(m)
 		eventually(t, func() error {
 			if pool.idle[0].alive() {
 				return errors.New("the end has not arrived")
@@ -127,7 +120,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 	})
 	t.Run("what may be heard twice is repeated on a new connection", func(t *testing.T) {
 		heard := make(chan int, 3)
-		m := script(t, n, func(i int, conn net.Conn) {
+		m := script(t, func(i int, conn net.Conn) {
 			hear(conn)
 			heard <- i
 			say(conn, fine)
@@ -137,7 +130,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 			}
 		})
 		for range 2 {
-			if err := n.Fanout(t.Context(), []Member{m}, "ok", "x")[0].Err; err != nil {
+			if _, err := ask(t.Context(), n, m, Question{}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -146,7 +139,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		}
 	})
 	t.Run("what may not is not", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
+		m := script(t, func(_ int, conn net.Conn) {
 			hear(conn)
 			say(conn, fine)
 			hear(conn)
@@ -159,7 +152,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 		}
 	})
 	t.Run("what follows an answer is not the next one", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
+		m := script(t, func(_ int, conn net.Conn) {
 			hear(conn)
 			_, _ = conn.Write(append(appendHead(nil, fine), appendHead(nil, Answer{Status: http.StatusTeapot})...))
 		})
@@ -169,22 +162,14 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a refusal is shown", func(t *testing.T) {
-		m := script(t, n, func(_ int, conn net.Conn) {
-			hear(conn)
-			say(conn, Answer{Status: http.StatusServiceUnavailable, Text: []byte("busy")})
-		})
-		if err := n.Fanout(t.Context(), []Member{m}, "ok", "")[0].Err; err == nil || !strings.Contains(err.Error(), "busy") {
-			t.Error(err)
-		}
-	})
 }
 
-// Connections that nobody asks on are closed, and so are those to a member that said goodbye.
+// Connections that nobody asks on are closed, and so are those to a member that
+// said goodbye.
 func TestIdleConnectionsAreClosed(t *testing.T) {
-	nodes := startAll(t, 2, before(serveTestRoutes))
+	nodes := startAll(t, 2)
 	post(t, nodes[0], nodes[1].self)
-	pool := nodes[0].poolOf(nodes[1].self.ID)
+	pool := nodes[0].poolOf(nodes[1].self)
 	count := func() int {
 		pool.mu.Lock()
 		defer pool.mu.Unlock()
@@ -202,7 +187,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 		t.Error("kept one that nobody used")
 	}
 	post(t, nodes[0], nodes[1].self)
-	pool.retire()
+	pool.Retire()
 	if count() != 0 {
 		t.Error("kept one to a member that said goodbye")
 	}

@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"bufio"
@@ -16,7 +16,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// shutdownPoll is how often a node that stops looks whether all answers have been given.
+// shutdownPoll is how often a node that stops looks whether all answers have
+// been given.
 const shutdownPoll = 5 * time.Millisecond
 
 // Asked is a Question as it arrives.
@@ -25,20 +26,58 @@ type Asked struct {
 	Text string
 	Body io.Reader // what follows the text, of Size bytes; cut short, it ends with an error
 	Size int64
+
+	conn  *answerConn // that it came on
+	since time.Time   // when this node began to wait for it
 }
 
-// An Answerer answers questions. Its context ends when nobody waits for the answer any more, as far as that is known,
-// and when this node stops. It is called by many goroutines at once.
-type Answerer func(context.Context, Asked) Answer
+// Abandoned reports whether nobody is known to wait for the answer: the asker
+// has closed the connection, or this process was stopped since it began to wait
+// for the question, so that nobody can say how old it is. All of the body must
+// have been read before.
+func (a Asked) Abandoned() bool {
+	return a.conn != nil && (a.conn.wakeful.stoppedSince(a.since) || a.conn.closed())
+}
 
-// Answer adds a route on which members can ask this node. It must be called before Run.
-func (c *Cluster) Answer(route string, answer Answerer) { c.routes[route] = answer }
+// ReadBody reads the body, of at most so many bytes. A longer one is ErrTooLong,
+// before any memory is taken for it.
+func (a Asked) ReadBody(most int64) ([]byte, error) {
+	if a.Size > most {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are taken", ErrTooLong, a.Size, most)
+	}
+	b, err := readAll(a.Body, a.Size)
+	if err != nil {
+		return nil, fmt.Errorf("read %d bytes: %w", a.Size, err)
+	}
+	return b, nil
+}
 
-// answering answers the questions of members on connections that have been authenticated.
-type answering struct {
-	self   string
-	routes map[string]Answerer
-	log    zerolog.Logger
+// firstPiece is how much memory is taken for bytes that are only announced.
+const firstPiece = 64 << 10
+
+// readAll reads n bytes. Until an eighth of them has come, it takes no more
+// memory than that, or than a piece: the other side may announce what it likes.
+func readAll(r io.Reader, n int64) ([]byte, error) {
+	b := make([]byte, min(n, max(firstPiece, n/8)))
+	if _, err := io.ReadFull(r, b); err != nil || int64(len(b)) == n {
+		return b, err
+	}
+	all := uncleared(int(n))
+	_, err := io.ReadFull(r, all[copy(all, b):])
+	return all, err
+}
+
+// A Handler answers questions. Its context ends when nobody waits for the
+// answer any more, as far as that is known, and when this node stops. It is
+// called by many goroutines at once.
+type Handler func(context.Context, Asked) Answer
+
+// server answers the questions of members on connections that have been
+// authenticated.
+type server struct {
+	handlers map[string]Handler
+	wakeful  *wakeful
+	log      zerolog.Logger
 
 	mu    sync.Mutex // guards the fields below; taken before an answerConn's
 	conns map[*answerConn]struct{}
@@ -52,6 +91,8 @@ type answerConn struct {
 	out    []byte // memory for the head of an answer
 	from   string
 	giveUp context.CancelFunc
+
+	wakeful *wakeful
 
 	mu    sync.Mutex // guards the fields below, and what is written while an answer is worked out
 	state answerState
@@ -67,41 +108,34 @@ const (
 	saying                     // it
 )
 
-// serve answers questions on conn until it ends, or nothing is asked any more.
-func (a *answering) serve(ctx context.Context, conn net.Conn) {
+// serve answers the questions of the process with the ID from on conn, until it
+// ends or nothing is asked any more.
+func (a *server) serve(ctx context.Context, conn net.Conn, from string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer), giveUp: cancel}
+	c := &answerConn{Conn: conn, in: bufio.NewReaderSize(conn, askBuffer), out: make([]byte, 0, askBuffer), giveUp: cancel, from: from, wakeful: a.wakeful}
 	defer func() { _ = conn.Close() }()
 	if !a.enter(c) {
 		return
 	}
 	defer a.leave(c)
-	if err := a.answerAll(ctx, c); err != nil {
-		a.log.Debug().Err(err).Str("addr", conn.RemoteAddr().String()).Msg("a connection for questions ended")
-	}
+	err := a.answerAll(ctx, c)
+	a.log.Debug().Err(err).Str("addr", conn.RemoteAddr().String()).Msg("a connection for questions ended")
 }
 
-// answerAll answers one question after the other. A connection that its asker closed ends with io.EOF.
-func (a *answering) answerAll(ctx context.Context, c *answerConn) error {
-	if err := c.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
-		return err
-	}
-	to, err := c.readGreeting()
-	if err != nil {
-		return err
-	}
+// answerAll answers one question after the other, and returns why it ends. A
+// connection that its asker closed ends with io.EOF.
+func (a *server) answerAll(ctx context.Context, c *answerConn) error {
 	for {
-		if err := c.SetReadDeadline(time.Now().Add(answerIdleTimeout)); err != nil {
+		since := time.Now()
+		if err := c.SetReadDeadline(since.Add(answerIdleTimeout)); err != nil {
 			return err
 		}
 		route, asked, err := c.readQuestion()
 		if err != nil {
 			return err
 		}
-		if to != a.self {
-			return c.finish(asked, Answer{Status: statusOther})
-		}
+		asked.conn, asked.since = c, since
 		err = a.answer(ctx, c, route, asked)
 		c.become(waiting)
 		if err != nil {
@@ -111,12 +145,12 @@ func (a *answering) answerAll(ctx context.Context, c *answerConn) error {
 }
 
 // answer answers one question.
-func (a *answering) answer(ctx context.Context, c *answerConn, route string, asked Asked) error {
-	answerer, ok := a.routes[route]
+func (a *server) answer(ctx context.Context, c *answerConn, route string, asked Asked) error {
+	handler, ok := a.handlers[route]
 	if !ok {
 		return fmt.Errorf("asked on the route %s, which there is not", strconv.Quote(route))
 	}
-	said, err := a.workOut(ctx, c, answerer, asked)
+	said, err := a.workOut(ctx, c, handler, asked)
 	if said.Sent != nil {
 		defer said.Sent()
 	}
@@ -126,8 +160,9 @@ func (a *answering) answer(ctx context.Context, c *answerConn, route string, ask
 	return c.finish(asked, said)
 }
 
-// finish says the answer and reads what is left of the question: its asker reads the answer when all is sent, and a
-// connection that is closed before takes the answer with it.
+// finish says the answer and reads what is left of the question: its asker
+// reads the answer when all is sent, and a connection that is closed before
+// takes the answer with it.
 func (c *answerConn) finish(asked Asked, said Answer) error {
 	if err := c.say(said); err != nil {
 		return err
@@ -136,8 +171,9 @@ func (c *answerConn) finish(asked Asked, said Answer) error {
 	return err
 }
 
-// workOut has the answer worked out, and meanwhile says now and then that it is.
-func (a *answering) workOut(ctx context.Context, c *answerConn, answerer Answerer, asked Asked) (said Answer, err error) {
+// workOut has the answer worked out, and meanwhile says now and then that it
+// is.
+func (a *server) workOut(ctx context.Context, c *answerConn, handler Handler, asked Asked) (said Answer, err error) {
 	c.become(working)
 	defer c.become(saying)
 	defer func() {
@@ -146,7 +182,7 @@ func (a *answering) workOut(ctx context.Context, c *answerConn, answerer Answere
 			err = fmt.Errorf("panic in an answer: %v", p)
 		}
 	}()
-	return answerer(ctx, asked), nil
+	return handler(ctx, asked), nil
 }
 
 // become notes what is being done from now on.
@@ -164,8 +200,9 @@ func (c *answerConn) become(state answerState) {
 	}
 }
 
-// sayAlive says that the answer is being worked out. If that cannot be said, nobody waits for it; and since half of it
-// may have been, nothing else can be said either.
+// sayAlive says that the answer is being worked out. If that cannot be said,
+// nobody waits for it; and since half of it may have been, nothing else can be
+// said either.
 func (c *answerConn) sayAlive() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,20 +234,6 @@ func (c *answerConn) say(a Answer) error {
 	}
 	_, err := writeAll(c.Conn, append(appendHead(c.out, a), a.Text...), a.Body)
 	return err
-}
-
-// readGreeting reads who is meant and notes who asks.
-func (c *answerConn) readGreeting() (to string, err error) {
-	var lengths [2]byte
-	if _, err := io.ReadFull(c.in, lengths[:]); err != nil {
-		return "", err
-	}
-	ids, err := c.readString(int(lengths[0]) + int(lengths[1]))
-	if err != nil {
-		return "", err
-	}
-	c.from = ids[lengths[0]:]
-	return ids[:lengths[0]], nil
 }
 
 func (c *answerConn) readQuestion() (route string, asked Asked, err error) {
@@ -248,12 +271,11 @@ func (r *wholeReader) Read(p []byte) (int, error) {
 }
 
 func (c *answerConn) readString(n int) (string, error) {
-	b := make([]byte, n)
-	_, err := io.ReadFull(c.in, b)
+	b, err := readAll(c.in, int64(n))
 	return string(b), err
 }
 
-func (a *answering) enter(c *answerConn) bool {
+func (a *server) enter(c *answerConn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended {
@@ -263,15 +285,15 @@ func (a *answering) enter(c *answerConn) bool {
 	return true
 }
 
-func (a *answering) leave(c *answerConn) {
+func (a *server) leave(c *answerConn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.conns, c)
 }
 
-// end closes the connections that wait for a question, or all of them, lets nobody in any more, and returns how many
-// there still were.
-func (a *answering) end(all bool) (left int) {
+// end closes the connections that wait for a question, or all of them, lets
+// nobody in any more, and returns how many there still were.
+func (a *server) end(all bool) (left int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = true
@@ -285,8 +307,9 @@ func (a *answering) end(all bool) (left int) {
 	return len(a.conns)
 }
 
-// shutdown lets the answers that are being worked out and sent be finished, until ctx ends.
-func (a *answering) shutdown(ctx context.Context) {
+// shutdown lets the answers that are being worked out and sent be finished,
+// until ctx ends.
+func (a *server) shutdown(ctx context.Context) {
 	for a.end(false) > 0 {
 		select {
 		case <-time.After(shutdownPoll):

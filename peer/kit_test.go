@@ -1,0 +1,210 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testSecret = "a secret of the tests"
+
+// errGone ends a pool in the tests, as the death of a member does.
+var errGone = errors.New("gone")
+
+// member is where a node is found.
+type member struct{ id, addr string }
+
+// node is a Port that serves.
+type node struct {
+	*Port
+	self  member
+	mu    *sync.Mutex // guards pools
+	pools map[string]*Pool
+}
+
+// keysOf are keys as nodes have them.
+func keysOf(secrets ...string) func() [][]byte {
+	var keys [][]byte
+	for _, s := range secrets {
+		keys = append(keys, []byte(s))
+	}
+	return func() [][]byte { return keys }
+}
+
+// start serves on loopback until the test ends.
+func start(t testing.TB, id string, setups ...func(*Port)) node {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, l, Config{ID: id, Label: "test", Keys: keysOf(testSecret), Log: testLog()}, setups...)
+}
+
+// serve serves by l until the test ends.
+func serve(t testing.TB, l net.Listener, cfg Config, setups ...func(*Port)) node {
+	t.Helper()
+	n := node{
+		Port:  New(cfg),
+		self:  member{id: cfg.ID, addr: l.Addr().String()},
+		mu:    &sync.Mutex{},
+		pools: map[string]*Pool{},
+	}
+	serveTestRoutes(n.Port)
+	for _, f := range setups {
+		f(n.Port)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.Serve(ctx, l)
+	}()
+	t.Cleanup(func() {
+		n.mu.Lock()
+		for _, p := range n.pools {
+			p.End(errGone)
+		}
+		n.mu.Unlock()
+		cancel()
+		<-done
+	})
+	return n
+}
+
+// startAll runs so many nodes.
+func startAll(t testing.TB, n int) (nodes []node) {
+	for i := range n {
+		nodes = append(nodes, start(t, fmt.Sprint("node-", i)))
+	}
+	return nodes
+}
+
+// poolOf is the pool by which n asks m.
+func (n node) poolOf(m member) *Pool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.pools[m.id]
+	if p == nil {
+		p = n.Pool(m.id, m.addr)
+		n.pools[m.id] = p
+	}
+	return p
+}
+
+// ask asks one of the test's routes.
+func ask(ctx context.Context, n node, m member, q Question) (Answer, error) {
+	if q.Route == "" {
+		q.Route = "ok"
+	}
+	q.Room = 16 << 20
+	return n.poolOf(m).Ask(ctx, q)
+}
+
+// post fails the test unless m answers.
+func post(t *testing.T, from node, m member) {
+	t.Helper()
+	if a, err := ask(t.Context(), from, m, Question{Text: "x"}); err != nil || a.Status != http.StatusOK {
+		t.Fatal(a.Status, err)
+	}
+}
+
+// serveTestRoutes adds routes that answer, that refuse, that take their time,
+// and that never answer.
+func serveTestRoutes(p *Port) {
+	p.Handle("ok", func(_ context.Context, asked Asked) Answer {
+		body, err := io.ReadAll(asked.Body)
+		if err != nil {
+			return Answer{Status: http.StatusBadRequest}
+		}
+		return Answer{Status: http.StatusOK, Text: []byte(asked.Text), Body: body}
+	})
+	p.Handle("refuse", func(context.Context, Asked) Answer { return Answer{Status: http.StatusTeapot} })
+	p.Handle("panic", func(context.Context, Asked) Answer { panic("as it was told") })
+	p.Handle("slow", func(ctx context.Context, asked Asked) Answer {
+		d, _ := time.ParseDuration(asked.Text) // the tests say it right
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+		return Answer{Status: http.StatusOK, Text: []byte("done")}
+	})
+	var hanging atomic.Int64
+	p.Handle("hang", func(ctx context.Context, _ Asked) Answer {
+		hanging.Add(1)
+		<-ctx.Done()
+		hanging.Add(-1)
+		return Answer{Status: http.StatusOK}
+	})
+	p.Handle("hanging", func(context.Context, Asked) Answer {
+		return Answer{Status: http.StatusOK, Text: fmt.Append(nil, hanging.Load())}
+	})
+}
+
+// eventually waits until ready returns nil.
+func eventually(t *testing.T, ready func() error) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := ready()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still: %v", err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// testLog is silent unless LARDER_TEST_LOG is set.
+func testLog() zerolog.Logger {
+	if os.Getenv("LARDER_TEST_LOG") == "" {
+		return zerolog.Nop()
+	}
+	return zerolog.New(os.Stderr).With().Timestamp().Logger()
+}
+
+// logged is what a node has logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write takes one line.
+func (l *logged) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+// with returns the lines that hold all of the words.
+func (l *logged) with(words ...string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+next:
+	for line := range strings.Lines(l.text.String()) {
+		for _, w := range words {
+			if !strings.Contains(line, w) {
+				continue next
+			}
+		}
+		found = append(found, line)
+	}
+	return found
+}

@@ -1,0 +1,219 @@
+package writepath
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/cluster"
+	"larder/peer"
+	"larder/store"
+)
+
+// logged is what a node has logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write takes one line.
+func (l *logged) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+// lines are the lines of the log.
+func (l *logged) lines(t *testing.T) (all []map[string]any) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range bytes.Lines(l.text.Bytes()) {
+		var m map[string]any
+		if err := json.Unmarshal(line, &m); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// A forwarded write that waits for its turn is not done once its asker has gone.
+func TestAbandonedWritesAreNotDone(t *testing.T) {
+	nodes := startCluster(t, 2, time.Minute)
+	asker, owner := nodes[0], nodes[1]
+	k := keyOwnedBy(t, owner)
+	uploading, goOn := make(chan struct{}), make(chan struct{})
+	owner.store.interfere(func() error {
+		owner.store.interfere(nil, nil)
+		close(uploading)
+		<-goOn
+		return nil
+	}, nil)
+	first := make(chan error)
+	go func() {
+		_, err := owner.path.Put(t.Context(), k, store.Head{}, []byte("first"), Conditions{})
+		first <- err
+	}()
+	<-uploading
+
+	text, err := json.Marshal(forwarded{Place: k.Place()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	late := make(chan error)
+	go func() {
+		_, err := asker.cluster.Ask(ctx, owner.cluster.Self(), cluster.Question{Route: writeRoute, Text: string(text), Body: []byte("late"), Once: true})
+		late <- err
+	}()
+	writers := func() int {
+		owner.path.turns.mu.Lock()
+		defer owner.path.turns.mu.Unlock()
+		if w := owner.path.turns.keys[k]; w != nil {
+			return w.writers
+		}
+		return 0
+	}
+	within(t, "the second write to wait for its turn", func() bool { return writers() == 2 })
+	leave()
+	if err := <-late; err == nil {
+		t.Error("answered who had left")
+	}
+	close(goOn)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	within(t, "both writes to be over", func() bool { return writers() == 0 })
+	if got := get(t, asker, k); got != "first" {
+		t.Errorf("%q is there", got)
+	}
+}
+
+// The same holds for a caller of this node who has gone.
+func TestAWriteWithoutACallerIsNotDone(t *testing.T) {
+	n := startNode(t, "alone", time.Minute)
+	k := keyOwnedBy(t, n)
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := n.path.Put(ctx, k, store.Head{}, []byte("late"), Conditions{}); err == nil {
+		t.Error("written")
+	}
+	if got := get(t, n, k); got != "" {
+		t.Errorf("%q is there", got)
+	}
+}
+
+// Every write that a member forwards leaves a line at its owner, whatever comes
+// of it; a write of the owner's own leaves none there.
+func TestForwardedWritesAreAudited(t *testing.T) {
+	nodes := startCluster(t, 2, time.Minute)
+	asker, owner := nodes[0], nodes[1]
+	var log logged
+	owner.path.audit = zerolog.New(&log)
+	k := keyOwnedBy(t, owner)
+	h := store.Head{Writer: "ada", Digest: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
+	for _, n := range []*node{asker, owner} {
+		if _, err := n.path.Put(t.Context(), k, h, []byte("hello"), Conditions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := asker.path.Put(t.Context(), k, h, []byte("hello"), Conditions{IfAbsent: true}); err == nil {
+		t.Error("created twice")
+	}
+	if err := asker.path.Delete(t.Context(), k, nil); err != nil {
+		t.Error(err)
+	}
+	text, err := json.Marshal(forwarded{Place: k.Place()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := cluster.Question{Route: writeRoute, Text: string(text), Body: make([]byte, testChunk+1), Once: true}
+	if a, err := asker.cluster.Ask(t.Context(), owner.cluster.Self(), q); err != nil || a.Status != http.StatusBadRequest {
+		t.Errorf("%d, %v", a.Status, err)
+	}
+	var verdicts []string
+	for _, l := range log.lines(t) {
+		verdicts = append(verdicts, l["op"].(string)+" "+l["verdict"].(string))
+		if l["peer"] != asker.name || l["peer_id"] != asker.cluster.Self().ID || l["org"] != k.Org || l["service"] != k.Service || l["key"] != k.Name {
+			t.Errorf("%v", l)
+		}
+		if put := l["verdict"] == "created"; put && (l["user"] != "ada" || l["digest"] != h.Digest || l["bytes"] != 5.0) {
+			t.Errorf("%v", l)
+		}
+	}
+	want := []string{"put created", "put precondition", "delete deleted", "put malformed"}
+	if len(verdicts) != len(want) {
+		t.Fatalf("%q, want %q", verdicts, want)
+	}
+	for i := range want {
+		if verdicts[i] != want[i] {
+			t.Errorf("%q, want %q", verdicts, want)
+		}
+	}
+}
+
+// Who knows the secret and is no member is refused, whatever it asks: with a
+// status that makes a member try again, or read the store.
+func TestStrangersAreRefused(t *testing.T) {
+	nodes := startCluster(t, 2, time.Minute)
+	owner := nodes[1]
+	k := keyOwnedBy(t, owner)
+	text, err := json.Marshal(forwarded{Place: k.Place(), Op: op{Head: store.Head{Writer: "ceo"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := (&cluster.Secrets{}).PeerKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := peer.New(peer.Config{ID: "stranger", Label: t.Name(), Keys: keys, Log: zerolog.Nop()})
+	pool := stranger.Pool(owner.cluster.Self().ID, owner.cluster.Self().PeerAddr)
+	defer pool.End(context.Canceled)
+	for route, text := range map[string]string{
+		writeRoute: string(text), revokeRoute: k.Place(), settleRoute: "", "fill/chunk": "1 1 x", "fill/keep": "1 1 x",
+		"fill/head": `{"Place":"` + k.Place() + `","Bytes":true,"Chunk":1}`,
+	} {
+		a, err := pool.Ask(t.Context(), cluster.Question{Route: route, Text: text, Body: []byte("EVIL"), Once: true})
+		if err != nil || a.Status != http.StatusMisdirectedRequest {
+			t.Errorf("%s: %d %s, %v", route, a.Status, a.Text, err)
+		}
+	}
+	if got := get(t, owner, k); got != "" {
+		t.Errorf("%q is there", got)
+	}
+}
+
+// Who was seen dead and is back is acknowledged once it has settled.
+func TestWhoIsBackSettlesFirst(t *testing.T) {
+	nodes := startCluster(t, 2, time.Minute)
+	here, back := nodes[0], nodes[1].cluster.Self()
+	k := keyOwnedBy(t, nodes[1])
+	tell := func() int {
+		return here.path.handleRevoke(t.Context(), cluster.Asked{From: back.ID, Text: k.Place()}).Status
+	}
+	s := &here.path.settle
+	pend := func(m cluster.Member) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pending[m.ID] = stranger{Member: m}
+	}
+	pend(back)
+	if status := tell(); status != http.StatusNoContent {
+		t.Errorf("a newcomer: %d", status)
+	}
+	here.cluster.setGone(cluster.Departure{Member: back, At: time.Now()})
+	if status := tell(); status != http.StatusServiceUnavailable {
+		t.Errorf("who is back: %d", status)
+	}
+	here.path.settled(stranger{Member: back})
+	if status := tell(); status != http.StatusNoContent {
+		t.Errorf("who has settled: %d", status)
+	}
+}
