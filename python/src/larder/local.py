@@ -38,19 +38,21 @@ _tiers: dict[tuple[int, str], Tier] = {}
 
 @dataclass(frozen=True)
 class _Entry:
-    """A verified frame, its segments decompressed, in a file without a name."""
+    """A verified frame, its segments decompressed, in a file without a name; or bytes, which nobody can change."""
 
     etag: str
     digest: str
     header: Mapping[str, Any]
     signed: bool
     sizes: list[int]
-    file: _File
+    held: _File | bytes
     size: int
 
     def frame(self) -> Frame:
         """The frame, in memory of its own as soon as that is changed."""
-        view = memoryview(mmap.mmap(self.file.number, self.size, access=mmap.ACCESS_COPY))
+        if isinstance(self.held, bytes):
+            return Frame(dict(self.header), [Segment(self.held, self.size)], self.signed)
+        view = memoryview(mmap.mmap(self.held.number, self.size, access=mmap.ACCESS_COPY))
         segments, at = [], 0
         for n in self.sizes:
             segments.append(Segment(view[at : at + n], n))
@@ -126,19 +128,23 @@ class Tier:
         size = sum(_aligned(s.raw) for s in found.segments)
         if not _SMALL <= size <= self._limit:
             return found
-        segments = [Segment(compress.decompress(s), s.raw) for s in found.segments]
+        as_bytes = found.header.get("format") == "bytes" and len(found.segments) == 1
+        segments = [Segment(compress.decompress(s, mutable=not as_bytes), s.raw) for s in found.segments]
+        frame = Frame(found.header, segments, found.signed)
+        first = segments[0].data
         try:
-            file = _memory(segments, size)
+            held = first if as_bytes and isinstance(first, bytes) else _memory(segments, size)
         except OSError:  # no memory or file is to be had: then nothing is kept
-            return Frame(found.header, segments, found.signed)
-        entry = _Entry(etag, digest, dict(found.header), found.signed, [s.raw for s in segments], file, size)
+            return frame
+        size = len(held) if isinstance(held, bytes) else size
+        entry = _Entry(etag, digest, dict(found.header), found.signed, [s.raw for s in segments], held, size)
         with self._lock:
             self._drop(name)
             self._entries[name] = entry
             self._size += size
             while self._size > self._limit:
                 self._drop(next(iter(self._entries)))
-        return Frame(found.header, segments, found.signed)
+        return frame
 
     def _forget(self, name: str) -> None:
         with self._lock:

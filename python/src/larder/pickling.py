@@ -221,9 +221,9 @@ def _copies(notes: _Notes) -> bytes:
         for name in missing:
             file = io.BytesIO()
             inner = _Notes()
-            inner.classes, inner.names, inner.modules = notes.classes, notes.names, notes.modules
-            buffers = _InBand()
-            _cloud_pickler()(file, inner, buffers, notes.classes[name]).dump(notes.classes[name])
+            inner.classes, inner.names = notes.classes, notes.names
+            _cloud_pickler()(file, inner, _InBand(), notes.classes[name]).dump(notes.classes[name])
+            notes.modules |= inner.modules - {"cloudpickle"}  # which only a copy needs
             copies[name] = file.getvalue()
     return pickle.dumps(copies, _PROTOCOL)
 
