@@ -189,7 +189,23 @@ def test_without_cloudpickle(node: Node) -> None:
     said = run(node, cell, "put('session/side', Side.BUY); put('session/side', Side.BUY); put('session/f', f)\n", args=("nocloud",))
     assert said.count("Side is defined in this script or notebook, and cloudpickle is not installed") == 1, said
     assert said.count("f is defined in this script or notebook") == 1
-    assert "define it here, or have it stored again with cloudpickle" in run(node, "get('session/side')\n", code=1)
+    assert "and no copy of it was stored: define it here" in run(node, "get('session/side')\n", code=1)
+
+
+def test_a_class_that_cannot_be_copied(node: Node) -> None:
+    cell = """
+        import functools, threading
+        class Cached:
+            @functools.cached_property
+            def n(self): return 7
+        class Locked:
+            lock = threading.Lock()
+    """
+    said = run(node, cell, "put('session/cached', Cached())\nput('session/locked', [Locked(), Locked()])\n")
+    assert said.count("Locked is defined in this script or notebook, and it cannot be copied (TypeError: cannot pickle") == 1
+    assert "Cached is defined" not in said
+    run(node, QUIET, cell, "assert isinstance(get('session/locked')[0], Locked) and isinstance(get('session/cached'), Cached)\n")
+    assert run(node, "print(get('session/cached').n)\n").startswith("7")
 
 
 def test_pickles_are_refused_still(node: Node) -> None:

@@ -75,6 +75,7 @@ def read(kind: str, data: Buffer) -> Any:
     import pyarrow as pa
 
     table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
+    table.validate(full=True)  # lengths, numbers of places and UTF-8, which a stream may state wrongly
     if name == "Table":
         return table
     if name == "RecordBatch":

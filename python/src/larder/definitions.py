@@ -86,7 +86,8 @@ def _shape(cls: type) -> Iterator[str]:
         for name, member in cls.__members__.items():
             yield f"member {name} {_constant(member.value)}"
     for name, value in _members(cls):
-        yield f"has {name} {_constant(value)}"
+        if not name.startswith("__") or name == "__slots__":  # which others there are depends on the version of Python
+            yield f"has {name} {_constant(value)}"
 
 
 def _members(cls: type) -> list[tuple[str, Any]]:

@@ -83,7 +83,8 @@ def differences(libraries: Any) -> list[tuple[str, str, str]]:
 def warn_of_risks(libraries: Any, key: str) -> None:
     """Warn, once per library and pair of versions, of what a pickle may mean something else to."""
     for name, wrote, now in differences(libraries):
-        if (name, wrote, now) in _warned or not _is_risk(wrote, now):
+        # What other versions of cloudpickle write cannot be read, or means the same.
+        if name == "cloudpickle" or (name, wrote, now) in _warned or not _is_risk(wrote, now):
             continue
         _warned.add((name, wrote, now))
         warn(

@@ -116,6 +116,7 @@ def _cloud_pickler() -> Any:
     # Of these cloudpickle makes something else: the text of an open file, the bytes of a view.
     refused = (io.TextIOWrapper, memoryview)
     table = {kind: reduce for kind, reduce in _cloudpickle.CloudPickler.dispatch_table.items() if kind not in refused}
+    table[functools.cached_property] = lambda p: (functools.cached_property, (p.func,), {"attrname": p.attrname})  # without its lock
 
     class CloudPickler(_cloudpickle.CloudPickler):  # type: ignore[misc]
         dispatch_table = table
@@ -217,14 +218,22 @@ def _copies(notes: _Notes) -> bytes:
             _warn_of_reference(name)
         return b""
     copies: dict[str, bytes] = {}
-    while missing := [name for name in notes.classes if name not in copies]:
+    failed: set[str] = set()
+    while missing := [name for name in notes.classes if name not in copies and name not in failed]:
         for name in missing:
             file = io.BytesIO()
             inner = _Notes()
-            inner.classes, inner.names, inner.modules = notes.classes, notes.names, notes.modules
-            buffers = _InBand()
-            _cloud_pickler()(file, inner, buffers, notes.classes[name]).dump(notes.classes[name])
+            inner.classes, inner.names = notes.classes, notes.names
+            try:
+                _cloud_pickler()(file, inner, _InBand(), notes.classes[name]).dump(notes.classes[name])
+            except _INTERRUPTS:
+                raise
+            except BaseException as error:
+                failed.add(name)
+                _warn_of_reference(name, f"it cannot be copied ({type(error).__name__}: {error})", "Define it in a module")
+                continue
             copies[name] = file.getvalue()
+            notes.modules |= inner.modules - {"cloudpickle"}  # which only a copy needs
     return pickle.dumps(copies, _PROTOCOL)
 
 
@@ -235,12 +244,14 @@ class _InBand(_Buffers):
         return True
 
 
-def _warn_of_reference(name: str) -> None:
+def _warn_of_reference(
+    name: str, why: str = "cloudpickle is not installed", advice: str = "pip install cloudpickle, or define it in a module"
+) -> None:
     if name not in _warned:
         _warned.add(name)
         warn(
-            f"{name} is defined in this script or notebook, and cloudpickle is not installed: only programs that define {name} "
-            "themselves can read what is stored. pip install cloudpickle, or define it in a module"
+            f"{name} is defined in this script or notebook, and {why}: only programs that define {name} "
+            f"themselves can read what is stored. {advice}"
         )
 
 

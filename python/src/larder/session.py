@@ -79,8 +79,8 @@ class Classes:
         data = self._copies().get(name)
         if data is None:
             raise AttributeError(
-                f"the class {name} was defined in the writer's script or notebook, where cloudpickle was not installed: "
-                "define it here, or have it stored again with cloudpickle"
+                f"the class {name} was defined in the writer's script or notebook, and no copy of it was stored: "
+                "define it here, or have it stored again with cloudpickle, or from a module"
             )
         made: type = unpickle.run(Unpickler(io.BytesIO(data), (), self))
         with _lock:
