@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"larder/auth"
 )
@@ -268,7 +270,12 @@ func TestDoor(t *testing.T) {
 	}
 	s.door.leave("10.0.0.1")
 	_ = held[0].Close()
+	end := time.Now().Add(20 * time.Second)
 	for open := 4; open > 2; open, _ = s.door.Connections() { // once the server has seen it
+		if time.Now().After(end) {
+			t.Fatal("a connection that was closed is still counted")
+		}
+		runtime.Gosched()
 	}
 	if answer, _, _ := s.raw("GET" + to + "\r\n"); answer.StatusCode != 200 {
 		t.Errorf("after one has left: %d", answer.StatusCode)

@@ -33,7 +33,7 @@ func (a *API) get(c *call) error {
 		dropObject(c.w.Header())
 		opts.Fresh = true
 	}
-	return fmt.Errorf("get %s: rewritten faster than it can be read: %w: %v", c.key, store.ErrUnavailable, err)
+	return fmt.Errorf("get %s: rewritten faster than it can be read: %w: %s", c.key, store.ErrUnavailable, err.Error())
 }
 
 // sendWhole answers a request without conditions: the head and the first bytes are
