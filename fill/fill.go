@@ -25,7 +25,7 @@ const fetchLimit = 15 * time.Second
 // Store is what fill needs of the durable store.
 type Store interface {
 	Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error)
-	GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error)
+	GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error)
 	Head(ctx context.Context, name string) (store.Head, error)
 }
 
@@ -67,12 +67,14 @@ type Filler struct {
 	heads   *heads
 	owned   *groupcache.Group // the chunks that this node owns
 	copies  *copies           // of chunks that others own
+	lists   *lists            // of the digests of chunks
 	pieces  pieces
 	budgets budgets
 	flights sync.WaitGroup
 	// strangers are the members, by ID, that RingChanged was told of last.
 	strangers atomic.Pointer[map[string]bool]
 	granted   atomic.Int64 // leases
+	verified  verified
 	log       zerolog.Logger
 }
 
@@ -89,6 +91,7 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		budgets: newBudgets(cfg.Memory, cfg.ChunkSize),
 		heads:   newHeads(maxHeads(cfg.Memory)),
 		pieces:  newPieces(cfg.ChunkSize),
+		lists:   newLists(cfg, st),
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.strangers.Store(&map[string]bool{})

@@ -78,17 +78,20 @@ func (a Alloc) make(n int64) ([]byte, error) {
 }
 
 // GetRange implements Store.
-func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (body []byte, err error) {
+func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (head Head, body []byte, err error) {
 	if off < 0 || n <= 0 {
-		return nil, fmt.Errorf("get %s: %w: %d bytes from %d", name, errRange, n, off)
+		return Head{}, nil, fmt.Errorf("get %s: %w: %d bytes from %d", name, errRange, n, off)
 	}
 	err = s.read(ctx, "get_range", func(ctx context.Context, answered func()) error {
-		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
-			Bucket:  &s.bucket,
-			Key:     s.object(name),
-			Range:   aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
-			IfMatch: quoted(version),
-		})
+		in := &s3.GetObjectInput{
+			Bucket: &s.bucket,
+			Key:    s.object(name),
+			Range:  aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
+		}
+		if version != "" {
+			in.IfMatch = quoted(version)
+		}
+		out, err := s.client.GetObject(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -107,6 +110,7 @@ func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (
 		if offset != off {
 			return fmt.Errorf("%w: the answer begins at byte %d", ErrUnexpected, offset)
 		}
+		head = headOf(out.ETag, total, out.ContentType, out.LastModified, out.Metadata)
 		if body == nil { // or there was a try that failed
 			body = make([]byte, n)
 		}
@@ -116,9 +120,9 @@ func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (
 		err = fmt.Errorf("%w: %s", ErrPrecondition, err.Error())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", name, err)
+		return Head{}, nil, fmt.Errorf("get %s: %w", name, err)
 	}
-	return body, nil
+	return head, body, nil
 }
 
 // extent is where an answer begins in its object, and the size of the object.
