@@ -22,6 +22,7 @@ type chunk struct {
 	size    int64  // of the whole object
 	length  int64  // of the chunk
 	digest  string // SHA-256 in hex, if the head says it: of an object of one chunk
+	listed  bool   // the store has a list of the digests of the object's chunks
 }
 
 // id is the chunk's name in the memory tier.
@@ -30,9 +31,15 @@ func (c chunk) id() string { return keys.Chunk(c.key, c.version, c.n) }
 // chunkOf is chunk n of the version that the head names.
 func (f *Filler) chunkOf(k keys.Key, h store.Head, n int) chunk {
 	c := chunk{key: k, version: versionOf(h), n: n, size: h.Size, length: f.chunkLen(h.Size, n)}
+	return f.withDigest(c, h)
+}
+
+// withDigest is a chunk with what its head says of its digest.
+func (f *Filler) withDigest(c chunk, h store.Head) chunk {
 	if c.length == c.size {
 		c.digest = h.Digest
 	}
+	c.listed = h.Piece == f.cfg.ChunkSize
 	return c
 }
 
@@ -184,10 +191,7 @@ func (f *Filler) readRange(ctx context.Context, c chunk) ([]byte, error) {
 	if int64(len(b)) != c.length {
 		return nil, fmt.Errorf("chunk of %d bytes where %d were expected: %w", len(b), c.length, store.ErrUnexpected)
 	}
-	if c.length == c.size {
-		c.digest = h.Digest
-	}
-	return b, f.check(ctx, c, b, S3)
+	return b, f.check(ctx, f.withDigest(c, h), b, S3)
 }
 
 // copyOf returns a chunk that another node owns: from this node's copies, from

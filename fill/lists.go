@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/golang/groupcache/lru"
 	"github.com/golang/groupcache/singleflight"
@@ -16,6 +17,10 @@ import (
 const (
 	// maxList is the longest list of digests that is read, in bytes.
 	maxList = 8 << 20
+	// listLimit bounds the reading of a list: bytes that are here wait for it. After
+	// one that failed none is read for listRest.
+	listLimit = 2 * time.Second
+	listRest  = 10 * time.Second
 	// leastLists is how many bytes of lists are kept beside a small tier.
 	leastLists = 1 << 20
 )
@@ -32,6 +37,7 @@ type lists struct {
 	kept  *lru.Cache // place → store.Sums, without digests if there is no such list
 	bytes int64
 	most  int64
+	rest  time.Time // no list is read before
 }
 
 func newLists(cfg Config, st Store) *lists {
@@ -62,8 +68,12 @@ func (l *lists) of(ctx context.Context, c chunk) (store.Sums, bool) {
 	place := keys.Sums(c.key.Org, c.version.Write)
 	l.mu.Lock()
 	s, ok := l.kept.Get(place)
+	rests := time.Now().Before(l.rest)
 	l.mu.Unlock()
 	if !ok {
+		if rests {
+			return store.Sums{}, false
+		}
 		var err error
 		if s, err = l.flights.Do(place, func() (any, error) { return l.read(ctx, place) }); err != nil {
 			return store.Sums{}, false
@@ -76,8 +86,13 @@ func (l *lists) of(ctx context.Context, c chunk) (store.Sums, bool) {
 // read reads a list, and keeps it. That there is none, or one that cannot be
 // read, is kept as well: the list is written before its object.
 func (l *lists) read(ctx context.Context, place string) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
 	h, b, err := l.store.Get(ctx, place, maxList, nil)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.rest = time.Now().Add(listRest)
 		return nil, err
 	}
 	s, err := store.ParseSums(b)

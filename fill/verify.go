@@ -60,8 +60,12 @@ func (f *Filler) compare(c chunk, want, got [sha256.Size]byte, from Source) erro
 // digestOf is the SHA-256 of a chunk, if it is known: that of its object if it
 // is the only chunk, else what the object's list of digests says.
 func (f *Filler) digestOf(ctx context.Context, c chunk) (sum [sha256.Size]byte, known bool) {
-	if c.digest == "" {
+	switch {
+	case c.digest != "":
+	case c.listed:
 		return f.lists.digest(ctx, c)
+	default:
+		return sum, false
 	}
 	var text [2 * sha256.Size]byte
 	if copy(text[:], c.digest) != len(c.digest) {
@@ -95,6 +99,7 @@ func (f *Filler) prove(ctx context.Context, c chunk, b []byte) error {
 		}
 		c.digest = h.Digest
 	}
+	c.listed = true // if it is not, none is found
 	want, known := f.digestOf(ctx, c)
 	if !known {
 		return fmt.Errorf("%w: there is no digest to compare it with", store.ErrPrecondition)

@@ -37,8 +37,8 @@ func (o oneObject) Get(_ context.Context, _ string, _ int64, alloc store.Alloc) 
 	return o.head(), b, nil
 }
 
-func (o oneObject) GetRange(_ context.Context, _, _ string, off, n int64) ([]byte, error) {
-	return bytes.Clone(o.body[off : off+n]), nil
+func (o oneObject) GetRange(_ context.Context, _, _ string, off, n int64) (store.Head, []byte, error) {
+	return o.head(), bytes.Clone(o.body[off : off+n]), nil
 }
 
 func (o oneObject) Head(context.Context, string) (store.Head, error) { return o.head(), nil }

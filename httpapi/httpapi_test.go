@@ -313,8 +313,8 @@ func TestOwnMachine(t *testing.T) {
 // rangeless is a store that answers for heads alone.
 type rangeless struct{ oneObject }
 
-func (rangeless) GetRange(context.Context, string, string, int64, int64) ([]byte, error) {
-	return nil, store.ErrUnavailable
+func (rangeless) GetRange(context.Context, string, string, int64, int64) (store.Head, []byte, error) {
+	return store.Head{}, nil, store.ErrUnavailable
 }
 
 // A range whose bytes are not to be had is a problem, which says nothing of the object.
@@ -341,9 +341,9 @@ type rewritten struct {
 	times *atomic.Int64
 }
 
-func (r rewritten) GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error) {
+func (r rewritten) GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error) {
 	if r.times.Add(-1) >= 0 {
-		return nil, store.ErrPrecondition
+		return store.Head{}, nil, store.ErrPrecondition
 	}
 	return r.oneObject.GetRange(ctx, name, version, off, n)
 }

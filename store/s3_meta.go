@@ -15,6 +15,7 @@ import (
 //	larder-writer    Writer
 //	larder-modified  Modified, as unix seconds
 //	larder-write     Write
+//	larder-piece     Piece
 //	larder-encoding  "percent" if the values are encoded; else it is absent
 //	anything else    Meta, names as they are
 //
@@ -34,6 +35,7 @@ const (
 	ownWriter    = ownPrefix + "writer"
 	ownModified  = ownPrefix + "modified"
 	ownWrite     = ownPrefix + "write"
+	ownPiece     = ownPrefix + "piece"
 	ownEncoding  = ownPrefix + "encoding"
 	encodingName = "percent"
 
@@ -53,7 +55,7 @@ const (
 
 // toMetadata is the user metadata of a head. Its error is ErrMetadata.
 func toMetadata(h Head) (map[string]string, error) {
-	values := make(map[string]string, len(h.Meta)+5)
+	values := make(map[string]string, len(h.Meta)+6)
 	for name, value := range h.Meta {
 		if name == "" || strings.Trim(name, nameBytes) != "" {
 			return nil, fmt.Errorf("%w: the name %q is not a lower-case header name", ErrMetadata, name)
@@ -72,6 +74,9 @@ func toMetadata(h Head) (map[string]string, error) {
 	}
 	if h.Write != "" {
 		values[ownWrite] = h.Write
+	}
+	if h.Piece > 0 {
+		values[ownPiece] = strconv.FormatInt(h.Piece, 10)
 	}
 	if !h.Modified.IsZero() {
 		values[ownModified] = strconv.FormatInt(h.Modified.Unix(), 10)
@@ -98,6 +103,9 @@ func fromMetadata(h *Head, values map[string]string) {
 	}
 	if name := values[ownWrite]; IsWriteName(name) {
 		h.Write = name
+	}
+	if piece, err := strconv.ParseInt(values[ownPiece], 10, 64); err == nil && piece > 0 {
+		h.Piece = piece
 	}
 	h.Writer = values[ownWriter]
 	if seconds, err := strconv.ParseInt(values[ownModified], 10, 64); err == nil && seconds >= 0 && seconds <= lastModified {

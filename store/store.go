@@ -54,6 +54,9 @@ type Head struct {
 	// Digest is the SHA-256 of the bytes, in lower-case hex; empty if the
 	// object was written by other means than Larder.
 	Digest string
+	// Piece is how long the pieces are, in bytes, whose digests are kept beside the
+	// object as Sums; 0 if there is no such list.
+	Piece int64 `json:",omitempty"`
 	// Writer is the user who wrote the object, if known.
 	Writer string
 	// Modified is the time of the write, in whole seconds, UTC.
