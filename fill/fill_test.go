@@ -140,7 +140,7 @@ func TestDuringAWriteEveryReadAsksTheStore(t *testing.T) {
 	k := newKey(t)
 	put(t, k, "v1")
 	read(t, f, k)
-	if !f.BeginWrite(k) {
+	if _, present := f.BeginWrite(k); !present {
 		t.Error("the key was not known to be there")
 	}
 	before := st.asked.Load()

@@ -227,16 +227,20 @@ func (f *Filler) dropVersion(k keys.Key, version keys.Version) {
 
 // BeginWrite forgets the head of k and keeps this node from trusting or
 // granting one until EndWrite. Writes of one key take turns, which is the
-// caller's duty. It says whether k was known, under a live lease, to be there.
-func (f *Filler) BeginWrite(k keys.Key) (present bool) {
+// caller's duty. It says whether k was known, under a live lease, to be there, and
+// which head this node heard of last, trusted or not; the zero Head if of none.
+func (f *Filler) BeginWrite(k keys.Key) (last store.Head, present bool) {
 	s := f.heads.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	e, live := s.live(k, now)
+	if heard := s.entries[k]; heard != nil {
+		last = heard.Head
+	}
 	s.drop(k)
 	s.writing[k] = now
-	return live && !e.Absent
+	return last, live && !e.Absent
 }
 
 // Outcome of a write, for EndWrite. The zero Outcome is a write that did not

@@ -3,6 +3,7 @@ package writepath
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -45,7 +46,9 @@ const (
 
 // Store is what writepath needs of the durable store.
 type Store interface {
+	Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error)
 	Head(ctx context.Context, name string) (store.Head, error)
+	List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error)
 	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
 	Delete(ctx context.Context, name string) error
 	store.Uploads
@@ -62,7 +65,7 @@ type Heads interface {
 
 // Writes is what a write does to this node's head of its key.
 type Writes interface {
-	BeginWrite(k keys.Key) (present bool)
+	BeginWrite(k keys.Key) (last store.Head, present bool)
 	EndWrite(k keys.Key, o fill.Outcome)
 	// Prime keeps chunk n of a version that was just written.
 	Prime(ctx context.Context, k keys.Key, h store.Head, n int, chunk []byte) error
@@ -116,6 +119,7 @@ type Path struct {
 	turns   turns
 	settle  settling
 	uploads uploads
+	lists   sync.WaitGroup // lists of digests that are being removed
 	counts  counts
 	log     zerolog.Logger
 }
