@@ -76,6 +76,7 @@ type Filler struct {
 	granted   atomic.Int64 // leases
 	verified  verified
 	log       zerolog.Logger
+	foreign   zerolog.Logger // one line a minute
 }
 
 // New makes a Filler. The groupcache group that it registers lives as long as
@@ -94,6 +95,7 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		lists:   newLists(cfg, st),
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
+	f.foreign = f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	f.strangers.Store(&map[string]bool{})
 	own := cfg.Memory - cfg.Memory/copiesShare
 	f.owned = groupcache.NewGroup(cfg.Group, own, groupcache.GetterFunc(f.load))

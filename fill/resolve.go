@@ -271,8 +271,18 @@ func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (a answer, e
 	}
 	if err == nil {
 		f.heads.remember(k, a.known)
+		f.noteForeign(k, a.known)
 	}
 	return a, err
+}
+
+// noteForeign says in the log that an object lacks all that Larder writes beside
+// one: some servers lose it.
+func (f *Filler) noteForeign(k keys.Key, is known) {
+	if h := is.Head; !is.Absent && h.Write == "" && h.Digest == "" && h.Writer == "" {
+		f.foreign.Warn().Stringer("key", k).Str("version", h.Version).
+			Msg("object without what Larder writes beside it: another tool wrote it, or S3 has lost its metadata")
+	}
 }
 
 // lastHeld is the head that this node heard of last, if it has the first chunk of

@@ -164,7 +164,7 @@ func (a *API) notModified(c *call, k keys.Key, o fill.Options) (bool, error) {
 func noneMatch(h http.Header, version string) bool {
 	for _, v := range h.Values("If-None-Match") {
 		for tag := range strings.SplitSeq(v, ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || unquote(tag) == version {
+			if tag = strings.TrimSpace(tag); tag == "*" || version != "" && unquote(tag) == version {
 				return true
 			}
 		}

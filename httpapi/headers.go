@@ -31,7 +31,9 @@ func setHeaders(h http.Header, o store.Head, source fill.Source) {
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	etag, modified, digest := validators(o)
-	set("Etag", etag)
+	if o.Version != "" { // else nothing tells it from what other tools put there before or after
+		set("Etag", etag)
+	}
 	set("Last-Modified", modified)
 	set("Accept-Ranges", "bytes")
 	set("Content-Type", o.ContentType)
