@@ -293,7 +293,7 @@ func (o foreign) Get(ctx context.Context, name string, limit int64, _ store.Allo
 	return h, bytes.Clone(o.body[:min(limit, h.Size)]), err
 }
 
-func (o foreign) GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error) {
+func (o foreign) GetRange(ctx context.Context, name, _ string, off, n int64) (store.Head, []byte, error) {
 	h, err := o.Head(ctx, name)
 	return h, bytes.Clone(o.body[off : off+n]), err
 }

@@ -24,8 +24,12 @@ const (
 func (p *Path) sweep(ctx context.Context) {
 	for rounds := 0; ctx.Err() == nil; rounds++ {
 		if rounds%sumsRounds == 0 {
-			if _, err := p.sweepSums(ctx, time.Now().Add(-abandonedAfter)); err != nil && ctx.Err() == nil {
+			n, err := p.sweepSums(ctx, time.Now().Add(-abandonedAfter))
+			if err != nil && ctx.Err() == nil {
 				p.log.Warn().Err(err).Msg("lists of digests left behind were not all cleared away")
+			}
+			if n > 0 {
+				p.log.Info().Int("lists", n).Msg("lists of digests left behind were cleared away")
 			}
 		}
 		n, err := p.sweepOnce(ctx, time.Now().Add(-abandonedAfter))
