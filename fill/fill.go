@@ -27,6 +27,7 @@ type Store interface {
 	Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error)
 	GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error)
 	Head(ctx context.Context, name string) (store.Head, error)
+	Sums(ctx context.Context, name string) (store.Sums, error)
 }
 
 // Ring is what fill needs of the cluster.

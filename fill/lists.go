@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// maxList is the longest list of digests that is read, in bytes.
-	maxList = 8 << 20
 	// listLimit bounds the reading of a list: bytes that are here wait for it. After
 	// one that failed none is read for listRest.
 	listLimit = 2 * time.Second
@@ -88,16 +86,15 @@ func (l *lists) of(ctx context.Context, c chunk) (store.Sums, bool) {
 func (l *lists) read(ctx context.Context, place string) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, listLimit)
 	defer cancel()
-	h, b, err := l.store.Get(ctx, place, maxList, nil)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	s, err := l.store.Sums(ctx, place)
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnexpected):
+		s = store.Sums{}
+	case err != nil:
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.rest = time.Now().Add(listRest)
 		return nil, err
-	}
-	s, err := store.ParseSums(b)
-	if sum := sha256.Sum256(b); err != nil || h.Digest != hexOf(sum) {
-		s = store.Sums{}
 	}
 	l.keep(place, s)
 	return s, nil

@@ -114,5 +114,3 @@ func (f *Filler) headOf(ctx context.Context, k keys.Key) (store.Head, error) {
 	}
 	return f.store.Head(ctx, k.Place())
 }
-
-func hexOf(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:]) }

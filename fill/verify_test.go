@@ -104,6 +104,14 @@ func (s *spoilt) GetRange(ctx context.Context, name, version string, off, n int6
 	return h, b, err
 }
 
+func (s *spoilt) Sums(ctx context.Context, name string) (store.Sums, error) {
+	sums, err := s.counted.Sums(ctx, name)
+	if err == nil && s.spoil != nil && s.spoil(name, 0) && s.times.Add(-1) >= 0 {
+		return store.Sums{}, store.ErrUnexpected
+	}
+	return sums, err
+}
+
 func newSpoilt(t *testing.T, f *Filler, st *counted, times int64) *spoilt {
 	t.Helper()
 	s := &spoilt{counted: st}
@@ -296,6 +304,10 @@ func (o foreign) Get(ctx context.Context, name string, limit int64, _ store.Allo
 func (o foreign) GetRange(ctx context.Context, name, _ string, off, n int64) (store.Head, []byte, error) {
 	h, err := o.Head(ctx, name)
 	return h, bytes.Clone(o.body[off : off+n]), err
+}
+
+func (foreign) Sums(context.Context, string) (store.Sums, error) {
+	return store.Sums{}, store.ErrNotFound
 }
 
 // Objects without ETag share no chunks, if anything tells them apart.

@@ -43,6 +43,10 @@ func (o oneObject) GetRange(_ context.Context, _, _ string, off, n int64) (store
 
 func (o oneObject) Head(context.Context, string) (store.Head, error) { return o.head(), nil }
 
+func (oneObject) Sums(context.Context, string) (store.Sums, error) {
+	return store.Sums{}, store.ErrNotFound
+}
+
 func (oneObject) Owner(uint64) (cluster.Member, bool) { return cluster.Member{Name: "self"}, true }
 
 func (oneObject) Ask(context.Context, cluster.Member, cluster.Question) (cluster.Answer, error) {

@@ -36,8 +36,8 @@ type S3Config struct {
 	// HTTPClient is nil for one that suits S3: see httpClient.
 	HTTPClient *http.Client
 	// Observe is called after every request that was sent to S3, with the
-	// operation (get, get_range, head, put, delete, list, ping, begin, part,
-	// complete, abort, list_uploads) and the outcome, which is
+	// operation (get, get_range, digests, head, put, delete, list, ping, begin,
+	// part, complete, abort, list_uploads) and the outcome, which is
 	// context.Canceled if the caller has left or has no memory for the
 	// answer. A retried read is several requests. It may be nil.
 	Observe func(op string, err error, took time.Duration)

@@ -19,12 +19,12 @@ func (s *S3) Get(ctx context.Context, name string, limit int64, alloc Alloc) (He
 		return head, nil, err
 	}
 	first := fmt.Sprintf("bytes=0-%d", limit-1)
-	head, body, err := s.getFirst(ctx, name, &first, limit, alloc)
+	head, body, err := s.getFirst(ctx, "get", name, &first, limit, alloc)
 	if errors.Is(err, errRange) {
 		// An object of no bytes has no first byte, so S3 refuses the range,
 		// and does not give the head with the refusal. By now there may be
 		// another object, of any size.
-		head, body, err = s.getFirst(ctx, name, nil, limit, alloc)
+		head, body, err = s.getFirst(ctx, "get", name, nil, limit, alloc)
 	}
 	if err != nil {
 		return Head{}, nil, fmt.Errorf("get %s: %w", name, err)
@@ -32,8 +32,8 @@ func (s *S3) Get(ctx context.Context, name string, limit int64, alloc Alloc) (He
 	return head, body, nil
 }
 
-func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit int64, alloc Alloc) (head Head, body []byte, err error) {
-	err = s.read(ctx, "get", func(ctx context.Context, answered func()) error {
+func (s *S3) getFirst(ctx context.Context, op, name string, byteRange *string, limit int64, alloc Alloc) (head Head, body []byte, err error) {
+	err = s.read(ctx, op, func(ctx context.Context, answered func()) error {
 		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
 			Bucket: &s.bucket,
 			Key:    s.object(name),

@@ -2,8 +2,10 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 )
 
@@ -30,6 +32,8 @@ type Sums struct {
 const (
 	sumsMagic = "larder1\n"
 	sumsHead  = len(sumsMagic) + 8 + 8 + 2
+	// maxSums is the longest list that is read, in bytes.
+	maxSums = 8 << 20
 	// SumsName is how many bytes of Sums are enough to know their Name.
 	SumsName = int64(sumsHead + 1<<10)
 )
@@ -48,6 +52,19 @@ func (s Sums) Bytes() []byte {
 		b = append(b, d[:]...)
 	}
 	return b
+}
+
+// Sums reads the list of digests of this name. Absence is ErrNotFound; one that is
+// not as it was written, ErrUnexpected.
+func (s *S3) Sums(ctx context.Context, name string) (Sums, error) {
+	head, b, err := s.getFirst(ctx, "digests", name, nil, maxSums, nil)
+	if err != nil {
+		return Sums{}, fmt.Errorf("get %s: %w", name, err)
+	}
+	if sum := sha256.Sum256(b); head.Digest != hex.EncodeToString(sum[:]) {
+		return Sums{}, fmt.Errorf("get %s: %w", name, errSums)
+	}
+	return ParseSums(b)
 }
 
 // ParseSums is the inverse of Bytes. Without all of the digests, those that are
