@@ -191,7 +191,7 @@ func (f *Filler) readRange(ctx context.Context, c chunk) ([]byte, error) {
 	if int64(len(b)) != c.length {
 		return nil, fmt.Errorf("chunk of %d bytes where %d were expected: %w", len(b), c.length, store.ErrUnexpected)
 	}
-	return b, f.check(ctx, f.withDigest(c, h), b, S3)
+	return b, f.checkSum(ctx, f.withDigest(c, h), b, h.Sum, S3)
 }
 
 // copyOf returns a chunk that another node owns: from this node's copies, from

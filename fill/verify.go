@@ -39,12 +39,21 @@ func (v *verified) mismatch(from Source) {
 // into memory or to a caller. One of which no digest is known is taken as it is,
 // and counted.
 func (f *Filler) check(ctx context.Context, c chunk, b []byte, from Source) error {
+	return f.checkSum(ctx, c, b, nil, from)
+}
+
+// checkSum is check for bytes whose SHA-256 may be there already; else it is nil.
+func (f *Filler) checkSum(ctx context.Context, c chunk, b []byte, sum *[sha256.Size]byte, from Source) error {
 	want, known := f.digestOf(ctx, c)
 	if !known {
 		f.verified.unknown.Add(1)
 		return nil
 	}
-	return f.compare(c, want, sha256.Sum256(b), from)
+	if sum == nil {
+		here := sha256.Sum256(b)
+		sum = &here
+	}
+	return f.compare(c, want, *sum, from)
 }
 
 func (f *Filler) compare(c chunk, want, got [sha256.Size]byte, from Source) error {

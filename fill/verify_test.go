@@ -85,7 +85,8 @@ type spoilt struct {
 	bytes atomic.Int64 // of all bodies
 }
 
-func (s *spoilt) flip(name string, off int64, b []byte) {
+func (s *spoilt) flip(name string, off int64, h *store.Head, b []byte) {
+	h.Sum = nil // as of a store that leaves it to others
 	s.bytes.Add(int64(len(b)))
 	if len(b) > 0 && (s.spoil == nil || s.spoil(name, off)) && s.times.Add(-1) >= 0 {
 		b[len(b)/2] ^= 1
@@ -94,13 +95,13 @@ func (s *spoilt) flip(name string, off int64, b []byte) {
 
 func (s *spoilt) Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error) {
 	h, b, err := s.counted.Get(ctx, name, limit, alloc)
-	s.flip(name, 0, b)
+	s.flip(name, 0, &h, b)
 	return h, b, err
 }
 
 func (s *spoilt) GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error) {
 	h, b, err := s.counted.GetRange(ctx, name, version, off, n)
-	s.flip(name, off, b)
+	s.flip(name, off, &h, b)
 	return h, b, err
 }
 

@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -57,7 +59,8 @@ func (s *S3) getFirst(ctx context.Context, op, name string, byteRange *string, l
 				return err
 			}
 		}
-		return readBody(out.Body, body)
+		head.Sum, err = readBody(out.Body, body, head.hasDigest())
+		return err
 	})
 	if err != nil {
 		body = nil
@@ -114,7 +117,8 @@ func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (
 		if body == nil { // or there was a try that failed
 			body = make([]byte, n)
 		}
-		return readBody(out.Body, body)
+		head.Sum, err = readBody(out.Body, body, head.hasDigest())
+		return err
 	})
 	if errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %s", ErrPrecondition, err.Error())
@@ -141,12 +145,42 @@ func extent(contentRange *string, contentLength *int64) (offset, total int64, er
 	return offset, total, nil
 }
 
-// readBody fills the buffer. Fewer bytes are an error.
-func readBody(body io.Reader, buffer []byte) error {
-	if got, err := io.ReadFull(body, buffer); err != nil {
-		return fmt.Errorf("%w: the answer broke off after %d of %d bytes: %s", ErrUnavailable, got, len(buffer), err.Error())
+// hashPiece is how many bytes are hashed at once while the next ones arrive.
+const hashPiece = 256 << 10
+
+// hasDigest reports whether bytes of the object can be compared with one.
+func (h Head) hasDigest() bool { return h.Digest != "" || h.Piece > 0 }
+
+// readBody fills the buffer, and hashes what is there while the rest arrives if
+// that is wanted. Fewer bytes are an error.
+func readBody(body io.Reader, buffer []byte, hashed bool) (sum *[sha256.Size]byte, err error) {
+	h := sha256.New()
+	ready := make(chan []byte, len(buffer)/hashPiece+1)
+	var hashing sync.WaitGroup
+	if hashed {
+		hashing.Go(func() {
+			for b := range ready {
+				_, _ = h.Write(b) // a hash takes everything
+			}
+		})
 	}
-	return nil
+	got := 0
+	for got < len(buffer) && err == nil {
+		var n int
+		n, err = io.ReadFull(body, buffer[got:min(len(buffer), got+hashPiece)])
+		ready <- buffer[got : got+n]
+		got += n
+	}
+	close(ready)
+	hashing.Wait()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: the answer broke off after %d of %d bytes: %s", ErrUnavailable, got, len(buffer), err.Error())
+	case !hashed:
+		return nil, nil //nolint:nilnil // nobody wants it
+	}
+	s := [sha256.Size]byte(h.Sum(nil))
+	return &s, nil
 }
 
 func headOf(etag *string, size int64, contentType *string, modified *time.Time, metadata map[string]string) Head {

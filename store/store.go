@@ -8,6 +8,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"strconv"
 	"time"
@@ -63,6 +64,9 @@ type Head struct {
 	Modified time.Time
 	// Meta is the metadata that the writer gave, by lower-case name.
 	Meta map[string]string
+	// Sum is the SHA-256 of the bytes that Get or GetRange read with this head, if
+	// there is a digest of them to compare it with: it costs less while they arrive.
+	Sum *[sha256.Size]byte `json:"-"`
 }
 
 // WriteName tells the writes of one name from each other, together with Version.

@@ -61,7 +61,7 @@ func (s *S3) Sums(ctx context.Context, name string) (Sums, error) {
 	if err != nil {
 		return Sums{}, fmt.Errorf("get %s: %w", name, err)
 	}
-	if sum := sha256.Sum256(b); head.Digest != hex.EncodeToString(sum[:]) {
+	if head.Sum == nil || head.Digest != hex.EncodeToString(head.Sum[:]) {
 		return Sums{}, fmt.Errorf("get %s: %w", name, errSums)
 	}
 	return ParseSums(b)
