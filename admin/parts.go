@@ -25,8 +25,14 @@ func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 	limit := p.add("larder_memory_limit_bytes", "The budget of the memory tier.", prometheus.GaugeValue)
 	heads := p.add("larder_heads", "Heads that this node knows.", prometheus.GaugeValue)
 	granted := p.add("larder_leases_granted_total", "Leases on heads that this node granted to others.", prometheus.CounterValue)
+	mismatches := p.add("larder_digest_mismatch_total", "Chunks from outside whose bytes were not those that were written.", prometheus.CounterValue, "source")
+	unverified := p.add("larder_digest_unknown_total", "Chunks from outside that had no digest to be compared with.", prometheus.CounterValue)
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
+		for source, n := range s.Mismatches {
+			emit(mismatches, float64(n), string(source))
+		}
+		emit(unverified, float64(s.Unverified))
 		for _, part := range []struct {
 			copy string
 			fill.Held

@@ -17,10 +17,12 @@ import (
 // chunk is a chunk of a version. Its bytes never change.
 type chunk struct {
 	key     keys.Key
-	version string
+	version keys.Version
 	n       int
-	size    int64 // of the whole object
-	length  int64 // of the chunk
+	size    int64  // of the whole object
+	length  int64  // of the chunk
+	digest  string // SHA-256 in hex, if the head says it: of an object of one chunk
+	listed  bool   // the store has a list of the digests of the object's chunks
 }
 
 // id is the chunk's name in the memory tier.
@@ -28,7 +30,22 @@ func (c chunk) id() string { return keys.Chunk(c.key, c.version, c.n) }
 
 // chunkOf is chunk n of the version that the head names.
 func (f *Filler) chunkOf(k keys.Key, h store.Head, n int) chunk {
-	return chunk{key: k, version: h.Version, n: n, size: h.Size, length: f.chunkLen(h.Size, n)}
+	c := chunk{key: k, version: versionOf(h), n: n, size: h.Size, length: f.chunkLen(h.Size, n)}
+	return f.withDigest(c, h)
+}
+
+// withDigest is a chunk with what its head says of its digest.
+func (f *Filler) withDigest(c chunk, h store.Head) chunk {
+	if c.length == c.size {
+		c.digest = h.Digest
+	}
+	c.listed = h.Piece == f.cfg.ChunkSize
+	return c
+}
+
+// versionOf is what tells the bytes of a head from all others of its key.
+func versionOf(h store.Head) keys.Version {
+	return keys.Version{ETag: h.Version, Write: h.WriteName()}
 }
 
 // chunkLen is the length of chunk n of an object of this size.
@@ -139,7 +156,7 @@ func (f *Filler) load(ctx context.Context, id string, dest groupcache.Sink) erro
 	return f.admit(dest, b)
 }
 
-// readChunk reads a chunk from the store.
+// readChunk reads a chunk from the store, and compares it with its digest.
 func (f *Filler) readChunk(c chunk) (b []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -152,15 +169,29 @@ func (f *Filler) readChunk(c chunk) (b []byte, err error) {
 		return nil, err
 	}
 	defer f.budgets.loads.Release(c.length)
-	b, err = f.store.GetRange(ctx, c.key.Place(), c.version, int64(c.n)*f.cfg.ChunkSize, c.length)
-	if errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrNotFound) {
+	err = twice(func() (err error) {
+		b, err = f.readRange(ctx, c)
+		return err
+	})
+	return b, outOfTime(err)
+}
+
+// readRange is one try of readChunk. What is there under the chunk's ETag may be
+// another write's: then the version is gone.
+func (f *Filler) readRange(ctx context.Context, c chunk) ([]byte, error) {
+	h, b, err := f.store.GetRange(ctx, c.key.Place(), c.version.ETag, int64(c.n)*f.cfg.ChunkSize, c.length)
+	gone := errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrNotFound)
+	if gone || err == nil && (!h.Is(c.version.ETag, c.version.Write) || h.Size != c.size) {
 		f.dropVersion(c.key, c.version)
-		return nil, fmt.Errorf("get %s version %s: %w", c.key, c.version, store.ErrPrecondition)
+		return nil, fmt.Errorf("get %s version %s: %w", c.key, c.version.ETag, store.ErrPrecondition)
 	}
-	if err == nil && int64(len(b)) != c.length {
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) != c.length {
 		return nil, fmt.Errorf("chunk of %d bytes where %d were expected: %w", len(b), c.length, store.ErrUnexpected)
 	}
-	return b, outOfTime(err)
+	return b, f.checkSum(ctx, f.withDigest(c, h), b, h.Sum, S3)
 }
 
 // copyOf returns a chunk that another node owns: from this node's copies, from

@@ -19,7 +19,9 @@
 // (relay.go).
 //
 // Two kinds of thing are kept. Chunks, under (key, version, n), never change;
-// those that this node owns live in groupcache, copies of others' beside it.
+// those that this node owns live in groupcache, copies of others' beside it. They
+// are compared with their SHA-256 on their way in (verify.go), which large objects
+// have lists of (lists.go).
 // Heads (key → version) change, live in the table of heads.go and are trusted
 // only for as long as a lease runs (Gray and Cheriton, "Leases", SOSP 1989).
 package fill

@@ -27,8 +27,9 @@ const fetchLimit = 5 * time.Minute
 // Store is what fill needs of the durable store.
 type Store interface {
 	Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error)
-	GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error)
+	GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error)
 	Head(ctx context.Context, name string) (store.Head, error)
+	Sums(ctx context.Context, name string) (store.Sums, error)
 }
 
 // Ring is what fill needs of the cluster.
@@ -69,13 +70,16 @@ type Filler struct {
 	heads   *heads
 	owned   *groupcache.Group // the chunks that this node owns
 	copies  *copies           // of chunks that others own
+	lists   *lists            // of the digests of chunks
 	pieces  pieces
 	budgets budgets
 	flights sync.WaitGroup
 	// strangers are the members, by ID, that RingChanged was told of last.
 	strangers atomic.Pointer[map[string]bool]
 	granted   atomic.Int64 // leases
+	verified  verified
 	log       zerolog.Logger
+	foreign   zerolog.Logger // one line a minute
 }
 
 // New makes a Filler. The groupcache group that it registers lives as long as
@@ -91,8 +95,10 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		budgets: newBudgets(cfg.Memory, cfg.ChunkSize),
 		heads:   newHeads(maxHeads(cfg.Memory)),
 		pieces:  newPieces(cfg.ChunkSize),
+		lists:   newLists(cfg, st),
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
+	f.foreign = f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	f.strangers.Store(&map[string]bool{})
 	own := cfg.Memory - cfg.Memory/copiesShare
 	f.owned = groupcache.NewGroup(cfg.Group, own, groupcache.GetterFunc(f.load))

@@ -140,7 +140,7 @@ func TestDuringAWriteEveryReadAsksTheStore(t *testing.T) {
 	k := newKey(t)
 	put(t, k, "v1")
 	read(t, f, k)
-	if !f.BeginWrite(k) {
+	if _, present := f.BeginWrite(k); !present {
 		t.Error("the key was not known to be there")
 	}
 	before := st.asked.Load()
@@ -177,7 +177,7 @@ func TestUnknownOutcomeLeavesNoHead(t *testing.T) {
 	if got := read(t, f, k); got != "v2" {
 		t.Errorf("read %q", got)
 	}
-	if n := st.asked.Load(); n != 2 {
+	if n := st.asked.Load(); n != 3 /* the second finds another head than that of the bytes in memory */ {
 		t.Errorf("two reads asked the store %d times", n)
 	}
 }

@@ -42,7 +42,8 @@ type shard struct {
 	unknown map[keys.Key]time.Time // until when
 }
 
-// entry is a head under a lease.
+// entry is a head under a lease. One whose lease has ended, or that was dropped,
+// is stale: never an answer, it only says whose bytes memory may hold.
 type entry struct {
 	known
 	until time.Time // trusted before this, not after
@@ -80,11 +81,7 @@ func (h *heads) of(k keys.Key) *shard { return &h.shards[k.Hash()%headShards] }
 // live returns the entry of k if its lease runs. The caller holds mu.
 func (s *shard) live(k keys.Key, now time.Time) (entry, bool) {
 	e, ok := s.entries[k]
-	if !ok {
-		return entry{}, false
-	}
-	if !now.Before(e.until) {
-		delete(s.entries, k)
+	if !ok || !now.Before(e.until) {
 		return entry{}, false
 	}
 	e.used = now
@@ -162,7 +159,48 @@ func (s *shard) put(k keys.Key, e entry) bool {
 // The caller holds mu.
 func (s *shard) drop(k keys.Key) {
 	s.gen++
-	delete(s.entries, k)
+	s.forget(k)
+}
+
+// forget trusts what is known of k no more. The caller holds mu.
+func (s *shard) forget(k keys.Key) {
+	if e := s.entries[k]; e != nil {
+		e.until, e.owned = time.Time{}, false
+	}
+}
+
+// remember notes what the store said of k last, and trusts it no more than before:
+// what is trusted stays.
+func (h *heads) remember(k keys.Key, is known) {
+	s := h.of(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remember(k, is)
+}
+
+// remember is heads.remember for who holds mu.
+func (s *shard) remember(k keys.Key, is known) {
+	now := time.Now()
+	if _, live := s.live(k, now); live {
+		return
+	}
+	if is.Absent {
+		delete(s.entries, k)
+		return
+	}
+	s.put(k, entry{known: is, used: now})
+}
+
+// last is the head that this node heard of last, if there is one, trusted or not.
+func (f *Filler) last(k keys.Key) (store.Head, bool) {
+	s := f.heads.of(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.entries[k]
+	if !ok || e.Absent {
+		return store.Head{}, false
+	}
+	return e.Head, true
 }
 
 // Drop forgets the head of k because another node is about to write it. When
@@ -177,27 +215,32 @@ func (f *Filler) Drop(k keys.Key) {
 
 // dropVersion forgets the head of k if it is this version, which the store
 // says is gone.
-func (f *Filler) dropVersion(k keys.Key, version string) {
+func (f *Filler) dropVersion(k keys.Key, version keys.Version) {
 	s := f.heads.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.entries[k]; ok && e.Head.Version == version {
-		s.drop(k)
+	if e, ok := s.entries[k]; ok && versionOf(e.Head) == version {
+		s.gen++
+		delete(s.entries, k)
 	}
 }
 
 // BeginWrite forgets the head of k and keeps this node from trusting or
 // granting one until EndWrite. Writes of one key take turns, which is the
-// caller's duty. It says whether k was known, under a live lease, to be there.
-func (f *Filler) BeginWrite(k keys.Key) (present bool) {
+// caller's duty. It says whether k was known, under a live lease, to be there, and
+// which head this node heard of last, trusted or not; the zero Head if of none.
+func (f *Filler) BeginWrite(k keys.Key) (last store.Head, present bool) {
 	s := f.heads.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	e, live := s.live(k, now)
+	if heard := s.entries[k]; heard != nil {
+		last = heard.Head
+	}
 	s.drop(k)
 	s.writing[k] = now
-	return live && !e.Absent
+	return last, live && !e.Absent
 }
 
 // Outcome of a write, for EndWrite. The zero Outcome is a write that did not
@@ -228,9 +271,12 @@ func (f *Filler) EndWrite(k keys.Key, o Outcome) {
 	switch {
 	case o.Unknown:
 		s.markUnknown(k, f.cfg.Revalidate)
-	case o.Done && f.mayOwn(k) && began.After(s.changed) && !s.isUnknown(k, began):
+	case !o.Done:
+	case f.mayOwn(k) && began.After(s.changed) && !s.isUnknown(k, began):
 		until := o.Asked.Add(f.cfg.Revalidate)
 		s.put(k, entry{known: known{Head: o.Head, Absent: o.Absent}, until: until, used: time.Now(), owned: true})
+	default:
+		s.remember(k, known{Head: o.Head, Absent: o.Absent})
 	}
 }
 
@@ -265,7 +311,7 @@ func (f *Filler) RingChanged(strangers map[string]bool) {
 		s.changed = time.Now()
 		for k, e := range s.entries {
 			if len(strangers) > 0 || e.owned && !f.mayOwn(k) {
-				delete(s.entries, k)
+				s.forget(k)
 			}
 		}
 		s.mu.Unlock()
@@ -288,11 +334,17 @@ func (f *Filler) grant(k keys.Key) (known, time.Duration) {
 	return e.known, min(f.cfg.Lease, e.until.Sub(now))
 }
 
+// count is how many heads are trusted now.
 func (h *heads) count() (n int64) {
+	now := time.Now()
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()
-		n += int64(len(s.entries))
+		for _, e := range s.entries {
+			if now.Before(e.until) {
+				n++
+			}
+		}
 		s.mu.Unlock()
 	}
 	return n

@@ -68,11 +68,11 @@ func (c *counted) Get(ctx context.Context, name string, limit int64, alloc store
 	return h, b, err
 }
 
-func (c *counted) GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error) {
+func (c *counted) GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error) {
 	after := c.around()
-	b, err := c.S3.GetRange(ctx, name, version, off, n)
+	h, b, err := c.S3.GetRange(ctx, name, version, off, n)
 	after()
-	return b, err
+	return h, b, err
 }
 
 func (c *counted) Head(ctx context.Context, name string) (store.Head, error) {

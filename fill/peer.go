@@ -22,9 +22,9 @@ const maxDetail = 1 << 10
 
 // The questions that a node answers to its peers.
 const (
-	headRoute  = "fill/head"  // whose text is a headQuestion
-	chunkRoute = "fill/chunk" // whose text is a chunkQuestion, and that of the answer a Source
-	keepRoute  = "fill/keep"  // the same, with the chunk itself, which was just written
+	headRoute  = "fill/head"    // whose text is a headQuestion
+	chunkRoute = "fill/chunk/2" // whose text is a chunkQuestion, and that of the answer a Source
+	keepRoute  = "fill/keep/2"  // the same, with the chunk itself, which was just written
 )
 
 var (
@@ -108,6 +108,9 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 	if h.First {
 		if want := f.chunkLen(h.Head.Size, 0); int64(len(said.Body)) != want {
 			return answer{}, 0, fmt.Errorf("%s gave %d bytes of a chunk of %d", owner.Name, len(said.Body), want)
+		}
+		if err := f.check(ctx, f.chunkOf(k, h.Head, 0), said.Body, Peer); err != nil {
+			return answer{}, 0, err
 		}
 		a.first, a.hasFirst = viewOf(said.Body), true
 	}
@@ -201,7 +204,7 @@ func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAns
 	if !bytes || h.Absent || length <= 0 || length > freeLen {
 		return h, groupcache.ByteView{}
 	}
-	if a.hasFirst && a.Head.Version == h.Head.Version {
+	if a.hasFirst && versionOf(a.Head) == versionOf(h.Head) {
 		h.First = true
 		return h, a.first
 	}
@@ -268,6 +271,9 @@ func (f *Filler) askChunk(c chunk, owner cluster.Member) ([]byte, Source, error)
 	if n := int64(len(said.Body)); n != c.length {
 		return nil, "", wrongLength(owner, n, c)
 	}
+	if err := f.check(context.Background(), c, said.Body, Peer); err != nil {
+		return nil, "", err
+	}
 	return said.Body, sourceOf(said), nil
 }
 
@@ -300,7 +306,8 @@ func (f *Filler) sendChunk(ctx context.Context, owner cluster.Member, c chunk, b
 	return nil
 }
 
-// keepChunk keeps a chunk that a peer has just written.
+// keepChunk keeps a chunk that a peer has just written, if its bytes are those
+// that the store holds.
 func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	c, held, err := f.holdAsked(ctx, asked.Text)
 	if err != nil {
@@ -313,6 +320,9 @@ func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Ans
 	b, err := asked.ReadBody(c.length)
 	if err != nil {
 		return refusal(fmt.Errorf("%w: %w", keys.ErrBadKey, err))
+	}
+	if err := f.prove(ctx, c, b); err != nil {
+		return refusal(err)
 	}
 	f.prime(c, viewOf(b))
 	return cluster.Answer{Status: http.StatusOK}

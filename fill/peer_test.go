@@ -3,6 +3,8 @@ package fill
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"larder/cluster"
+	"larder/keys"
 	"larder/store"
 )
 
@@ -155,7 +158,7 @@ func TestAnnouncedChunksAreRefused(t *testing.T) {
 		"a chunk beyond the end":     {testChunk, testChunk, 1, testChunk},
 		"a chunk far beyond the end": {1000, testChunk, math.MaxInt, testChunk},
 	} {
-		text := chunkQuestion{size: q.size, chunk: q.chunk, key: chunk{key: k, version: "v", n: q.n}.id()}.String()
+		text := chunkQuestion{size: q.size, chunk: q.chunk, key: keys.Chunk(k, keys.Version{ETag: "v"}, q.n)}.String()
 		said := ring.routes[keepRoute](t.Context(), cluster.Asked{Text: text, Body: unread{t}, Size: q.announced})
 		if said.Status != http.StatusBadRequest && said.Status != http.StatusMisdirectedRequest {
 			t.Errorf("%s: %d %s", name, said.Status, said.Text)
@@ -193,5 +196,37 @@ func TestHeadsThatCannotBe(t *testing.T) {
 	long := cluster.Answer{Status: http.StatusBadGateway, Text: make([]byte, 1<<20)}
 	if err := peerError(cluster.Member{}, long); len(err.Error()) > 2*maxDetail {
 		t.Errorf("an error of %d bytes", len(err.Error()))
+	}
+}
+
+// An owner that does not know the names of writes, as long as nodes are replaced
+// one by one: its heads lack them, and it answers no question about chunks.
+func TestAnOlderOwner(t *testing.T) {
+	asker, ring, _, _, _ := newPair(t)
+	ring.spoil = func(a *cluster.Answer) {
+		var h headAnswer
+		if json.Unmarshal(a.Text, &h) != nil {
+			*a = cluster.Answer{Status: http.StatusNotFound}
+			return
+		}
+		h.Head.Write, h.Head.Piece = "", 0
+		a.Text, _ = json.Marshal(h)
+	}
+	for name, write := range map[string]func(*testing.T, keys.Key, string) store.Head{"one chunk": put, "three": listed} {
+		for _, size := range []int{100, testChunk, 5 * testChunk / 2} {
+			k := newKey(t)
+			for _, c := range []string{"a", "b"} { // which replaces it past the owner's knowledge, as another owner does
+				body := strings.Repeat(c, size)
+				write(t, k, body)
+				asker.Drop(k)
+				got, err := open(t.Context(), asker, k, Options{})
+				if errors.Is(err, store.ErrPrecondition) { // found out to be gone: who asked asks anew
+					got, err = open(t.Context(), asker, k, Options{Fresh: true})
+				}
+				if err != nil || got != body && c == "a" || strings.Trim(got, c) != "" && c == "b" && got != strings.Repeat("a", size) {
+					t.Errorf("%s, %d bytes: %d bytes, %v", name, size, len(got), err)
+				}
+			}
+		}
 	}
 }

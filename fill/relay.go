@@ -2,7 +2,9 @@ package fill
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"hash"
 	"io"
 	"sync"
 	"time"
@@ -35,6 +37,37 @@ type relay struct {
 	taken []byte        // the last bytes, if they were read before the caller could take them
 }
 
+// passing is the digest of what a relay has sent on.
+type passing struct {
+	want  [sha256.Size]byte
+	known bool // there is a digest to compare with
+	sum   hash.Hash
+}
+
+func (f *Filler) newPassing(ctx context.Context, c chunk) *passing {
+	p := &passing{sum: sha256.New()}
+	if p.want, p.known = f.digestOf(ctx, c); !p.known {
+		f.verified.unknown.Add(1)
+	}
+	return p
+}
+
+// write sends bytes on, and adds them to the digest meanwhile.
+func (p *passing) write(w io.Writer, b []byte) error {
+	if !p.known {
+		_, err := w.Write(b)
+		return err
+	}
+	summed := make(chan struct{})
+	go func() {
+		defer close(summed)
+		_, _ = p.sum.Write(b) // a hash takes everything
+	}()
+	_, err := w.Write(b)
+	<-summed
+	return err
+}
+
 // askRelay asks a chunk's owner for it, as askChunk does, and leaves its bytes to
 // be read.
 func (f *Filler) askRelay(c chunk, owner cluster.Member) (r *relay, source Source, err error) {
@@ -58,7 +91,8 @@ func (f *Filler) askRelay(c chunk, owner cluster.Member) (r *relay, source Sourc
 }
 
 // send sends the chunk as it arrives. If the owner breaks off, what is left comes
-// from elsewhere: the bytes of a version are the same everywhere.
+// from elsewhere: the bytes of a version are the same everywhere. The last bytes
+// are held back until all have been compared with the chunk's digest.
 func (r *relay) send(w io.Writer) error {
 	defer r.close()
 	p := r.filler.pieces.get(min(r.chunk.length, relayPiece))
@@ -66,21 +100,50 @@ func (r *relay) send(w io.Writer) error {
 	if r.chunk.length > int64(len(p.buf)) {
 		defer time.AfterFunc(relayLimit, r.takeRest).Stop()
 	}
-	for sent := 0; int64(sent) < r.chunk.length; {
+	passed := r.filler.newPassing(context.Background(), r.chunk)
+	for sent := int64(0); sent < r.chunk.length; {
 		b, err := r.next(p.buf)
-		if err != nil {
-			v, _, err := r.elsewhere(err)
-			if err != nil {
-				return err
-			}
-			b = bytesOf(v.SliceFrom(sent))
+		if sent+int64(len(b)) == r.chunk.length && err == nil {
+			err = r.compare(passed, b)
 		}
-		if _, err := w.Write(b); err != nil {
+		if err != nil {
+			return r.sendElsewhere(w, passed, sent, err)
+		}
+		if err := passed.write(w, b); err != nil {
 			return err
 		}
-		sent += len(b)
+		sent += int64(len(b))
 	}
 	return nil
+}
+
+// compare compares the chunk that ends with b with its digest.
+func (r *relay) compare(passed *passing, b []byte) error {
+	if !passed.known {
+		return nil
+	}
+	_, _ = passed.sum.Write(b) // a hash takes everything
+	return r.filler.compare(r.chunk, passed.want, [sha256.Size]byte(passed.sum.Sum(nil)), Peer)
+}
+
+// sendElsewhere sends what the owner did not give, from elsewhere. What was sent
+// already has to be of the same bytes: if it is not, the caller hears no end.
+func (r *relay) sendElsewhere(w io.Writer, passed *passing, sent int64, why error) error {
+	if errors.Is(why, errDigest) && sent > 0 {
+		return why
+	}
+	v, _, err := r.elsewhere(why)
+	if err != nil {
+		return err
+	}
+	b := bytesOf(v)
+	if passed.known && sent > 0 {
+		if err := r.filler.compare(r.chunk, sha256.Sum256(b[:sent]), [sha256.Size]byte(passed.sum.Sum(nil)), Peer); err != nil {
+			return err
+		}
+	}
+	_, err = w.Write(b[sent:])
+	return err
 }
 
 // next returns the bytes that come next, in buf unless they are here already.
@@ -144,7 +207,11 @@ func (r *relay) fetch(source Source) (groupcache.ByteView, *piece, Source, error
 	defer r.close()
 	p := r.filler.pieces.get(r.chunk.length)
 	b := p.buf[:r.chunk.length]
-	if _, err := io.ReadFull(r.rest, b); err != nil {
+	_, err := io.ReadFull(r.rest, b)
+	if err == nil {
+		err = r.filler.check(context.Background(), r.chunk, b, Peer)
+	}
+	if err != nil {
 		p.release()
 		v, source, err := r.elsewhere(err)
 		return v, nil, source, err

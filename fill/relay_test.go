@@ -295,3 +295,75 @@ func TestRelaysShareMemory(t *testing.T) {
 	}
 	readers.Wait()
 }
+
+// An owner that gives other bytes than were written is found out before the last
+// of them is sent on. If none was sent yet, the caller gets the right ones.
+func TestRelayOfOtherBytes(t *testing.T) {
+	for name, c := range map[string]struct {
+		size, at int
+		want     error
+	}{
+		"small": {3000, 1500, nil}, "a piece": {relayPiece, 0, nil}, "more than a piece": {relayPiece + 1, relayPiece, errDigest},
+		"large, in the first byte": {5 << 20, 0, errDigest}, "large, in the last": {5 << 20, 5<<20 - 1, errDigest},
+		"a whole chunk": {8 << 20, 4 << 20, errDigest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, g, _, k := relayed(t, c.size, c.size)
+			right := g.body
+			g.body = right[:c.at] + "!" + right[c.at+1:]
+			got, err := open(t.Context(), f, k, Options{})
+			if !errors.Is(err, c.want) || err == nil && got != right || err != nil && len(got) >= c.size {
+				t.Errorf("%d bytes of %d, %v", len(got), c.size, err)
+			}
+			if n := f.Stats().Mismatches[Peer]; n != 1 {
+				t.Errorf("%d mismatches were counted", n)
+			}
+			if _, open := g.state(); open != 0 {
+				t.Errorf("%d answers were left open", open)
+			}
+		})
+	}
+}
+
+// What an owner gave before it broke off has to be of the bytes that come from
+// elsewhere.
+func TestRelayOfOtherBytesThatBreaksOff(t *testing.T) {
+	f, g, _, k := relayed(t, 5<<20, 3<<20)
+	right := g.body
+	g.body = "!" + right[1:]
+	if got, err := open(t.Context(), f, k, Options{}); !errors.Is(err, errDigest) || len(got) >= len(right) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// Bytes that are fetched ahead, or come with a head, are compared as well.
+func TestPeersThatGiveOtherBytes(t *testing.T) {
+	asker, ring, _, _, atAsker := newPair(t)
+	for name, size := range map[string]int{"with the head": 100, "three chunks": 5 * testChunk / 2} {
+		for _, times := range []int{1, 2} { // the second read would be copied
+			k := newKey(t)
+			body := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+			write := put
+			if size > testChunk {
+				write = listed
+			}
+			write(t, k, body)
+			for range times {
+				asker.Drop(k)
+				ring.spoil = func(a *cluster.Answer) {
+					if len(a.Body) > 0 {
+						a.Body = bytes.Clone(a.Body)
+						a.Body[0] ^= 1
+					}
+				}
+				got, err := open(t.Context(), asker, k, Options{Lazy: size > testChunk}) // a relay that is sent would break off
+				if err != nil || got != body {
+					t.Errorf("%s: %d bytes of %d, %v", name, len(got), size, err)
+				}
+			}
+		}
+	}
+	if asker.Stats().Mismatches[Peer] == 0 || atAsker.asked.Load() == 0 {
+		t.Errorf("%+v, the store was asked %d times", asker.Stats(), atAsker.asked.Load())
+	}
+}

@@ -246,29 +246,67 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err e
 	a, err = f.fromStore(ctx, k, w)
 	if err == nil {
 		s.mu.Lock()
-		delete(s.entries, k)
+		s.forget(k)
 		s.mu.Unlock()
+		f.heads.remember(k, a.known)
 	}
 	return a, err
 }
 
-// fromStore makes one request to the store: the head, and with it the first
+// fromStore asks the store: for the head, and in the same request for the first
 // chunk if that is wanted. Absence is an answer.
+//
+// Who holds the first chunk of the version that was there last asks for the head
+// alone, and compares more than the ETag: a read under the condition of an ETag,
+// If-None-Match, would be answered 304 for other bytes of the same MD5 too.
 func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (a answer, err error) {
 	a.Source = S3
-	if w == withBytes {
-		err = f.firstFromStore(ctx, k, &a)
-	} else {
+	last, held := f.lastHeld(k, w)
+	if w == headOnly || held {
 		a.Head, err = f.store.Head(ctx, k.Place())
 	}
+	if w == withBytes && err == nil && (!held || versionOf(a.Head) != versionOf(last)) {
+		err = twice(func() error { return f.firstFromStore(ctx, k, &a) })
+	}
 	if errors.Is(err, store.ErrNotFound) {
-		return answer{known: known{Absent: true, Archived: errors.Is(err, store.ErrArchived)}, Source: S3}, nil
+		a, err = answer{known: known{Absent: true, Archived: errors.Is(err, store.ErrArchived)}, Source: S3}, nil
+	}
+	if err == nil {
+		f.heads.remember(k, a.known)
+		f.noteForeign(k, a.known)
 	}
 	return a, err
+}
+
+// noteForeign says in the log that an object lacks all that Larder writes beside
+// one: some servers lose it.
+func (f *Filler) noteForeign(k keys.Key, is known) {
+	if h := is.Head; !is.Absent && h.Write == "" && h.Digest == "" && h.Writer == "" {
+		f.foreign.Warn().Stringer("key", k).Str("version", h.Version).
+			Msg("object without what Larder writes beside it: another tool wrote it, or S3 has lost its metadata")
+	}
+}
+
+// lastHeld is the head that this node heard of last, if it has the first chunk of
+// that version in memory, and bytes are wanted.
+func (f *Filler) lastHeld(k keys.Key, w want) (store.Head, bool) {
+	last, ok := f.last(k)
+	if w == headOnly || !ok {
+		return last, false
+	}
+	c := f.chunkOf(k, last, 0)
+	if c.length == 0 {
+		return last, true
+	}
+	if _, ok := f.copies.get(c.id()); ok {
+		return last, true
+	}
+	_, _, err := f.get(&fetch{Context: context.Background(), chunk: c, inOwn: true})
+	return last, err == nil
 }
 
 // firstFromStore reads the head and the first chunk, for which it takes memory
-// as soon as its length is known.
+// as soon as its length is known, and compares the bytes with their digest.
 func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, a *answer) (err error) {
 	defer func() {
 		if err != nil {
@@ -285,10 +323,16 @@ func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, a *answer) (err
 		}
 		return make([]byte, n), nil
 	})
-	if err == nil {
-		a.first, a.hasFirst = viewOf(body), true
+	if err != nil {
+		return err
 	}
-	return err
+	sum := a.Head.Sum
+	a.Head.Sum = nil
+	if err = f.checkSum(ctx, f.chunkOf(k, a.Head, 0), body, sum, S3); err != nil {
+		return err
+	}
+	a.first, a.hasFirst = viewOf(body), true
+	return nil
 }
 
 // panicked logs a panic and makes it an error, so that it strands nobody.

@@ -16,6 +16,10 @@ type Stats struct {
 	Heads int64
 	// LeasesGranted to other nodes since it started.
 	LeasesGranted int64
+	// Mismatches are the chunks, by source, that were not what was written.
+	Mismatches map[Source]int64
+	// Unverified chunks had no digest to be compared with.
+	Unverified int64
 }
 
 // Held is one part of the memory tier: the chunks that the node owns, or its
@@ -34,6 +38,10 @@ func (f *Filler) Stats() Stats {
 		Hot:           f.copies.held(),
 		Heads:         f.heads.count(),
 		LeasesGranted: f.granted.Load(),
+		Mismatches: map[Source]int64{
+			S3: f.verified.s3.Load(), Peer: f.verified.peer.Load(), Writer: f.verified.writer.Load(),
+		},
+		Unverified: f.verified.unknown.Load(),
 	}
 }
 

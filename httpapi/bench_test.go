@@ -37,11 +37,15 @@ func (o oneObject) Get(_ context.Context, _ string, _ int64, alloc store.Alloc) 
 	return o.head(), b, nil
 }
 
-func (o oneObject) GetRange(_ context.Context, _, _ string, off, n int64) ([]byte, error) {
-	return bytes.Clone(o.body[off : off+n]), nil
+func (o oneObject) GetRange(_ context.Context, _, _ string, off, n int64) (store.Head, []byte, error) {
+	return o.head(), bytes.Clone(o.body[off : off+n]), nil
 }
 
 func (o oneObject) Head(context.Context, string) (store.Head, error) { return o.head(), nil }
+
+func (oneObject) Sums(context.Context, string) (store.Sums, error) {
+	return store.Sums{}, store.ErrNotFound
+}
 
 func (oneObject) Owner(uint64) (cluster.Member, bool) { return cluster.Member{Name: "self"}, true }
 

@@ -32,7 +32,9 @@ func setHeaders(h http.Header, o store.Head, modified time.Time, source fill.Sou
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	etag, date, digest := validators(o, modified)
-	set("Etag", etag)
+	if o.Version != "" { // else nothing tells it from what other tools put there before or after
+		set("Etag", etag)
+	}
 	if date != "" {
 		set("Last-Modified", date)
 	}

@@ -269,8 +269,8 @@ func TestOwnMachine(t *testing.T) {
 // rangeless is a store that answers for heads alone.
 type rangeless struct{ oneObject }
 
-func (rangeless) GetRange(context.Context, string, string, int64, int64) ([]byte, error) {
-	return nil, store.ErrUnavailable
+func (rangeless) GetRange(context.Context, string, string, int64, int64) (store.Head, []byte, error) {
+	return store.Head{}, nil, store.ErrUnavailable
 }
 
 // A range whose bytes are not to be had is a problem, which says nothing of the object.
@@ -297,9 +297,9 @@ type rewritten struct {
 	times *atomic.Int64
 }
 
-func (r rewritten) GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error) {
+func (r rewritten) GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error) {
 	if r.times.Add(-1) >= 0 {
-		return nil, store.ErrPrecondition
+		return store.Head{}, nil, store.ErrPrecondition
 	}
 	return r.oneObject.GetRange(ctx, name, version, off, n)
 }
@@ -370,6 +370,45 @@ func TestRetryAfter(t *testing.T) {
 			ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil))
 		if got := w.Header().Get("Retry-After"); got != want {
 			t.Errorf("after %s: %s, want %s", after, got, want)
+		}
+	}
+}
+
+// tagless is a store whose object has no ETag, as files that were put by hand on
+// some servers.
+type tagless struct{ oneObject }
+
+func (o tagless) Get(ctx context.Context, name string, n int64, alloc store.Alloc) (store.Head, []byte, error) {
+	h, b, err := o.oneObject.Get(ctx, name, n, alloc)
+	h.Version = ""
+	return h, b, err
+}
+
+func (o tagless) Head(ctx context.Context, name string) (store.Head, error) {
+	h, err := o.oneObject.Head(ctx, name)
+	h.Version = ""
+	return h, err
+}
+
+func (o tagless) GetRange(ctx context.Context, name, version string, off, n int64) (store.Head, []byte, error) {
+	h, b, err := o.oneObject.GetRange(ctx, name, version, off, n)
+	h.Version = ""
+	return h, b, err
+}
+
+// What has no ETag is answered without one, and is no condition's object.
+func TestObjectWithoutETag(t *testing.T) {
+	for name, c := range map[string]struct {
+		header, value string
+		status        int
+	}{"plain": {"X", "", 200}, "none match": {"If-None-Match", `""`, 200}, "match": {"If-Match", `""`, 412}, "any": {"If-None-Match", "*", 304}} {
+		a := readingFrom(t, tagless{oneObject{body: make([]byte, 100)}}, zerolog.Nop())
+		r := httptest.NewRequest(http.MethodGet, "/v1/objects/k", nil)
+		r.Header.Set(c.header, c.value)
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, r)
+		if etag, there := w.Header()["Etag"]; w.Code != c.status || there {
+			t.Errorf("%s: %d, ETag %q", name, w.Code, etag)
 		}
 	}
 }

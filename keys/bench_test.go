@@ -57,12 +57,12 @@ func BenchmarkChunk(b *testing.B) {
 	k := mustKey(b, "acme", Strategies, aapl)
 	b.ReportAllocs()
 	for b.Loop() {
-		Chunk(k, "9a0364b9e99bb480dd25e1f0284c8555", 3)
+		Chunk(k, Version{"9a0364b9e99bb480dd25e1f0284c8555", "mfrggzdfmztwq2lknnwg23tpob"}, 3)
 	}
 }
 
 func BenchmarkParseChunk(b *testing.B) {
-	s := Chunk(mustKey(b, "acme", Strategies, aapl), "9a0364b9e99bb480dd25e1f0284c8555", 3)
+	s := Chunk(mustKey(b, "acme", Strategies, aapl), Version{"9a0364b9e99bb480dd25e1f0284c8555", "mfrggzdfmztwq2lknnwg23tpob"}, 3)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, _, err := ParseChunk(s); err != nil {

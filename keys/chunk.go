@@ -6,57 +6,67 @@ import (
 	"strings"
 )
 
+// Version tells the contents that a key has had from each other.
+type Version struct {
+	// ETag is the store's name of the bytes: often their MD5, of which two
+	// contents may have the same.
+	ETag string
+	// Write is the name of the write that put them there.
+	Write string
+}
+
 // Chunk returns the chunk key of the n-th chunk, from 0, of one version of k:
 // what the memory tier calls those bytes. It is
 //
-//	N,len(ORG),len(SERVICE),len(VERSION):ORG SERVICE VERSION NAME
+//	N,len(ORG),len(SERVICE),len(ETAG),len(WRITE):ORG SERVICE ETAG WRITE NAME
 //
 // without the spaces. Lengths rather than separators keep it unambiguous
 // whatever the parts hold.
-func Chunk(k Key, version string, n int) string {
-	var buf [4 * len("-9223372036854775808,")]byte
+func Chunk(k Key, v Version, n int) string {
+	var buf [5 * len("-9223372036854775808,")]byte
 	head := strconv.AppendInt(buf[:0], int64(n), 10)
-	for _, part := range [...]string{k.Org, k.Service, version} {
+	for _, part := range [...]string{k.Org, k.Service, v.ETag, v.Write} {
 		head = append(head, ',')
 		head = strconv.AppendInt(head, int64(len(part)), 10)
 	}
 	head = append(head, ':')
 
 	var b strings.Builder
-	b.Grow(len(head) + len(k.Org) + len(k.Service) + len(version) + len(k.Name))
+	b.Grow(len(head) + len(k.Org) + len(k.Service) + len(v.ETag) + len(v.Write) + len(k.Name))
 	b.Write(head)
 	b.WriteString(k.Org)
 	b.WriteString(k.Service)
-	b.WriteString(version)
+	b.WriteString(v.ETag)
+	b.WriteString(v.Write)
 	b.WriteString(k.Name)
 	return b.String()
 }
 
 // ParseChunk is the inverse of Chunk. A text that Chunk does not return for
 // any valid key is an error that wraps ErrBadKey.
-func ParseChunk(s string) (k Key, version string, n int, err error) {
-	var counts [4]int
+func ParseChunk(s string) (k Key, v Version, n int, err error) {
+	var counts [5]int
 	rest := s
-	for i, end := range [...]string{",", ",", ",", ":"} {
+	for i, end := range [...]string{",", ",", ",", ",", ":"} {
 		field, after, found := strings.Cut(rest, end)
 		count, ok := parseCount(field)
 		if !found || !ok {
-			return Key{}, "", 0, badChunk(s)
+			return Key{}, Version{}, 0, badChunk(s)
 		}
 		counts[i], rest = count, after
 	}
-	var parts [3]string
+	var parts [4]string
 	for i, size := range counts[1:] {
 		if size > len(rest) {
-			return Key{}, "", 0, badChunk(s)
+			return Key{}, Version{}, 0, badChunk(s)
 		}
 		parts[i], rest = rest[:size], rest[size:]
 	}
 	k, err = New(parts[0], parts[1], rest)
 	if err != nil {
-		return Key{}, "", 0, fmt.Errorf("chunk key %q: %w", s, err)
+		return Key{}, Version{}, 0, fmt.Errorf("chunk key %q: %w", s, err)
 	}
-	return k, parts[2], counts[0], nil
+	return k, Version{ETag: parts[2], Write: parts[3]}, counts[0], nil
 }
 
 // parseCount reads a number that is not negative, written as strconv writes it.

@@ -42,6 +42,17 @@ const (
 	upperHex = "0123456789ABCDEF"
 )
 
+// sumsLayout begins the places of lists of digests.
+const sumsLayout = layout + "-sums"
+
+// SumsRoot is what the places of all lists of digests begin with. No key has
+// such a place.
+const SumsRoot = sumsLayout + "/"
+
+// Sums returns where the store keeps the digests of the chunks of what one
+// write put there for an org: v1-sums/ORG/WRITE.
+func Sums(org, write string) string { return SumsRoot + org + "/" + write }
+
 // Place returns where the store keeps the object, below the operator's prefix:
 // v1/ORG/SERVICE/ENCODED-NAME. Different keys have different places.
 func (k Key) Place() string {

@@ -38,9 +38,9 @@ type S3Config struct {
 	// HTTPClient is nil for one that suits S3: see httpClient.
 	HTTPClient *http.Client
 	// Observe is called after every request that was sent to S3, with the
-	// operation (get, get_range, head, put, delete, list, ping, begin, part,
-	// complete, abort, list_uploads, list_parts; probe for all of Probe's) and
-	// the outcome, which is context.Canceled if the caller has left or has no
+	// operation (get, get_range, digests, head, put, delete, list, ping, begin,
+	// part, complete, abort, list_uploads, list_parts; probe for all of Probe's)
+	// and the outcome, which is context.Canceled if the caller has left or has no
 	// memory for the answer. A retried read is several requests. It may be nil.
 	Observe func(op string, err error, took time.Duration)
 	// Log is told what the SDK says, and what S3 says of requests that fail,

@@ -72,7 +72,7 @@ func refuse(status int, code string) func(int, http.ResponseWriter, *http.Reques
 func operations(s store.Store) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
 		"get":   func(ctx context.Context) error { _, _, err := s.Get(ctx, "a", 10, nil); return err },
-		"range": func(ctx context.Context) error { _, err := s.GetRange(ctx, "a", "v", 0, 10); return err },
+		"range": func(ctx context.Context) error { _, _, err := s.GetRange(ctx, "a", "v", 0, 10); return err },
 		"list":  func(ctx context.Context) error { _, _, err := s.List(ctx, "a", "", 10); return err },
 		"put": func(ctx context.Context) error {
 			_, err := s.Put(ctx, "a", store.Write{Body: []byte("x")})
@@ -230,7 +230,7 @@ func TestWrongAnswers(t *testing.T) {
 		}, store.ErrUnexpected},
 	} {
 		_, s, _ := script(t, test.answer)
-		if body, err := s.GetRange(t.Context(), "a", "v", 5, 5); !errors.Is(err, test.want) || body != nil {
+		if _, body, err := s.GetRange(t.Context(), "a", "v", 5, 5); !errors.Is(err, test.want) || body != nil {
 			t.Errorf("%s: %q, %v, want %v", name, body, err, test.want)
 		}
 	}
@@ -349,7 +349,7 @@ func TestOneRequest(t *testing.T) {
 	}
 	for _, err := range []error{
 		func() error { _, _, err := s.Get(t.Context(), "a", 10, nil); return err }(),
-		func() error { _, err := s.GetRange(t.Context(), "a", head.Version, 0, 1); return err }(),
+		func() error { _, _, err := s.GetRange(t.Context(), "a", head.Version, 0, 1); return err }(),
 		func() error { _, err := s.Head(t.Context(), "a"); return err }(),
 		func() error { _, _, err := s.List(t.Context(), "", "", 10); return err }(),
 		s.Ping(t.Context()),

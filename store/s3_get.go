@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,13 +21,13 @@ func (s *S3) Get(ctx context.Context, name string, limit int64, alloc Alloc) (He
 		return head, nil, err
 	}
 	first := fmt.Sprintf("bytes=0-%d", limit-1)
-	head, body, err := s.getFirst(ctx, name, &first, limit, alloc)
+	head, body, err := s.getFirst(ctx, "get", name, &first, limit, alloc)
 	err = s.missing(ctx, name, err)
 	if errors.Is(err, errRange) {
 		// An object of no bytes has no first byte, so S3 refuses the range,
 		// and does not give the head with the refusal. By now there may be
 		// another object, of any size.
-		head, body, err = s.getFirst(ctx, name, nil, limit, alloc)
+		head, body, err = s.getFirst(ctx, "get", name, nil, limit, alloc)
 	}
 	if err != nil {
 		return Head{}, nil, fmt.Errorf("get %s: %w", name, err)
@@ -33,8 +35,8 @@ func (s *S3) Get(ctx context.Context, name string, limit int64, alloc Alloc) (He
 	return head, body, nil
 }
 
-func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit int64, alloc Alloc) (head Head, body []byte, err error) {
-	err = s.read(ctx, "get", func(ctx context.Context, progress func()) error {
+func (s *S3) getFirst(ctx context.Context, op, name string, byteRange *string, limit int64, alloc Alloc) (head Head, body []byte, err error) {
+	err = s.read(ctx, op, func(ctx context.Context, progress func()) error {
 		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
 			Bucket: &s.bucket,
 			Key:    s.object(name),
@@ -62,7 +64,8 @@ func (s *S3) getFirst(ctx context.Context, name string, byteRange *string, limit
 				return err
 			}
 		}
-		return readBody(out.Body, body, progress)
+		head.Sum, err = readBody(out.Body, body, progress, head.hasDigest())
+		return err
 	})
 	if err != nil {
 		body = nil
@@ -83,17 +86,20 @@ func (a Alloc) make(n int64) ([]byte, error) {
 }
 
 // GetRange implements Store.
-func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (body []byte, err error) {
+func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (head Head, body []byte, err error) {
 	if off < 0 || n <= 0 {
-		return nil, fmt.Errorf("get %s: %w: %d bytes from %d", name, errRange, n, off)
+		return Head{}, nil, fmt.Errorf("get %s: %w: %d bytes from %d", name, errRange, n, off)
 	}
 	err = s.read(ctx, "get_range", func(ctx context.Context, progress func()) error {
-		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
-			Bucket:  &s.bucket,
-			Key:     s.object(name),
-			Range:   aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
-			IfMatch: quoted(version),
-		})
+		in := &s3.GetObjectInput{
+			Bucket: &s.bucket,
+			Key:    s.object(name),
+			Range:  aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
+		}
+		if version != "" {
+			in.IfMatch = quoted(version)
+		}
+		out, err := s.client.GetObject(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -112,18 +118,20 @@ func (s *S3) GetRange(ctx context.Context, name, version string, off, n int64) (
 		if offset != off {
 			return fmt.Errorf("%w: the answer begins at byte %d", ErrUnexpected, offset)
 		}
+		head = headOf(out.ETag, total, out.ContentType, out.LastModified, out.Metadata)
 		if body == nil { // or there was a try that failed
 			body = make([]byte, n)
 		}
-		return readBody(out.Body, body, progress)
+		head.Sum, err = readBody(out.Body, body, progress, head.hasDigest())
+		return err
 	})
 	if err = s.missing(ctx, name, err); errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %s", ErrPrecondition, err.Error())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", name, err)
+		return Head{}, nil, fmt.Errorf("get %s: %w", name, err)
 	}
-	return body, nil
+	return head, body, nil
 }
 
 // extent is where an answer begins in its object, and the size of the object.
@@ -142,22 +150,48 @@ func extent(contentRange *string, contentLength *int64) (offset, total int64, er
 	return offset, total, nil
 }
 
-// readBody fills the buffer, and calls progress for each piece of it. Fewer
-// bytes are an error.
-func readBody(body io.Reader, buffer []byte, progress func()) error {
-	got := 0
-	for got < len(buffer) {
-		n, err := body.Read(buffer[got:])
-		if got += n; got == len(buffer) {
-			break
-		}
-		if err != nil {
-			return &failure{is: []error{ErrUnavailable}, words: err.Error(),
-				text: fmt.Sprintf("the answer broke off after %d of %d bytes", got, len(buffer))}
-		}
-		progress()
+// hashPiece is how many bytes are hashed at once while the next ones arrive.
+const hashPiece = 256 << 10
+
+// hasDigest reports whether bytes of the object can be compared with one.
+func (h Head) hasDigest() bool { return h.Digest != "" || h.Piece > 0 }
+
+// readBody fills the buffer, calls progress whenever bytes have come, and hashes
+// what is there while the rest arrives if that is wanted. Fewer bytes are an error.
+func readBody(body io.Reader, buffer []byte, progress func(), hashed bool) (sum *[sha256.Size]byte, err error) {
+	h := sha256.New()
+	ready := make(chan []byte, len(buffer)/hashPiece+2)
+	var hashing sync.WaitGroup
+	if hashed {
+		hashing.Go(func() {
+			for b := range ready {
+				_, _ = h.Write(b) // a hash takes everything
+			}
+		})
 	}
-	return nil
+	got, handed := 0, 0
+	for got < len(buffer) && err == nil {
+		var n int
+		n, err = body.Read(buffer[got:])
+		got += n
+		progress()
+		if got-handed >= hashPiece || got == len(buffer) {
+			ready <- buffer[handed:got]
+			handed = got
+		}
+	}
+	close(ready)
+	hashing.Wait()
+	switch {
+	case got < len(buffer):
+		return nil, &failure{
+			is: []error{ErrUnavailable}, words: err.Error(),
+			text: fmt.Sprintf("the answer broke off after %d of %d bytes", got, len(buffer)),
+		}
+	case !hashed:
+		return nil, nil //nolint:nilnil // nobody wants it
+	}
+	return (*[sha256.Size]byte)(h.Sum(nil)), nil
 }
 
 func headOf(etag *string, size int64, contentType *string, modified *time.Time, metadata map[string]string) Head {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"strconv"
@@ -13,6 +14,8 @@ import (
 //	larder-sha256    Digest
 //	larder-writer    Writer
 //	larder-modified  Modified, as unix seconds
+//	larder-write     Write
+//	larder-piece     Piece
 //	larder-encoding  "percent" if the values are encoded; else it is absent
 //	anything else    Meta, names as they are
 //
@@ -23,11 +26,16 @@ import (
 // empty value as a lone %. Without the mark a value is what it is, percent
 // signs included: so what other tools wrote reads as they wrote it, and the
 // usual value can be read in any of them.
+//
+// What other tools wrote under these names and Larder never would (a digest that
+// is none, a time that no HTTP date can state) is taken as not there.
 const (
 	ownPrefix    = "larder-"
 	ownDigest    = ownPrefix + "sha256"
 	ownWriter    = ownPrefix + "writer"
 	ownModified  = ownPrefix + "modified"
+	ownWrite     = ownPrefix + "write"
+	ownPiece     = ownPrefix + "piece"
 	ownEncoding  = ownPrefix + "encoding"
 	encodingName = "percent"
 
@@ -37,6 +45,12 @@ const (
 	metadataLimit  = 2 << 10
 	metadataHeader = "x-amz-meta-"
 
+	// lastModified is the end of the year 9999, the last that an HTTP date can state.
+	lastModified = 253402300799
+
+	writeNameLen   = 26
+	writeNameBytes = "abcdefghijklmnopqrstuvwxyz234567"
+
 	nameBytes  = "abcdefghijklmnopqrstuvwxyz0123456789!#$&'*+-.^_`|~"
 	plainBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~:/@ "
 	hexDigits  = "0123456789ABCDEF"
@@ -44,7 +58,7 @@ const (
 
 // toMetadata is the user metadata of a head. Its error is ErrMetadata.
 func toMetadata(h Head) (map[string]string, error) {
-	values := make(map[string]string, len(h.Meta)+4)
+	values := make(map[string]string, len(h.Meta)+6)
 	for name, value := range h.Meta {
 		if name == "" || strings.Trim(name, nameBytes) != "" {
 			return nil, fmt.Errorf("%w: the name %q is not a lower-case header name", ErrMetadata, name)
@@ -60,6 +74,12 @@ func toMetadata(h Head) (map[string]string, error) {
 	encodeAll(values)
 	if h.Digest != "" {
 		values[ownDigest] = h.Digest
+	}
+	if h.Write != "" {
+		values[ownWrite] = h.Write
+	}
+	if h.Piece > 0 {
+		values[ownPiece] = strconv.FormatInt(h.Piece, 10)
 	}
 	if !h.Modified.IsZero() {
 		values[ownModified] = strconv.FormatInt(h.Modified.Unix(), 10)
@@ -82,15 +102,33 @@ func fromMetadata(h *Head, values map[string]string) {
 			values[name] = decode(value)
 		}
 	}
-	h.Digest = values[ownDigest]
+	if digest := values[ownDigest]; isDigest(digest) {
+		h.Digest = digest
+	}
+	if name := values[ownWrite]; IsWriteName(name) {
+		h.Write = name
+	}
+	if piece, err := strconv.ParseInt(values[ownPiece], 10, 64); err == nil && piece > 0 {
+		h.Piece = piece
+	}
 	h.Writer = values[ownWriter]
-	if seconds, err := strconv.ParseInt(values[ownModified], 10, 64); err == nil {
+	if seconds, err := strconv.ParseInt(values[ownModified], 10, 64); err == nil && seconds >= 0 && seconds <= lastModified {
 		h.Modified = time.Unix(seconds, 0).UTC()
 	}
 	maps.DeleteFunc(values, func(name, _ string) bool { return strings.HasPrefix(name, ownPrefix) })
 	if len(values) > 0 {
 		h.Meta = values
 	}
+}
+
+// isDigest reports whether a value is a SHA-256 as Larder writes it.
+func isDigest(value string) bool {
+	return len(value) == 2*sha256.Size && strings.Trim(value, "0123456789abcdef") == ""
+}
+
+// IsWriteName reports whether a text is a name that Put or Begin gave to a write.
+func IsWriteName(s string) bool {
+	return len(s) == writeNameLen && strings.Trim(s, writeNameBytes) == ""
 }
 
 // encodeAll encodes the values and marks them, if any of them needs it.

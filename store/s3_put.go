@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -80,9 +82,13 @@ func complete(w Write) (Head, []byte, error) {
 	return head, sum, nil
 }
 
+// newWriteName is a name that no other write has: 130 random bits in base32.
+func newWriteName() string { return strings.ToLower(rand.Text()) }
+
 // fillIn is the head of a write as far as it does not depend on the bytes.
 func fillIn(head Head) (Head, error) {
 	head.Version, head.Size = "", 0
+	head.Write = newWriteName()
 	if head.ContentType == "" {
 		head.ContentType = defaultContentType
 	}

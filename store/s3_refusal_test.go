@@ -159,7 +159,7 @@ func TestForbiddenAbsence(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := s.GetRange(t.Context(), "a", "v", 0, 1); !errors.Is(err, store.ErrPrecondition) {
+	if _, _, err := s.GetRange(t.Context(), "a", "v", 0, 1); !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("range: %v", err)
 	}
 	server.before = func(w http.ResponseWriter, r *http.Request) bool {

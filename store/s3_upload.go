@@ -175,6 +175,7 @@ func (s *S3) completed(ctx context.Context, name string, want Head) (Head, error
 // metadata of the object before.
 func sameWrite(there, written Head) bool {
 	return there.Version != "" && there.Size == written.Size && there.Modified.Equal(written.Modified) &&
+		(written.Write == "" || there.Write == written.Write) &&
 		(written.Digest == "" || there.Digest == written.Digest) && (written.Writer == "" || there.Writer == written.Writer)
 }
 

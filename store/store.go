@@ -8,8 +8,10 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -50,24 +52,61 @@ func (l Later) Error() string { return "try again in " + l.After.String() }
 
 // Head is what the store knows of an object beside its bytes.
 type Head struct {
-	// Version is the ETag of the write, without quotes. The bytes of
-	// (name, version) never change.
+	// Version is S3's ETag of the object, without quotes. Two contents may have
+	// the same: that of a single put is an MD5, and an object that other tools
+	// put there may have none. See WriteName.
 	Version string
+	// Write is a random name that each write of Larder gets from Put or Begin.
+	// It is empty for what was written by other means, or by older nodes.
+	Write string `json:",omitempty"`
 	// Size is in bytes.
 	Size        int64
 	ContentType string
 	// Digest is the SHA-256 of the bytes, in lower-case hex; empty if the
 	// object was written by other means than Larder.
 	Digest string
+	// Piece is how long the pieces are, in bytes, whose digests are kept beside the
+	// object as Sums; 0 if there is no such list.
+	Piece int64 `json:",omitempty"`
 	// Writer is the user who wrote the object, if known.
 	Writer string
 	// Modified is the time of the write, in whole seconds, UTC.
 	Modified time.Time
 	// Meta is the metadata that the writer gave, by lower-case name.
 	Meta map[string]string
+	// Sum is the SHA-256 of the bytes that Get or GetRange read with this head, if
+	// there is a digest of them to compare it with: it costs less while they arrive.
+	Sum *[sha256.Size]byte `json:"-"`
 }
 
-// Conditions of a write. At most one is set.
+// WriteName tells the writes of one name from each other, together with Version.
+// The bytes of (name, Version, WriteName) never change. Without the name of a
+// write it is all else that S3 knows of the object.
+func (h Head) WriteName() string {
+	if h.Write != "" {
+		return h.Write
+	}
+	b := append(make([]byte, 0, 128), h.Digest...)
+	b = strconv.AppendInt(append(b, ','), h.Size, 10)
+	return string(strconv.AppendInt(append(b, ','), h.Modified.Unix(), 10))
+}
+
+// Is reports whether the object is the one of this version and name of a write.
+// A node that does not know the names of writes may have said the other one.
+func (h Head) Is(version, writeName string) bool {
+	if h.Version != version {
+		return false
+	}
+	if h.WriteName() == writeName {
+		return true
+	}
+	h.Write = ""
+	return h.WriteName() == writeName
+}
+
+// Conditions of a write. At most one is set. They are about the bytes' ETag and
+// not about a write: where the ETag is an MD5, who wrote the same bytes again,
+// with whatever metadata, is not told apart.
 type Conditions struct {
 	// IfMatch lets the write happen only if this version is there.
 	IfMatch string
@@ -107,10 +146,12 @@ type Store interface {
 	// are read, and may wait or fail; after a try that failed it may be asked
 	// again. Its error is returned. nil makes a new buffer.
 	Get(ctx context.Context, name string, limit int64, alloc Alloc) (Head, []byte, error)
-	// GetRange reads the n bytes from off on of one version. If that version
-	// is no longer there, ErrPrecondition. A range that the object does not
-	// have in full is ErrUnexpected; never fewer bytes without an error.
-	GetRange(ctx context.Context, name, version string, off, n int64) ([]byte, error)
+	// GetRange reads the n bytes from off on of an object of this ETag, and the
+	// head that S3 gives with them: for whoever knows the write to compare. If
+	// no such object is there any longer, ErrPrecondition. An empty version is an
+	// object without ETag. A range that the object does not have in full is
+	// ErrUnexpected; never fewer bytes without an error.
+	GetRange(ctx context.Context, name, version string, off, n int64) (Head, []byte, error)
 	// Head is Get without the bytes.
 	Head(ctx context.Context, name string) (Head, error)
 	// Put writes an object whole and returns its head. A failed condition is

@@ -27,7 +27,7 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 		return Result{}, errAbandoned
 	}
 
-	present := p.heads.BeginWrite(k)
+	last, present := p.heads.BeginWrite(k)
 	began := time.Now() // no lease is granted from here on
 	outcome := fill.Outcome{}
 	defer func() { p.heads.EndWrite(k, outcome) }()
@@ -60,6 +60,7 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 		return Result{}, err
 	}
 	outcome = fill.Outcome{Done: true, Absent: o.Delete, Head: r.Head, Asked: asked}
+	p.dropSums(k, last)
 	if len(o.Body) > 0 {
 		if err := p.heads.Prime(ctx, k, r.Head, 0, o.Body); err != nil {
 			p.log.Debug().Err(err).Stringer("key", k).Msg("written bytes not kept in memory")

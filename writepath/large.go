@@ -2,6 +2,7 @@ package writepath
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -80,11 +81,12 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.R
 		}
 	}()
 	h.Modified = dateOf(time.Now()) // the store wants it first
+	h.Piece = p.cfg.ChunkSize
 	u, err := p.store.Begin(ctx, k.Place(), h)
 	if err != nil {
 		return Result{}, notApplied(err)
 	}
-	t := &transfer{path: p, upload: u}
+	t := &transfer{path: p, upload: u, sums: map[int][][sha256.Size]byte{}}
 	defer t.letGo()
 	if err := t.run(ctx, body); err != nil {
 		p.abort(u)
@@ -94,6 +96,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.R
 		p.abort(u)
 		return Result{}, err
 	}
+	p.putSums(ctx, k, t)
 	r, err := p.route(ctx, k, op{
 		Head: h, IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, InParts: true, Parts: parts{Upload: u, Parts: t.parts},
 	})
@@ -102,6 +105,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.R
 		return r, err // the store may be completing it
 	case err != nil:
 		p.abort(u)
+		p.dropSums(k, u.Head)
 		return r, notApplied(err)
 	}
 	p.spread(ctx, k, r.Head, t.kept)
@@ -136,9 +140,10 @@ type transfer struct {
 	path   *Path
 	upload store.Upload
 
-	mu    sync.Mutex // guards parts and kept
+	mu    sync.Mutex // guards the fields below
 	parts []store.Part
-	kept  map[int][]byte // by the part's number
+	kept  map[int][]byte              // by the part's number
+	sums  map[int][][sha256.Size]byte // of the chunks of each part, by its number
 }
 
 // run reads body to its end and stores it. When it returns, no part is on its
@@ -204,9 +209,11 @@ func (t *transfer) store(ctx context.Context, n int, b []byte) error {
 		u.buffers.give(b)
 		return err
 	}
+	sums := digests(b, t.path.cfg.ChunkSize)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.parts = append(t.parts, part)
+	t.sums[n] = sums
 	if int64(n)*u.partSize <= keepAtMost && u.kept.TryAcquire(u.partSize) {
 		if t.kept == nil {
 			t.kept = map[int][]byte{}

@@ -102,6 +102,7 @@ func (p *Path) Settled() bool {
 
 // Run settles with strangers, and sweeps, until ctx ends.
 func (p *Path) Run(ctx context.Context) error {
+	defer p.lists.Wait()
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
 	sweeping.Go(func() { p.sweep(ctx) })

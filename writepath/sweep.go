@@ -16,13 +16,25 @@ const (
 	// abandonedAfter is the age from which on an upload is taken for left
 	// behind: longer than any upload that is still at work.
 	abandonedAfter = 24 * time.Hour
+	// sumsRounds is how many sweeps there are to one of lists of digests.
+	sumsRounds = 24
 )
 
 // sweep aborts uploads that a crash, or a store that did not answer, has left
-// behind, until ctx ends. Each node clears away those whose key it owns.
+// behind, until ctx ends. Each node clears away those whose key it owns. Once a
+// day it removes lists of digests that were left behind.
 func (p *Path) sweep(ctx context.Context) {
 	pause(ctx, sweepFirst)
-	for ctx.Err() == nil {
+	for rounds := 0; ctx.Err() == nil; rounds++ {
+		if rounds%sumsRounds == 0 {
+			n, err := p.sweepSums(ctx, time.Now().Add(-abandonedAfter))
+			if err != nil && ctx.Err() == nil {
+				p.log.Warn().Err(err).Msg("lists of digests left behind were not all cleared away")
+			}
+			if n > 0 {
+				p.log.Info().Int("lists", n).Msg("lists of digests left behind were cleared away")
+			}
+		}
 		n, err := p.sweepOnce(ctx, time.Now().Add(-abandonedAfter))
 		if err != nil && ctx.Err() == nil {
 			p.log.Warn().Err(err).Msg("uploads left behind were not all cleared away")

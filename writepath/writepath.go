@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -51,7 +52,9 @@ const (
 
 // Store is what writepath needs of the durable store.
 type Store interface {
+	Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error)
 	Head(ctx context.Context, name string) (store.Head, error)
+	List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error)
 	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
 	Delete(ctx context.Context, name string) error
 	// Traits tells which conditions the store holds by itself.
@@ -70,7 +73,7 @@ type Heads interface {
 
 // Writes is what a write does to this node's head of its key.
 type Writes interface {
-	BeginWrite(k keys.Key) (present bool)
+	BeginWrite(k keys.Key) (last store.Head, present bool)
 	EndWrite(k keys.Key, o fill.Outcome)
 	// Prime keeps chunk n of a version that was just written.
 	Prime(ctx context.Context, k keys.Key, h store.Head, n int, chunk []byte) error
@@ -125,6 +128,7 @@ type Path struct {
 	turns   turns
 	settle  settling
 	uploads uploads
+	lists   sync.WaitGroup // lists of digests that are being removed
 	counts  counts
 	log     zerolog.Logger
 	audit   zerolog.Logger // hears of every write that another node forwards

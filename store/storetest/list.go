@@ -32,7 +32,7 @@ func (s suite) names(t *testing.T) {
 		b.mustPut(name, []byte("first"))
 		head := b.mustPut(name, []byte(odd))
 		b.wantHead(b.mustGet(name, []byte(odd)), head)
-		if _, err := b.GetRange(b.Context(), name, head.Version, 0, 1); err != nil {
+		if _, _, err := b.GetRange(b.Context(), name, head.Version, 0, 1); err != nil {
 			t.Errorf("%q: %v", odd, err)
 		}
 	}

@@ -55,7 +55,7 @@ func (s suite) getRange(t *testing.T) {
 		b, body := s.bench(t), pattern(1000)
 		head := b.mustPut(b.name("a"), body)
 		for _, r := range [][2]int64{{0, 1000}, {0, 1}, {999, 1}, {100, 800}} {
-			got, err := b.GetRange(b.Context(), b.name("a"), head.Version, r[0], r[1])
+			_, got, err := b.GetRange(b.Context(), b.name("a"), head.Version, r[0], r[1])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,21 +68,21 @@ func (s suite) getRange(t *testing.T) {
 		b := s.bench(t)
 		head := b.mustPut(b.name("a"), pattern(1000))
 		for _, r := range [][2]int64{{0, 1001}, {999, 2}, {1000, 1}, {5000, 10}, {-1, 10}, {0, 0}, {10, -1}} {
-			got, err := b.GetRange(b.Context(), b.name("a"), head.Version, r[0], r[1])
+			_, got, err := b.GetRange(b.Context(), b.name("a"), head.Version, r[0], r[1])
 			if got != nil {
 				t.Fatalf("range %v: %d bytes", r, len(got))
 			}
 			b.wantError(err, store.ErrUnexpected)
 		}
 		empty := b.mustPut(b.name("empty"), nil)
-		_, err := b.GetRange(b.Context(), b.name("empty"), empty.Version, 0, 1)
+		_, _, err := b.GetRange(b.Context(), b.name("empty"), empty.Version, 0, 1)
 		b.wantError(err, store.ErrUnexpected)
 	})
 	t.Run("Overwritten", func(t *testing.T) {
 		b := s.bench(t)
 		one := b.mustPut(b.name("a"), []byte("one"))
 		b.mustPut(b.name("a"), []byte("two"))
-		_, err := b.GetRange(b.Context(), b.name("a"), one.Version, 0, 3)
+		_, _, err := b.GetRange(b.Context(), b.name("a"), one.Version, 0, 3)
 		b.wantError(err, store.ErrPrecondition)
 	})
 	t.Run("Removed", func(t *testing.T) {
@@ -91,7 +91,7 @@ func (s suite) getRange(t *testing.T) {
 		if err := b.Delete(b.Context(), b.name("a")); err != nil {
 			t.Fatal(err)
 		}
-		_, err := b.GetRange(b.Context(), b.name("a"), one.Version, 0, 3)
+		_, _, err := b.GetRange(b.Context(), b.name("a"), one.Version, 0, 3)
 		b.wantError(err, store.ErrPrecondition)
 	})
 }
@@ -108,7 +108,7 @@ func (s suite) cancel(t *testing.T) {
 	for ctx, want := range map[context.Context]error{cancelled: context.Canceled, expired: context.DeadlineExceeded} {
 		for op, run := range map[string]func() error{
 			"get":   func() error { _, _, err := b.Get(ctx, b.name("a"), 1, nil); return err },
-			"range": func() error { _, err := b.GetRange(ctx, b.name("a"), head.Version, 0, 1); return err },
+			"range": func() error { _, _, err := b.GetRange(ctx, b.name("a"), head.Version, 0, 1); return err },
 			"head":  func() error { _, err := b.Head(ctx, b.name("a")); return err },
 			"put":   func() error { _, err := b.Put(ctx, b.name("b"), store.Write{}); return err },
 			"list":  func() error { _, _, err := b.List(ctx, b.folder, "", 1); return err },

@@ -1,0 +1,113 @@
+package fill
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/golang/groupcache/lru"
+	"github.com/golang/groupcache/singleflight"
+
+	"larder/keys"
+	"larder/store"
+)
+
+const (
+	// listLimit bounds the reading of a list: bytes that are here wait for it. After
+	// one that failed none is read for listRest.
+	listLimit = 2 * time.Second
+	listRest  = 10 * time.Second
+	// leastLists is how many bytes of lists are kept beside a small tier.
+	leastLists = 1 << 20
+)
+
+// lists are the digests of the chunks of large objects, as their writers left
+// them in the store. Each is read once; those used last are kept. It is safe for
+// concurrent use.
+type lists struct {
+	store   Store
+	chunk   int64
+	flights singleflight.Group
+
+	mu    sync.Mutex // guards the fields below
+	kept  *lru.Cache // place → store.Sums, without digests if there is no such list
+	bytes int64
+	most  int64
+	rest  time.Time // no list is read before
+}
+
+func newLists(cfg Config, st Store) *lists {
+	l := &lists{store: st, chunk: cfg.ChunkSize, kept: lru.New(0), most: max(cfg.Memory/256, leastLists)}
+	l.kept.OnEvicted = func(place lru.Key, sums any) { l.bytes -= listSize(place.(string), sums.(store.Sums)) }
+	return l
+}
+
+// listSize is about what a list takes of memory.
+func listSize(place string, s store.Sums) int64 {
+	return int64(len(place) + 256 + len(s.Digests)*sha256.Size)
+}
+
+// digest is the SHA-256 of a chunk, if its object has a list that tells.
+func (l *lists) digest(ctx context.Context, c chunk) (sum [sha256.Size]byte, known bool) {
+	s, ok := l.of(ctx, c)
+	if !ok || s.Size != c.size || s.Piece != l.chunk || s.Name != c.key.Place() || c.n >= len(s.Digests) {
+		return sum, false
+	}
+	return s.Digests[c.n], true
+}
+
+// of is the list of a chunk's object: one that is kept, or the store's.
+func (l *lists) of(ctx context.Context, c chunk) (store.Sums, bool) {
+	if !store.IsWriteName(c.version.Write) {
+		return store.Sums{}, false
+	}
+	place := keys.Sums(c.key.Org, c.version.Write)
+	l.mu.Lock()
+	s, ok := l.kept.Get(place)
+	rests := time.Now().Before(l.rest)
+	l.mu.Unlock()
+	if !ok {
+		if rests {
+			return store.Sums{}, false
+		}
+		var err error
+		if s, err = l.flights.Do(place, func() (any, error) { return l.read(ctx, place) }); err != nil {
+			return store.Sums{}, false
+		}
+	}
+	sums := s.(store.Sums)
+	return sums, len(sums.Digests) > 0
+}
+
+// read reads a list, and keeps it. That there is none, or one that cannot be
+// read, is kept as well: the list is written before its object.
+func (l *lists) read(ctx context.Context, place string) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
+	s, err := l.store.Sums(ctx, place)
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnexpected):
+		s = store.Sums{}
+	case err != nil:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.rest = time.Now().Add(listRest)
+		return nil, err
+	}
+	l.keep(place, s)
+	return s, nil
+}
+
+func (l *lists) keep(place string, s store.Sums) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, there := l.kept.Get(place); there {
+		return
+	}
+	l.kept.Add(place, s)
+	for l.bytes += listSize(place, s); l.bytes > l.most; {
+		l.kept.RemoveOldest()
+	}
+}
