@@ -46,7 +46,7 @@ func (n *node) probeStore(ctx context.Context) error {
 		case errors.Is(err, store.ErrUnexpected):
 			n.admin.NotReady(err.Error())
 			n.log.Error().Err(err).Msg("this store cannot be used")
-			return nil
+			return nil //nolint:nilerr // the node goes on, out of service, so that its pages tell why
 		default:
 			n.log.Warn().Err(err).Msg("the store could not be probed yet")
 		}
