@@ -40,13 +40,16 @@ func (n *node) probeStore(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		err := n.probe(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
 		switch {
-		case err == nil, ctx.Err() != nil:
+		case err == nil:
 			return nil
 		case errors.Is(err, store.ErrUnexpected):
 			n.admin.NotReady(err.Error())
 			n.log.Error().Err(err).Msg("this store cannot be used")
-			return nil //nolint:nilerr // the node goes on, out of service, so that its pages tell why
+			return nil
 		default:
 			n.log.Warn().Err(err).Msg("the store could not be probed yet")
 		}
