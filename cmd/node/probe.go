@@ -41,7 +41,7 @@ func (n *node) probeStore(ctx context.Context) error {
 		}
 		err := n.probe(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the node ends, which is why there was no answer
 		}
 		switch {
 		case err == nil:
