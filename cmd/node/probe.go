@@ -40,8 +40,11 @@ func (n *node) probeStore(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		err := n.probe(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the node ends, which is why there was no answer
+		}
 		switch {
-		case err == nil, ctx.Err() != nil:
+		case err == nil:
 			return nil
 		case errors.Is(err, store.ErrUnexpected):
 			n.admin.NotReady(err.Error())
