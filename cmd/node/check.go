@@ -18,11 +18,11 @@ import (
 	"larder/store"
 )
 
-// checkCmd is a client's view of a node: put, get, list, delete, and whether it
-// holds conditions. Of a bucket it tells what its store lacks.
+// checkCmd is a client's view of nodes: put, get, list, delete, and whether they
+// hold conditions. Of a bucket it tells what its store lacks.
 type checkCmd struct {
-	URL       string        `arg:"" help:"The node's endpoint, for example http://127.0.0.1:8080."`
-	Timeout   time.Duration `default:"60s" help:"For all steps together. (${default})"`
+	URLs      []string      `arg:"" name:"url" help:"The endpoint of a node, for example http://127.0.0.1:8080, or of several."`
+	Timeout   time.Duration `default:"60s" help:"For all steps with a node together. (${default})"`
 	Token     string        `placeholder:"TOKEN" help:"The credential; better given as LARDER_TOKEN."`
 	LargeSize byteSize      `default:"9MiB" placeholder:"SIZE" help:"Size of the large object, more than the nodes' --chunk-size; 0 tries none. (${default})"`
 	s3Flags
@@ -41,13 +41,16 @@ type checkStep struct {
 
 // Run reports each step on a line; the first that fails ends it.
 func (c *checkCmd) Run(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	if !strings.Contains(c.URL, "://") {
-		c.URL = "http://" + c.URL
-	}
-	if err := c.checkNode(ctx); err != nil {
-		return err
+	for _, node := range c.URLs {
+		if !strings.Contains(node, "://") {
+			node = "http://" + node
+		}
+		if len(c.URLs) > 1 {
+			fmt.Fprintf(os.Stdout, "%s\n", node)
+		}
+		if err := c.checkNode(ctx, strings.TrimSuffix(node, "/")); err != nil {
+			return err
+		}
 	}
 	if c.S3Bucket == "" {
 		return nil
@@ -55,7 +58,9 @@ func (c *checkCmd) Run(ctx context.Context) error {
 	return c.checkStore(ctx)
 }
 
-func (c *checkCmd) checkNode(ctx context.Context) error {
+func (c *checkCmd) checkNode(ctx context.Context, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
 	key := "larder-check/" + strings.ToLower(rand.Text())
 	path := "/v1/objects/" + key
 	body := []byte("larder check " + rand.Text())
@@ -76,7 +81,7 @@ func (c *checkCmd) checkNode(ctx context.Context) error {
 	version := ""
 	for _, s := range steps {
 		began := time.Now()
-		if err := c.step(ctx, s, &version); err != nil {
+		if err := c.step(ctx, node, s, &version); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		fmt.Fprintf(os.Stdout, "%-24s ok  %s\n", s.name, time.Since(began).Round(10*time.Microsecond))
@@ -98,8 +103,8 @@ func conditionSteps(kind, path string, body []byte) []checkStep {
 // thisVersion stands in a header for the version that the last put answered.
 const thisVersion = "VERSION"
 
-func (c *checkCmd) step(ctx context.Context, s checkStep, version *string) error {
-	req, err := http.NewRequestWithContext(ctx, s.method, strings.TrimSuffix(c.URL, "/")+s.path, nil)
+func (c *checkCmd) step(ctx context.Context, node string, s checkStep, version *string) error {
+	req, err := http.NewRequestWithContext(ctx, s.method, node+s.path, nil)
 	if err != nil {
 		return err
 	}
@@ -136,6 +141,8 @@ func (c *checkCmd) step(ctx context.Context, s checkStep, version *string) error
 // checkStore probes the bucket as a node does, and reports what it lacks. Nothing
 // of that is a failure: the nodes make up for it, or say which promise it costs.
 func (c *checkCmd) checkStore(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
 	cfg := c.config()
 	cfg.Log = zerolog.Nop()
 	s, err := store.NewS3(ctx, cfg)

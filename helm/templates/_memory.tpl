@@ -14,27 +14,22 @@
 {{- with dig "limits" "memory" "" .Values.resources }}{{ include "larder.bytes" . }}{{ end }}
 {{- end }}
 
-{{/* The memory tier in bytes: what was asked for, or its share of the limit. */}}
+{{/* The memory tier in bytes: what was asked for, or its share of the limit. Empty leaves it to the node. */}}
 {{- define "larder.memory" -}}
 {{- $limit := include "larder.limit" . }}
 {{- $tier := "" }}
 {{- if .Values.cache.memory }}
 {{- $tier = include "larder.bytes" .Values.cache.memory }}
-{{- else if $limit }}
-{{- $tier = div (mul (int64 $limit) (int64 .Values.cache.memoryPercent)) 100 | toString }}
-{{- else }}
+{{- else if not $limit }}
 {{- fail "resources.limits.memory is not set: the memory tier is computed from it. Set it, or give cache.memory (for example 4Gi)" }}
+{{- else if .Values.cache.memoryPercent }}
+{{- $tier = div (mul (int64 $limit) (int64 .Values.cache.memoryPercent)) 100 | toString }}
 {{- end }}
-{{- if and $limit (gt (int64 $tier) (div (mul (int64 $limit) 80) 100)) }}
+{{- if and $limit $tier (gt (int64 $tier) (div (mul (int64 $limit) 80) 100)) }}
 {{- fail (printf "cache.memory is %s bytes of resources.limits.memory's %s: leave at least a fifth of the limit for requests, or the kernel kills the node" $tier $limit) }}
 {{- end }}
 {{- if and $limit (lt (int64 $limit) 268435456) }}
 {{- fail (printf "resources.limits.memory is %s bytes: a node needs at least 256Mi" $limit) }}
 {{- end }}
 {{- $tier }}
-{{- end }}
-
-{{/* GOMEMLIMIT: nine tenths of the limit. The collector works harder below it instead of the kernel killing above it. */}}
-{{- define "larder.gomemlimit" -}}
-{{- div (mul (int64 (include "larder.limit" .)) 9) 10 }}
 {{- end }}

@@ -69,3 +69,8 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{/* Not empty if the nodes form a cluster: one node on a bucket does too, so that those who come later meet it. */}}
+{{- define "larder.clustered" -}}
+{{- if .Values.s3.bucket }}true{{ end }}
+{{- end }}
