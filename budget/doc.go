@@ -1,0 +1,13 @@
+// Package budget plans the memory of a node and shares it out fairly.
+//
+// A Plan says how many bytes are for what, from --memory and the memory limit
+// of the process; it is the only place that divides memory. A Pool holds the
+// bytes of one purpose. Whoever needs some waits in one way, and is told ErrBusy
+// in one way. No user of a pool keeps all others from it: a user may hold no more
+// than three times what is left (dynamic thresholds: Choudhury and Hahne, IEEE/ACM
+// Transactions on Networking, 1998), whoever holds least is served first, and a
+// holder that stalls while others wait is cut off.
+//
+// The package knows nothing of what the bytes are. Everything here is safe for
+// concurrent use.
+package budget

@@ -1,0 +1,58 @@
+package budget
+
+import "testing"
+
+const mib = 1 << 20
+
+func sizes(tier, limit, chunk int64) Sizes {
+	return Sizes{Tier: tier, Limit: limit, Chunk: chunk, Part: max(chunk, 5*mib), Ballast: 32 * mib}
+}
+
+// In every container that can hold the chunks at all, what the plan lets the
+// node take stays below the container's limit.
+func TestPlanFitsItsLimit(t *testing.T) {
+	for _, limit := range []int64{256, 300, 384, 512, 576, 768, 1024, 2048, 4096, 65536} {
+		p := New(sizes(0, limit*mib, 8*mib))
+		if total := p.Tier + p.Beside() + base + outside; total > limit*mib {
+			t.Errorf("limit %d MiB: the plan takes %d MiB", limit, total/mib)
+		}
+		if !p.Fits(sizes(0, limit*mib, 8*mib)) {
+			t.Errorf("limit %d MiB: the plan does not fit", limit)
+		}
+		if p.Tier < 4*8*mib {
+			t.Errorf("limit %d MiB: a tier of %d MiB", limit, p.Tier/mib)
+		}
+	}
+}
+
+func TestDefaultTierIsHalfTheLimit(t *testing.T) {
+	for _, limit := range []int64{1024, 4096, 65536} {
+		if p := New(sizes(0, limit*mib, 8*mib)); p.Tier != limit*mib/2 {
+			t.Errorf("limit %d MiB: a tier of %d MiB", limit, p.Tier/mib)
+		}
+	}
+}
+
+func TestScarceMemoryIsSaidToBe(t *testing.T) {
+	if s := sizes(0, 128*mib, 8*mib); New(s).Fits(s) {
+		t.Error("chunks of 8 MiB do not fit into 128 MiB")
+	}
+	if s := sizes(0, 128*mib, 1*mib); New(s).Fits(s) {
+		p := New(s)
+		t.Logf("%+v", p)
+	}
+	if s := sizes(400*mib, 512*mib, 8*mib); New(s).Fits(s) {
+		t.Error("a tier of 400 MiB leaves too little of 512 MiB")
+	}
+}
+
+// README says which part of --memory requests hold beside the tier.
+func TestSharesOfALargeTier(t *testing.T) {
+	p := New(sizes(32<<30, 128<<30, 8*mib))
+	if got, want := p.Beside()*32, p.Tier*15; got < want-32 || got > want {
+		t.Errorf("beside a large tier there are %d bytes, want 15/32 of it, %d", got/32, want/32)
+	}
+	if p.Heap != p.Tier+p.Beside()+base+32*mib {
+		t.Errorf("the heap's limit is %d", p.Heap)
+	}
+}

@@ -1,0 +1,205 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrBusy says that there was no memory within the time that a caller waits. Its
+// text names the purpose.
+var ErrBusy = errors.New("too many bytes under way")
+
+// waitLimit ends every wait. A store that gives 10 MB a second has given 450 MB
+// by then, and most clients wait a minute.
+const waitLimit = 45 * time.Second
+
+// Pool is the memory for one purpose.
+type Pool struct {
+	purpose string
+	most    int64
+	lane    int64 // bytes beyond most, of which one grant at a time grows
+
+	mu      sync.Mutex // guards the fields below
+	free    int64
+	laned   bool // the lane is taken
+	held    map[string]int64
+	waiting []*waiter // in the order in which they came
+	holders map[*Holder]struct{}
+	check   *time.Timer // while somebody waits
+}
+
+// Grant is memory that a user holds, until Release.
+type Grant struct {
+	pool  *Pool
+	user  string
+	bytes int64
+	laned bool // the rest comes from the lane
+}
+
+// waiter is a user who waits for bytes.
+type waiter struct {
+	grant *Grant
+	bytes int64
+	grows bool // it holds a part already, and may take the lane
+	since time.Time
+	done  chan struct{} // closed when it has the bytes, or err is set
+	err   error
+}
+
+// NewPool makes a pool of so many bytes. Its purpose completes the sentence "too
+// many bytes under way: ...". A grant grows by the lane at most when the pool is
+// exhausted, one grant at a time, so that of those who hold a part of what they
+// need one can always go on; 0 if grants do not grow.
+func NewPool(purpose string, most, lane int64) *Pool {
+	return &Pool{
+		purpose: purpose, most: most, lane: lane, free: most,
+		held: map[string]int64{}, holders: map[*Holder]struct{}{},
+	}
+}
+
+// Most is how many bytes the pool has.
+func (p *Pool) Most() int64 { return p.most }
+
+// Held is how many bytes are held.
+func (p *Pool) Held() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most - p.free
+}
+
+// Take takes n bytes for a user, in turn. It fails with ErrBusy, beside the
+// context's error if that ended the wait.
+func (p *Pool) Take(ctx context.Context, user string, n int64) (*Grant, error) {
+	g := &Grant{pool: p, user: user}
+	if err := p.wait(ctx, &waiter{grant: g, bytes: min(n, p.most)}); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// TryTake takes n bytes if they are there at once, nobody waits, and spare bytes
+// are left.
+func (p *Pool) TryTake(user string, n, spare int64) (*Grant, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 || p.free < n+spare || !p.within(user, n) {
+		return nil, false
+	}
+	g := &Grant{pool: p, user: user}
+	p.give(g, n)
+	return g, true
+}
+
+// Grow adds n bytes to what a grant holds, as Take does.
+func (g *Grant) Grow(ctx context.Context, n int64) error {
+	if g.laned {
+		return nil
+	}
+	return g.pool.wait(ctx, &waiter{grant: g, bytes: n, grows: true})
+}
+
+// Release gives back all that the grant holds. A nil grant holds nothing.
+func (g *Grant) Release() {
+	if g == nil {
+		return
+	}
+	p := g.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free += g.bytes
+	if p.held[g.user] -= g.bytes; p.held[g.user] <= 0 {
+		delete(p.held, g.user)
+	}
+	if g.laned {
+		p.laned = false
+	}
+	g.bytes, g.laned = 0, false
+	p.serve()
+}
+
+// wait has a waiter served at once, or in turn.
+func (p *Pool) wait(ctx context.Context, w *waiter) error {
+	w.done, w.since = make(chan struct{}), time.Now()
+	p.mu.Lock()
+	p.waiting = append(p.waiting, w)
+	p.serve()
+	p.watch()
+	p.mu.Unlock()
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-w.done: // it was served meanwhile
+		return w.err
+	default:
+		p.remove(w)
+		p.serve() // those behind it may have their turn now
+		return fmt.Errorf("%w: %s: %w", ErrBusy, p.purpose, ctx.Err())
+	}
+}
+
+// serve gives bytes to those who wait: each time to whoever's user holds least,
+// of equals to the one who came first. A large wish is not overtaken by the small
+// ones of others behind it. The caller holds mu.
+func (p *Pool) serve() {
+	for {
+		next := p.next()
+		switch {
+		case next == nil:
+			return
+		case next.bytes <= p.free && p.within(next.grant.user, next.bytes):
+			p.give(next.grant, next.bytes)
+		case next.grows && p.lane > 0 && !p.laned:
+			p.laned, next.grant.laned = true, true
+		default:
+			return
+		}
+		p.remove(next)
+		close(next.done)
+	}
+}
+
+// next is who is to be served. A user who may hold no more for now is passed
+// over. The caller holds mu.
+func (p *Pool) next() (best *waiter) {
+	for _, w := range p.waiting {
+		if !p.within(w.grant.user, w.bytes) && (!w.grows || p.laned) {
+			continue
+		}
+		if best == nil || p.held[w.grant.user] < p.held[best.grant.user] {
+			best = w
+		}
+	}
+	return best
+}
+
+// within reports whether a user may hold n bytes more: anyone something, and
+// nobody more than three times what is then left for others. The caller holds mu.
+func (p *Pool) within(user string, n int64) bool {
+	held := p.held[user]
+	return held == 0 || held+n <= 3*(p.free-n)
+}
+
+// give hands bytes to a grant. The caller holds mu.
+func (p *Pool) give(g *Grant, n int64) {
+	p.free -= n
+	p.held[g.user] += n
+	g.bytes += n
+}
+
+// remove takes a waiter out of the queue. The caller holds mu.
+func (p *Pool) remove(w *waiter) {
+	for i, other := range p.waiting {
+		if other == w {
+			p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
+			return
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func take(t *testing.T, p *Pool, user string, n int64) *Grant {
+	t.Helper()
+	g, ok := p.TryTake(user, n, 0)
+	if !ok {
+		t.Fatalf("%s got no %d bytes of %d free", user, n, p.free)
+	}
+	return g
+}
+
+func TestNobodyHoldsAll(t *testing.T) {
+	p := NewPool("tests", 100, 0)
+	for range 7 {
+		take(t, p, "greedy", 10)
+	}
+	if _, ok := p.TryTake("greedy", 10, 0); ok {
+		t.Error("one user holds more than three times what is left")
+	}
+	take(t, p, "modest", 10)
+	take(t, p, "modest", 10)
+}
+
+func TestWhoHoldsLeastIsServedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool("tests", 100, 0)
+		first, second := take(t, p, "a", 50), take(t, p, "b", 50)
+		order := make(chan string, 3)
+		for _, user := range []string{"a", "b", "c"} {
+			go func() {
+				g, err := p.Take(t.Context(), user, 40)
+				if err != nil {
+					t.Errorf("%s: %v", user, err)
+				}
+				order <- user
+				g.Release()
+			}()
+			synctest.Wait()
+		}
+		first.Release()
+		synctest.Wait()
+		if got := <-order; got != "a" && got != "c" {
+			t.Errorf("%s was served first, who holds most", got)
+		}
+		second.Release()
+		<-order
+		<-order
+		if p.Held() != 0 || len(p.held) != 0 {
+			t.Errorf("%d bytes held by %v when all is released", p.Held(), p.held)
+		}
+	})
+}
+
+func TestWaitsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool("tests", 10, 0)
+		g := take(t, p, "a", 10)
+		began := time.Now()
+		if _, err := p.Take(t.Context(), "b", 10); !errors.Is(err, ErrBusy) {
+			t.Errorf("a wait without end ends with %v", err)
+		}
+		if d := time.Since(began); d < waitLimit || d > waitLimit+2*checkEvery {
+			t.Errorf("a wait lasts %s", d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := p.Take(ctx, "b", 10); !errors.Is(err, ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a caller that leaves gets %v", err)
+		}
+		g.Release()
+		take(t, p, "b", 10).Release()
+	})
+}
+
+// Two who hold a part each and need the rest would wait for each other.
+func TestOneOfThoseWhoGrowGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool("tests", 20, 20)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				g, err := p.Take(t.Context(), "a", 4)
+				for range 4 {
+					time.Sleep(time.Second) // bytes arrive
+					if err == nil {
+						err = g.Grow(t.Context(), 4)
+					}
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Second)
+				g.Release()
+			})
+		}
+		all.Wait()
+		if p.Held() != 0 || p.laned {
+			t.Error("bytes are held when all is released")
+		}
+	})
+}
+
+func TestWhoStallsIsCutOffForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool("tests", 20, 0)
+		cut := map[string]time.Duration{}
+		began := time.Now()
+		hold := func(user string) *Holder {
+			g := take(t, p, user, 10)
+			return p.Hold(func() {
+				cut[user] = time.Since(began)
+				go g.Release()
+			})
+		}
+		moves := hold("moves")
+		hold("stalls")
+		time.Sleep(time.Minute)
+		if len(cut) > 0 {
+			t.Errorf("%v cut off though nobody waits", cut)
+		}
+		moves.Moved()
+		g, err := p.Take(t.Context(), "waits", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Release()
+		if _, ok := cut["stalls"]; !ok || len(cut) != 1 {
+			t.Errorf("cut off: %v, want who stalls", cut)
+		}
+		moves.Done()
+	})
+}
+
+// Nothing is lost or given twice, whatever comes when.
+func TestPoolAddsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 1000
+		p := NewPool("tests", most, 100)
+		var all sync.WaitGroup
+		for seed := range uint64(200) {
+			all.Go(func() {
+				r := rand.New(rand.NewPCG(seed, 7))
+				user := string(rune('a' + r.IntN(5)))
+				for range 20 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.IntN(5000))*time.Millisecond)
+					g, err := p.Take(ctx, user, 1+r.Int64N(300))
+					if err == nil {
+						time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
+						_ = g.Grow(ctx, r.Int64N(100))
+						if held := p.Held(); held > most {
+							t.Errorf("%d of %d bytes held", held, most)
+						}
+					}
+					g.Release()
+					cancel()
+				}
+			})
+		}
+		all.Wait()
+		if p.Held() != 0 || p.laned || len(p.held) != 0 || len(p.waiting) != 0 {
+			t.Errorf("in the end %d bytes are held, lane %t, users %v, %d wait", p.Held(), p.laned, p.held, len(p.waiting))
+		}
+	})
+}
