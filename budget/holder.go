@@ -10,8 +10,10 @@ import (
 const (
 	// checkEvery is how often those who wait are looked after.
 	checkEvery = 250 * time.Millisecond
-	// stallLimit is how long a holder may go without moving while others wait.
+	// stallLimit is how long a holder may take for leastMove bytes while others
+	// wait.
 	stallLimit = 4 * time.Second
+	leastMove  = 64 << 10
 	// patience is how long others wait before a holder is cut off for them.
 	patience = time.Second
 )
@@ -19,14 +21,15 @@ const (
 // Holder is a caller who holds memory of a pool while bytes go to it or come from
 // it, as fast as it likes: unless others wait.
 type Holder struct {
-	pool *Pool
-	last atomic.Int64 // when it moved last, as UnixNano
-	cut  func()
+	pool  *Pool
+	last  atomic.Int64 // when it moved last, as UnixNano
+	bytes atomic.Int64 // since then
+	cut   func()
 }
 
 // Hold watches over a caller until Done. cut ends its transfer, and is called
-// once, if others wait and Moved was not called for some seconds. It must not
-// call the pool.
+// once, if others wait and fewer than 64 KiB moved in four seconds. It must not
+// call the pool, or wait.
 func (p *Pool) Hold(cut func()) *Holder {
 	h := &Holder{pool: p, cut: cut}
 	h.last.Store(time.Now().UnixNano())
@@ -36,8 +39,13 @@ func (p *Pool) Hold(cut func()) *Holder {
 	return h
 }
 
-// Moved says that bytes went to the caller, or came from it.
-func (h *Holder) Moved() { h.last.Store(time.Now().UnixNano()) }
+// Moved says that n bytes went to the caller, or came from it.
+func (h *Holder) Moved(n int) {
+	if h.bytes.Add(int64(n)) >= leastMove {
+		h.bytes.Store(0)
+		h.last.Store(time.Now().UnixNano())
+	}
+}
 
 // Done says that the transfer has ended.
 func (h *Holder) Done() {

@@ -4,6 +4,7 @@ package budget
 //
 //	          of the tier  at least
 //	Heads     1/16                        what is known of keys, half a kilobyte each
+//	Digests   1/256                       lists of the digests of large objects
 //	Resident  1/8          4 chunks       chunks of the tier on their way to callers: the
 //	                                      tier may let go of them meanwhile
 //	Streams   1/16         8 small chunks other chunks on their way to callers
@@ -12,15 +13,15 @@ package budget
 //	Bodies    1/32         2 chunks       bodies of writes, of one chunk at most, as they arrive
 //	Forwarded 1/32         2 chunks       the same, as other nodes forward them
 //	Parts     1/16         2 parts        parts of large objects on their way to the store
-//	Kept      1/32                        written parts that wait to be put into the tier
+//	Kept      1/32         64 MiB         written parts that wait to be put into the tier
 //
-// A small chunk has 8 MiB at most. Together that is 15/32 of the tier, or what
-// the least of each comes to beside a small one. Where the memory limit leaves
+// A small chunk has 8 MiB at most. Together that is not quite half of the tier, or
+// what the least of each comes to beside a small one. Where the memory limit leaves
 // less, each gives way in proportion, down to two chunks or two parts.
 type Plan struct {
 	Tier int64 // the memory tier: own chunks and hot copies
 
-	Heads, Resident, Streams, Serving, Loads, Bodies, Forwarded, Parts, Kept int64
+	Heads, Digests, Resident, Streams, Serving, Loads, Bodies, Forwarded, Parts, Kept int64
 
 	// Heap is how far the heap may grow: what GOMEMLIMIT is set to.
 	Heap int64
@@ -54,22 +55,23 @@ const (
 // share is one line of the plan.
 type share struct {
 	of          *int64
-	parts       int64 // of the tier, in 32nds
+	parts       int64 // of the tier, in 256ths
 	least, tiny int64 // bytes beside a small tier; and where memory is scarce
 }
 
 func (p *Plan) shares(s Sizes) []share {
 	c, small := s.Chunk, min(s.Chunk, smallChunk)
 	return []share{
-		{&p.Heads, 2, 0, 0},
-		{&p.Resident, 4, 4 * c, 2 * c},
-		{&p.Streams, 2, max(8*small, 2*c), 2 * c},
-		{&p.Serving, 1, max(4*small, 2*c), 2 * c},
-		{&p.Loads, 1, max(4*small, 2*c), 2 * c},
-		{&p.Bodies, 1, 2 * c, 2 * c},
-		{&p.Forwarded, 1, 2 * c, 2 * c},
-		{&p.Parts, 2, 2 * s.Part, 2 * s.Part},
-		{&p.Kept, 1, 0, 0},
+		{&p.Heads, 16, 0, 0},
+		{&p.Digests, 1, 0, 0},
+		{&p.Resident, 32, 4 * c, 2 * c},
+		{&p.Streams, 16, max(8*small, 2*c), 2 * c},
+		{&p.Serving, 8, max(4*small, 2*c), 2 * c},
+		{&p.Loads, 8, max(4*small, 2*c), 2 * c},
+		{&p.Bodies, 8, 2 * c, 2 * c},
+		{&p.Forwarded, 8, 2 * c, 2 * c},
+		{&p.Parts, 16, 2 * s.Part, 2 * s.Part},
+		{&p.Kept, 8, min(8*smallChunk, p.Tier/4), 0},
 	}
 }
 
@@ -97,7 +99,7 @@ func New(s Sizes) Plan {
 // of d. It returns the sum.
 func (p *Plan) fill(s Sizes, n, d int64) (sum int64) {
 	for _, sh := range p.shares(s) {
-		wants := max(p.Tier*sh.parts/32, sh.least)
+		wants := max(p.Tier/256*sh.parts, sh.least)
 		tiny := min(sh.tiny, wants)
 		*sh.of = tiny + int64(float64(wants-tiny)*float64(n)/float64(d))
 		sum += *sh.of
@@ -115,7 +117,7 @@ func (p *Plan) tiny(s Sizes) (sum int64) {
 
 // Beside is what the plan has beside the tier.
 func (p Plan) Beside() int64 {
-	return p.Heads + p.Resident + p.Streams + p.Serving + p.Loads + p.Bodies + p.Forwarded + p.Parts + p.Kept
+	return p.Heads + p.Digests + p.Resident + p.Streams + p.Serving + p.Loads + p.Bodies + p.Forwarded + p.Parts + p.Kept
 }
 
 // Fits reports whether the plan is within a memory limit.

@@ -128,7 +128,7 @@ func TestWhoStallsIsCutOffForOthers(t *testing.T) {
 		if len(cut) > 0 {
 			t.Errorf("%v cut off though nobody waits", cut)
 		}
-		moves.Moved()
+		moves.Moved(leastMove)
 		g, err := p.Take(t.Context(), "waits", 10)
 		if err != nil {
 			t.Fatal(err)

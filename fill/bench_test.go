@@ -15,7 +15,7 @@ import (
 // warm makes a Filler that has one object of 1 KiB in memory, under a lease.
 func warm(b *testing.B) (*Filler, keys.Key) {
 	b.Helper()
-	f, err := New(Config{Group: b.Name() + fmt.Sprint(groups.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
+	f, err := New(Config{Group: b.Name() + fmt.Sprint(groups.Add(1)), Plan: planOf(64*testChunk, testChunk), ChunkSize: testChunk,
 		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop()}, testStore, &alone{})
 	if err != nil {
 		b.Fatal(err)

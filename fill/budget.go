@@ -9,11 +9,9 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"larder/budget"
 	"larder/keys"
 )
-
-// ErrBusy says that the node holds as many bytes for reads under way as it may.
-var ErrBusy = errors.New("too many bytes of reads under way")
 
 const (
 	// reserveLimit is how long a read waits for others to give memory back.
@@ -21,8 +19,6 @@ const (
 	// freeLen is the length up to which chunks are not counted: the many small
 	// reads of a node cost less memory than their connections do.
 	freeLen = 64 << 10
-	// beside is how large the chunks may be, in bytes, of which several have room beside a small tier.
-	beside = 8 << 20
 )
 
 // budgets bound the bytes of chunks that are held beside the memory tier, by
@@ -37,18 +33,15 @@ type budgets struct {
 	loads            *semaphore.Weighted
 }
 
-// Beside a small tier there are 256 MiB for what surrounds it (cmd/node/memory.go):
-// one caller who is slow must not keep all others waiting there.
-func newBudgets(memory, chunkSize int64) budgets {
-	chunks := func(n int64) int64 { return max(2*chunkSize, n*min(chunkSize, beside)) }
+func newBudgets(p budget.Plan) budgets {
 	return budgets{
-		streams: newPins(max(memory/16, chunks(8))),
-		serving: newPins(max(memory/32, chunks(4))),
-		loads:   semaphore.NewWeighted(max(memory/32, chunks(4))),
+		streams: newPins(p.Streams),
+		serving: newPins(p.Serving),
+		loads:   semaphore.NewWeighted(p.Loads),
 	}
 }
 
-// reserve takes n bytes, waiting for others to give them back, or fails with ErrBusy.
+// reserve takes n bytes, waiting for others to give them back, or fails with budget.ErrBusy.
 func reserve(ctx context.Context, b *semaphore.Weighted, n int64) error {
 	if b.TryAcquire(n) {
 		return nil
@@ -56,7 +49,7 @@ func reserve(ctx context.Context, b *semaphore.Weighted, n int64) error {
 	ctx, cancel := context.WithTimeout(ctx, reserveLimit)
 	defer cancel()
 	if err := b.Acquire(ctx, n); err != nil {
-		return fmt.Errorf("%w: %w", ErrBusy, err)
+		return fmt.Errorf("%w: %w", budget.ErrBusy, err)
 	}
 	return nil
 }
@@ -104,7 +97,7 @@ func (p *pins) hold(ctx context.Context, k keys.Key, n int, size int64) (*pin, e
 		case <-h.ready:
 		case <-ctx.Done():
 			h.release()
-			return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+			return nil, fmt.Errorf("%w: %w", budget.ErrBusy, ctx.Err())
 		}
 		if h.err == nil {
 			return h, nil

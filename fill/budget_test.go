@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/store"
 )
@@ -33,7 +34,7 @@ func TestHoldOutlivesWhoWaitedFirst(t *testing.T) {
 	slow := waits().again() // has yet to notice what comes
 	defer slow.release()
 	leave()
-	if err := <-left; !errors.Is(err, ErrBusy) || !errors.Is(err, context.Canceled) {
+	if err := <-left; !errors.Is(err, budget.ErrBusy) || !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 
@@ -64,8 +65,8 @@ func TestHoldOutlivesWhoWaitedFirst(t *testing.T) {
 // An owner without memory for a chunk does not say that the store is unavailable:
 // who asked it reads the store itself.
 func TestBusyIsNoVerdict(t *testing.T) {
-	busy := outOfTime(fmt.Errorf("%w: %w", ErrBusy, context.DeadlineExceeded))
-	if !errors.Is(busy, ErrBusy) || errors.Is(busy, store.ErrUnavailable) {
+	busy := outOfTime(fmt.Errorf("%w: %w", budget.ErrBusy, context.DeadlineExceeded))
+	if !errors.Is(busy, budget.ErrBusy) || errors.Is(busy, store.ErrUnavailable) {
 		t.Error(busy)
 	}
 	if err := peerError(cluster.Member{}, refusal(busy)); errors.Is(err, errOwnerSays) {
@@ -80,7 +81,7 @@ func TestBusyIsNoVerdict(t *testing.T) {
 // ahead for some keeps no other from its next chunk.
 func TestSlowReadersOfASmallNode(t *testing.T) {
 	const chunk = 8 << 20
-	p := newBudgets(4*chunk, chunk).streams
+	p := newBudgets(planOf(4*chunk, chunk)).streams
 	ahead := 0
 	for ; ahead < 8; ahead++ {
 		if _, ok := p.tryHold(newKey(t), 0, chunk); !ok {

@@ -75,7 +75,7 @@ func TestCopiesMakeRoomForOwnChunks(t *testing.T) {
 	within := func() (own, hot int64) {
 		t.Helper()
 		s := f.Stats()
-		if s.Own.Bytes+s.Hot.Bytes > f.cfg.Memory {
+		if s.Own.Bytes+s.Hot.Bytes > f.cfg.Plan.Tier {
 			t.Errorf("%d bytes of own chunks and %d of copies", s.Own.Bytes, s.Hot.Bytes)
 		}
 		return s.Own.Chunks, s.Hot.Chunks

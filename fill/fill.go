@@ -11,6 +11,7 @@ import (
 	"github.com/golang/groupcache"
 	"github.com/rs/zerolog"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/keys"
 	"larder/store"
@@ -47,8 +48,8 @@ type Config struct {
 	// Group names the groupcache group; it must be unique in the process and
 	// may differ between nodes.
 	Group string
-	// Memory is the budget of the memory tier in bytes.
-	Memory int64
+	// Plan says how much memory is for what.
+	Plan budget.Plan
 	// ChunkSize is in bytes. Nodes of one cluster use the same.
 	ChunkSize int64
 	// Lease is how long another node may trust a head that this one granted.
@@ -85,25 +86,25 @@ type Filler struct {
 // New makes a Filler. The groupcache group that it registers lives as long as
 // the process, since groupcache cannot forget one.
 func New(cfg Config, st Store, ring Ring) (*Filler, error) {
-	if cfg.ChunkSize <= 0 || cfg.Memory < 4*cfg.ChunkSize {
-		return nil, fmt.Errorf("memory of %d bytes holds fewer than four chunks of %d bytes", cfg.Memory, cfg.ChunkSize)
+	if cfg.ChunkSize <= 0 || cfg.Plan.Tier < 4*cfg.ChunkSize {
+		return nil, fmt.Errorf("a tier of %d bytes holds fewer than four chunks of %d bytes", cfg.Plan.Tier, cfg.ChunkSize)
 	}
 	f := &Filler{
 		cfg:     cfg,
 		store:   st,
 		ring:    ring,
-		budgets: newBudgets(cfg.Memory, cfg.ChunkSize),
-		heads:   newHeads(maxHeads(cfg.Memory)),
+		budgets: newBudgets(cfg.Plan),
+		heads:   newHeads(maxHeads(cfg.Plan.Heads)),
 		pieces:  newPieces(cfg.ChunkSize),
 		lists:   newLists(cfg, st),
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.foreign = f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	f.strangers.Store(&map[string]bool{})
-	own := cfg.Memory - cfg.Memory/copiesShare
+	own := cfg.Plan.Tier - cfg.Plan.Tier/copiesShare
 	f.owned = groupcache.NewGroup(cfg.Group, own, groupcache.GetterFunc(f.load))
 	f.copies = newCopies(func() int64 {
-		return cfg.Memory - min(own, f.owned.CacheStats(groupcache.MainCache).Bytes)
+		return cfg.Plan.Tier - min(own, f.owned.CacheStats(groupcache.MainCache).Bytes)
 	})
 	return f, nil
 }
@@ -120,7 +121,7 @@ type Options struct {
 }
 
 // Open finds the newest version of a key, and its first chunk unless o says
-// otherwise. Absence is store.ErrNotFound; ErrBusy says that there is no memory
+// otherwise. Absence is store.ErrNotFound; budget.ErrBusy says that there is no memory
 // for the chunk; store.ErrPrecondition that the version was rewritten between its
 // head and its bytes, also if Send or a Reader say it: who opens the key again,
 // with Fresh, gets the new one. The Object stays readable while its version is in

@@ -69,11 +69,11 @@ func newHeads(limit int) *heads {
 	return h
 }
 
-// maxHeads gives heads a sixteenth of the memory budget, at half a kilobyte
-// each, and beside a small one some megabytes: a chunk without its head is of no
-// use, and small chunks are many.
+// maxHeads is how many heads there is memory for, at half a kilobyte each, and
+// beside a small tier some megabytes: a chunk without its head is of no use, and
+// small chunks are many.
 func maxHeads(memory int64) int {
-	return int(min(max(memory/16/512, 64*headShards), 1<<20))
+	return int(min(max(memory/512, 64*headShards), 1<<20))
 }
 
 func (h *heads) of(k keys.Key) *shard { return &h.shards[k.Hash()%headShards] }

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/keys"
 	"larder/store"
@@ -120,7 +121,7 @@ var groups atomic.Int64
 func newFiller(t *testing.T, change func(*Config)) (*Filler, *counted, *alone) {
 	t.Helper()
 	cfg := Config{
-		Group: fmt.Sprint("test", groups.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
+		Group: fmt.Sprint("test", groups.Add(1)), Plan: planOf(64*testChunk, testChunk), ChunkSize: testChunk,
 		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop(),
 	}
 	if change != nil {
@@ -189,4 +190,9 @@ func within(t *testing.T, what string, ok func() bool) {
 			t.Fatal("waited in vain for: " + what)
 		}
 	}
+}
+
+// planOf is the plan of a tier of so many bytes on a large machine.
+func planOf(tier, chunk int64) budget.Plan {
+	return budget.New(budget.Sizes{Tier: tier, Limit: 64 << 30, Chunk: chunk, Part: max(chunk, 5<<20)})
 }

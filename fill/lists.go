@@ -39,7 +39,7 @@ type lists struct {
 }
 
 func newLists(cfg Config, st Store) *lists {
-	l := &lists{store: st, chunk: cfg.ChunkSize, kept: lru.New(0), most: max(cfg.Memory/256, leastLists)}
+	l := &lists{store: st, chunk: cfg.ChunkSize, kept: lru.New(0), most: max(cfg.Plan.Digests, leastLists)}
 	l.kept.OnEvicted = func(place lru.Key, sums any) { l.bytes -= listSize(place.(string), sums.(store.Sums)) }
 	return l
 }

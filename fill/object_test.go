@@ -46,7 +46,7 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 // A part costs its own chunks, though they are fetched ahead, and leaving in its
 // middle gives all memory back.
 func TestAPartCostsItsChunks(t *testing.T) {
-	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 128<<10, 16<<20 })
+	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Plan = 128<<10, planOf(16<<20, 128<<10) })
 	k := newKey(t)
 	body := strings.Repeat("0123456789abcdef", 6<<13) // six chunks
 	put(t, k, body)
@@ -104,7 +104,7 @@ func TestReplacedWhileRead(t *testing.T) {
 // Cold reads of more bytes than may be held wait for each other, and the memory
 // comes back however they end.
 func TestColdReadsShareTheirMemory(t *testing.T) {
-	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 1<<20, 16<<20 })
+	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Plan = 1<<20, planOf(16<<20, 1<<20) })
 	body := strings.Repeat("x", 1<<20)
 	var readers sync.WaitGroup
 	for i := range 40 {
@@ -138,7 +138,7 @@ func TestColdReadsShareTheirMemory(t *testing.T) {
 // Streams that together want far more than may be held all come to their end:
 // none that holds memory waits for memory. Those that break off give theirs back.
 func TestStreamsShareTheirMemory(t *testing.T) {
-	f, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 128<<10, 512<<10 })
+	f, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Plan = 128<<10, planOf(512<<10, 128<<10) })
 	body := strings.Repeat("0123456789abcdef", 6<<13) // six chunks; the budget is eight
 	var readers sync.WaitGroup
 	for i := range 16 {

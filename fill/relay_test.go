@@ -83,7 +83,7 @@ func (g *giving) Close() error {
 // relayed is a node whose objects another one owns, and one of so many bytes.
 func relayed(t *testing.T, size, until int) (f *Filler, g *giver, st *counted, k keys.Key) {
 	t.Helper()
-	f, st, ring := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = 8<<20, 64<<20 })
+	f, st, ring := newFiller(t, func(c *Config) { c.ChunkSize, c.Plan = 8<<20, planOf(64<<20, 8<<20) })
 	k = newKey(t)
 	g = &giver{alone: ring, body: strings.Repeat("0123456789abcdef", size/16+1)[:size], until: until}
 	h := put(t, k, g.body)
@@ -249,7 +249,7 @@ func TestRelayToAStalledCaller(t *testing.T) {
 func TestRelaysShareMemory(t *testing.T) {
 	const size, chunk = 9 << 16, 2 << 16
 	owner, _, _ := newFiller(t, func(c *Config) { c.ChunkSize = chunk })
-	asker, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Memory = chunk, 64*chunk })
+	asker, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Plan = chunk, planOf(64*chunk, chunk) })
 	ring := &toOwner{routes: map[string]cluster.Handler{}}
 	owner.Answer(func(route string, a cluster.Handler) { ring.routes[route] = a })
 	asker.ring = ring

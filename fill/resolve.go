@@ -9,6 +9,7 @@ import (
 
 	"github.com/golang/groupcache"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/keys"
 	"larder/store"
@@ -184,7 +185,7 @@ func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
 // outOfTime makes the end of a fetch's own time what it means to its callers,
 // whose time has not ended: the store gave no answer, if it was asked.
 func outOfTime(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrBusy) {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, budget.ErrBusy) {
 		return fmt.Errorf("%w: no answer within %s: %w", store.ErrUnavailable, fetchLimit, err)
 	}
 	return err

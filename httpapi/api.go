@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -14,9 +13,9 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/semaphore"
 
 	"larder/auth"
+	"larder/budget"
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
@@ -32,7 +31,7 @@ type Reader interface {
 // Writer is the write path.
 type Writer interface {
 	Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c writepath.Conditions) (writepath.Result, error)
-	PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.Reader, verify func() error, c writepath.Conditions) (writepath.Result, error)
+	PutLarge(ctx context.Context, k keys.Key, u writepath.Upload) (writepath.Result, error)
 	Delete(ctx context.Context, k keys.Key, ifMatch []string) error
 }
 
@@ -52,8 +51,8 @@ type Config struct {
 	MaxObject int64
 	// ChunkSize is in bytes; larger objects are not held whole.
 	ChunkSize int64
-	// BodyMemory is how many bytes of bodies are held at once; it is at least
-	// two chunks. Writes beyond it wait, and then get 503.
+	// BodyMemory is how many bytes of bodies are held at once, beside one that
+	// grows on when others hold all. Writes beyond it wait, and then get 503.
 	BodyMemory int64
 	// OwnMachine refuses requests for a host of the internet's names: without
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
@@ -72,7 +71,7 @@ type API struct {
 	list Lister
 	auth Authenticator
 	// bodies bounds the bytes of bodies that are held at once.
-	bodies *semaphore.Weighted
+	bodies *budget.Pool
 	routes []route
 	// draining makes each answer the last of its connection.
 	draining atomic.Bool
@@ -91,7 +90,7 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	}
 	return &API{
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
-		bodies:  semaphore.NewWeighted(max(cfg.BodyMemory, 2*(cfg.ChunkSize+1))),
+		bodies:  budget.NewPool("bodies of writes", max(cfg.BodyMemory, cfg.ChunkSize+1), cfg.ChunkSize+1),
 		routes:  routes(),
 		refused: newSampler(),
 		failed:  newSampler(),

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/auth"
+	"larder/budget"
 	"larder/cluster"
 	"larder/fill"
 	"larder/store"
@@ -77,7 +78,7 @@ func readingFrom(tb testing.TB, o interface {
 ) *API {
 	tb.Helper()
 	f, err := fill.New(fill.Config{
-		Group: fmt.Sprint("httpapi", groups.Add(1)), Memory: 64 << 20, ChunkSize: 1 << 20,
+		Group: fmt.Sprint("httpapi", groups.Add(1)), Plan: planOf(64<<20, 1<<20), ChunkSize: 1 << 20,
 		Lease: time.Hour, Revalidate: time.Hour, Log: zerolog.Nop(),
 	}, o, o)
 	if err != nil {
@@ -106,4 +107,9 @@ func BenchmarkGetFromMemory(b *testing.B) {
 		clear(w.h)
 		a.ServeHTTP(w, r)
 	}
+}
+
+// planOf is the plan of a tier of so many bytes on a large machine.
+func planOf(tier, chunk int64) budget.Plan {
+	return budget.New(budget.Sizes{Tier: tier, Limit: 64 << 30, Chunk: chunk, Part: max(chunk, 5<<20)})
 }

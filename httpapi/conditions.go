@@ -101,13 +101,14 @@ func ifRange(text, version string, modified time.Time) bool {
 }
 
 // matches reports whether an entity tag of a header is that of a version. Strong
-// comparison (8.8.3.2) does not take weak ones.
+// comparison (8.8.3.2) does not take weak ones. No tag is that of an object
+// without an ETag, which any object is for *.
 func matches(h http.Header, name, version string, strong bool) bool {
 	for tag := range entityTags(h.Values(name)) {
 		if strong && strings.HasPrefix(tag, "W/") {
 			continue
 		}
-		if tag == "*" || unquote(tag) == version {
+		if tag == "*" || version != "" && unquote(tag) == version {
 			return true
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/auth"
+	"larder/budget"
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
@@ -157,7 +157,7 @@ func TestStatuses(t *testing.T) {
 		errMethod:                405,
 		store.ErrConflict:        409,
 		store.ErrPrecondition:    412,
-		fill.ErrBusy:             503,
+		budget.ErrBusy:           503,
 		errTooLarge:              413,
 		errRange:                 416,
 		fill.ErrPanic:            500,
@@ -189,7 +189,7 @@ func (b broken) Put(context.Context, keys.Key, store.Head, []byte, writepath.Con
 	return writepath.Result{}, b.fail()
 }
 
-func (b broken) PutLarge(context.Context, keys.Key, store.Head, io.Reader, func() error, writepath.Conditions) (writepath.Result, error) {
+func (b broken) PutLarge(context.Context, keys.Key, writepath.Upload) (writepath.Result, error) {
 	return writepath.Result{}, b.fail()
 }
 

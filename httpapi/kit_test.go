@@ -34,15 +34,15 @@ func (k *kept) Put(_ context.Context, _ keys.Key, h store.Head, body []byte, _ w
 	return writepath.Result{Head: h, Created: true}, nil
 }
 
-func (k *kept) PutLarge(ctx context.Context, key keys.Key, h store.Head, body io.Reader, verify func() error, c writepath.Conditions) (writepath.Result, error) {
-	all, err := io.ReadAll(body)
+func (k *kept) PutLarge(ctx context.Context, key keys.Key, u writepath.Upload) (writepath.Result, error) {
+	all, err := io.ReadAll(u.Body)
 	if err == nil {
-		err = verify()
+		err = u.Verify()
 	}
 	if err != nil {
 		return writepath.Result{}, err
 	}
-	return k.Put(ctx, key, h, all, c)
+	return k.Put(ctx, key, u.Head, all, u.Conditions)
 }
 
 func (*kept) Delete(context.Context, keys.Key, []string) error { return nil }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"larder/auth"
+	"larder/budget"
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
@@ -29,7 +30,6 @@ var (
 	errDigest    = errors.New("bad digest")
 	errHeader    = errors.New("bad header")
 	errQuery     = errors.New("bad query")
-	errBusy      = errors.New("this node holds as many bytes of writes under way as it may")
 	errMetadata  = errors.New("metadata too large")
 	errLength    = errors.New("the request has no length: send Content-Length (0 for an empty object) or Transfer-Encoding: chunked")
 	errForm      = errors.New("a form is not kept, since it is more than the bytes in it: send these as the body, as 'curl -T FILE URL' does")
@@ -102,9 +102,9 @@ func kinds() []kind {
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
 		{err: store.ErrPrecondition, status: 412, name: "precondition-failed", title: "Precondition failed", hide: true,
 			advice: "what is there now is not what If-Match or If-None-Match asks for; read it again for its ETag"},
-		{err: errBusy, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
-		{err: fill.ErrBusy, status: 503, name: "busy", title: "Too much at once", hide: true,
-			advice: "this node sends as many bytes as it may; try again"},
+		{err: errCut, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
+		{err: budget.ErrBusy, status: 503, name: "busy", title: "Too much at once", hide: true,
+			advice: "this node holds as many bytes under way as it may; try again"},
 		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
 		{err: errRange, status: 416, name: "no-such-range", title: "No such range"},
 		{err: fill.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,

@@ -2,16 +2,13 @@ package httpapi
 
 import (
 	"bytes"
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"larder/auth"
@@ -19,14 +16,8 @@ import (
 	"larder/writepath"
 )
 
-const (
-	// recvStall is how long a client may take to send a megabyte of a body.
-	recvStall = 30 * time.Second
-	// admitLimit is how long a write waits for others to give memory back.
-	admitLimit = 10 * time.Second
-	// maxMetadata is S3's bound on the metadata of an object, in bytes.
-	maxMetadata = 2 << 10
-)
+// maxMetadata is S3's bound on the metadata of an object, in bytes.
+const maxMetadata = 2 << 10
 
 func (a *API) put(c *call) error {
 	if !c.who.Role.CanWrite() {
@@ -67,44 +58,40 @@ func (a *API) put(c *call) error {
 // take reads a body and writes it: whole if it fits into a chunk, in parts if it
 // does not.
 func (a *API) take(c *call, h store.Head, d digests, cond writepath.Conditions) (writepath.Result, error) {
-	body := &pacedBody{r: c.Body, deadline: http.NewResponseController(c.w).SetReadDeadline}
-	defer func() { c.received += body.received }()
+	body := newPacedBody(c)
+	defer func() {
+		body.done()
+		c.received += body.received
+	}()
 	if c.ContentLength > a.cfg.ChunkSize {
-		return a.takeLarge(c, h, d, body, cond)
+		return a.takeLarge(c, h, d, body, body, cond)
 	}
-	small := min(a.cfg.ChunkSize, a.cfg.MaxObject)
-	size := c.ContentLength
-	if size < 0 {
-		size = small + 1 // one more tells a large object
-	}
-	admitted, err := a.admit(c, size)
+	first, err := a.receive(c, body, min(a.cfg.ChunkSize, a.cfg.MaxObject))
 	if err != nil {
 		return writepath.Result{}, err
 	}
-	release := sync.OnceFunc(admitted)
+	release := sync.OnceFunc(func() {
+		body.done()
+		first.grant.Release()
+	})
 	defer release()
-	first := make([]byte, size)
-	n, err := io.ReadFull(body, first)
-	unknown := c.ContentLength < 0
 	switch {
-	case err == nil && unknown && small == a.cfg.MaxObject:
+	case first.more && a.cfg.MaxObject <= a.cfg.ChunkSize:
 		return writepath.Result{}, tooLarge(a.cfg.MaxObject)
-	case err == nil && unknown:
+	case first.more:
 		// What was read is given back once it has gone into a part.
-		return a.takeLarge(c, h, d, io.MultiReader(bytes.NewReader(first), atEnd(release), body), cond)
-	case err != nil && (!unknown || body.err != io.EOF): //nolint:errorlint // an end that is announced is io.EOF itself
-		return writepath.Result{}, body.cutShort()
+		return a.takeLarge(c, h, d, body, io.MultiReader(bytes.NewReader(first.bytes), atEnd(release), body), cond)
 	}
-	first = first[:n]
+	body.done() // nothing more is waited for from the client
 	sums := d.hashes(c.Request)
-	sum := sums.sum("sha-256") // kept with the object, stated or not
-	_, _ = sums.Write(first)   // hashes take everything
+	sum := sums.sum("sha-256")     // kept with the object, stated or not
+	_, _ = sums.Write(first.bytes) // hashes take everything
 	if err := a.verify(c, sums); err != nil {
 		return writepath.Result{}, err
 	}
 	h.Digest = hex.EncodeToString(sum.Sum(nil))
 	c.digest = h.Digest
-	return a.wrt.Put(c.Context(), c.key, h, first, cond)
+	return a.wrt.Put(c.Context(), c.key, h, first.bytes, cond)
 }
 
 // atEnd is a reader of nothing, which does something when it is reached.
@@ -117,11 +104,14 @@ func (f atEnd) Read([]byte) (int, error) {
 
 // takeLarge writes a body in parts while it is read. Its digest is kept with the
 // object only if the request states it, since the store wants to know it first.
-func (a *API) takeLarge(c *call, h store.Head, d digests, body io.Reader, cond writepath.Conditions) (writepath.Result, error) {
+func (a *API) takeLarge(c *call, h store.Head, d digests, body *pacedBody, whole io.Reader, cond writepath.Conditions) (writepath.Result, error) {
 	sums := d.hashes(c.Request)
 	h.Digest = d.sha256()
 	c.digest = h.Digest
-	r, err := a.wrt.PutLarge(c.Context(), c.key, h, io.TeeReader(body, sums), func() error { return a.verify(c, sums) }, cond)
+	r, err := a.wrt.PutLarge(c.Context(), c.key, writepath.Upload{
+		Head: h, Conditions: cond, Body: io.TeeReader(whole, sums), Cut: body.cut,
+		Verify: func() error { return a.verify(c, sums) },
+	})
 	if errors.Is(err, writepath.ErrTooLarge) {
 		return r, tooLarge(a.cfg.MaxObject)
 	}
@@ -244,51 +234,6 @@ func writeConditions(h http.Header) (c writepath.Conditions, err error) {
 	return c, nil
 }
 
-// admit waits until there is room for a body of this size.
-func (a *API) admit(c *call, size int64) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(c.Context(), admitLimit)
-	defer cancel()
-	if err := a.bodies.Acquire(ctx, size); err != nil {
-		return nil, errBusy
-	}
-	return func() { a.bodies.Release(size) }, nil
-}
-
 func tooLarge(limit int64) error {
 	return fmt.Errorf("%w: the largest that this cluster takes has %d bytes", errTooLarge, limit)
-}
-
-// pacedBody reads a body, and gives the client time for each megabyte of it.
-type pacedBody struct {
-	r        io.Reader
-	deadline func(time.Time) error
-	left     int   // bytes until the next megabyte
-	received int64 // bytes so far
-	err      error // what ended it: io.EOF if the client ended it
-}
-
-func (b *pacedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		b.left = 1 << 20
-		_ = b.deadline(time.Now().Add(recvStall)) // a reader without deadlines has none to keep
-	}
-	n, err := b.r.Read(p)
-	b.left -= n
-	b.received += int64(n)
-	if err != nil {
-		b.err = err
-	}
-	if err != nil && err != io.EOF { //nolint:errorlint // the end is io.EOF itself
-		err = b.cutShort()
-	}
-	return n, err
-}
-
-// cutShort says how a body ended before its end. The connection's own words would
-// tell the address of the node behind a proxy.
-func (b *pacedBody) cutShort() error {
-	if errors.Is(b.err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("%w: after %d bytes, less than a megabyte came in %s", errBody, b.received, recvStall)
-	}
-	return fmt.Errorf("%w: it was cut short after %d bytes", errBody, b.received)
 }

@@ -48,11 +48,11 @@ func (w writes) Put(_ context.Context, k keys.Key, h store.Head, _ []byte, c wri
 	return writepath.Result{Head: h, Created: created}, nil
 }
 
-func (w writes) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.Reader, _ func() error, c writepath.Conditions) (writepath.Result, error) {
-	if _, err := io.Copy(io.Discard, body); err != nil {
+func (w writes) PutLarge(ctx context.Context, k keys.Key, u writepath.Upload) (writepath.Result, error) {
+	if _, err := io.Copy(io.Discard, u.Body); err != nil {
 		return writepath.Result{}, err
 	}
-	return w.Put(ctx, k, h, nil, c)
+	return w.Put(ctx, k, u.Head, nil, u.Conditions)
 }
 
 func (w writes) Delete(_ context.Context, k keys.Key, _ []string) error {

@@ -2,61 +2,64 @@ package writepath
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
-	"time"
 
-	"golang.org/x/sync/semaphore"
-
-	"larder/fill"
+	"larder/budget"
 )
-
-// roomWait is how long an upload waits for memory for its next part, and a
-// forwarded write for its body.
-const roomWait = 10 * time.Second
 
 // buffers are the memory of the parts that are on their way on this node. One
 // that is given back serves whichever upload is next: if each upload kept its
 // own while it waits for the next, that would be memory which nobody counts.
 type buffers struct {
 	size int64
-	room *semaphore.Weighted // one for each buffer that there may be
+	pool *budget.Pool
 
 	mu   sync.Mutex // guards free
 	free [][]byte
 }
 
-func newBuffers(size, most int64) *buffers {
-	return &buffers{size: size, room: semaphore.NewWeighted(most)}
+// buffer is the memory of one part.
+type buffer struct {
+	bytes []byte
+	grant *budget.Grant
 }
 
-// take waits for a buffer, or fails with fill.ErrBusy.
-func (b *buffers) take(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, roomWait)
-	defer cancel()
-	if err := b.room.Acquire(ctx, 1); err != nil {
-		return nil, fmt.Errorf("memory for a part: %w: %w", fill.ErrBusy, err)
+func newBuffers(size, most int64) *buffers {
+	return &buffers{size: size, pool: budget.NewPool("parts of large objects", most, 0)}
+}
+
+// take waits for a buffer, or fails with budget.ErrBusy. While the upload has
+// parts on their way, it waits for those: each has a bound of its own.
+func (b *buffers) take(ctx context.Context, user string, underWay func() bool) (buffer, error) {
+	grant, err := b.pool.Take(ctx, user, b.size)
+	for errors.Is(err, budget.ErrBusy) && ctx.Err() == nil && underWay() {
+		grant, err = b.pool.Take(ctx, user, b.size)
+	}
+	if err != nil {
+		return buffer{}, fmt.Errorf("memory for a part: %w", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if last := len(b.free) - 1; last >= 0 {
-		buf := b.free[last]
+		bytes := b.free[last]
 		b.free = b.free[:last]
-		return buf, nil
+		return buffer{bytes, grant}, nil
 	}
-	return make([]byte, b.size), nil
+	return buffer{make([]byte, b.size), grant}, nil
 }
 
-// give gives a buffer back, or the part that it holds. Nobody may use it any more.
-func (b *buffers) give(buf []byte) {
+// give gives a buffer back, or none. Nobody may use its bytes any more.
+func (b *buffers) give(buf buffer) {
+	if buf.bytes == nil {
+		return
+	}
 	b.mu.Lock()
-	b.free = append(b.free, buf[:b.size])
+	b.free = append(b.free, buf.bytes)
 	b.mu.Unlock()
-	b.room.Release(1)
+	buf.grant.Release()
 }
-
-// handOver says that somebody else answers for the memory of a buffer from now on.
-func (b *buffers) handOver() { b.room.Release(1) }
 
 // trim lets go of the buffers that nobody uses.
 func (b *buffers) trim() {

@@ -149,7 +149,7 @@ func (p *Path) handleWrite(ctx context.Context, asked cluster.Asked) cluster.Ans
 // for it any more: a node that was stopped finds what it was asked before, and
 // the asker has gone to another owner since.
 func (p *Path) writeFor(ctx context.Context, asked cluster.Asked, k keys.Key, o op) (Result, error) {
-	release, err := p.receive(ctx, asked, &o)
+	release, err := p.receive(ctx, asked, k, &o)
 	if err != nil {
 		return Result{}, err
 	}
@@ -210,7 +210,7 @@ func failureOf(err error) string {
 // receive reads the body of a forwarded write, once there is memory for it,
 // which release gives back. A body that no node of this cluster would send is
 // refused before.
-func (p *Path) receive(ctx context.Context, asked cluster.Asked, o *op) (release func(), err error) {
+func (p *Path) receive(ctx context.Context, asked cluster.Asked, k keys.Key, o *op) (release func(), err error) {
 	release = func() {}
 	switch {
 	case o.InParts:
@@ -228,9 +228,11 @@ func (p *Path) receive(ctx context.Context, asked cluster.Asked, o *op) (release
 		return nil, fmt.Errorf("%w: a body of %d bytes, and --chunk-size is %d here: it must be the same on all nodes",
 			errMalformed, asked.Size, p.cfg.ChunkSize)
 	case asked.Size > 0:
-		if release, err = p.uploads.admit(ctx, asked.Size); err != nil {
+		grant, err := p.uploads.bodies.Take(ctx, userOf(k, o.Head), asked.Size)
+		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotApplied, err)
 		}
+		release = grant.Release
 	}
 	if o.Body, err = asked.ReadBody(p.cfg.ChunkSize); err != nil {
 		release()

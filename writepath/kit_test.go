@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/fill"
 	"larder/keys"
@@ -155,13 +156,13 @@ func startNodeOn(t testing.TB, s3 *store.S3, name string, lease time.Duration, o
 	}
 	n := &node{name: name, cluster: &watched{Cluster: c}, store: &faulty{S3: s3}}
 	n.fill, err = fill.New(fill.Config{
-		Group: fmt.Sprint(t.Name(), serial.Add(1)), Memory: 64 * testChunk, ChunkSize: testChunk,
+		Group: fmt.Sprint(t.Name(), serial.Add(1)), Plan: planOf(64*testChunk, testChunk), ChunkSize: testChunk,
 		Lease: lease, Revalidate: time.Hour, Log: zerolog.Nop(),
 	}, s3, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.path = New(Config{Lease: lease, Memory: 256 << 20, ChunkSize: testChunk, MaxObject: 32 << 20,
+	n.path = New(Config{Lease: lease, Plan: planOf(256<<20, testChunk), ChunkSize: testChunk, MaxObject: 32 << 20,
 		Waited: func(d time.Duration) { n.waited.Store(int64(d)) }, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
 	n.fill.Answer(c.Handle)
 	n.path.Answer(c.Handle)
@@ -251,4 +252,9 @@ func within(t testing.TB, what string, ok func() bool) {
 			t.Fatal("waited in vain for: " + what)
 		}
 	}
+}
+
+// planOf is the plan of a tier of so many bytes on a large machine.
+func planOf(tier, chunk int64) budget.Plan {
+	return budget.New(budget.Sizes{Tier: tier, Limit: 64 << 30, Chunk: chunk, Part: max(chunk, 5<<20)})
 }

@@ -8,12 +8,12 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
-	"larder/fill"
+	"larder/budget"
 	"larder/keys"
 	"larder/store"
 )
@@ -36,69 +36,78 @@ const (
 // uploads bound the memory that uploads hold on this node.
 type uploads struct {
 	partSize int64
-	buffers  *buffers            // of parts on their way
-	kept     *semaphore.Weighted // bytes of parts that wait to be put into memory; nobody waits for it
-	bodies   *semaphore.Weighted // bytes of objects of one chunk that other nodes forward
-	most     int64               // of bodies
+	buffers  *buffers     // of parts on their way
+	kept     *budget.Pool // written parts that wait to be put into memory; nobody waits for it
+	bodies   *budget.Pool // objects of one chunk that other nodes forward
 }
 
 func newUploads(cfg Config) uploads {
-	chunk := max(cfg.ChunkSize, 1)
-	least := max(store.MinPart, cfg.MaxObject/store.MaxParts+1)
-	part := (least + chunk - 1) / chunk * chunk // whole chunks
-	bodies := max(cfg.Memory/32, 2*chunk)
+	part := PartSize(cfg.ChunkSize, cfg.MaxObject)
 	return uploads{
 		partSize: part,
-		buffers:  newBuffers(part, max(cfg.Memory/16/part, 2)),
-		kept:     semaphore.NewWeighted(max(cfg.Memory/32, min(keepAtMost, cfg.Memory/4))),
-		bodies:   semaphore.NewWeighted(bodies),
-		most:     bodies,
+		buffers:  newBuffers(part, cfg.Plan.Parts),
+		kept:     budget.NewPool("written parts", cfg.Plan.Kept, 0),
+		bodies:   budget.NewPool("bodies that other nodes forward", cfg.Plan.Forwarded, 0),
 	}
 }
 
-// admit waits until there is memory for a forwarded body of n bytes, or fails
-// with fill.ErrBusy.
-func (u uploads) admit(ctx context.Context, n int64) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, roomWait)
-	defer cancel()
-	if err := u.bodies.Acquire(ctx, n); err != nil {
-		return nil, fmt.Errorf("memory for a forwarded write: %w: %w", fill.ErrBusy, err)
-	}
-	return func() { u.bodies.Release(n) }, nil
+// PartSize is what objects larger than a chunk are cut into on their way to the
+// store, in bytes: whole chunks, of which S3 takes no smaller ones and not too many.
+func PartSize(chunk, maxObject int64) int64 {
+	chunk = max(chunk, 1)
+	least := max(store.MinPart, maxObject/store.MaxParts+1)
+	return (least + chunk - 1) / chunk * chunk
+}
+
+// Upload is an object of any size that is to be written.
+type Upload struct {
+	store.Head
+	Conditions
+	// Body is read to its end.
+	Body io.Reader
+	// Cut ends the reading of Body from outside. It is called if Body stalls
+	// while others wait for memory, and may be nil.
+	Cut func()
+	// Verify is called when all bytes have been read and before anything is
+	// visible; its error is returned.
+	Verify func() error
 }
 
 // PutLarge writes an object of any size. The bytes go to the store in parts,
 // from the node that they arrive at; only making them visible is a write like
-// any other, at the key's owner. verify is called when all bytes have been read
-// and before anything is visible; its error is returned. The other errors are
-// those of Put, ErrTooLarge, and whatever body fails with: after these nothing
-// was written.
-func (p *Path) PutLarge(ctx context.Context, k keys.Key, h store.Head, body io.Reader, verify func() error, c Conditions) (Result, error) {
+// any other, at the key's owner. The errors are those of Put and Verify,
+// ErrTooLarge, and whatever Body fails with: after these nothing was written.
+func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, error) {
 	p.counts.inParts.Add(1)
 	defer func() {
 		if p.counts.inParts.Add(-1) == 0 {
 			p.uploads.buffers.trim()
 		}
 	}()
+	h := w.Head
 	h.Modified = dateOf(time.Now()) // the store wants it first
 	h.Piece = p.cfg.ChunkSize
 	u, err := p.store.Begin(ctx, k.Place(), h)
 	if err != nil {
 		return Result{}, notApplied(err)
 	}
-	t := &transfer{path: p, upload: u, sums: map[int][][sha256.Size]byte{}}
+	t := &transfer{path: p, upload: u, user: userOf(k, h), sums: map[int][][sha256.Size]byte{}}
 	defer t.letGo()
-	if err := t.run(ctx, body); err != nil {
+	if w.Cut != nil {
+		t.holder = p.uploads.buffers.pool.Hold(w.Cut)
+		defer t.holder.Done()
+	}
+	if err := t.run(ctx, w.Body); err != nil {
 		p.abort(u)
 		return Result{}, notApplied(err)
 	}
-	if err := verify(); err != nil {
+	if err := w.Verify(); err != nil {
 		p.abort(u)
 		return Result{}, err
 	}
 	p.putSums(ctx, k, t)
 	r, err := p.route(ctx, k, op{
-		Head: h, IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, InParts: true, Parts: parts{Upload: u, Parts: t.parts},
+		Head: h, IfMatch: w.IfMatch, IfAbsent: w.IfAbsent, InParts: true, Parts: parts{Upload: u, Parts: t.parts},
 	})
 	switch {
 	case errors.Is(err, ErrUnknown):
@@ -137,14 +146,26 @@ func (p *Path) abort(u store.Upload) {
 
 // transfer is one object on its way to the store in parts.
 type transfer struct {
-	path   *Path
-	upload store.Upload
+	path     *Path
+	upload   store.Upload
+	user     string         // whose memory it is
+	holder   *budget.Holder // watches over the sender; nil if nobody can end it
+	underWay atomic.Int32   // parts
 
 	mu    sync.Mutex // guards the fields below
 	parts []store.Part
-	kept  map[int][]byte              // by the part's number
+	kept  map[int]kept                // by the part's number
 	sums  map[int][][sha256.Size]byte // of the chunks of each part, by its number
 }
+
+// kept is a written part that waits to be put into memory.
+type kept struct {
+	bytes []byte
+	grant *budget.Grant
+}
+
+// userOf is who answers for the memory of a write.
+func userOf(k keys.Key, h store.Head) string { return k.Org + "/" + h.Writer }
 
 // run reads body to its end and stores it. When it returns, no part is on its
 // way any more and the parts are in order.
@@ -159,20 +180,20 @@ func (t *transfer) run(ctx context.Context, body io.Reader) error {
 	return err
 }
 
+// leadSize is how much of a part arrives before it takes a buffer, so that who
+// sends nothing holds none.
+const leadSize = 64 << 10
+
 // readAll reads one part after the other and hands each to the group.
 func (t *transfer) readAll(ctx context.Context, body io.Reader, g *errgroup.Group) error {
-	u := t.path.uploads
+	lead := make([]byte, min(leadSize, t.path.uploads.partSize))
 	total := int64(0)
 	for n := 1; ; n++ {
-		buf, err := u.buffers.take(ctx)
-		if err != nil {
-			return err
-		}
-		size, err := fillBuffer(body, buf)
+		buf, size, err := t.readPart(ctx, body, lead)
 		total += int64(size)
 		last := err == io.EOF //nolint:errorlint // a body's end is io.EOF itself; an error that wraps it is none
 		if err != nil && !last || size == 0 && n > 1 || total > t.path.cfg.MaxObject {
-			u.buffers.give(buf)
+			t.path.uploads.buffers.give(buf)
 			switch {
 			case total > t.path.cfg.MaxObject:
 				return ErrTooLarge
@@ -181,32 +202,56 @@ func (t *transfer) readAll(ctx context.Context, body io.Reader, g *errgroup.Grou
 			}
 			return err
 		}
-		g.Go(func() error { return t.store(ctx, n, buf[:size]) })
+		t.underWay.Add(1)
+		g.Go(func() error {
+			defer t.underWay.Add(-1)
+			return t.store(ctx, n, buf, size)
+		})
 		if last {
 			return nil
 		}
 	}
 }
 
-// fillBuffer reads until the buffer is full or the reader fails. io.ReadFull
-// will not do: its io.ErrUnexpectedEOF for a body that ends within a part is
-// also the error of a body that was cut short, which must never be taken for
-// its end.
-func fillBuffer(r io.Reader, buf []byte) (n int, err error) {
+// readPart reads the next part into a buffer, which may be none after an error.
+func (t *transfer) readPart(ctx context.Context, body io.Reader, lead []byte) (buf buffer, size int, err error) {
+	size, err = t.fill(body, lead)
+	if err != nil && err != io.EOF { //nolint:errorlint // as above
+		return buf, size, err
+	}
+	buf, busy := t.path.uploads.buffers.take(ctx, t.user, func() bool { return t.underWay.Load() > 0 })
+	if busy != nil {
+		return buf, size, busy
+	}
+	copy(buf.bytes, lead[:size])
+	if err != nil {
+		return buf, size, err
+	}
+	more, err := t.fill(body, buf.bytes[size:])
+	return buf, size + more, err
+}
+
+// fill reads until the buffer is full or the reader fails. io.ReadFull will not
+// do: its io.ErrUnexpectedEOF for a body that ends within a part is also the
+// error of a body that was cut short, which must never be taken for its end.
+func (t *transfer) fill(r io.Reader, buf []byte) (n int, err error) {
 	for n < len(buf) && err == nil {
 		var m int
 		m, err = r.Read(buf[n:])
 		n += m
+		if t.holder != nil {
+			t.holder.Moved(m)
+		}
 	}
 	return n, err
 }
 
 // store stores one part, and keeps its bytes if there is room to.
-func (t *transfer) store(ctx context.Context, n int, b []byte) error {
-	u := t.path.uploads
+func (t *transfer) store(ctx context.Context, n int, buf buffer, size int) error {
+	u, b := t.path.uploads, buf.bytes[:size]
 	part, err := t.path.store.Part(ctx, t.upload, n, b)
 	if err != nil {
-		u.buffers.give(b)
+		u.buffers.give(buf)
 		return err
 	}
 	sums := digests(b, t.path.cfg.ChunkSize)
@@ -214,34 +259,38 @@ func (t *transfer) store(ctx context.Context, n int, b []byte) error {
 	defer t.mu.Unlock()
 	t.parts = append(t.parts, part)
 	t.sums[n] = sums
-	if int64(n)*u.partSize <= keepAtMost && u.kept.TryAcquire(u.partSize) {
-		if t.kept == nil {
-			t.kept = map[int][]byte{}
+	if int64(n)*u.partSize <= keepAtMost {
+		if grant, ok := u.kept.TryTake(t.user, u.partSize, 0); ok {
+			if t.kept == nil {
+				t.kept = map[int]kept{}
+			}
+			t.kept[n] = kept{b, grant}
+			buf.grant.Release() // the memory is the other grant's from now on
+			return nil
 		}
-		t.kept[n] = b
-		u.buffers.handOver()
-		return nil
 	}
-	u.buffers.give(b)
+	u.buffers.give(buf)
 	return nil
 }
 
 // letGo gives back the memory of what was kept.
 func (t *transfer) letGo() {
-	u := t.path.uploads
-	u.kept.Release(int64(len(t.kept)) * u.partSize)
+	for _, k := range t.kept {
+		k.grant.Release()
+	}
 	t.kept = nil
 }
 
 // spread puts written chunks into the memory of their owners, as far as that
 // can be done soon. Nothing depends on it.
-func (p *Path) spread(ctx context.Context, k keys.Key, h store.Head, kept map[int][]byte) {
+func (p *Path) spread(ctx context.Context, k keys.Key, h store.Head, written map[int]kept) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spreadLimit)
 	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(inParallel)
 	perPart := int(p.uploads.partSize / p.cfg.ChunkSize)
-	for number, part := range kept {
+	for number, w := range written {
+		part := w.bytes
 		for i, n := 0, (number-1)*perPart; int64(i)*p.cfg.ChunkSize < int64(len(part)); i, n = i+1, n+1 {
 			chunk := part[int64(i)*p.cfg.ChunkSize : min(int64(len(part)), int64(i+1)*p.cfg.ChunkSize)]
 			g.Go(func() error { return p.heads.Prime(ctx, k, h, n, chunk) })

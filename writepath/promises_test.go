@@ -79,7 +79,7 @@ func (p promises) with(t *testing.T) promises {
 func (p promises) put(ctx context.Context, n *node, k keys.Key, body string, c Conditions) (Result, error) {
 	h := store.Head{ContentType: "text/plain"}
 	if p.large {
-		return n.path.PutLarge(ctx, k, h, strings.NewReader(body), func() error { return nil }, c)
+		return n.path.PutLarge(ctx, k, Upload{Head: h, Body: strings.NewReader(body), Verify: func() error { return nil }, Conditions: c})
 	}
 	return n.path.Put(ctx, k, h, []byte(body), c)
 }

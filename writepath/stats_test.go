@@ -7,7 +7,6 @@ import (
 
 	"larder/cluster"
 	"larder/keys"
-	"larder/store"
 )
 
 // What an owner sent, what the others received, and how long a write waited
@@ -83,8 +82,7 @@ func TestUploadsInFlight(t *testing.T) {
 		t.Errorf("while an object is uploaded: %+v", during)
 	}
 	body := &looking{path: n.path, left: 3 * testChunk}
-	if _, err := n.path.PutLarge(t.Context(), keys.Key{Org: "test", Service: keys.Objects, Name: t.Name()},
-		store.Head{}, body, func() error { return nil }, Conditions{}); err != nil {
+	if _, err := n.path.PutLarge(t.Context(), keys.Key{Org: "test", Service: keys.Objects, Name: t.Name()}, Upload{Body: body, Verify: func() error { return nil }}); err != nil {
 		t.Fatal(err)
 	}
 	if body.during.Whole != 0 || body.during.InParts != 1 {

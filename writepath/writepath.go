@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/fill"
 	"larder/keys"
@@ -106,9 +107,8 @@ type Peers interface {
 type Config struct {
 	// Lease is the longest that another node trusts a head.
 	Lease time.Duration
-	// Memory is the budget of the memory tier in bytes; what uploads hold is a
-	// part of it, beside it.
-	Memory int64
+	// Plan says how much memory is for what.
+	Plan budget.Plan
 	// ChunkSize is in bytes, the same on all nodes.
 	ChunkSize int64
 	// MaxObject is the largest object that is taken, in bytes.

@@ -347,8 +347,8 @@ func TestAnnouncedBodiesAreRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", name, said.Status, said.Text)
 		}
 	}
-	if n.path.uploads.bodies.TryAcquire(n.path.uploads.most); get(t, n, k) != "" {
-		t.Error("something was written")
+	if held := n.path.uploads.bodies.Held(); held != 0 || get(t, n, k) != "" {
+		t.Errorf("%d bytes are held, or something was written", held)
 	}
 }
 
@@ -379,7 +379,7 @@ func TestForwardedBodiesAreBounded(t *testing.T) {
 	k := keyOwnedBy(t, n)
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	others, err := n.path.uploads.admit(t.Context(), n.path.uploads.most)
+	others, err := n.path.uploads.bodies.Take(t.Context(), "others", n.path.uploads.bodies.Most())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +389,7 @@ func TestForwardedBodiesAreBounded(t *testing.T) {
 	if got := get(t, n, k); got != "" {
 		t.Errorf("%q was written", got)
 	}
-	others()
+	others.Release()
 	for range 2 { // which gives back what it took
 		if r := hear(t.Context(), t, n, k, "v1"); r.failure() != nil {
 			t.Errorf("%+v", r)
@@ -398,8 +398,8 @@ func TestForwardedBodiesAreBounded(t *testing.T) {
 	if got := get(t, n, k); got != "v1" {
 		t.Errorf("read %q", got)
 	}
-	if !n.path.uploads.bodies.TryAcquire(n.path.uploads.most) {
-		t.Error("memory was not given back")
+	if held := n.path.uploads.bodies.Held(); held != 0 {
+		t.Errorf("%d bytes are held", held)
 	}
 }
 

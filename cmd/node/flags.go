@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"larder/budget"
 	"net"
 	"os"
 	"path/filepath"
@@ -49,6 +50,9 @@ type serveCmd struct {
 
 	TokensFile     string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
 	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without tokens: everyone who reaches the port reads and writes everything."`
+
+	sizes budget.Sizes // what plan is made of
+	plan  budget.Plan
 
 	LogLevel string `group:"logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug (a line for every request), info (an audit line for every write), warn or error. (${default})"`
 }
@@ -111,10 +115,10 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--chunk-size is at least 64KiB")
 	case c.MaxObjectSize < 1:
 		return errors.New("--max-object-size is at least 1: with 0 every object would be refused")
-	case c.Memory < 4*c.ChunkSize:
+	case c.Memory > 0 && c.Memory < 4*c.ChunkSize:
 		return fmt.Errorf("--memory %s holds fewer than four chunks: give at least %s, or a smaller --chunk-size", humanize.IBytes(uint64(c.Memory)), humanize.IBytes(uint64(4*c.ChunkSize)))
 	}
-	return nil
+	return c.planMemory()
 }
 
 func (c *serveCmd) defaults() (err error) {
@@ -122,13 +126,6 @@ func (c *serveCmd) defaults() (err error) {
 		if c.Name, err = os.Hostname(); err != nil {
 			return fmt.Errorf("no host name; give --name: %w", err)
 		}
-	}
-	if c.Memory == 0 {
-		limit, err := memoryLimit()
-		if err != nil {
-			return fmt.Errorf("memory limit not known; give --memory: %w", err)
-		}
-		c.Memory = byteSize(limit / 2)
 	}
 	c.DataDir, err = filepath.Abs(c.DataDir) // the log says where it is
 	return err

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"larder/budget"
+	"larder/writepath"
 	"math"
 	"os"
 	"path"
@@ -11,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,18 +58,38 @@ func groupLimit(root, group, file string) uint64 {
 	}
 }
 
-// limitHeap tells the garbage collector how far the heap may grow: the memory
-// tier and a quarter more, or 256 MiB if that is more, for requests and for what
-// surrounds the tier. An operator's own GOMEMLIMIT stands.
-//
-// It returns a ballast, to be kept alive: memory that nobody touches, so that
-// none of it is resident, and that the collector takes for live. Beside a small
-// tier it would otherwise run a hundred times a second under load.
-func limitHeap(tier int64) (ballast []byte) {
-	const least = 256 << 20
-	ballast = make([]byte, 32<<20)
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(tier + max(tier/4, least) + int64(len(ballast)))
+// ballastSize is memory that nobody touches, so that none of it is resident, and
+// that the collector takes for live. Beside a small tier it would otherwise run a
+// hundred times a second under load.
+const ballastSize = 32 << 20
+
+// planMemory divides the memory that the process may use.
+func (c *serveCmd) planMemory() error {
+	limit, err := memoryLimit()
+	if err != nil && c.Memory == 0 {
+		return fmt.Errorf("memory limit not known; give --memory: %w", err)
 	}
-	return ballast
+	if err != nil {
+		limit = math.MaxInt64 / 2
+	}
+	c.sizes = budget.Sizes{
+		Tier: int64(c.Memory), Limit: int64(min(limit, math.MaxInt64/2)), Chunk: int64(c.ChunkSize),
+		Part: writepath.PartSize(int64(c.ChunkSize), int64(c.MaxObjectSize)), Ballast: ballastSize,
+	}
+	c.plan = budget.New(c.sizes)
+	c.Memory = byteSize(c.plan.Tier)
+	return nil
+}
+
+// limitHeap tells the garbage collector how far the heap may grow, and returns a
+// ballast to be kept alive. An operator's own GOMEMLIMIT stands.
+func (c *serveCmd) limitHeap(log zerolog.Logger) (ballast []byte) {
+	if !c.plan.Fits(c.sizes) {
+		log.Warn().Int64("memory", c.plan.Tier).Int64("beside", c.plan.Beside()).Int64("limit", c.sizes.Limit).
+			Msg("memory limit too small for --memory and --chunk-size: under load the kernel may kill this node; give it more, or less to --memory, or smaller chunks")
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(c.plan.Heap)
+	}
+	return make([]byte, ballastSize)
 }

@@ -63,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 // build makes all parts and binds all ports, and starts nothing.
 func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	n = &node{cfg: c, log: newLogger(c.LogLevel)}
-	n.ballast = limitHeap(int64(c.Memory))
+	n.ballast = c.limitHeap(n.log)
 	if err := n.openFiles(); err != nil {
 		return nil, err
 	}
@@ -87,14 +87,14 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 		return nil, err
 	}
 	n.fill, err = fill.New(fill.Config{
-		Group: "chunks", Memory: int64(c.Memory), ChunkSize: int64(c.ChunkSize),
+		Group: "chunks", Plan: c.plan, ChunkSize: int64(c.ChunkSize),
 		Lease: c.Lease, Revalidate: c.Revalidate, Freed: n.admin.Metrics.Freed, Log: n.log,
 	}, n.store, n.cluster)
 	if err != nil {
 		return nil, err
 	}
 	n.write = writepath.New(writepath.Config{
-		Lease: c.Lease, Memory: int64(c.Memory), ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
+		Lease: c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
 		Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.fill, n.cluster)
 	return n, n.connect()
@@ -131,7 +131,7 @@ func (n *node) connect() error {
 	n.api = httpapi.New(httpapi.Config{
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
-		BodyMemory: int64(n.cfg.Memory) / 32,
+		BodyMemory: n.cfg.plan.Bodies,
 		OwnMachine: n.tokens == nil && !n.cfg.InsecureNoAuth,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,

@@ -1,0 +1,155 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"larder/budget"
+)
+
+const (
+	// recvStall is how long a client may take to send a megabyte of a body.
+	recvStall = 30 * time.Second
+	// freeBody is how much of a body is held before memory is taken for it: the
+	// many small bodies of a node cost less than their connections do.
+	freeBody = 64 << 10
+	// bodyGrowth is by how much the memory of a body grows when it is full.
+	bodyGrowth = 4
+)
+
+// errCut ends a body that stalls while others wait for memory.
+var errCut = fmt.Errorf("%w: the body came at less than 16 KiB a second while others waited for memory", budget.ErrBusy)
+
+// chunkBody is a body of one chunk at most, or the beginning of a longer one.
+type chunkBody struct {
+	bytes []byte
+	more  bool          // the body goes on
+	grant *budget.Grant // of the bytes' memory
+}
+
+// receive reads a body of up to most bytes, and takes memory for it as it
+// arrives: what is only announced takes none.
+func (a *API) receive(c *call, body *pacedBody, most int64) (r chunkBody, err error) {
+	size := c.ContentLength
+	if size < 0 {
+		size = most + 1 // one more tells that the body goes on
+	}
+	defer func() {
+		if err != nil {
+			r.grant.Release()
+		}
+	}()
+	r.bytes = make([]byte, 0, min(size, freeBody))
+	for {
+		n, err := io.ReadFull(body, r.bytes[len(r.bytes):cap(r.bytes)])
+		r.bytes = r.bytes[:len(r.bytes)+n]
+		switch {
+		case err == nil && int64(len(r.bytes)) == size:
+			r.more = c.ContentLength < 0
+			return r, nil
+		case err == nil:
+		case c.ContentLength < 0 && body.err == io.EOF: //nolint:errorlint // an end that is announced is io.EOF itself
+			return r, nil
+		default:
+			return r, body.cutShort()
+		}
+		if err := a.grow(c, body, &r, min(int64(cap(r.bytes))*bodyGrowth, size)); err != nil {
+			return r, err
+		}
+	}
+}
+
+// grow makes room for size bytes. From the first time on the client is watched: if
+// it stalls while others wait for memory, its body ends.
+func (a *API) grow(c *call, body *pacedBody, r *chunkBody, size int64) (err error) {
+	if r.grant == nil {
+		r.grant, err = a.bodies.Take(c.Context(), c.who.Org+"/"+c.who.User, size)
+		body.watch(a.bodies)
+	} else {
+		err = r.grant.Grow(c.Context(), size-int64(cap(r.bytes)))
+	}
+	if err != nil {
+		return err
+	}
+	larger := make([]byte, len(r.bytes), size)
+	copy(larger, r.bytes)
+	r.bytes = larger
+	return nil
+}
+
+// pacedBody reads a body, and gives the client time for each megabyte of it.
+type pacedBody struct {
+	r        io.Reader
+	deadline func(time.Time) error
+	left     int            // bytes until the next megabyte
+	received int64          // bytes so far
+	err      error          // what ended it: io.EOF if the client ended it
+	holder   *budget.Holder // nil unless it holds memory that others may wait for
+	isCut    atomic.Bool
+}
+
+func newPacedBody(c *call) *pacedBody {
+	return &pacedBody{r: c.Body, deadline: http.NewResponseController(c.w).SetReadDeadline}
+}
+
+// watch has the body cut if it stalls while others wait for memory of the pool.
+func (b *pacedBody) watch(p *budget.Pool) {
+	if b.holder == nil {
+		b.holder = p.Hold(b.cut)
+	}
+}
+
+// done ends the watch.
+func (b *pacedBody) done() {
+	if b.holder != nil {
+		b.holder.Done()
+		b.holder = nil
+	}
+}
+
+// cut ends the body from outside, also a Read that waits.
+func (b *pacedBody) cut() {
+	b.isCut.Store(true)
+	_ = b.deadline(time.Now()) // a reader without deadlines ends with its next Read
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 && !b.isCut.Load() {
+		b.left = 1 << 20
+		_ = b.deadline(time.Now().Add(recvStall)) // a reader without deadlines has none to keep
+	}
+	if b.isCut.Load() { // it may have been, between the two
+		b.err = errCut
+		return 0, errCut
+	}
+	n, err := b.r.Read(p)
+	b.left -= n
+	b.received += int64(n)
+	if b.holder != nil {
+		b.holder.Moved(n)
+	}
+	if err != nil {
+		b.err = err
+	}
+	if err != nil && err != io.EOF { //nolint:errorlint // the end is io.EOF itself
+		err = b.cutShort()
+	}
+	return n, err
+}
+
+// cutShort says how a body ended before its end. The connection's own words would
+// tell the address of the node behind a proxy.
+func (b *pacedBody) cutShort() error {
+	switch {
+	case b.isCut.Load():
+		return errCut
+	case errors.Is(b.err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%w: after %d bytes, less than a megabyte came in %s", errBody, b.received, recvStall)
+	}
+	return fmt.Errorf("%w: it was cut short after %d bytes", errBody, b.received)
+}
