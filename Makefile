@@ -27,8 +27,8 @@ cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with the race detector
 	go vet ./...
 	# The nodes that the tests run are built beside them, so Go would take old results for new: -count=1.
-	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -count=1 -timeout 30m $$(go list ./... | grep -v /model)
-	go test ./model # one goroutine, and many states
+	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -count=1 -timeout 30m $$(go list ./... | grep -v /test/model)
+	go test ./test/model # one goroutine, and many states
 	cd helm/check && go test -count=1 -timeout 10m ./... # what they test is outside their modules, so Go would take old results for new
 	cd image && go test -count=1 -timeout 10m ./...
 
@@ -38,16 +38,16 @@ DURATION ?= 5m
 KILLS ?= 500
 
 chaos: ## kill, pause, cut off and restart nodes under load; SEED=… DURATION=…
-	go test -race -v -count 1 -timeout 0 -run TestFaults ./chaos -seed $(SEED) -duration $(DURATION)
+	go test -race -v -count 1 -timeout 0 -run TestFaults ./test/chaos -seed $(SEED) -duration $(DURATION)
 
 durable: ## kill a node under load again and again, and look for every acknowledged write; KILLS=… SEED=…
-	go test -v -count 1 -timeout 0 -run TestDurable ./chaos -seed $(SEED) -kills $(KILLS)
+	go test -v -count 1 -timeout 0 -run TestDurable ./test/chaos -seed $(SEED) -kills $(KILLS)
 
-bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; tables in bench/results; ROWS='memory|peer' SHORT=1
+bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; tables in test/bench/results; ROWS='memory|peer' SHORT=1
 	ROWS='$(ROWS)' SHORT=$(SHORT) scripts/bench
 
 lifecycle: ## three pods start without DNS, restart at new addresses, are scaled, die and come back, and stay apart from strangers
-	go test -race -v -count 1 -run 'TestLifecycle|TestReleasesStayApart|TestNamespaces' ./chaos
+	go test -race -v -count 1 -run 'TestLifecycle|TestReleasesStayApart|TestNamespaces' ./test/chaos
 
 # LARDER_S3_ENDPOINT, LARDER_S3_BUCKET and the SDK's credentials name the server. Of the second, all must pass.
 s3-suite: ## what another S3 server does otherwise than S3, and whether the promises hold on it

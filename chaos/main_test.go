@@ -1,9 +1,0 @@
-package chaos
-
-import (
-	"testing"
-
-	"larder/testcluster"
-)
-
-func TestMain(m *testing.M) { testcluster.Main(m) }

@@ -1,0 +1,9 @@
+package chaos
+
+import (
+	"testing"
+
+	"larder/test/testcluster"
+)
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
