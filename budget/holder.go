@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,13 @@ func (h *Holder) Moved(n int) {
 		h.bytes.Store(0)
 		h.last.Store(time.Now().UnixNano())
 	}
+}
+
+// Waits says that until the next Moved the caller is not waited for: it waits
+// itself, for memory or for the store.
+func (h *Holder) Waits() {
+	h.bytes.Store(leastMove) // so that the next one counts, however little moves
+	h.last.Store(math.MaxInt64)
 }
 
 // Done says that the transfer has ended.
