@@ -10,7 +10,7 @@ The tutorial is docs/tutorial.md, the reference docs/python.md.
 
 from larder.client import Client
 from larder.decorators import Cached, CachedCoroutine, object_service_cache, strategy_service_cache
-from larder.environment import Environment, de_init, env, init, is_initialised
+from larder.environment import Environment, de_init, env, init, is_initialised, use
 from larder.errors import (
     AuthError,
     BadRequest,
@@ -73,4 +73,5 @@ __all__ = [
     "is_initialised",
     "object_service_cache",
     "strategy_service_cache",
+    "use",
 ]

@@ -1,12 +1,22 @@
-"""The environment of a session: a date, settings, and their hash."""
+"""The environment of a session: a date, settings, and their hash.
+
+Each thread and each asyncio task has an environment of its own. One that has made none uses that of the
+process, which ``larder.init`` in the main thread sets.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
+import threading
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from html import escape
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple, Self
 
 from larder.client import Client
 from larder.envhash import canonical, env_hash
@@ -22,6 +32,7 @@ class Environment(MutableMapping[str, Any]):
 
     The date is not part of the hash. A setting of a type without a defined hash is refused at once, and a
     list or mapping that is a setting may be changed in place: the hash is of what is there when it is asked.
+    At the end of ``with larder.init(...)`` the environment before it is the current one again.
     """
 
     def __init__(self, env_date: EnvDate, client: Client, settings: dict[str, Any]) -> None:
@@ -29,6 +40,14 @@ class Environment(MutableMapping[str, Any]):
         self._client = client
         self._settings: dict[str, Any] = {}
         self.update(settings)
+        self._before: _State | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._before is not None:
+            self._before.restore()
 
     @property
     def client(self) -> Client:
@@ -111,14 +130,100 @@ def _parse_date(given: EnvDate) -> datetime:
         raise ConfigError(f"env_date {given} is outside of the years that UTC has") from None
 
 
-class _Current:
-    """The environment that ``larder.env`` returns."""
+class _Own(NamedTuple):
+    """The environment of a thread or task, which copies of its context inherit."""
+
+    environment: Environment | None  # None after de_init
+    process: bool = False  # it was made as the process's
+    block: bool = False  # it ends with a block of ``use``
+
+
+class _Process:
+    """The environment of threads and tasks that have none of their own."""
 
     environment: Environment | None = None
 
 
+_own: ContextVar[_Own | None] = ContextVar("larder environment", default=None)
+
+
+class _State(NamedTuple):
+    """What was current before ``larder.init``."""
+
+    own: _Own | None
+    process: Environment | None
+    main: bool
+
+    def restore(self) -> None:
+        _own.set(self.own)
+        if self.main:
+            _Process.environment = self.process
+
+
+def _is_main() -> bool:
+    """Reports whether the program itself runs here: the main thread outside of tasks, or the cell of a notebook."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    try:
+        return asyncio.current_task() is None or _in_cell()
+    except RuntimeError:  # no loop is running
+        return True
+
+
+def _in_cell() -> bool:
+    """Reports whether IPython runs a cell here. It does so in a task, from which those that the cell begins differ."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module == "asyncio.events":
+            return False  # the loop called this task
+        if frame.f_code.co_name == "run_cell_async" and module.startswith("IPython."):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _current() -> Environment | None:
+    own = _own.get()
+    if own is None:
+        return _Process.environment
+    if own.process and own.environment is not _Process.environment and _is_main():
+        # A cell that awaits may have run in a copy of this context, and set the process's environment there.
+        return _Process.environment
+    return own.environment
+
+
+def _set(environment: Environment | None) -> None:
+    own = _own.get()
+    block = own is not None and own.block
+    main = not block and _is_main()
+    if environment is not None:
+        environment._before = _State(own, _Process.environment, main)
+    _own.set(_Own(environment, main, block))
+    if main:
+        _Process.environment = environment
+
+
+@contextmanager
+def use(environment: Environment) -> Iterator[Environment]:
+    """Make an environment current in this thread or task, for a block.
+
+    What ``larder.init`` changes within the block ends with it.
+    """
+    if not isinstance(environment, Environment):
+        raise ConfigError(f"larder.use takes an environment, which larder.init returns, not {environment!r}")
+    token = _own.set(_Own(environment, block=True))
+    try:
+        yield environment
+    finally:
+        _own.reset(token)
+
+
 def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) -> Environment:
     """Begin a session: its environment is what ``larder.env`` and the decorators use from now on.
+
+    In the main thread, the environment is also that of all threads and tasks that make none of their own; in
+    another thread, or in an asyncio task, it is that of this thread or task alone.
 
     ``settings`` are the environment's, as if by ``env[name] = value``. The cluster and its credentials come
     from LARDER_URL, LARDER_TOKEN and LARDER_SIGNING_KEY, or from a ``client``. A session that follows another
@@ -128,26 +233,36 @@ def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) ->
         raise ConfigError(f"client is a larder.Client, for example larder.Client('http://127.0.0.1:8080'), not {client!r}")
     if client is None:
         client = Client()
-        if _Current.environment is not None and _Current.environment.client.same_as(client):
-            client = _Current.environment.client
-    _Current.environment = Environment(env_date, client, settings)
-    return _Current.environment
+        before = _current() or _Process.environment
+        if before is not None and before.client.same_as(client):
+            client = before.client
+    environment = Environment(env_date, client, settings)
+    _set(environment)
+    return environment
 
 
 def env() -> Environment:
-    """The environment of this session. Raises NotInitialised."""
-    if _Current.environment is None:
-        raise NotInitialised("there is no environment: call larder.init(env_date=...) first, in each process")
-    return _Current.environment
+    """The environment of this thread or task, or else of the process. Raises NotInitialised."""
+    environment = _current()
+    if environment is None:
+        raise NotInitialised(
+            "there is no environment: call larder.init(env_date=...) first, in each process; a session that was begun in "
+            "another thread or task than the main one is not seen here"
+        )
+    return environment
 
 
 def is_initialised() -> bool:
-    """Whether there is an environment."""
-    return _Current.environment is not None
+    """Reports whether there is an environment for this thread or task."""
+    return _current() is not None
 
 
 def de_init() -> None:
-    """End the session, if there is one, and close its idle connections."""
-    environment, _Current.environment = _Current.environment, None
+    """End the session of this thread or task, if there is one, and close its idle connections.
+
+    In the main thread it ends that of the process.
+    """
+    environment = _current()
+    _set(None)
     if environment is not None:
         environment.client.close()

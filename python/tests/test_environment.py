@@ -1,0 +1,149 @@
+"""Whose environment it is: the process's, a thread's, a task's, a block's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import larder
+
+DATES = [f"2024-01-{d:02}" for d in range(1, 21)]
+
+
+def asof() -> str:
+    return str(larder.env().asofdate) if larder.is_initialised() else "none"
+
+
+def in_thread(function: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def test_each_thread_has_its_own() -> None:
+    larder.init("2022-01-30")
+    barrier = threading.Barrier(4, timeout=30)
+
+    def work(day: str) -> str:
+        larder.init(day)
+        barrier.wait()  # until all have theirs
+        return asof()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, DATES)) == DATES
+    assert asof() == "2022-01-30"
+
+
+def test_each_task_has_its_own() -> None:
+    larder.init("2022-01-30")
+
+    async def work(day: str) -> tuple[str, str]:
+        larder.init(day)
+        await asyncio.sleep(0)
+        return asof(), await asyncio.to_thread(asof)
+
+    async def main() -> list[tuple[str, str]]:
+        return await asyncio.gather(*map(work, DATES))
+
+    assert asyncio.run(main()) == [(d, d) for d in DATES]
+    assert asof() == "2022-01-30"
+
+
+def test_the_process_has_that_of_the_main_thread() -> None:
+    larder.init("2022-01-30")
+    assert in_thread(asof) == "2022-01-30"
+    larder.init("2022-01-31")
+    assert (asof(), in_thread(asof)) == ("2022-01-31", "2022-01-31")
+    larder.de_init()
+    assert (asof(), in_thread(asof)) == ("none", "none")
+
+
+def test_what_a_thread_makes_is_its_own() -> None:
+    def begin() -> str:
+        larder.init("2022-01-30")
+        return asof()
+
+    assert in_thread(begin) == "2022-01-30"
+    assert (asof(), in_thread(asof)) == ("none", "none")
+    with pytest.raises(larder.NotInitialised, match="another thread"):
+        larder.env()
+
+
+def test_a_thread_ends_its_session_alone() -> None:
+    larder.init("2022-01-30")
+
+    def end() -> str:
+        larder.de_init()
+        return asof()
+
+    assert (in_thread(end), asof(), in_thread(asof)) == ("none", "2022-01-30", "2022-01-30")
+
+
+def test_a_task_keeps_what_it_began_with() -> None:
+    async def work(go_on: asyncio.Event) -> str:
+        await go_on.wait()
+        return asof()
+
+    async def main() -> tuple[str, str]:
+        go_on = asyncio.Event()
+        larder.init("2022-01-30")
+        task = asyncio.create_task(work(go_on))
+        larder.init("2022-01-31")
+        go_on.set()
+        return await task, asof()
+
+    assert asyncio.run(main()) == ("2022-01-30", "2022-01-31")
+
+
+def test_blocks() -> None:
+    outer = larder.init("2022-01-30")
+    with larder.init("2022-01-31") as inner:
+        assert larder.env() is inner
+        assert in_thread(asof) == "2022-01-31"
+        with larder.use(outer):
+            assert larder.env() is outer
+            assert in_thread(asof) == "2022-01-31"
+            context = contextvars.copy_context()
+            assert in_thread(lambda: context.run(asof)) == "2022-01-30"
+            larder.init("2022-02-01")
+            assert (asof(), in_thread(asof)) == ("2022-02-01", "2022-01-31")
+        assert larder.env() is inner
+    assert larder.env() is outer
+    assert in_thread(asof) == "2022-01-30"
+    with pytest.raises(larder.ConfigError, match=r"larder\.init returns"):
+        larder.use("2022-01-30").__enter__()  # type: ignore[arg-type]
+
+
+def test_blocks_that_fail() -> None:
+    with pytest.raises(ValueError, match="no"), larder.init("2022-01-30"):
+        raise ValueError("no")
+    assert asof() == "none"
+
+
+def test_sessions_share_a_client() -> None:
+    client = larder.init("2022-01-30").client
+    assert in_thread(lambda: larder.init("2022-01-31").client) is client
+
+
+def test_the_time_of_threads_that_overlap() -> None:
+    """What one thread began is not changed by another that begins and ends meanwhile."""
+    larder.init("2022-01-30")
+    begun, over = threading.Event(), threading.Event()
+
+    def other() -> None:
+        assert begun.wait(30)
+        larder.init("2022-01-31")
+        larder.de_init()
+        over.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with larder.use(larder.env()):
+        begun.set()
+        assert over.wait(30)
+        assert asof() == "2022-01-30"
+    thread.join()
