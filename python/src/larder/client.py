@@ -8,7 +8,8 @@ import io
 import json
 import platform
 import re
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from larder import codec, config, frame
-from larder.errors import BadRequest, ConfigError, IntegrityError, NotFound, warn
+from larder.errors import BadRequest, ConfigError, Conflict, IntegrityError, LarderError, NotAFrame, NotFound, warn
 from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
 from larder.progress import SHOWN, bar
@@ -106,13 +107,28 @@ class Client:
 
     # Values.
 
-    def store(self, service: str, key: str, value: Any, *, build_seconds: float | None = None, patient: bool = True) -> None:
-        """Put a value. A value under the same key is replaced."""
+    def store(
+        self,
+        service: str,
+        key: str,
+        value: Any,
+        *,
+        build_seconds: float | None = None,
+        about: Mapping[str, str] | None = None,
+        conditions: Mapping[str, str] | None = None,
+        patient: bool = True,
+    ) -> None:
+        """Put a value. A value under the same key is replaced.
+
+        ``about`` is more metadata; ``conditions`` are If-None-Match or If-Match, without which the put raises Conflict.
+        """
         self._warn_if_unsigned()
         path = _path(service, key)
         encoded = codec.encode(value)
         libraries = encoded.about.get("libraries", {})
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
+        if conditions:  # so that no other put has this digest, and an attempt whose answer was lost is known again
+            header["nonce"] = uuid.uuid4().hex
         signing_key = next(iter(self._config.signing_keys), None)
         sealed = frame.seal(header, encoded.segments, self._place(service, key, patient), signing_key)
         statement = {
@@ -123,14 +139,46 @@ class Client:
             "digest": sealed.digest.hex(),
         }
         headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
-        self._put(path, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
+        headers |= {_META + name: text for name, text in (about or {}).items() if text and text.isascii()}
+        headers |= {"Content-Type": frame.CONTENT_TYPE, **(conditions or {})}
+        try:
+            self._put(path, key, sealed.parts, sealed.size, sealed.sha256, headers, patient)
+        except Conflict as error:
+            self._explain_conflict(service, key, sealed.digest.hex(), error)
+
+    def _explain_conflict(self, service: str, key: str, digest: str, error: Conflict) -> None:
+        """Raise a Conflict that tells who wrote what is there, unless an earlier attempt of this very put did."""
+        try:
+            there = self.stat(service, key)
+        except NotFound:
+            raise Conflict(f"put {key!r}: there is nothing under this key any more", status=error.status, type=error.type) from None
+        except LarderError:
+            raise error from None
+        if there.meta.get("digest") == digest:
+            return
+        raise Conflict(f"put {key!r}: {there.authorship()} is there", status=error.status, type=error.type) from None
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
-        self._warn_if_unsigned()
-        place = self._place(service, key, patient)
+        return self.fetch(service, key, patient=patient)[0]
 
-        def receive(answer: Response) -> frame.Frame:
+    def fetch(self, service: str, key: str, *, judge: Callable[[Info], None] | None = None, patient: bool = True) -> tuple[Any, Info]:
+        """Get a value and what is known of it. ``judge`` may raise a LarderError before the bytes are received."""
+        self._warn_if_unsigned()
+        received, info = self._receive(service, key, judge, patient)
+        return codec.decode(received, key, allow_pickle=self._config.allow_pickle), info
+
+    def _receive(self, service: str, key: str, judge: Callable[[Info], None] | None, patient: bool) -> tuple[frame.Frame, Info]:
+        place = self._place(service, key, patient)
+        keys = self._config.signing_keys
+
+        def receive(answer: Response) -> tuple[frame.Frame, Info]:
+            info = _info(key, answer.headers)
+            if judge is not None:
+                judge(info)
+            return read(answer), info
+
+        def read(answer: Response) -> frame.Frame:
             digest = _stated(answer.headers)
             if answer.size < 0:
                 data = answer.read()
@@ -140,10 +188,20 @@ class Client:
             with bar(f"get {key}", answer.size, self._config.progress) as report:
                 return frame.read(answer, answer.size, place, keys, digest=digest, progress=report)
 
-        keys = self._config.signing_keys
-        request = Request("GET", _path(service, key), {}, what=f"get {key!r}", patient=patient)
-        received = self._transport.send(request, receive)
-        return codec.decode(received, key, allow_pickle=self._config.allow_pickle)
+        return self._transport.send(Request("GET", _path(service, key), {}, what=f"get {key!r}", patient=patient), receive)
+
+    def copy(self, service: str, old: str, new: str) -> None:
+        """Put what is under one key under another, signed for that. Raises NotFound."""
+        path = _path(service, new)
+        try:
+            received, info = self._receive(service, old, None, True)
+        except NotAFrame:
+            self.store_raw(service, new, self.load_raw(service, old), self.stat(service, old).content_type)
+            return
+        signing_key = next(iter(self._config.signing_keys), None)
+        sealed = frame.seal(received.header, received.segments, self._place(service, new, True), signing_key)
+        headers = {_META + name: text for name, text in {**info.meta, "digest": sealed.digest.hex()}.items()}
+        self._put(path, new, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient=True)
 
     # Bytes.
 
@@ -187,15 +245,16 @@ class Client:
     def stat(self, service: str, key: str) -> Info:
         """What is known of an object. Raises NotFound."""
         request = Request("HEAD", _path(service, key), {}, what=f"info {key!r}")
-        headers = self._transport.send(request, lambda a: a.headers)
-        meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
-        return _info(key, headers, meta)
+        return _info(key, self._transport.send(request, lambda a: a.headers))
 
-    def list(self, service: str, prefix: str = "", **filters: str) -> Keys:
+    def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
         """All keys with a prefix, in the cache's order. Filters are those of the service."""
+        return Keys(self.entries(service, prefix, patient=patient, **filters))
+
+    def entries(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Iterator[Entry]:
+        """What a listing has, a page of at most 10,000 at a time."""
         if not isinstance(prefix, str):
             raise BadRequest(f"a prefix is text, not {prefix!r}")
-        found: list[Entry] = []
         cursor = ""
         while True:
             query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
@@ -203,12 +262,12 @@ class Client:
                 path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
             except UnicodeEncodeError:
                 raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
-            request = Request("GET", path, {"Accept": "application/json"}, what=f"list {service} {prefix!r}")
+            request = Request("GET", path, {"Accept": "application/json"}, what=f"list {service} {prefix!r}", patient=patient)
             page = self._transport.send(request, lambda a: json.loads(a.read()))
-            found += map(_entry, page["keys"])
+            yield from map(_entry, page["keys"])
             cursor = page["cursor"]
             if not cursor:
-                return Keys(found)
+                return
 
     def _place(self, service: str, key: str, patient: bool) -> frame.Place:
         if self._config.signing_keys and not self._org:
@@ -261,8 +320,10 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
 
 
-def _info(key: str, headers: Mapping[str, str], meta: dict[str, str]) -> Info:
-    modified = headers.get("last-modified")
+def _info(key: str, headers: Mapping[str, str]) -> Info:
+    meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
+    modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else None
+    now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
     libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
     try:
         build_seconds = float(meta["build-seconds"])
@@ -272,7 +333,7 @@ def _info(key: str, headers: Mapping[str, str], meta: dict[str, str]) -> Info:
         key=key,
         size=int(headers.get("content-length", "0")),
         etag=headers.get("etag", ""),
-        modified=parsedate_to_datetime(modified) if modified else None,
+        modified=modified,
         writer=headers.get("larder-writer", ""),
         content_type=headers.get("content-type", ""),
         cache_status=headers.get("cache-status", ""),
@@ -281,4 +342,5 @@ def _info(key: str, headers: Mapping[str, str], meta: dict[str, str]) -> Info:
         libraries=libraries,
         build_seconds=build_seconds,
         meta=meta,
+        age=(now - modified).total_seconds() if modified else None,
     )

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from html import escape
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from larder.client import Client
 from larder.envhash import canonical, env_hash
@@ -68,7 +68,11 @@ class Environment(MutableMapping[str, Any]):
     @property
     def env_hash(self) -> str:
         """ENV_HASH of this environment's keys: 32 hex digits that depend on the settings alone."""
-        return env_hash(self._settings)
+        return env_hash(self.hashed())
+
+    def hashed(self) -> dict[str, Any]:
+        """The settings that the hash is of: all of them."""
+        return self._settings
 
     def strategy_service(self) -> StrategyService:
         """The strategies of this environment."""
@@ -229,6 +233,14 @@ def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) ->
     from LARDER_URL, LARDER_TOKEN and LARDER_SIGNING_KEY, or from a ``client``. A session that follows another
     keeps its client, and with it its connections, if those variables say the same.
     """
+    return begin(Environment, env_date, client, settings)
+
+
+E = TypeVar("E", bound=Environment)
+
+
+def begin(kind: type[E], env_date: EnvDate, client: Client | None, settings: dict[str, Any]) -> E:
+    """Make an environment of some kind the current one."""
     if client is not None and not isinstance(client, Client):
         raise ConfigError(f"client is a larder.Client, for example larder.Client('http://127.0.0.1:8080'), not {client!r}")
     if client is None:
@@ -236,7 +248,7 @@ def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) ->
         before = _current() or _Process.environment
         if before is not None and before.client.same_as(client):
             client = before.client
-    environment = Environment(env_date, client, settings)
+    environment = kind(env_date, client, settings)
     _set(environment)
     return environment
 
