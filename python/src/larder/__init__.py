@@ -35,6 +35,7 @@ from larder.errors import (
     VersionMismatch,
 )
 from larder.listing import Entry, Info, Keys
+from larder.many import PartialError, Removed
 from larder.objects import ObjectService
 from larder.strategies import StrategyService
 
@@ -64,6 +65,8 @@ __all__ = [
     "NotInitialised",
     "ObjectService",
     "OutcomeUnknown",
+    "PartialError",
+    "Removed",
     "ServerError",
     "SettingError",
     "StrategyService",

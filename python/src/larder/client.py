@@ -242,9 +242,9 @@ class Client:
                 raise
             # An earlier attempt of this call deleted it, and its answer was lost.
 
-    def stat(self, service: str, key: str) -> Info:
+    def stat(self, service: str, key: str, *, patient: bool = True) -> Info:
         """What is known of an object. Raises NotFound."""
-        request = Request("HEAD", _path(service, key), {}, what=f"info {key!r}")
+        request = Request("HEAD", _path(service, key), {}, what=f"info {key!r}", patient=patient)
         return _info(key, self._transport.send(request, lambda a: a.headers))
 
     def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
@@ -253,21 +253,29 @@ class Client:
 
     def entries(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Iterator[Entry]:
         """What a listing has, a page of at most 10,000 at a time."""
-        if not isinstance(prefix, str):
-            raise BadRequest(f"a prefix is text, not {prefix!r}")
         cursor = ""
         while True:
-            query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
-            try:
-                path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
-            except UnicodeEncodeError:
-                raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
-            request = Request("GET", path, {"Accept": "application/json"}, what=f"list {service} {prefix!r}", patient=patient)
-            page = self._transport.send(request, lambda a: json.loads(a.read()))
-            yield from map(_entry, page["keys"])
-            cursor = page["cursor"]
+            page, cursor = self._page(service, prefix, cursor, patient, filters)
+            yield from page
             if not cursor:
                 return
+
+    def page(self, service: str, prefix: str, *, patient: bool = True) -> Keys:
+        """The first keys with a prefix, at most 10,000 of them."""
+        return Keys(self._page(service, prefix, "", patient, {})[0])
+
+    def _page(self, service: str, prefix: str, cursor: str, patient: bool, filters: Mapping[str, str]) -> tuple[Sequence[Entry], str]:
+        """A page of a listing, and the cursor of the next."""
+        if not isinstance(prefix, str):
+            raise BadRequest(f"a prefix is text, not {prefix!r}")
+        query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
+        try:
+            path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
+        except UnicodeEncodeError:
+            raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
+        request = Request("GET", path, {"Accept": "application/json"}, what=f"list {service} {prefix!r}", patient=patient)
+        page = self._transport.send(request, lambda a: json.loads(a.read()))
+        return [_entry(listed) for listed in page["keys"]], page["cursor"]
 
     def _place(self, service: str, key: str, patient: bool) -> frame.Place:
         if self._config.signing_keys and not self._org:

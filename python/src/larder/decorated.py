@@ -77,7 +77,7 @@ class Decorator(Protocol):
 class NameOrFunction(Cached[P, R_co], Protocol[P, R_co]):
     """What a decorator makes of a function: it makes names for another, or is decorated itself."""
 
-    @overload  # type: ignore[override]
+    @overload
     def __call__(self, function: Callable[Q, S], /) -> Cached[Q, S]: ...
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...

@@ -139,7 +139,7 @@ def _decorate_or_name(function: Any, options: Options, frame: types.FrameType) -
             return _with_name(function, options)(args[0])
         return cached(*args, **kwargs)
 
-    either.__wrapped__ = function  # type: ignore[attr-defined]
+    either.__wrapped__ = function
     return either
 
 
@@ -226,7 +226,7 @@ def _wrapper(calls: Calls) -> Any:
 
         @functools.wraps(calls.function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return calls.call(args, kwargs)
+            return calls.call(args, kwargs)  # type: ignore[attr-defined]
 
     for name in OPERATIONS:
         setattr(call, name, getattr(calls, name))

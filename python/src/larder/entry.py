@@ -271,7 +271,7 @@ def _pack(environment: Environment) -> bytes:
         client = pickle.dumps(environment.client)
     except Exception:  # it was given its secrets as arguments
         client = b""
-    return pickle.dumps((type(environment), environment.env_date, environment.hashed(), dict(environment), client))
+    return pickle.dumps((type(environment), environment.env_date, dict(environment.hashed()), dict(environment), client))
 
 
 @functools.lru_cache(maxsize=16)  # so that the tasks of a process share connections

@@ -10,7 +10,7 @@ import asyncio
 import re
 import sys
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
@@ -70,7 +70,7 @@ class Environment(MutableMapping[str, Any]):
         """ENV_HASH of this environment's keys: 32 hex digits that depend on the settings alone."""
         return env_hash(self.hashed())
 
-    def hashed(self) -> dict[str, Any]:
+    def hashed(self) -> Mapping[str, Any]:
         """The settings that the hash is of: all of them."""
         return self._settings
 
