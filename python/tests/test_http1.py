@@ -155,11 +155,13 @@ class Echo(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         type(self).kept = self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(201)
+        self.send_header("Larder-Request", "request-1")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def do_GET(self) -> None:
         self.send_response(200)
+        self.send_header("Larder-Request", "request-1")
         self.send_header("Content-Length", str(len(self.kept)))
         self.end_headers()
         self.wfile.write(self.kept)
@@ -172,7 +174,7 @@ class Talkative(Echo):
     """Answers every question with one answer more than was asked for."""
 
     def do_GET(self) -> None:
-        answer = b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b"
+        answer = b"HTTP/1.1 200 OK\r\nLarder-Request: request-1\r\n%b\r\n\r\n%b"
         size = int(self.path.rpartition("/")[2])
         length = b"Content-Length: %d" % size
         self.wfile.write(answer % (length, b"a" * size) + answer % (length, b"b" * size))
@@ -212,7 +214,7 @@ def test_a_chunked_answer_and_another() -> None:
 
 def test_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     with served(Echo, tls=True) as url:
-        with pytest.raises(larder.Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(larder.ConfigError, match="SSL_CERT_FILE"):
             larder.ObjectService(larder.Client(url, retries=0)).get("x")
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
         client = larder.Client(url)

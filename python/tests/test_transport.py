@@ -38,9 +38,11 @@ class Scripted(http.server.BaseHTTPRequestHandler):
         return
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> Reply:
+def answer(status: int, body: bytes = b"", *, mark: bool = True, **headers: str) -> Reply:
     def reply(h: Scripted) -> None:
         h.send_response(status)
+        if mark:
+            h.send_header("Larder-Request", "request-1")
         for name, value in headers.items():
             h.send_header(name.replace("_", "-"), value)
         h.send_header("Content-Length", str(len(body)))
@@ -60,6 +62,7 @@ def hang_up(h: Scripted) -> None:
 
 def break_off(h: Scripted) -> None:
     h.send_response(200)
+    h.send_header("Larder-Request", "request-1")
     h.send_header("Content-Length", "1000")
     h.end_headers()
     h.wfile.write(b"part")
@@ -125,7 +128,8 @@ def test_delete_that_was_done_before_its_answer_was_lost(scripted: Served) -> No
         (problem(403, "read-only"), larder.AuthError, 1),
         (problem(404, "not-found"), larder.NotFound, 1),
         (problem(404, "no-route"), larder.BadRequest, 1),
-        (answer(404, b"<html>"), larder.BadRequest, 1),
+        (answer(404, b"<html>", mark=False), larder.BadRequest, 1),
+        (answer(404, b'{"error":"no such page"}', mark=False), larder.BadRequest, 1),
         (problem(409, "conflict"), larder.Conflict, 1),
         (problem(412, "precondition-failed"), larder.Conflict, 1),
         (problem(413, "too-large"), larder.TooLarge, 1),
@@ -155,6 +159,7 @@ def test_bytes_that_changed_on_the_way(scripted: Served) -> None:
 def test_refused_node_is_skipped(node: Node) -> None:
     dead = f"http://127.0.0.1:{free_ports(1)[0]}"
     client = larder.Client(f"{dead}, {node.url}")
+    client._transport._nodes.sort(key=lambda n: n.port == node.http)  # the dead one is first
     objects = larder.ObjectService(client)
     objects.put("skipped", 1)
     assert client._transport._down

@@ -5,19 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import platform
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-from larder import codec, config, frame
-from larder.errors import BadRequest, ConfigError, Conflict, IntegrityError, LarderError, NotAFrame, NotFound, warn
+from larder import answers, codec, config, credentials, frame
+from larder.errors import (
+    BadRequest,
+    ConfigError,
+    Conflict,
+    DecodeError,
+    IntegrityError,
+    LarderError,
+    NotAFrame,
+    NotFound,
+    ServerError,
+    warn,
+)
 from larder.http1 import Response
 from larder.listing import Entry, Info, Keys, html_table
 from larder.progress import SHOWN, bar
@@ -28,44 +40,64 @@ STRATEGIES = "strategies"
 
 _META = "larder-meta-"
 _MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
+_JSON = {"Accept": "application/json"}
+_MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
+_PIECE = 1 << 20
 
 
 class Client:
     """A client of a Larder cluster. Safe for threads, and across forks.
 
-    ``url`` is a node's address, or several (LARDER_URL, with commas). ``token`` is LARDER_TOKEN.
-    ``signing_key`` (LARDER_SIGNING_KEY, or LARDER_SIGNING_KEY_FILE with a key a line) signs what is written,
-    and then nothing is read that is not signed so; of several keys the first signs and all verify. With
-    ``allow_pickle=False`` pickles are refused when they are read. ``timeout`` is how many seconds a node may
-    be silent, and for how long retries begin; ``connect_timeout`` is for connecting. ``progress`` True or
-    False shows or hides the bars of large transfers; None shows them in terminals and notebooks.
+    ``url`` is a node's address, or several (LARDER_URL, with commas). ``token`` is text, or a function that
+    returns it and is called for each request (LARDER_TOKEN, or LARDER_TOKEN_FILE, which is read again when it
+    changes). ``signing_key`` (LARDER_SIGNING_KEY, or LARDER_SIGNING_KEY_FILE with a key a line) signs what is
+    written, and then nothing is read that is not signed so; of several keys the first signs and all verify.
+    ``org`` (LARDER_ORG) is the organisation that signatures name; without it, the one that a node says the
+    token belongs to. With ``allow_pickle=False`` pickles are refused when they are read. ``max_object``
+    (LARDER_MAX_OBJECT) is how many bytes an object may have that is read; half of the machine's memory unless
+    you say otherwise. ``timeout`` is how many seconds a node may be silent, and for how long retries begin; an
+    answer that takes longer must bring 16 KiB a second. ``connect_timeout`` is for connecting. ``progress``
+    True or False shows or hides the bars of large transfers; None shows them in terminals and notebooks.
+
+    ``with larder.Client() as client`` closes its connections at the end.
     """
 
     def __init__(
         self,
         url: str | Sequence[str] | None = None,
-        token: str | None = None,
+        token: credentials.Given = None,
         signing_key: str | bytes | Sequence[str | bytes] | None = None,
         *,
+        org: str | None = None,
         allow_pickle: bool = True,
+        max_object: int | None = None,
         timeout: float = 60.0,
         connect_timeout: float = 3.0,
         retries: int = 4,
         progress: bool | None = None,
     ) -> None:
-        self._config = config.Config(
-            nodes=config.parse_nodes(url),
-            token=config.read_token(token),
-            signing_keys=config.read_signing_keys(signing_key),
+        self._config = config.make(
+            url,
+            token,
+            signing_key,
+            org=org,
+            allow_pickle=allow_pickle,
+            max_object=max_object,
             timeout=timeout,
             connect_timeout=connect_timeout,
             retries=retries,
-            allow_pickle=allow_pickle,
             progress=progress,
         )
         self._transport = Transport(self._config)
-        self._org = ""
+        self._org = self._config.org
         self._warned = False
+        self._warn_if_in_clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<larder.Client of {', '.join(map(str, self._config.nodes))}, {', '.join(self._traits())}>"
@@ -84,16 +116,17 @@ class Client:
     def __reduce__(self) -> tuple[Any, ...]:
         """A client travels to other processes without its secrets, which they take from their environment."""
         c = self._config
-        if c.token != config.read_token(None) or c.signing_keys != config.read_signing_keys(None):
+        if not c.token.travels() or c.signing_keys != config.read_signing_keys(None):
             raise ConfigError(
                 "this client holds a token or signing key that it was given as an argument, and is not pickled with it: "
                 "set LARDER_TOKEN and LARDER_SIGNING_KEY instead, or make a client in each process"
             )
-        return _rebuild, ([str(n) for n in c.nodes], c.allow_pickle, c.timeout, c.connect_timeout, c.retries, c.progress)
+        names = ("allow_pickle", "org", "max_object", "timeout", "connect_timeout", "retries", "progress")
+        return partial(Client, [str(n) for n in c.nodes], **{name: getattr(c, name) for name in names}), ()
 
-    def same_as(self, other: Client) -> bool:
-        """Whether both have the same settings."""
-        return self._config == other._config
+    def has(self, settings: config.Config) -> bool:
+        """Reports whether these are the client's settings."""
+        return self._config == settings
 
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
@@ -101,9 +134,16 @@ class Client:
 
     def whoami(self, *, patient: bool = True) -> dict[str, str]:
         """The org, user and role of the token."""
-        request = Request("GET", "/v1/whoami", {}, what="whoami", patient=patient)
-        answer: dict[str, str] = self._transport.send(request, lambda a: json.loads(a.read()))
-        return answer
+        return self._whoami("whoami", patient=patient)
+
+    def _whoami(self, what: str, *, patient: bool) -> dict[str, str]:
+        __tracebackhide__ = True
+        request = Request("GET", "/v1/whoami", _JSON, what=what, json=True, patient=patient)
+
+        def use(found: Any) -> dict[str, str]:
+            return {**found, "org": found["org"] + "", "user": found["user"] + "", "role": found["role"] + ""}
+
+        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_WHOAMI, use))
 
     # Values.
 
@@ -120,8 +160,9 @@ class Client:
     ) -> None:
         """Put a value. A value under the same key is replaced.
 
-        ``about`` is more metadata; ``conditions`` are If-None-Match or If-Match, without which the put raises Conflict.
+        ``about`` is more metadata; ``conditions`` are If-None-Match or If-Match, and Conflict is raised if they do not hold.
         """
+        __tracebackhide__ = True
         self._warn_if_unsigned()
         path = _path(service, key)
         encoded = codec.encode(value)
@@ -130,7 +171,7 @@ class Client:
         if conditions:  # so that no other put has this digest, and an attempt whose answer was lost is known again
             header["nonce"] = uuid.uuid4().hex
         signing_key = next(iter(self._config.signing_keys), None)
-        sealed = frame.seal(header, encoded.segments, self._place(service, key, patient), signing_key)
+        sealed = frame.seal(header, encoded.segments, self._place(service, key, f"put {key!r}", patient), signing_key)
         statement = {
             "format": encoded.format,
             "python": platform.python_version(),
@@ -144,33 +185,40 @@ class Client:
         try:
             self._put(path, key, sealed.parts, sealed.size, sealed.sha256, headers, patient)
         except Conflict as error:
-            self._explain_conflict(service, key, sealed.digest.hex(), error)
+            if not self._is_there(service, key, sealed.digest.hex(), error):
+                raise
 
-    def _explain_conflict(self, service: str, key: str, digest: str, error: Conflict) -> None:
-        """Raise a Conflict that tells who wrote what is there, unless an earlier attempt of this very put did."""
+    def _is_there(self, service: str, key: str, digest: str, error: Conflict) -> bool:
+        """Reports whether an earlier attempt of a put that met a conflict stored it; else the error is told who wrote what is there."""
         try:
             there = self.stat(service, key)
         except NotFound:
-            raise Conflict(f"put {key!r}: there is nothing under this key any more", status=error.status, type=error.type) from None
+            error.args = (f"put {key!r}: there is nothing under this key any more",)
+            return False
         except LarderError:
-            raise error from None
-        if there.meta.get("digest") == digest:
-            return
-        raise Conflict(f"put {key!r}: {there.authorship()} is there", status=error.status, type=error.type) from None
+            return False
+        error.args = (f"put {key!r}: {there.authorship()} is there",)
+        return there.meta.get("digest") == digest
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
+        __tracebackhide__ = True
         return self.fetch(service, key, patient=patient)[0]
 
     def fetch(self, service: str, key: str, *, judge: Callable[[Info], None] | None = None, patient: bool = True) -> tuple[Any, Info]:
         """Get a value and what is known of it. ``judge`` may raise a LarderError before the bytes are received."""
+        __tracebackhide__ = True
         self._warn_if_unsigned()
-        received, info = self._receive(service, key, judge, patient)
-        return codec.decode(received, key, allow_pickle=self._config.allow_pickle), info
+        try:
+            received, info = self._receive(service, key, judge, patient)
+            return codec.decode(received, key, allow_pickle=self._config.allow_pickle), info
+        except (MemoryError, OverflowError) as error:
+            raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
 
     def _receive(self, service: str, key: str, judge: Callable[[Info], None] | None, patient: bool) -> tuple[frame.Frame, Info]:
-        place = self._place(service, key, patient)
-        keys = self._config.signing_keys
+        __tracebackhide__ = True
+        place = self._place(service, key, f"get {key!r}", patient)
+        keys, limit = self._config.signing_keys, self._config.max_object
 
         def receive(answer: Response) -> tuple[frame.Frame, Info]:
             info = _info(key, answer.headers)
@@ -181,17 +229,18 @@ class Client:
         def read(answer: Response) -> frame.Frame:
             digest = _stated(answer.headers)
             if answer.size < 0:
-                data = answer.read()
-                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest)
-            if answer.size < SHOWN:
-                return frame.read(answer, answer.size, place, keys, digest=digest)
-            with bar(f"get {key}", answer.size, self._config.progress) as report:
-                return frame.read(answer, answer.size, place, keys, digest=digest, progress=report)
+                data = self._read(answer, key)
+                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
+            frame.check_size(answer.size, key, limit)
+            show = bar(f"get {key}", answer.size, self._config.progress) if answer.size >= SHOWN else nullcontext()
+            with show as report:
+                return frame.read(answer, answer.size, place, keys, digest=digest, limit=limit, progress=report)
 
-        return self._transport.send(Request("GET", _path(service, key), {}, what=f"get {key!r}", patient=patient), receive)
+        return self._transport.send(Request("GET", _path(service, key), what=f"get {key!r}", patient=patient), receive)
 
     def copy(self, service: str, old: str, new: str) -> None:
         """Put what is under one key under another, signed for that. Raises NotFound."""
+        __tracebackhide__ = True
         path = _path(service, new)
         try:
             received, info = self._receive(service, old, None, True)
@@ -199,22 +248,27 @@ class Client:
             self.store_raw(service, new, self.load_raw(service, old), self.stat(service, old).content_type)
             return
         signing_key = next(iter(self._config.signing_keys), None)
-        sealed = frame.seal(received.header, received.segments, self._place(service, new, True), signing_key)
+        sealed = frame.seal(received.header, received.segments, self._place(service, new, f"put {new!r}", True), signing_key)
         headers = {_META + name: text for name, text in {**info.meta, "digest": sealed.digest.hex()}.items()}
         self._put(path, new, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient=True)
 
     # Bytes.
 
-    def store_raw(self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+    def store_raw(
+        self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream", *, patient: bool = True
+    ) -> None:
         """Put bytes as they are: without a frame, and so without a signature."""
-        self._put(_path(service, key), key, [data], len(data), hashlib.sha256(data).digest(), {"Content-Type": content_type}, patient=True)
+        __tracebackhide__ = True
+        digest = hashlib.sha256(data).digest()
+        self._put(_path(service, key), key, [data], memoryview(data).nbytes, digest, {"Content-Type": content_type}, patient)
 
-    def load_raw(self, service: str, key: str) -> bytes:
+    def load_raw(self, service: str, key: str, *, patient: bool = True) -> bytes:
         """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
-        request = Request("GET", _path(service, key), {}, what=f"get {key!r}")
+        __tracebackhide__ = True
+        request = Request("GET", _path(service, key), what=f"get {key!r}", patient=patient)
 
         def receive(answer: Response) -> bytes:
-            data = answer.read()
+            data = self._read(answer, key)
             digest = _digest(answer.headers)
             if digest is not None and digest != hashlib.sha256(data).digest():
                 raise IntegrityError(f"the bytes of {key!r} that arrived are not those that were written (SHA-256)")
@@ -222,50 +276,75 @@ class Client:
 
         return self._transport.send(request, receive)
 
+    def _read(self, answer: Response, key: str) -> bytes:
+        """The body of an answer, whose size may not be announced."""
+        limit = self._config.max_object
+        if answer.size >= 0:
+            frame.check_size(answer.size, key, limit)
+            try:
+                return answer.read()
+            except (MemoryError, OverflowError):
+                raise DecodeError(f"there is no memory here for the {answer.size} bytes of {key!r}") from None
+        data = bytearray()
+        while piece := answer.read(_PIECE):
+            data += piece
+            frame.check_size(len(data), key, limit)
+        return bytes(data)
+
     def _put(
         self, path: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
     ) -> None:
+        __tracebackhide__ = True
         headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
         show = partial(bar, f"put {key}", size, self._config.progress)
-        request = Request("PUT", path, headers, parts, f"put {key!r}", show, patient)
+        request = Request("PUT", path, headers, parts, f"put {key!r}", show, patient=patient)
         self._transport.send(request, Response.read)
 
     # What is there.
 
-    def remove(self, service: str, key: str) -> None:
+    def remove(self, service: str, key: str, *, patient: bool = True) -> None:
         """Delete an object. Raises NotFound."""
-        request = Request("DELETE", _path(service, key), {}, what=f"delete {key!r}")
+        __tracebackhide__ = True
+        request = Request("DELETE", _path(service, key), what=f"delete {key!r}", patient=patient)
         try:
-            self._transport.send(request, Response.read)
+            marked = self._transport.send(request, lambda a: answers.MARK in a.headers)
         except NotFound as error:
-            if error.attempt == 1:
+            if not error.after_unknown:
                 raise
-            # An earlier attempt of this call deleted it, and its answer was lost.
+            return  # An earlier attempt of this call deleted it, and its answer was lost.
+        if not marked:
+            self._whoami(f"delete {key!r}", patient=patient)  # a node that is too old to mark its answers knows this
 
     def stat(self, service: str, key: str, *, patient: bool = True) -> Info:
         """What is known of an object. Raises NotFound."""
-        request = Request("HEAD", _path(service, key), {}, what=f"info {key!r}", patient=patient)
+        __tracebackhide__ = True
+        request = Request("HEAD", _path(service, key), what=f"info {key!r}", patient=patient)
         return _info(key, self._transport.send(request, lambda a: a.headers))
 
     def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
         """All keys with a prefix, in the cache's order. Filters are those of the service."""
+        __tracebackhide__ = True
         return Keys(self.entries(service, prefix, patient=patient, **filters))
 
     def entries(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Iterator[Entry]:
         """What a listing has, a page of at most 10,000 at a time."""
         cursor = ""
         while True:
-            page, cursor = self._page(service, prefix, cursor, patient, filters)
+            (page, next_), last = self._entries(service, prefix, cursor, patient, filters), cursor
             yield from page
+            cursor = next_
             if not cursor:
                 return
+            if cursor == last:
+                raise ServerError(f"list {service} {prefix!r}: the listing does not go on after {page[-1].key if page else ''!r}")
 
     def page(self, service: str, prefix: str, *, patient: bool = True) -> Keys:
         """The first keys with a prefix, at most 10,000 of them."""
-        return Keys(self._page(service, prefix, "", patient, {})[0])
+        return Keys(self._entries(service, prefix, "", patient, {})[0])
 
-    def _page(self, service: str, prefix: str, cursor: str, patient: bool, filters: Mapping[str, str]) -> tuple[Sequence[Entry], str]:
+    def _entries(self, service: str, prefix: str, cursor: str, patient: bool, filters: Mapping[str, str]) -> tuple[Sequence[Entry], str]:
         """A page of a listing, and the cursor of the next."""
+        __tracebackhide__ = True
         if not isinstance(prefix, str):
             raise BadRequest(f"a prefix is text, not {prefix!r}")
         query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
@@ -273,14 +352,20 @@ class Client:
             path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
         except UnicodeEncodeError:
             raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
-        request = Request("GET", path, {"Accept": "application/json"}, what=f"list {service} {prefix!r}", patient=patient)
-        page = self._transport.send(request, lambda a: json.loads(a.read()))
-        return [_entry(listed) for listed in page["keys"]], page["cursor"]
+        what = f"list {service} {prefix!r}"
+        request = Request("GET", path, _JSON, what=what, json=True, patient=patient)
+        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_PAGE, _page))
 
-    def _place(self, service: str, key: str, patient: bool) -> frame.Place:
+    def _place(self, service: str, key: str, what: str, patient: bool) -> frame.Place:
+        __tracebackhide__ = True
         if self._config.signing_keys and not self._org:
-            self._org = self.whoami(patient=patient)["org"]
+            self._org = self._whoami(what, patient=patient)["org"]
         return frame.Place(self._org, service, key)
+
+    def _warn_if_in_clear(self) -> None:
+        far = [str(n) for n in self._config.nodes if n.scheme == "http" and not n.loopback]
+        if far and self._config.token:
+            warn(f"the token travels to {', '.join(far)} in clear, and who listens there has it: is there an https address (LARDER_URL)?")
 
     def _warn_if_unsigned(self) -> None:
         if self._config.signing_keys or self._warned or not self._config.allow_pickle:
@@ -292,15 +377,18 @@ class Client:
         )
 
 
-def _rebuild(url: Sequence[str], allow_pickle: bool, timeout: float, connect_timeout: float, retries: int, progress: bool | None) -> Client:
-    return Client(url, allow_pickle=allow_pickle, timeout=timeout, connect_timeout=connect_timeout, retries=retries, progress=progress)
+# What some proxy or other decodes, merges or strips in a path: then two keys would be one.
+_UNSAFE = re.compile(r"[%\\;?#]|(^|/)(\.*)(/|$)")
 
 
 def _path(service: str, key: str) -> str:
+    """The path of a key. A key that a proxy might normalise is in the query."""
     if not isinstance(key, str) or not key:
         raise BadRequest(f"a key is text, of 1 to 512 bytes, not {key!r}")
     try:
-        return f"/v1/{service}/{quote(key, safe='')}"
+        if _UNSAFE.search(key):
+            return f"/v1/{service}?key={quote(key, safe='')}"
+        return f"/v1/{service}/{quote(key)}"
     except UnicodeEncodeError:
         raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
 
@@ -319,8 +407,9 @@ def _stated(headers: Mapping[str, str]) -> bytes | None:
         return None
 
 
-def _entry(listed: Mapping[str, Any]) -> Entry:
-    return Entry(listed["key"], listed["size"], listed["etag"], _time(listed["modified"]))
+def _page(page: Any) -> tuple[list[Entry], str]:
+    """The entries and the cursor of a listing."""
+    return [Entry(e["key"] + "", int(e["size"]), e["etag"], _time(e["modified"])) for e in page["keys"]], page["cursor"] + ""
 
 
 def _time(text: str) -> datetime:
@@ -330,8 +419,12 @@ def _time(text: str) -> datetime:
 
 def _info(key: str, headers: Mapping[str, str]) -> Info:
     meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
-    modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else None
-    now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+    try:
+        size = int(headers.get("content-length", "0"))
+        modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else None
+        now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ServerError(f"info {key!r}: what the node says of the object is not as it should be: {error}") from None
     libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
     try:
         build_seconds = float(meta["build-seconds"])
@@ -339,7 +432,7 @@ def _info(key: str, headers: Mapping[str, str]) -> Info:
         build_seconds = None
     return Info(
         key=key,
-        size=int(headers.get("content-length", "0")),
+        size=size,
         etag=headers.get("etag", ""),
         modified=modified,
         writer=headers.get("larder-writer", ""),

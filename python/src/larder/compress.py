@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from larder.errors import DecodeError
-from larder.frame import Buffer, Segment, fill_bytes
+from larder.frame import Buffer, Segment, fill_bytes, writable
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -21,6 +21,7 @@ _LEVEL = 1  # about 500 MB/s; higher levels cost more than they save inside a da
 _BLOCK = 16 << 20  # large segments are compressed by blocks, each a zstd frame of its own
 _WORKERS = 2
 _PIECE = 1 << 20  # bytes that are decompressed at a time
+_FRAME_HEADER = 18  # bytes at most (RFC 8878, section 3.1.1.1)
 
 
 def compress(data: Buffer) -> Segment:
@@ -48,9 +49,17 @@ def _compress_blocks(view: memoryview) -> Buffer:
     blocks = [view[i : i + _BLOCK] for i in range(0, view.nbytes, _BLOCK)]
     packed = io.BytesIO()
     with ThreadPoolExecutor(_WORKERS) as pool:  # zstd leaves the interpreter's lock
-        for piece in pool.map(lambda block: zstd.compress(block, _LEVEL), blocks):
+        try:
+            pieces = pool.map(_compress_block, blocks)
+        except RuntimeError:  # no thread can be had any more, for example while the interpreter ends
+            pieces = map(_compress_block, blocks)
+        for piece in pieces:
             packed.write(piece)
     return packed.getbuffer()
+
+
+def _compress_block(block: memoryview) -> bytes:
+    return zstd.compress(block, _LEVEL)
 
 
 def decompress(segment: Segment, *, mutable: bool = True) -> Buffer:
@@ -61,33 +70,57 @@ def decompress(segment: Segment, *, mutable: bool = True) -> Buffer:
         return segment.data
     if segment.codec != "zstd":
         raise DecodeError(f"a segment is compressed with {segment.codec!r}, which this larder does not know: install a newer one")
-    if not mutable:
-        return fill_bytes(segment.raw, lambda out: _decompress(memoryview(segment.data), out))
-    data = bytearray(segment.raw)
-    with memoryview(data) as out:
-        _decompress(memoryview(segment.data), out)
+    stream = _Decompression(memoryview(segment.data), segment.raw)
+    try:
+        data = writable(segment.raw, stream.read_into) if mutable else fill_bytes(segment.raw, stream.read_into)
+        stream.end()
+    except zstd.ZstdError as error:
+        raise DecodeError(f"a segment cannot be decompressed: {error}") from None
+    except EOFError:
+        raise DecodeError("a compressed segment is smaller than its frame says") from None
     return data
 
 
-def _decompress(data: memoryview, out: memoryview) -> None:
-    """Decompress one zstd frame after the other, until ``out`` is full."""
-    read, wrote = 0, 0
-    try:
-        while read < data.nbytes:
-            stream = zstd.ZstdDecompressor()
-            while not stream.eof:
-                # A piece at a time, since a decompressor copies what it was given and has not used.
-                given = data[read : read + _PIECE] if stream.needs_input else data[:0]
-                if stream.needs_input and not given:
-                    raise DecodeError("a compressed segment ends early")
-                piece = stream.decompress(given, _PIECE)
-                read += given.nbytes
-                if wrote + len(piece) > out.nbytes:
-                    raise DecodeError("a compressed segment is larger than its frame says")
-                out[wrote : wrote + len(piece)] = piece
-                wrote += len(piece)
-            read -= len(stream.unused_data)
-    except zstd.ZstdError as error:
-        raise DecodeError(f"a segment cannot be decompressed: {error}") from None
-    if wrote != out.nbytes:
-        raise DecodeError("a compressed segment is smaller than its frame says")
+class _Decompression:
+    """Decompresses one zstd frame after the other, a piece at a time, to ``size`` bytes in all."""
+
+    def __init__(self, data: memoryview, size: int) -> None:
+        self._data = data
+        self._at = 0
+        self._left = size
+        self._stream: zstd.ZstdDecompressor | None = None
+
+    def read_into(self, out: memoryview) -> int:
+        """Fill the beginning of ``out``, and return how much of it; 0 at the end."""
+        while self._stream is not None or self._at < self._data.nbytes:
+            stream = self._stream = self._stream or self._begin()
+            # A decompressor copies what it was given and has not used.
+            given = self._data[self._at : self._at + _PIECE] if stream.needs_input else self._data[:0]
+            if stream.needs_input and not given:
+                raise DecodeError("a compressed segment ends early")
+            piece = stream.decompress(given, max(1, min(_PIECE, out.nbytes)))
+            self._at += given.nbytes
+            if stream.eof:
+                self._at -= len(stream.unused_data)
+                self._stream = None
+            if piece:
+                self._count(len(piece))
+                out[: len(piece)] = piece
+                return len(piece)
+        return 0
+
+    def end(self) -> None:
+        """Check that nothing is left."""
+        if self._left or self.read_into(memoryview(bytearray(1))):
+            raise DecodeError("a compressed segment is smaller than its frame says")
+
+    def _begin(self) -> zstd.ZstdDecompressor:
+        stated = zstd.get_frame_info(self._data[self._at : self._at + _FRAME_HEADER]).decompressed_size
+        if stated is not None and stated > self._left:
+            raise DecodeError("a compressed segment is larger than its frame says")
+        return zstd.ZstdDecompressor()
+
+    def _count(self, size: int) -> None:
+        if size > self._left:
+            raise DecodeError("a compressed segment is larger than its frame says")
+        self._left -= size

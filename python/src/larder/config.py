@@ -1,18 +1,23 @@
-"""What a client is told: by arguments, or by variables of the environment."""
+"""What a client is told: by arguments, by variables of the environment, or by a file."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from larder.errors import ConfigError, warn
+from larder import credentials
+from larder.errors import ConfigError
+from larder.settings import File, setting
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _MIN_SIGNING_KEY = 16
+_SHARE = 2  # the largest object that is read has half of the memory
+_MEMORY = 8 << 30  # bytes of a machine that does not tell
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,14 @@ class Node:
         """Host and port."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def loopback(self) -> bool:
+        """Whether the node is on this machine."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost" or self.host.endswith(".localhost")
+
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.path}"
 
@@ -38,8 +51,10 @@ class Config:
     """A client's settings. Secrets stay out of its repr."""
 
     nodes: tuple[Node, ...]
-    token: str = field(repr=False)
+    token: credentials.Token
     signing_keys: tuple[bytes, ...] = field(repr=False)
+    org: str
+    max_object: int
     timeout: float
     connect_timeout: float
     retries: int
@@ -52,12 +67,44 @@ class Config:
                 raise ConfigError(f"{name} is a number of seconds, more than 0, not {seconds!r}")
         if not isinstance(self.retries, int) or self.retries < 0:
             raise ConfigError(f"retries is a whole number, 0 or more, not {self.retries!r}")
+        if not isinstance(self.max_object, int) or self.max_object < 1:
+            raise ConfigError(f"max_object is a number of bytes, more than 0, not {self.max_object!r}")
+        if not isinstance(self.org, str):
+            raise ConfigError(f"org is the name of an organisation, not {self.org!r}")
+
+
+def make(
+    url: str | Sequence[str] | None = None,
+    token: credentials.Given = None,
+    signing_key: str | bytes | Sequence[str | bytes] | None = None,
+    *,
+    org: str | None = None,
+    allow_pickle: bool = True,
+    max_object: int | None = None,
+    timeout: float = 60.0,
+    connect_timeout: float = 3.0,
+    retries: int = 4,
+    progress: bool | None = None,
+) -> Config:
+    """The settings given, and for what is None those of the environment. Raises ConfigError."""
+    return Config(
+        nodes=parse_nodes(url),
+        token=credentials.find(token),
+        signing_keys=read_signing_keys(signing_key),
+        org=setting("org") if org is None else org,
+        max_object=read_max_object(max_object),
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        retries=retries,
+        allow_pickle=allow_pickle,
+        progress=progress,
+    )
 
 
 def parse_nodes(url: str | Sequence[str] | None) -> tuple[Node, ...]:
     """The nodes of one URL, several, or several in one text with commas; by default those of LARDER_URL."""
     if url is None:
-        url = os.environ.get("LARDER_URL") or DEFAULT_URL
+        url = setting("url") or DEFAULT_URL
     texts = url.split(",") if isinstance(url, str) else _texts(url, (str,), "a url is text, or several")
     nodes = tuple(_parse_node(text.strip()) for text in texts if text.strip())
     if not nodes:
@@ -73,27 +120,21 @@ def _texts(given: Sequence[Any], kinds: tuple[type, ...], wanted: str) -> list[A
 
 
 def _parse_node(text: str) -> Node:
-    parts = urlsplit(text)
-    if "@" in parts.netloc:
+    wrong = ConfigError(f"{text!r} is not the address of a node; write it like http://larder.internal:8080 (LARDER_URL)")
+    if "@" in text:
         raise ConfigError("LARDER_URL holds a credential; put the token into LARDER_TOKEN")
     try:
+        parts = urlsplit(text)
         port = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
-        port = -1
+        raise wrong from None
     strange = not text.isascii() or not text.isprintable() or " " in text or parts.query or parts.fragment
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or strange:
-        raise ConfigError(f"{text!r} is not the address of a node; write it like http://larder.internal:8080 (LARDER_URL)")
-    if parts.path.rstrip("/").endswith("/v1"):
-        raise ConfigError(f"{text!r} goes too far; leave /v1 out (LARDER_URL)")
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or strange:
+        raise wrong
+    if re.search(r"/v1(/(objects|strategies|whoami|builds|batch)(/.*)?)?/*$", parts.path):
+        raise ConfigError(f"{text!r} goes too far; leave {parts.path[parts.path.index('/v1') :]} out (LARDER_URL)")
     return Node(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80), parts.path.rstrip("/"))
-
-
-def read_token(token: str | None) -> str:
-    """The token given, or that of LARDER_TOKEN; empty for none."""
-    text = (os.environ.get("LARDER_TOKEN") or "" if token is None else token).strip()
-    if any(not "!" <= c <= "~" for c in text):
-        raise ConfigError("the token holds white space or characters that no token has; copy it again (LARDER_TOKEN)")
-    return text
 
 
 def read_signing_keys(key: str | bytes | Sequence[str | bytes] | None) -> tuple[bytes, ...]:
@@ -117,15 +158,40 @@ def _signing_keys_of_environment() -> list[str]:
     if text := os.environ.get("LARDER_SIGNING_KEY"):
         return [text]
     path = os.environ.get("LARDER_SIGNING_KEY_FILE")
+    if not path and (text := setting("signing_key")):
+        return text.splitlines()
+    path = path or setting("signing_key_file")
     if not path:
         return []
-    try:
-        lines = Path(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"LARDER_SIGNING_KEY_FILE cannot be read: {error}") from None
-    keys = [line.strip() for line in lines if line.strip()]
+    file = File(os.path.expanduser(path), "LARDER_SIGNING_KEY_FILE")
+    keys = [line.strip() for line in file.read().splitlines() if line.strip()]
     if not keys:
         raise ConfigError(f"LARDER_SIGNING_KEY_FILE {path} holds no key")
-    if Path(path).stat().st_mode & 0o004:
-        warn(f"everyone on this machine can read the signing key in {path}: chmod o-r")
+    file.warn_if_public("signing key")
     return keys
+
+
+def read_max_object(given: int | None) -> int:
+    """The number of bytes given, or that of LARDER_MAX_OBJECT, or half of the memory that this process may have."""
+    if given is not None:
+        return given
+    if text := setting("max_object"):
+        if not re.fullmatch(r"[1-9]\d{0,18}", text):
+            raise ConfigError(f"LARDER_MAX_OBJECT is a number of bytes, not {text!r}")
+        return int(text)
+    return _memory() // _SHARE
+
+
+def _memory() -> int:
+    """The memory of this machine, or of this container."""
+    try:
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (AttributeError, ValueError, OSError):
+        found = [_MEMORY]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path) as file:
+                found.append(int(file.read()))
+        except (OSError, ValueError):
+            continue
+    return min(found)

@@ -18,6 +18,7 @@ from html import escape
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from larder import config
 from larder.client import Client
 from larder.envhash import canonical, env_hash
 from larder.errors import ConfigError, NotInitialised
@@ -244,10 +245,8 @@ def begin(kind: type[E], env_date: EnvDate, client: Client | None, settings: dic
     if client is not None and not isinstance(client, Client):
         raise ConfigError(f"client is a larder.Client, for example larder.Client('http://127.0.0.1:8080'), not {client!r}")
     if client is None:
-        client = Client()
         before = _current() or _Process.environment
-        if before is not None and before.client.same_as(client):
-            client = before.client
+        client = before.client if before is not None and before.client.has(config.make()) else Client()
     environment = kind(env_date, client, settings)
     _set(environment)
     return environment

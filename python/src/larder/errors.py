@@ -11,20 +11,21 @@ class LarderError(Exception):
     """Whatever larder raises by its own choice.
 
     ``status`` is the HTTP status that a node answered, and ``type`` the name of its problem, such as
-    ``not-found``; both are None where no node answered.
+    ``not-found``; ``request_id`` is what the node's log calls the request. They are None where no node answered.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, type: str | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, type: str | None = None, request_id: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.type = type
+        self.request_id = request_id
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class ConfigError(LarderError, ValueError):
-    """A setting of the client, such as LARDER_URL, is missing or wrong."""
+    """A setting of the client, such as LARDER_URL, is missing or wrong: no node of Larder answers there, for example."""
 
 
 class NotInitialised(LarderError, RuntimeError):
@@ -42,7 +43,7 @@ class ArgumentError(LarderError, TypeError):
 class NotFound(LarderError, KeyError):
     """There is no such object."""
 
-    attempt: int = 1  # of the request that was answered so
+    after_unknown: bool = False  # an earlier attempt of the same call may have been carried out
 
 
 class NotBuilt(LarderError, ValueError):

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import io
 import json
+import mmap
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _PRELUDE = struct.Struct("<8sBBHI")  # magic, version, flags, zero, length of th
 _MAX_HEADER = 16 << 20
 _WHOLE = 1 << 20  # more bytes are received by pieces
 _PIECE = 1 << 20  # bytes that are received, hashed and reported at a time
+_MOST = 32 << 10  # times as large as a segment is what zstd can make of it: 128 KiB of four bytes (RFC 8878, section 3.1.1.2)
 _DOMAIN = b"larder-frame-2\0"
 
 Buffer = bytes | bytearray | memoryview
@@ -139,16 +141,55 @@ def _size(data: Buffer) -> int:
     return data.nbytes if isinstance(data, memoryview) else len(data)
 
 
-def fill_bytes(size: int, fill: Callable[[memoryview], None]) -> bytes:
-    """Bytes that are filled in place: CPython's BytesIO gives away its memory without a copy."""
-    if size == 0:
-        return b""
-    memory = io.BytesIO()
-    memory.seek(size - 1)
-    memory.write(b"\0")  # it has its size at once
-    with memory.getbuffer() as view:
-        fill(view)
-    return memory.getvalue()
+Fill = Callable[[memoryview], int]  # fills the beginning of a buffer, and returns how much of it; 0 at the end
+
+
+class _Filled(io.RawIOBase):
+    """So many bytes from a Fill."""
+
+    def __init__(self, size: int, fill: Fill) -> None:
+        self._left = size
+        self._fill = fill
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n = self._fill(memoryview(buffer)[: self._left]) if self._left else 0
+        self._left -= n
+        return n
+
+
+def fill_bytes(size: int, fill: Fill) -> bytes:
+    """Bytes that are filled in place. Their memory is touched only as they come. Raises EOFError, DecodeError."""
+    try:
+        data = io.BufferedReader(_Filled(size, fill)).read(size)
+    except (MemoryError, OverflowError):
+        raise _no_memory(size) from None
+    if len(data) != size:
+        raise EOFError(f"{len(data)} bytes came of {size}")
+    return data
+
+
+def writable(size: int, fill: Fill) -> Buffer:
+    """As fill_bytes, for bytes that may be changed."""
+    try:
+        # A bytearray would be set to zero, byte by byte, before the first one comes.
+        data: Buffer = memoryview(mmap.mmap(-1, size)) if size > _WHOLE else bytearray(size)
+    except (MemoryError, OverflowError, ValueError, OSError):
+        raise _no_memory(size) from None
+    with memoryview(data) as view:
+        at = 0
+        while at < size:
+            n = fill(view[at:])
+            if n == 0:
+                raise EOFError(f"{at} bytes came of {size}")
+            at += n
+    return data
+
+
+def _no_memory(size: int) -> DecodeError:
+    return DecodeError(f"there is no memory here for {size} bytes, which an object says that it has")
 
 
 class _Incoming:
@@ -164,7 +205,7 @@ class _Incoming:
         """So many bytes, to be read only."""
         self._count(size)
         if size > _WHOLE:
-            return fill_bytes(size, self._fill)
+            return fill_bytes(size, self._read_into)
         data = self.source.read(size) if size else b""
         if len(data) != size:
             raise EOFError("the connection ended within a frame")
@@ -173,13 +214,10 @@ class _Incoming:
             self.progress(size)
         return data
 
-    def take_writable(self, size: int) -> bytearray:
+    def take_writable(self, size: int) -> Buffer:
         """So many bytes, to be changed by whom they are given to."""
         self._count(size)
-        data = bytearray(size)
-        with memoryview(data) as view:
-            self._fill(view)
-        return data
+        return writable(size, self._read_into)
 
     def take_seal(self) -> bytes:
         """What is left, which is the seal, and is not hashed."""
@@ -194,16 +232,12 @@ class _Incoming:
             raise DecodeError(f"a frame says that it goes on for {size} bytes where {self.left} are left")
         self.left -= size
 
-    def _fill(self, view: memoryview) -> None:
-        at, size = 0, view.nbytes
-        while at < size:
-            n = self.source.readinto(view[at : at + _PIECE])
-            if n == 0:
-                raise EOFError("the connection ended within a frame")
-            self.hashed.update(view[at : at + n])
-            if self.progress:
-                self.progress(n)
-            at += n
+    def _read_into(self, view: memoryview) -> int:
+        n = self.source.readinto(view[:_PIECE])
+        self.hashed.update(view[:n])
+        if self.progress:
+            self.progress(n)
+        return n
 
 
 def read(
@@ -213,12 +247,14 @@ def read(
     signing_keys: Sequence[bytes],
     *,
     digest: bytes | None = None,
+    limit: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Frame:
     """Read a frame of ``size`` bytes and verify it.
 
     With signing keys, the frame must be signed with one of them for this place. ``digest`` is what its writer
-    stated beside it. Raises NotAFrame, DecodeError or IntegrityError; EOFError if the source ends early.
+    stated beside it, and ``limit`` the most bytes that its value may have.
+    Raises NotAFrame, DecodeError or IntegrityError; EOFError if the source ends early.
     """
     if size < _PRELUDE.size:
         raise _not_a_frame(place)
@@ -231,7 +267,7 @@ def read(
     incoming = _Incoming(source, size - _PRELUDE.size, hashed, progress)
     header = _read_header(incoming.take(length), place)
     segments: list[Segment] = []
-    for n, raw, codec in _listed(header):
+    for n, raw, codec in _listed(header, place, limit):
         # What a value is made of comes in the later segments, and shall be the caller's to change.
         data = incoming.take_writable(n) if segments and not codec else incoming.take(n)
         segments.append(Segment(data, raw, codec))
@@ -274,7 +310,7 @@ def _not_a_frame(place: Place) -> NotAFrame:
     return NotAFrame(f"{place.key!r} was not written by this client; get_raw returns its bytes")
 
 
-def _listed(header: dict[str, Any]) -> list[tuple[int, int, str]]:
+def _listed(header: dict[str, Any], place: Place, limit: int | None) -> list[tuple[int, int, str]]:
     """Size, size before compression and codec of each segment."""
     segments = header.pop("segments", None)
     if not isinstance(segments, list):
@@ -284,8 +320,20 @@ def _listed(header: dict[str, Any]) -> list[tuple[int, int, str]]:
         size, raw, codec = (s.get("size"), s.get("raw"), s.get("codec")) if isinstance(s, dict) else (None, None, None)
         if type(size) is not int or type(raw) is not int or type(codec) is not str or size < 0 or raw < 0:
             raise DecodeError("the header of a frame lists a segment without size, raw and codec")
+        if raw > size * (_MOST if codec else 1):
+            raise DecodeError(f"{place.key!r} says that {size} bytes of it are {raw} before compression, which cannot be")
         listed.append((size, raw, codec))
+    check_size(sum(raw for _, raw, _ in listed), place.key, limit)
     return listed
+
+
+def check_size(size: int, key: str, limit: int | None) -> None:
+    """Raise DecodeError if a value of so many bytes is not to be read here."""
+    if limit is not None and size > limit:
+        raise DecodeError(
+            f"{key!r} has {size} bytes, and this client reads at most {limit}; "
+            "larder.Client(max_object=...) or LARDER_MAX_OBJECT allows more"
+        )
 
 
 def _verify(found: bytes, content: bytes, signed: bool, place: Place, signing_keys: Sequence[bytes]) -> None:

@@ -10,6 +10,7 @@ import io
 import select
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from larder.errors import BadRequest
 _BUFFER = 16 << 10  # a body that is longer goes past it; no record of TLS is, so none is taken in part
 _MAX_HEAD = 256 << 10
 _PIECE = 64 << 10
+_MAX_INTERIM = 16  # answers of 1xx before the answer
+_SLOWEST = 16 << 10  # bytes a second, on average, that an answer may take once it had the time of a silence
 
 
 def header_lines(headers: Mapping[str, str]) -> str:
@@ -29,6 +32,9 @@ def header_lines(headers: Mapping[str, str]) -> str:
         if not value.isprintable():
             raise BadRequest(f"the header {name} cannot have a control character: {value!r}")
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+Address = tuple[int, int, int, str, Any]  # as getaddrinfo has it
 
 
 class Malformed(Exception):
@@ -86,7 +92,7 @@ class Response:
         if method == "HEAD" or self.status < 200 or self.status in (204, 304):
             self.size = 0
         elif "content-length" in self.headers:
-            self.size = int(self.headers["content-length"])
+            self.size = int(self.headers["content-length"])  # which the parser has found to be a number
         self._left = self.size  # bytes of the body, if its size was announced
         close = "close" in self.headers.get("connection", "").lower()
         ends = self.size >= 0 or self._chunked
@@ -158,11 +164,17 @@ class Response:
 
 
 class _Arrived(io.RawIOBase):
-    """What arrives on a connection, and how much that was."""
+    """What arrives on a connection, how much that was, and since when an answer is awaited."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._size = 0
+        self._limit = sock.gettimeout() or 0.0
+        self.expect()
+
+    def expect(self) -> None:
+        """Begin to count the time of an answer."""
+        self._began, self._before = time.monotonic(), self._size
 
     def readable(self) -> bool:
         return True
@@ -170,16 +182,22 @@ class _Arrived(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         size = self._sock.recv_into(buffer)
         self._size += size
+        allowed = self._limit + (self._size - self._before) / _SLOWEST
+        if self._limit and time.monotonic() - self._began > allowed:
+            raise TimeoutError(f"an answer came more slowly than {_SLOWEST >> 10} KiB a second")
         return size
 
     def tell(self) -> int:
         return self._size
 
 
-def connect(node: Node, tls: ssl.SSLContext | None, connect_timeout: float, timeout: float) -> socket.socket:
-    """Connect to a node, and give each later wait its own timeout. Raises OSError."""
-    sock = socket.create_connection((node.host, node.port), connect_timeout)
+def connect(node: Node, address: Address, tls: ssl.SSLContext | None, connect_timeout: float, timeout: float) -> socket.socket:
+    """Connect to a node at one of its addresses, and give each later wait its own timeout. Raises OSError."""
+    family, kind, protocol, _, at = address
+    sock = socket.socket(family, kind, protocol)
     try:
+        sock.settimeout(connect_timeout)
+        sock.connect(at)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             sock = tls.wrap_socket(sock, server_hostname=node.host)
@@ -198,9 +216,8 @@ class Connection:
         self.used = False
         self.idle_since = 0.0
         self.sock = sock
-        self._reader: io.BufferedReader = io.BufferedReader(_Arrived(sock), _BUFFER)
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._arrived = _Arrived(sock)
+        self._reader: io.BufferedReader = io.BufferedReader(self._arrived, _BUFFER)
 
     def send_head(self, method: str, path: str, headers: str, body: bytes = b"") -> None:
         """Send the head of a request, whose headers end their lines, and with it a body that is small."""
@@ -209,10 +226,12 @@ class Connection:
 
     def response(self, method: str) -> Response:
         """The answer to a request. Answers of 1xx before it are passed over."""
-        while True:
+        self._arrived.expect()
+        for _ in range(_MAX_INTERIM):
             response = self.interim(method)
             if response.status >= 200:
                 return response
+        raise Malformed("an answer is preceded by too many of 1xx")
 
     def interim(self, method: str) -> Response:
         """The next answer, be it one of 1xx."""
@@ -220,11 +239,15 @@ class Connection:
 
     def readable(self, seconds: float) -> bool:
         """Whether something arrives within so many seconds: data, or the end."""
-        return bool(self._poll.poll(seconds * 1000))
+        if not hasattr(select, "poll"):  # Windows, and programs that eventlet has patched
+            return bool(select.select([self.sock], [], [], seconds)[0])
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def silent(self) -> bool:
         """Whether nothing has arrived since the last answer: no data, and no end."""
-        return not self.readable(0) and self._reader.tell() == self._reader.raw.tell()
+        return not self.readable(0) and self._reader.tell() == self._arrived.tell()
 
     def close(self) -> None:
         self.sock.close()

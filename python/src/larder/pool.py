@@ -7,15 +7,19 @@ of its parent.
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import time
 from collections import deque
+from random import SystemRandom
 
 from larder.config import Node
-from larder.http1 import Connection, connect
+from larder.errors import ConfigError
+from larder.http1 import Address, Connection, connect
 
 _IDLE = 45.0  # seconds; nodes and load balancers close what is idle for longer
 _KEEP = 32  # idle connections to one node
+AVOID = 5.0  # seconds for which what could not be reached is passed over
 
 
 class Pool:
@@ -30,6 +34,8 @@ class Pool:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._idle: dict[Node, deque[Connection]] = {}
+        self._down: dict[Address, float] = {}  # until when an address is passed over
+        self._seed = SystemRandom().random()
 
     def _of(self, node: Node) -> deque[Connection]:
         if self._pid != os.getpid():
@@ -47,10 +53,40 @@ class Pool:
             if time.monotonic() - connection.idle_since < _IDLE and connection.silent():
                 return connection
             connection.close()
+        return Connection(node, self._connect(node))
+
+    def _connect(self, node: Node) -> socket.socket:
+        """Connect to the first address of a node's name that takes it; one that did not is asked last for a while."""
         if node.scheme == "https" and self._tls is None:
             self._tls = ssl.create_default_context()
         tls = self._tls if node.scheme == "https" else None
-        return Connection(node, connect(node, tls, self._connect_timeout, self._timeout))
+        failure: OSError = OSError(f"{node.host} has no address")
+        for address in self._addresses(node):
+            try:
+                sock = connect(node, address, tls, self._connect_timeout, self._timeout)
+            except ssl.SSLError as error:
+                raise _no_tls(node, error) from None
+            except OSError as error:
+                self._down[address] = time.monotonic() + AVOID
+                failure = error.with_traceback(None)
+            else:
+                self._down.pop(address, None)
+                return sock
+        raise failure
+
+    def _addresses(self, node: Node) -> list[Address]:
+        """The addresses of a node, in an order of this pool's own within each family."""
+        try:
+            found: list[Address] = list(dict.fromkeys(socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)))
+        except UnicodeError as error:
+            raise OSError(f"{node.host} is not the name of a host: {error}") from None
+        families = [address[0] for address in found]
+        now = time.monotonic()
+
+        def rank(address: Address) -> tuple[bool, int, int]:
+            return self._down.get(address, 0.0) > now, families.index(address[0]), hash((self._seed, address))
+
+        return sorted(found, key=rank)
 
     def give(self, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end."""
@@ -72,3 +108,13 @@ class Pool:
                     idle.pop().close()
                 except IndexError:
                     break
+
+
+def _no_tls(node: Node, error: ssl.SSLError) -> ConfigError:
+    """What is refused at once, since trying again would not help."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConfigError(
+            f"the certificate of {node} is not trusted ({error.verify_message}): set SSL_CERT_FILE to the file with your organisation's "
+            "authority, or correct the host in LARDER_URL"
+        )
+    return ConfigError(f"{node} does not speak TLS as this client does ({error.reason or error}): is https right in LARDER_URL?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -21,7 +22,9 @@ def bar(what: str, size: int, wanted: bool | None) -> AbstractContextManager[Rep
 @contextmanager
 def _shown(what: str, size: int) -> Iterator[Report | None]:
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # without ipywidgets, the bar is text, and that is enough
+            from tqdm.auto import tqdm
     except ImportError:
         yield None
         return
@@ -36,4 +39,4 @@ def _shown(what: str, size: int) -> Iterator[Report | None]:
 def _watched() -> bool:
     if "ipykernel" in sys.modules:
         return True
-    return sys.stderr is not None and sys.stderr.isatty()
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()

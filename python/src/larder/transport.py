@@ -3,39 +3,45 @@
 Every request that is sent here is idempotent, so one whose outcome is not known is sent again while its
 caller waits: at once on another node, then after a pause that grows and is drawn by chance (Brooker,
 "Exponential Backoff and Jitter", 2015). A node that could not be reached is passed over for some seconds.
+
+Each client, and each process, has an order of the nodes that was drawn by chance, and keeps to it: together
+they load all nodes, and each has few connections.
 """
 
 from __future__ import annotations
 
-import json
-import random
+import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import TypeVar
 
-from larder import errors
+from larder import answers, errors
 from larder.config import Config, Node
 from larder.frame import Buffer
 from larder.http1 import Connection, Malformed, Response, header_lines
-from larder.pool import Pool
+from larder.pool import AVOID, Pool
 from larder.progress import Report
 
 T = TypeVar("T")
 
-_AVOID = 5.0  # seconds for which a node that could not be reached is passed over
 _SLOW = 4.0  # seconds after which a refusal means that the store hangs; a node waits 5 to 15 for it
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 5.0  # seconds
 _ASK_FIRST = 1 << 20  # a larger body is sent only once the node says that it takes it
 _ASK_WAIT = 15.0  # seconds; a node lets writes wait for memory for 10
 _PIECE = 1 << 20
 _TOGETHER = 16 << 10  # a smaller body travels with the head of its request
-_RETRY = frozenset({429, 503, 504})
 _DRAIN = 64 << 10
+_WRITES = ("PUT", "DELETE")
 
 # What a connection raises when the node goes away, whatever it was doing.
 _BROKEN = (OSError, Malformed, EOFError)
+
+_random = SystemRandom()  # programs that seed the common one get their own numbers
+_log = logging.getLogger("larder")
 
 
 @dataclass(slots=True)
@@ -44,11 +50,33 @@ class Request:
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: Sequence[Buffer] = ()
     what: str = ""  # for messages
     show: Callable[[], AbstractContextManager[Report | None]] = nullcontext  # the progress of one attempt to send the body
+    also: Sequence[int] = ()  # statuses that are taken besides those of the method
+    json: bool = False  # the answer is JSON
     patient: bool = True  # False: each node is tried once, and none that was just seen down, or waiting for the store
+
+
+class _Attempt:
+    """One exchange with a node: whether it can have had an effect, and what the log says of it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.began = time.monotonic()
+        self.sent = False  # a byte of the request
+        self.repeated = False  # on a new connection, since the one that was kept had ended
+        self.outcome = ""
+
+    def log(self, request: Request, response: Response | None) -> None:
+        """One line, without the token: it is in no path, and headers are not logged."""
+        status = response.status if response else "no answer"
+        cache, id_ = (response.headers.get(name, "-") if response else "-" for name in ("cache-status", answers.MARK))
+        took = (time.monotonic() - self.began) * 1e3
+        _log.debug(
+            "%s %s: %s%s, %.1f ms, %s, %s, request %s", request.method, request.what, status, self.outcome, took, self.node, cache, id_
+        )
 
 
 class Transport:
@@ -59,8 +87,11 @@ class Transport:
         self._pool = Pool(config.connect_timeout, config.timeout)
         self._down: dict[Node, float] = {}  # until when a node is passed over
         self._headers = header_lines({"User-Agent": "larder-python", "Accept-Encoding": "identity"})
-        if config.token:
-            self._headers += header_lines({"Authorization": f"Bearer {config.token}"})
+        self._order()
+
+    def _order(self) -> None:
+        self._pid = os.getpid()
+        self._nodes = _random.sample(self._config.nodes, len(self._config.nodes))
 
     def close(self) -> None:
         """Close idle connections."""
@@ -71,94 +102,131 @@ class Transport:
 
         ``read`` may be called again with another answer if a connection breaks while it reads.
         """
+        __tracebackhide__ = True
+        token = self._config.token.read()
+        try:
+            return self._send(request, read, token)
+        except errors.AuthError as error:
+            # A token that expired is replaced in its file, or by its function, while the client lives.
+            if error.status != 401 or (fresh := self._config.token.renewed()) == token:
+                raise
+        return self._send(request, read, fresh)
+
+    def _send(self, request: Request, read: Callable[[Response], T], token: str) -> T:
+        __tracebackhide__ = True
         attempts = max(len(self._config.nodes), 1 + self._config.retries if request.patient else 1)
         failure: Exception
         tried: list[Node] = []
+        unknown = False  # an earlier attempt may have been carried out
         deadline = time.monotonic() + self._config.timeout
-        for attempt in range(1, attempts + 1):
-            node = self._choose(request, tried)
-            tried.append(node)
-            began = time.monotonic()
+        for number in range(1, attempts + 1):
+            attempt = _Attempt(self._choose(request, tried))
+            tried.append(attempt.node)
+            status = None
             try:
-                return self._once(node, request, read, attempt)
+                return self._once(attempt, request, read, token)
             except errors.Unavailable as error:
-                failure, wait = error.with_traceback(None), error.retry_after
-                hangs = error.type == "store-unavailable" and time.monotonic() > began + _SLOW
+                failure, wait, status = error.with_traceback(None), error.retry_after, error.status
+                unknown = unknown or isinstance(error, errors.OutcomeUnknown)
+                hangs = error.type == "store-unavailable" and time.monotonic() > attempt.began + _SLOW
                 if hangs and not request.patient:
                     self._pass_over_all()  # any other would take as long to find out
                     break
+            except errors.NotFound as error:
+                error.after_unknown = unknown or attempt.repeated
+                raise
             except _BROKEN as error:
-                avoid = self._config.timeout if isinstance(error, TimeoutError) else _AVOID
-                self._down[node] = time.monotonic() + avoid
+                avoid = self._config.timeout if isinstance(error, TimeoutError) and attempt.sent else AVOID
+                self._down[attempt.node] = time.monotonic() + avoid
                 failure, wait = error.with_traceback(None), 0.0  # which would keep what was received so far
-            if time.monotonic() > deadline:
+                unknown = unknown or attempt.sent
+            left = deadline - time.monotonic()
+            if left < 0:
                 break
-            if attempt < attempts and request.patient:
-                self._pause(attempt, wait, others=len(set(tried)) < len(self._config.nodes))
-        if isinstance(failure, errors.Unavailable):
-            raise failure
-        raise self._unreachable(request, failure, attempt)
+            if number < attempts and request.patient:
+                others = status != 429 and len(set(tried)) < len(self._config.nodes)
+                self._pause(number, min(wait, left), others=others)
+        raise self._failed(request, failure, number, unknown=unknown)
 
     def _pass_over_all(self) -> None:
         until = time.monotonic() + self._config.timeout
         for node in self._config.nodes:
             self._down[node] = until
 
-    def _unreachable(self, request: Request, error: Exception, attempts: int) -> errors.Unavailable:
+    def _failed(self, request: Request, error: Exception, attempts: int, *, unknown: bool) -> errors.Unavailable:
+        """The error of a call that was given up."""
+        unknown = unknown and request.method in _WRITES
+        if isinstance(error, errors.Unavailable) and isinstance(error, errors.OutcomeUnknown) == unknown:
+            return error
+        if isinstance(error, errors.Unavailable):
+            text = f"{error}; but an earlier attempt of this call may have been carried out: read the key, or send the same write again"
+            return errors.OutcomeUnknown(text, status=error.status, type=error.type, request_id=error.request_id)
         nodes = ", ".join(map(str, self._config.nodes))
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        kind = errors.Unavailable
+        kind = errors.OutcomeUnknown if unknown else errors.Unavailable
         advice = "is LARDER_URL right, and is a node running there?"
-        if request.method in ("PUT", "DELETE") and not isinstance(error, ConnectionRefusedError):
-            kind = errors.OutcomeUnknown
+        if unknown:
             advice = "the write may have happened: read the key, or send the same write again"
         return kind(f"{request.what}: no answer from {nodes} after {attempts} attempts ({reason}); {advice}")
 
     def _choose(self, request: Request, tried: list[Node]) -> Node:
-        """A node that is not known to be down, and rather one that was not tried."""
+        """The first node of this process's order that is not known to be down, and rather one that was not tried."""
+        if self._pid != os.getpid():
+            self._order()
         if not self._down and not tried:
-            return self._config.nodes[0]
+            return self._nodes[0]
         now = time.monotonic()
-        up = [n for n in self._config.nodes if self._down.get(n, 0.0) <= now]
+        up = [n for n in self._nodes if self._down.get(n, 0.0) <= now]
         if not up and not request.patient:
             raise errors.Unavailable(f"{request.what}: no node answered a moment ago, and this call does not wait")
-        up = up or list(self._config.nodes)
-        return next((n for n in up if n not in tried), None) or random.choice(up)
+        up = up or self._nodes
+        return next((n for n in up if n not in tried), None) or _random.choice(up)
 
     def _pause(self, attempt: int, wait: float, *, others: bool) -> None:
         if others and attempt < len(self._config.nodes):
             return
         longest = min(_MAX_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
-        time.sleep(min(_MAX_PAUSE, wait) + random.uniform(0, longest))
+        time.sleep(wait + _random.uniform(0, longest))
 
-    def _once(self, node: Node, request: Request, read: Callable[[Response], T], attempt: int) -> T:
+    def _once(self, attempt: _Attempt, request: Request, read: Callable[[Response], T], token: str) -> T:
+        """Send a request to one node. A connection that the node had closed meanwhile does not count."""
+        __tracebackhide__ = True
         while True:
-            connection = self._pool.take(node)
-            answered = False
+            response: Response | None = None
+            connection = self._connection(attempt, request)
+            attempt.sent, attempt.outcome = True, ""
             try:
-                response = self._exchange(connection, request)
-                answered = True
+                response = self._exchange(connection, request, token)
                 if self._down:
-                    self._down.pop(node, None)
-                if response.status >= 400:
-                    raise _refusal(request, response)
+                    self._down.pop(attempt.node, None)
+                answers.check(response, request.method, request.what, request.also, json=request.json)
                 result = read(response)
             except errors.LarderError as error:
-                if isinstance(error, errors.NotFound):
-                    error.attempt = attempt
-                self._finish(connection, response if answered else None)
+                attempt.outcome = f" {type(error).__name__}"
+                self._finish(connection, response)
                 raise
-            except _BROKEN:
+            except BaseException as error:
+                attempt.outcome = f" {type(error).__name__}"
                 connection.close()
-                if connection.used and not answered:
-                    attempt += 1
+                if connection.used and response is None and isinstance(error, _BROKEN) and not isinstance(error, TimeoutError):
+                    attempt.repeated = True
                     continue  # the node had closed it; a new one tells whether the node is there
                 raise
-            except BaseException:
-                connection.close()
-                raise
+            finally:
+                if _log.isEnabledFor(logging.DEBUG):
+                    attempt.log(request, response)
             self._finish(connection, response)
             return result
+
+    def _connection(self, attempt: _Attempt, request: Request) -> Connection:
+        __tracebackhide__ = True
+        try:
+            return self._pool.take(attempt.node)
+        except Exception as error:
+            attempt.outcome = f" {type(error).__name__}"
+            if _log.isEnabledFor(logging.DEBUG):
+                attempt.log(request, None)
+            raise
 
     def _finish(self, connection: Connection, response: Response | None) -> None:
         """Keep the connection if the answer was read, or little of it is left."""
@@ -176,9 +244,11 @@ class Transport:
         else:
             connection.close()
 
-    def _exchange(self, connection: Connection, request: Request) -> Response:
+    def _exchange(self, connection: Connection, request: Request, token: str) -> Response:
         """Send a request and read the head of its answer."""
         headers = self._headers + header_lines(request.headers)
+        if token:
+            headers += f"Authorization: Bearer {token}\r\n"
         if request.method != "PUT":
             connection.send_head(request.method, request.path, headers)
             return connection.response(request.method)
@@ -191,7 +261,7 @@ class Transport:
         if ask:
             headers += "Expect: 100-continue\r\n"
         connection.send_head("PUT", request.path, headers)
-        if ask and connection.readable(_ASK_WAIT):  # silence is consent (RFC 9110, section 10.1.1)
+        if ask and connection.readable(min(_ASK_WAIT, self._config.timeout)):  # silence is consent (RFC 9110, section 10.1.1)
             response = connection.interim("PUT")
             if response.status >= 200:
                 response.persistent = False  # the body that was announced will not come
@@ -214,45 +284,3 @@ def _send_body(connection: Connection, request: Request) -> None:
                 connection.sock.sendall(piece)
                 if report:
                     report(piece.nbytes)
-
-
-def _refusal(request: Request, response: Response) -> errors.LarderError:
-    """The error that an answer is."""
-    try:
-        problem = json.loads(response.read(_DRAIN) or b"{}")
-    except ValueError:
-        problem = {}
-    problem = problem if isinstance(problem, dict) else {}
-    status = response.status
-    type_ = str(problem.get("type", "")).removeprefix("urn:larder:problem:") or None
-    detail = str(problem.get("detail") or f"{status} {response.reason}")
-    if status >= 400 and not problem and request.method != "HEAD":
-        detail += "; that is not an answer of a Larder node: is LARDER_URL right?"
-    kind = _kind(status, type_, bool(problem) or request.method == "HEAD")
-    if kind is errors.NotFound:  # the node's own words are for those who see HTTP
-        detail = "your organisation has no object of this key; the keys of a prefix show what there is"
-    error = kind(f"{request.what}: {detail}", status=status, type=type_)
-    if isinstance(error, errors.Unavailable):
-        error.retry_after = _seconds(response.headers.get("retry-after", ""))
-    return error
-
-
-def _kind(status: int, type_: str | None, ours: bool) -> type[errors.LarderError]:
-    if status == 404 and ours and type_ in (None, "not-found"):
-        return errors.NotFound
-    if type_ == "outcome-unknown":
-        return errors.OutcomeUnknown
-    if status in _RETRY:
-        return errors.Unavailable
-    kinds: dict[int, type[errors.LarderError]] = {
-        401: errors.AuthError,
-        403: errors.AuthError,
-        409: errors.Conflict,
-        412: errors.Conflict,
-        413: errors.TooLarge,
-    }
-    return kinds.get(status) or (errors.ServerError if status >= 500 else errors.BadRequest)
-
-
-def _seconds(retry_after: str) -> float:
-    return float(retry_after) if retry_after.isdigit() else 0.0
