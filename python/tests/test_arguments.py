@@ -158,7 +158,7 @@ def itself() -> list[Any]:
 
 @pytest.mark.parametrize("value", [object(), threading.Lock(), iter([]), itself(), [threading.Lock()], adder(threading.Lock())])  # type: ignore[arg-type]
 def test_refused(value: Any) -> None:
-    with pytest.raises(larder.ArgumentError, match="argument 'x' of f.*"):
+    with pytest.raises(larder.ArgumentError, match="argument 'x' of f"):
         text(lambda x: x, value)
 
 
@@ -180,9 +180,9 @@ def test_signature() -> None:
 def test_bounded() -> None:
     def f(**more: Any) -> None: ...
 
-    long = text(f, **{f"argument_{i}": i for i in range(100)})
-    assert len(long) == 33
-    assert long != text(f, **{f"argument_{i}": i + 1 for i in range(100)})
+    long, other = ({f"argument_{i}": i + j for i in range(100)} for j in range(2))
+    assert len(text(f, **long)) == 33  # type: ignore[arg-type]
+    assert text(f, **long) != text(f, **other)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

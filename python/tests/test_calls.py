@@ -161,8 +161,8 @@ def test_coroutines_build_once(env: larder.Environment, unique: str) -> None:
     assert 1 <= calls.count(True) <= 8
 
 
-def test_a_cancelled_coroutine_cancels_no_other(env: larder.Environment, unique: str) -> None:
-    calls = []
+def test_a_cancelled_coroutine_cancels_no_other(env: larder.Environment, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, gate = [], Gate(monkeypatch, 2)
     began = asyncio.Event()
 
     @larder.object_service_cache(unique)
@@ -177,8 +177,9 @@ def test_a_cancelled_coroutine_cancels_no_other(env: larder.Environment, unique:
         first = asyncio.create_task(build())
         await began.wait()
         second, third = asyncio.create_task(build()), asyncio.create_task(build())
-        while len(env.client._transport._pool._idle) == 0:
-            await asyncio.sleep(0)
+        for _ in range(2):
+            while not gate.joined.acquire(blocking=False):
+                await asyncio.sleep(0)
         second.cancel()
         first.cancel()
         return await third
