@@ -13,7 +13,7 @@ from larder.listing import human_size
 K = TypeVar("K")
 T = TypeVar("T")
 
-_AT_ONCE = 32  # requests; a write waits for the store, not for the processor
+READS, WRITES = 8, 16  # requests at once; a write waits for the store, a small read takes mostly the processor
 _NAMED = 5  # failures that a message names
 
 
@@ -50,7 +50,7 @@ class Removed:
         return f"{self.count} keys, {human_size(self.bytes)}" + (" would be removed" if self.dry_run else " removed")
 
 
-def each(what: str, function: Callable[[str], T], keys: Iterable[str]) -> dict[str, T]:
+def each(what: str, function: Callable[[str], T], keys: Iterable[str], at_once: int) -> dict[str, T]:
     """Call a function for each key, several at once. Raises PartialError when all are done, if some failed."""
     wanted = list(dict.fromkeys(keys))
     done: dict[str, T] = {}
@@ -62,7 +62,7 @@ def each(what: str, function: Callable[[str], T], keys: Iterable[str]) -> dict[s
         except LarderError as error:
             return key, error
 
-    for key, got in _in_threads(one, wanted):
+    for key, got in _in_threads(one, wanted, at_once):
         if isinstance(got, LarderError):
             failed[key] = got
         else:
@@ -72,8 +72,8 @@ def each(what: str, function: Callable[[str], T], keys: Iterable[str]) -> dict[s
     return done
 
 
-def _in_threads(function: Callable[[K], T], items: list[K]) -> Iterable[T]:
+def _in_threads(function: Callable[[K], T], items: list[K], at_once: int) -> Iterable[T]:
     if len(items) < 2:
         return map(function, items)
-    with ThreadPoolExecutor(min(_AT_ONCE, len(items)), "larder") as pool:
+    with ThreadPoolExecutor(min(at_once, len(items)), "larder") as pool:
         return list(pool.map(function, items))

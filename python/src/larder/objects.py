@@ -9,7 +9,7 @@ from typing import Any
 from larder.client import OBJECTS
 from larder.errors import BadRequest, NotFound
 from larder.listing import Info, Keys
-from larder.many import each
+from larder.many import WRITES, each
 from larder.service import Service
 
 
@@ -77,7 +77,7 @@ class ObjectService(Service):
         """Store each value under its key. PartialError names those that failed; the others are stored."""
         if not isinstance(values, Mapping):
             raise BadRequest(f"put_many takes a mapping of keys to values, not a {type(values).__qualname__}")
-        each("put_many", lambda key: self.put(key, values[key]), values)
+        each("put_many", lambda key: self.put(key, values[key]), values, WRITES)
 
     def keys(self, prefix: str = "") -> Keys:
         """All keys that begin with a prefix. Iterating over the service takes less memory."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from larder.client import Client
 from larder.errors import BadRequest, NotFound
 from larder.listing import Info, Keys
-from larder.many import Removed, each
+from larder.many import READS, WRITES, Removed, each
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Service:
 
     def info_many(self, prefix: str = "") -> list[Info]:
         """What is known of each key with a prefix, its writer among it. What is removed meanwhile is left out."""
-        found = each("info_many", _unless_absent(self.info), self._client.list(self._name, prefix))
+        found = each("info_many", _unless_absent(self.info), self._client.list(self._name, prefix), READS)
         return [info for info in found.values() if info is not None]
 
     def copy(self, old: str, new: str) -> None:
@@ -76,7 +76,7 @@ class Service:
             return found
         if _is_interactive() and input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
             return Removed(0, 0, ())
-        gone = each("remove_by_prefix", _unless_absent(self._remove), found.keys)
+        gone = each("remove_by_prefix", _unless_absent(self._remove), found.keys, WRITES)
         removed = [e for e in entries if gone[e.key]]
         return Removed(len(removed), sum(e.size for e in removed), tuple(e.key for e in removed))
 
@@ -97,7 +97,7 @@ class Service:
             except NotFound:
                 return None
 
-        return {key: got[0] for key, got in each("get_many", get, keys).items() if got is not None}
+        return {key: got[0] for key, got in each("get_many", get, keys, READS).items() if got is not None}
 
 
 def _unless_absent(function: Callable[[str], T]) -> Callable[[str], T | None]:
