@@ -147,6 +147,7 @@ class _Process:
     """The environment of threads and tasks that have none of their own."""
 
     environment: Environment | None = None
+    follows_cells = False
 
 
 _own: ContextVar[_Own | None] = ContextVar("larder environment", default=None)
@@ -190,12 +191,24 @@ def _in_cell() -> bool:
 
 def _current() -> Environment | None:
     own = _own.get()
-    if own is None:
-        return _Process.environment
-    if own.process and own.environment is not _Process.environment and _is_main():
-        # A cell that awaits may have run in a copy of this context, and set the process's environment there.
-        return _Process.environment
-    return own.environment
+    return _Process.environment if own is None else own.environment
+
+
+def _follow_cells() -> None:
+    """Have each cell of a notebook begin with the process's environment.
+
+    A cell that awaits may run in a context of its own, so that what it sets there is not seen by the next one.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and not _Process.follows_cells:
+        _Process.follows_cells = True
+        shell.events.register("pre_run_cell", _begin_cell)
+
+
+def _begin_cell(*_: object) -> None:
+    own = _own.get()
+    if own is None or own.process:
+        _own.set(_Own(_Process.environment, process=True))
 
 
 def _set(environment: Environment | None) -> None:
@@ -207,6 +220,7 @@ def _set(environment: Environment | None) -> None:
     _own.set(_Own(environment, main, block))
     if main:
         _Process.environment = environment
+        _follow_cells()
 
 
 @contextmanager

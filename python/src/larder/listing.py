@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from typing import Any, SupportsIndex, overload
+
+_SHOWN = 50  # rows of a table in a notebook
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,20 @@ class Info:
         when = f" of {self.modified:%Y-%m-%d %H:%M} UTC" if self.modified else ""
         return f"an object{when} by {self.writer or 'an unnamed writer'}"
 
+    def _repr_html_(self) -> str:
+        took = "" if self.build_seconds is None else f"{self.build_seconds:.1f} s"
+        rows = [
+            ["size", human_size(self.size)],
+            ["modified", _moment(self.modified)],
+            ["writer", self.writer],
+            ["format", self.format or self.content_type],
+            ["took to build", took],
+            ["python", self.python],
+            ["libraries", ", ".join(f"{name} {version}" for name, version in self.libraries.items())],
+            ["came from", self.cache_status],
+        ]
+        return html_table(["", ""], [row for row in rows if row[1]], self.key)
+
 
 class Keys(list[str]):
     """Keys, in the cache's order. ``entries`` says more of each: size, ETag and time."""
@@ -53,9 +70,23 @@ class Keys(list[str]):
         self.entries = list(entries)
         super().__init__(e.key for e in self.entries)
 
+    @overload
+    def __getitem__(self, at: SupportsIndex, /) -> str: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> Keys: ...
+    def __getitem__(self, at: Any, /) -> Any:
+        return Keys(self.entries[at]) if isinstance(at, slice) else super().__getitem__(at)
+
     def _repr_html_(self) -> str:
-        rows = [[e.key, human_size(e.size), f"{e.modified:%Y-%m-%d %H:%M:%S}"] for e in self.entries]
-        return html_table(["key", "size", "modified"], rows, f"{len(self)} keys")
+        shown = self.entries[:_SHOWN]
+        rows = [[e.key, human_size(e.size), _moment(e.modified)] for e in shown]
+        more = f", the first {len(shown)} of them" if len(self.entries) > len(shown) else ""
+        total = human_size(sum(e.size for e in self.entries))
+        return html_table(["key", "size", "modified"], rows, f"{len(self)} keys, {total}{more}")
+
+
+def _moment(time: datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def human_size(n: float) -> str:
