@@ -34,6 +34,15 @@ def test_urls(monkeypatch: pytest.MonkeyPatch) -> None:
         " , ",
         "http://u:secret@a",
         "http://a/v1/",
+        "http://a/v1/objects",
+        "http://a/prefix/v1/strategies/",
+        "http://[::1",
+        "http://[x]",
+        "http://a]",
+        "http://a:99999",
+        "http://a:0",
+        "http://a..b",
+        "http://" + "a" * 64,
     ],
 )
 def test_bad_url(url: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import multiprocessing
 import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,44 +15,7 @@ import pytest
 import larder
 from larder import transport
 from tests.conftest import Node, StartNode, free_ports
-
-Reply = Callable[["Scripted"], None]
-
-
-class Scripted(http.server.BaseHTTPRequestHandler):
-    """A server that does what a test says, request by request, for what no real node can be made to do."""
-
-    protocol_version = "HTTP/1.1"
-    script: deque[Reply]
-    seen: list[str]
-
-    def handle_request(self) -> None:
-        self.seen.append(self.command)
-        self.body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        self.script.popleft()(self)
-
-    do_GET = do_PUT = do_DELETE = do_HEAD = handle_request  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
-
-
-def answer(status: int, body: bytes = b"", *, mark: bool = True, **headers: str) -> Reply:
-    def reply(h: Scripted) -> None:
-        h.send_response(status)
-        if mark:
-            h.send_header("Larder-Request", "request-1")
-        for name, value in headers.items():
-            h.send_header(name.replace("_", "-"), value)
-        h.send_header("Content-Length", str(len(body)))
-        h.end_headers()
-        h.wfile.write(body)
-
-    return reply
-
-
-def problem(status: int, name: str) -> Reply:
-    return answer(status, b'{"type":"urn:larder:problem:%s","detail":"so it is"}' % name.encode())
+from tests.scripted import Reply, Scripted, answer, problem, served
 
 
 def hang_up(h: Scripted) -> None:
@@ -72,18 +34,8 @@ def break_off(h: Scripted) -> None:
 @pytest.fixture
 def scripted() -> Iterator[tuple[larder.ObjectService, deque[Reply], list[str]]]:
     """A client of a scripted server, its script, and the methods that it has seen."""
-    script: deque[Reply] = deque()
-    seen: list[str] = []
-    handler = type("Handler", (Scripted,), {"script": script, "seen": seen})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    client = larder.Client(f"http://127.0.0.1:{server.server_port}")
-    yield larder.ObjectService(client), script, seen
-    client.close()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served() as (url, handler), larder.Client(url) as client:
+        yield larder.ObjectService(client), handler.script, handler.seen
 
 
 @pytest.fixture(autouse=True)
