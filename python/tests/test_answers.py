@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -205,3 +206,16 @@ def test_keys_that_proxies_change(objects: larder.ObjectService, node: Node, key
     assert key in objects.keys("")
     objects.delete(key)
     assert key not in objects.keys("")
+
+
+@pytest.mark.parametrize("call", sorted(set(CALLS) - {"whoami"}))
+def test_errors_are_raised_by_the_service(server: Server, call: str) -> None:
+    objects, handler = server
+    handler.script += [problem(404, "not-found")]
+    with pytest.raises(larder.LarderError) as caught:
+        CALLS[call](objects)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert frames[-1].f_code.co_filename.endswith("objects.py")
+    assert frames[-1].f_code.co_name == call
+    shown = [frame for frame in frames if not frame.f_locals.get("__tracebackhide__")]
+    assert [frame.f_code.co_name for frame in shown][2:] == [call]  # after this test, and its lambda

@@ -28,6 +28,7 @@ from larder.errors import (
     NotAFrame,
     NotFound,
     ServerError,
+    short_tracebacks,
     warn,
 )
 from larder.http1 import Response
@@ -45,6 +46,7 @@ _MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
 _PIECE = 1 << 20
 
 
+@short_tracebacks
 class Client:
     """A client of a Larder cluster. Safe for threads, and across forks.
 

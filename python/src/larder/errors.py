@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type)
 
 
 class LarderError(Exception):
@@ -116,3 +124,33 @@ def warn(text: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, LarderWarning, stacklevel=level)
+
+
+def short_tracebacks(cls: C) -> C:
+    """A class whose public methods raise a LarderError as their own: what lies beneath them is not shown."""
+    for name, method in list(vars(cls).items()):
+        if callable(method) and not isinstance(method, type) and (not name.startswith("_") or name in _OPERATORS):
+            setattr(cls, name, _short_traceback(method))
+    return cls
+
+
+_OPERATORS = ("__getitem__", "__setitem__", "__delitem__", "__contains__", "__len__")
+
+
+def _cut(here: TracebackType | None) -> None:
+    """End a traceback with the frame that the one here called. A frame that kept it would keep itself alive."""
+    if here is not None and here.tb_next is not None:
+        here.tb_next.tb_next = None
+
+
+def _short_traceback(method: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        __tracebackhide__ = True  # of IPython and pytest
+        try:
+            return method(*args, **kwargs)
+        except LarderError as error:
+            _cut(error.__traceback__)
+            raise
+
+    return call

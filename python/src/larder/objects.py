@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from larder.client import OBJECTS
-from larder.errors import BadRequest, NotFound
+from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Info, Keys
 from larder.many import WRITES, each
 from larder.service import Service
@@ -20,6 +20,7 @@ class _Absent:
 _ABSENT = _Absent()
 
 
+@short_tracebacks
 class ObjectService(Service):
     """Values by key. They belong to the organisation, not to an environment."""
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from larder.client import Client
-from larder.errors import BadRequest, NotFound
+from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Info, Keys
 from larder.many import READS, WRITES, Removed, each
 
 T = TypeVar("T")
 
 
+@short_tracebacks
 class Service:
     """The keys of one service of the cache."""
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from larder.client import STRATEGIES, Client
 from larder.differences import about_environment, settings_differences
-from larder.errors import BadRequest, LarderError, NotBuilt, NotFound
+from larder.errors import BadRequest, LarderError, NotBuilt, NotFound, short_tracebacks
 from larder.listing import Keys
 from larder.service import Service
 
@@ -25,6 +25,7 @@ class Dated(Protocol):
     def __iter__(self) -> Iterator[str]: ...
 
 
+@short_tracebacks
 class StrategyService(Service):
     """The strategies of an environment.
 
