@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import cloudpickle
 import pytest
 
 import larder
@@ -379,6 +380,19 @@ def test_a_key_that_cannot_be_made(env: larder.Environment, unique: str) -> None
         build()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="'lock'"):
         build.key()  # type: ignore[call-arg]
+
+
+def test_a_session_that_travelled_and_cannot_be_made(env: larder.Environment, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    @larder.object_service_cache(unique)
+    def build() -> str:
+        return "built"
+
+    pickled = cloudpickle.dumps(build)
+    larder.de_init()
+    monkeypatch.setattr("larder.entry._unpack", lambda _: larder.Client("no address"))
+    there = cloudpickle.loads(pickled)
+    with pytest.warns(larder.LarderWarning, match="is not the address of a node"):
+        assert there() == "built"
 
 
 def test_other_settings(client: larder.Client, unique: str) -> None:

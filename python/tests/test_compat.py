@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import larder.compat.sigtech as sig
 from tests.conftest import Node
 
 SEED = """
@@ -69,7 +70,14 @@ print("done")
 @pytest.mark.parametrize("package", ["larder.compat.sigtech", "larder.compat.sigtech.framework"])
 def test_it_runs(package: str, node: Node, tmp_path: Path) -> None:
     script = tmp_path / "seed.py"
-    script.write_text(SEED.replace("sigtech.framework as", f"{package} as").replace("from sigtech", "from larder.compat.sigtech"))
+    script.write_text(SEED.replace("sigtech.framework", package))
     environment = {**os.environ, "LARDER_URL": node.url, "LARDER_SIGNING_KEY": "a-key-of-the-whole-group"}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "done\n", done.stderr
+
+
+def test_config() -> None:
+    assert sig.config.DEFAULT_RS_START_DATE == "default_rs_start_date"
+    assert sig.config.FORCE_ORDERS == "force_orders"
+    with pytest.raises(AttributeError, match="has no 'version'"):
+        sig.config.version  # noqa: B018

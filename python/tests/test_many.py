@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import subprocess
+import sys
 import uuid
 from typing import Any
 
@@ -190,6 +192,8 @@ def test_remove_by_prefix(objects: larder.ObjectService, prefix: str, monkeypatc
     assert objects.remove_by_prefix(prefix).count == 0
     assert len(objects.keys(prefix)) == 9
     assert objects.remove_by_prefix(prefix).count == 9
+    objects.put(f"{prefix}again", 1)
+    assert objects.remove_by_prefix(prefix, ask=False).count == 1
     assert asked == [f"{found} under {prefix!r}. Remove them? [y/N] "] * 2
     assert objects.keys(prefix) == []
     assert objects.remove_by_prefix(prefix).count == 0
@@ -267,3 +271,16 @@ def test_a_miss_is_a_miss(error: Exception, client: larder.Client, prefix: str, 
         with pytest.raises(KeyError, match=r"there is no strategy .*could not be listed"):
             call(prefix)
     assert patience == [False, False]
+
+
+def test_while_the_interpreter_ends(node: Node, prefix: str) -> None:
+    code = f"""
+import atexit, larder
+objects = larder.ObjectService(larder.Client({node.url!r}, allow_pickle=False))
+@atexit.register
+def save():
+    objects.put_many({{{prefix!r} + str(i): i for i in range(3)}})
+    print(objects.get_many(objects.keys({prefix!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{ {prefix + str(i): i for i in range(3)} }\n", done.stderr

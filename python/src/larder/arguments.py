@@ -15,9 +15,9 @@ from typing import Any
 from larder.errors import ArgumentError
 from larder.fingerprint import fingerprint, plain_scalar
 
-_MAX_VALUE = 60  # characters of one value in a key
+_MAX_VALUE = 60  # bytes of one value in a key
 _MAX_ITEMS, _MAX_DEPTH = 20, 3  # of a container that is shown as text
-_MAX_ALL = 200  # characters of all of them; a key has at most 512 bytes
+_MAX_ALL = 200  # bytes of all of them; a key has at most 512 bytes
 
 _ANYTHING = inspect.Signature(
     [
@@ -55,12 +55,12 @@ class Arguments:
         for name, value in self._named(bound):
             path = f"the argument {name.lstrip('*')!r} of {self._title}"
             text = plain_text(value)
-            if text is None or len(text) > _MAX_VALUE:
+            if text is None or len(text.encode()) > _MAX_VALUE:
                 text = "#" + fingerprint(value, path)
             parts.append(f"{name}={text}")
             digests.append((name, text))
         whole = ", ".join(parts)
-        return whole if len(whole) <= _MAX_ALL else "#" + fingerprint(digests, self._title)
+        return whole if len(whole.encode()) <= _MAX_ALL else "#" + fingerprint(digests, self._title)
 
     def _named(self, bound: inspect.BoundArguments) -> list[tuple[str, Any]]:
         named: list[tuple[str, Any]] = []

@@ -15,6 +15,7 @@ from larder.client import OBJECTS, STRATEGIES
 from larder.decorated import Decorator, NameOrFunction, P, R
 from larder.entry import Entry, Name, Options, title_of
 from larder.errors import warn
+from larder.service import seconds_of
 
 _CODE = ("warn", "recompute", "ignore")
 _USE = "write, for example, @larder.object_service_cache('DAX')"
@@ -43,7 +44,7 @@ def strategy_service_cache(
     A cache that does not answer, or holds what cannot be read, costs one warning, and the function is called; what
     the function raises is the caller's.
     """
-    options = Options(STRATEGIES, None, _names(ignore), False, _known_code(code), _seconds(max_age))
+    options = Options(STRATEGIES, None, _names(ignore), False, _known_code(code), seconds_of(max_age))
     return _decorator(name, options, sys._getframe(1))
 
 
@@ -76,7 +77,7 @@ def object_service_cache(
     """
     if not isinstance(settings, bool):
         raise TypeError(f"settings is True or False, not {settings!r}")
-    options = Options(OBJECTS, None, _names(ignore), settings, _known_code(code), _seconds(max_age))
+    options = Options(OBJECTS, None, _names(ignore), settings, _known_code(code), seconds_of(max_age))
     return _decorator(name, options, sys._getframe(1))
 
 
@@ -91,13 +92,6 @@ def _known_code(code: str) -> str:
     if code not in _CODE:
         raise ValueError(f"code is 'warn', 'recompute' or 'ignore', not {code!r}")
     return code
-
-
-def _seconds(max_age: Any) -> float | None:
-    seconds = max_age.total_seconds() if isinstance(max_age, timedelta) else max_age
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0):
-        raise ValueError(f"max_age is a number of seconds, or a timedelta, not {max_age!r}")
-    return seconds
 
 
 def _decorator(name: Any, options: Options, frame: types.FrameType) -> Any:

@@ -18,7 +18,7 @@ from larder.client import OBJECTS, STRATEGIES, Client
 from larder.codedigest import code_digest
 from larder.differences import about_environment, code_differs, code_statement, settings_differences
 from larder.environment import Environment, env, is_initialised
-from larder.errors import BadRequest, DecodeError, IntegrityError, LarderError, NotFound, OutcomeUnknown, warn
+from larder.errors import BadRequest, DecodeError, IntegrityError, LarderError, NotFound, NotInitialised, OutcomeUnknown, warn
 from larder.listing import Entry as Listed
 from larder.listing import Info, Keys
 from larder.strategies import check_built
@@ -96,8 +96,7 @@ class Entry:
     # A function of a notebook travels to other processes as a copy, and this with it.
 
     def __getstate__(self) -> dict[str, Any]:
-        carried = _pack(env()) if is_initialised() else self._carried
-        return {**self.__dict__, "_carried": carried, "_warned": set()}
+        return {**self.__dict__, "_carried": _pack(env()) if is_initialised() else self._carried, "_warned": set()}
 
     def environment(self) -> Environment:
         """The current environment; in a process that has none, the one in which this was pickled."""
@@ -128,11 +127,12 @@ class Entry:
 
     def find_slot(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Slot | None:
         """As slot; None, after a warning, for arguments of which no key can be made."""
-        self.environment()  # NotInitialised is the caller's
         try:
             return self.slot(args, kwargs)
         except Unbound:
             return None
+        except NotInitialised:
+            raise  # that is the caller's to do
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -266,12 +266,18 @@ def _text(error: BaseException) -> str:
 
 
 def _pack(environment: Environment) -> bytes:
-    """An environment for another process: without secrets, which the client there takes from its variables."""
+    """An environment for another process: without secrets, which the client there takes from its variables.
+
+    Empty for one that cannot travel.
+    """
     try:
         client = pickle.dumps(environment.client)
     except Exception:  # it was given its secrets as arguments
         client = b""
-    return pickle.dumps((type(environment), environment.env_date, dict(environment.hashed()), dict(environment), client))
+    try:
+        return pickle.dumps((type(environment), environment.env_date, dict(environment.hashed()), dict(environment), client))
+    except Exception:  # a setting is of a class that pickle refuses
+        return b""
 
 
 @functools.lru_cache(maxsize=16)  # so that the tasks of a process share connections

@@ -76,4 +76,8 @@ def _in_threads(function: Callable[[K], T], items: list[K], at_once: int) -> Ite
     if len(items) < 2:
         return map(function, items)
     with ThreadPoolExecutor(min(at_once, len(items)), "larder") as pool:
-        return list(pool.map(function, items))
+        try:
+            running = [pool.submit(function, item) for item in items]
+        except RuntimeError:  # the interpreter is ending, and starts no threads
+            return list(map(function, items))
+        return [one.result() for one in running]

@@ -10,7 +10,7 @@ from larder.client import OBJECTS
 from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Info, Keys
 from larder.many import WRITES, each
-from larder.service import Service
+from larder.service import Service, seconds_of
 
 
 class _Absent:
@@ -48,7 +48,7 @@ class ObjectService(Service):
 
     def get(self, key: str, default: Any = _ABSENT, *, max_age: float | timedelta | None = None) -> Any:
         """The value of a key. If it is not there, or older than ``max_age`` seconds: the default, or NotFound, a KeyError."""
-        limit = max_age.total_seconds() if isinstance(max_age, timedelta) else max_age
+        limit = seconds_of(max_age)
 
         def judge(info: Info) -> None:
             if limit is not None and info.age is not None and info.age > limit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from larder.client import Client
@@ -64,10 +65,10 @@ class Service:
         self.copy(old, new)
         self._client.remove(self._name, old)
 
-    def remove_by_prefix(self, prefix: str, dry_run: bool = False) -> Removed:
+    def remove_by_prefix(self, prefix: str, dry_run: bool = False, *, ask: bool | None = None) -> Removed:
         """Remove all keys with a prefix, of everybody; with ``dry_run`` only count them.
 
-        In a notebook or an interactive session it asks first. Raises PartialError if some could not be removed.
+        In a notebook or an interactive session it asks first, unless ``ask`` is False. Raises PartialError if some could not be removed.
         """
         if not isinstance(prefix, str) or not prefix:
             raise BadRequest("remove_by_prefix takes a prefix that is text and not empty: to remove everything, remove it by parts")
@@ -75,7 +76,10 @@ class Service:
         found = Removed(len(entries), sum(e.size for e in entries), tuple(e.key for e in entries), dry_run=True)
         if dry_run or not entries:
             return found
-        if _is_interactive() and input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
+        if (_is_interactive() if ask is None else ask) and input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in (
+            "y",
+            "yes",
+        ):
             return Removed(0, 0, ())
         gone = each("remove_by_prefix", _unless_absent(self._remove), found.keys, WRITES)
         removed = [e for e in entries if gone[e.key]]
@@ -99,6 +103,14 @@ class Service:
                 return None
 
         return {key: got[0] for key, got in each("get_many", get, keys, READS).items() if got is not None}
+
+
+def seconds_of(max_age: Any) -> float | None:
+    """An age in seconds. Raises ValueError for what is none."""
+    seconds = max_age.total_seconds() if isinstance(max_age, timedelta) else max_age
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0):
+        raise ValueError(f"max_age is a number of seconds, or a timedelta, not {max_age!r}")
+    return seconds
 
 
 def _unless_absent(function: Callable[[str], T]) -> Callable[[str], T | None]:
