@@ -263,6 +263,7 @@ async def async_generator() -> AsyncIterator[int]:
         (lambda: larder.object_service_cache("x", max_age=-1), "number of seconds"),
         (lambda: larder.object_service_cache("x", max_age=True), "number of seconds"),
         (lambda: larder.object_service_cache()(partial(name, 1)), "no name of its own"),
+        (lambda: larder.object_service_cache()(lambda n: n), "no name of its own"),
     ],
 )
 def test_misuse(decorate: Callable[[], Any], message: str) -> None:

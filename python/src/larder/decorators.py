@@ -180,7 +180,7 @@ def _call_of(function: Any) -> Any:
 
 
 def _calls(function: Any, options: Options) -> Calls:
-    if options.name is None and not title_of(function):
+    if options.name is None and title_of(function).rpartition(".")[2] in ("", "<lambda>"):
         raise TypeError(f"{function!r} has no name of its own to be stored under: {_USE}")
     entry = Entry(function, options)
     is_coroutine = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_call_of(function))
@@ -247,6 +247,9 @@ class Method:
         if self._of_class:
             instance = type(instance) if owner is None else owner
         return self if instance is None else BoundMethod(self._function, instance)
+
+    def __repr__(self) -> str:
+        return f"<cached {self._function!r}>"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """By name where that finds it in a module, and otherwise as a copy, as functions are."""

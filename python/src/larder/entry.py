@@ -137,7 +137,8 @@ class Entry:
             if is_interrupt(error):
                 raise
             reason = str(error) if isinstance(error, LarderError) else f"{type(error).__name__}: {error}"
-            self._warn(("key", type(error), reason), f"{self.title} is called, and not cached, since its key cannot be made: {reason}")
+            cause = reason if isinstance(error, LarderError) else type(error)
+            self._warn(("key", cause), f"{self.title} is called, and not cached, since its key cannot be made: {reason}")
             return None
 
     def check_arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:

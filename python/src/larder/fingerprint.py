@@ -65,7 +65,7 @@ def _encode(value: Any, path: str, depth: int) -> bytes:
             return envhash.canonical(value, path)
         except SettingError:
             return _odd_scalar(value, path)
-    for encode in (_container, _standard, _numpy, _pandas, _code, _fields):
+    for encode in (_container, _standard, _numpy, _pandas, _columnar, _code, _fields):
         encoded = encode(value, path, depth)
         if encoded is not None:
             return encoded
@@ -196,6 +196,21 @@ def _column(array: Any, path: str, depth: int) -> bytes:
     if dtype.startswith("datetime64"):
         return _tagged("column", dtype, _array(numpy, numpy.asarray(array.asi8), path, depth))
     return _tagged("column", dtype, _array(numpy, numpy.asarray(array, dtype=object), path, depth))
+
+
+def _columnar(value: Any, path: str, depth: int) -> bytes | None:
+    """Tables and columns of polars and pyarrow, value by value."""
+    polars, pyarrow = sys.modules.get("polars"), sys.modules.get("pyarrow")
+    if polars is not None and isinstance(value, polars.DataFrame):
+        return _tagged("polars", *_items(value.get_columns(), path, depth))
+    if polars is not None and isinstance(value, polars.Series):
+        return _tagged("polars column", value.name, str(value.dtype), *_items(value.to_list(), path, depth))
+    if pyarrow is not None and isinstance(value, (pyarrow.Table, pyarrow.RecordBatch)):
+        names = [str(name) for name in value.schema.names]
+        return _tagged("arrow", *names, *_items(value.columns, path, depth))
+    if pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
+        return _tagged("arrow column", str(value.type), *_items(value.to_pylist(), path, depth))
+    return None
 
 
 def _code(value: Any, path: str, depth: int) -> bytes | None:
