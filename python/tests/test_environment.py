@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import larder
+from larder import environment
 
 DATES = [f"2024-01-{d:02}" for d in range(1, 21)]
 
@@ -99,6 +102,58 @@ def test_a_task_keeps_what_it_began_with() -> None:
     assert asyncio.run(main()) == ("2022-01-30", "2022-01-31")
 
 
+CELLS = """
+class events:
+    called = []
+    def register(name, function):
+        assert name == "pre_run_cell"
+        events.called.append(function)
+
+def get_ipython():
+    import sys
+    return sys.modules["IPython"]
+
+async def run_cell_async(function):
+    for begin in events.called:
+        begin(None)
+    result = function()
+    return await result if hasattr(result, "__await__") else result
+"""
+
+
+def test_cells_are_the_program_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IPython runs each cell in a task, and some in a context of their own."""
+    shell: Any = types.ModuleType("IPython")
+    vars(shell)["__name__"] = "IPython.core"
+    exec(CELLS, vars(shell))
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setattr(environment._Process, "follows_cells", False)
+    kernel = contextvars.copy_context()
+
+    def cell(function: Any, *, own_context: bool = False) -> Any:
+        async def task() -> Any:
+            return await asyncio.create_task(shell.run_cell_async(function), context=kernel.copy() if own_context else kernel)
+
+        return asyncio.run(task())
+
+    async def work(day: str) -> tuple[str, str]:
+        larder.init(day)
+        await asyncio.sleep(0)
+        return asof(), in_thread(asof)
+
+    async def two() -> Any:
+        return await asyncio.gather(work("2024-01-01"), work("2024-01-02"))
+
+    for day in DATES[:3]:
+        cell(lambda day=day: larder.init(day), own_context=True)
+        assert cell(lambda: (asof(), in_thread(asof))) == (day, day)
+    cell(lambda: larder.init("2022-01-30"))
+    assert list(cell(two)) == [("2024-01-01", "2022-01-30"), ("2024-01-02", "2022-01-30")]
+    assert cell(asof) == "2022-01-30"
+    cell(larder.de_init, own_context=True)
+    assert cell(asof) == "none"
+
+
 def test_blocks() -> None:
     outer = larder.init("2022-01-30")
     with larder.init("2022-01-31") as inner:
@@ -147,3 +202,11 @@ def test_the_time_of_threads_that_overlap() -> None:
         assert over.wait(30)
         assert asof() == "2022-01-30"
     thread.join()
+
+
+def test_what_notebooks_show() -> None:
+    html = larder.init("2022-01-30", costs="<0.1>")._repr_html_()
+    for text in ("env_date", "2022-01-30T00:00:00+00:00", "env_hash", "costs", "&lt;0.1&gt;"):
+        assert text in html
+    assert {"init", "Client", "__version__"} <= set(dir(larder))
+    assert "codec" not in dir(larder)

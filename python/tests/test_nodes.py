@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import select
 import socket
@@ -217,3 +218,14 @@ def test_numbers_of_the_program_are_left_alone(node: Node) -> None:
     with larder.Client([node.url, dead()]) as client:
         client.whoami()
     assert random.random() == wanted
+
+
+def test_a_connection_that_was_kept_for_long(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of an answer begins with its request, whatever was before."""
+    objects = larder.ObjectService(larder.Client(node.url, timeout=20, retries=0))
+    objects.put("k", b"small")
+    monotonic = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 40)
+    objects.put("k", os.urandom(2 << 20))  # asks first
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 80)
+    assert len(objects.get("k")) == 2 << 20

@@ -81,3 +81,8 @@ __all__ = [
     "strategy_service_cache",
     "use",
 ]
+
+
+def __dir__() -> list[str]:
+    """What completion offers: not the modules inside."""
+    return [*__all__, "__version__"]

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
-from html import escape
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -22,6 +21,7 @@ from larder import config
 from larder.client import Client
 from larder.envhash import canonical, env_hash
 from larder.errors import ConfigError, NotInitialised
+from larder.listing import html_table
 from larder.objects import ObjectService
 from larder.strategies import StrategyService
 
@@ -108,8 +108,8 @@ class Environment(MutableMapping[str, Any]):
         return f"<larder.Environment {self.env_date} {self.env_hash}, {len(self)} settings, {self._client!r}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(repr(v))}</td></tr>" for k, v in sorted(self.items()))
-        return f"<table><caption>larder environment {escape(self.env_date)} {self.env_hash}</caption><tbody>{rows}</tbody></table>"
+        rows = [["env_date", self.env_date], ["env_hash", self.env_hash], *([name, repr(value)] for name, value in sorted(self.items()))]
+        return html_table(["", ""], rows, "larder environment")
 
 
 def _parse_date(given: EnvDate) -> datetime:
@@ -245,8 +245,8 @@ def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) ->
     another thread, or in an asyncio task, it is that of this thread or task alone.
 
     ``settings`` are the environment's, as if by ``env[name] = value``. The cluster and its credentials come
-    from LARDER_URL, LARDER_TOKEN and LARDER_SIGNING_KEY, or from a ``client``. A session that follows another
-    keeps its client, and with it its connections, if those variables say the same.
+    from LARDER_URL, LARDER_TOKEN and LARDER_SIGNING_KEY or a file with such settings, or from a ``client``. A
+    session that follows another keeps its client, and with it its connections, if those say the same.
     """
     return begin(Environment, env_date, client, settings)
 

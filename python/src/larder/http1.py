@@ -222,6 +222,7 @@ class Connection:
     def send_head(self, method: str, path: str, headers: str, body: bytes = b"") -> None:
         """Send the head of a request, whose headers end their lines, and with it a body that is small."""
         head = f"{method} {self.node.path}{path} HTTP/1.1\r\nHost: {self.node.authority}\r\n{headers}\r\n"
+        self._arrived.expect()
         self.sock.sendall(head.encode() + body)
 
     def response(self, method: str) -> Response:

@@ -64,9 +64,9 @@ class Pool:
         for address in self._addresses(node):
             try:
                 sock = connect(node, address, tls, self._connect_timeout, self._timeout)
-            except ssl.SSLError as error:
-                raise _no_tls(node, error) from None
             except OSError as error:
+                if isinstance(error, ssl.SSLError) and (refusal := _no_tls(node, error)):
+                    raise refusal from None
                 self._down[address] = time.monotonic() + AVOID
                 failure = error.with_traceback(None)
             else:
@@ -110,11 +110,13 @@ class Pool:
                     break
 
 
-def _no_tls(node: Node, error: ssl.SSLError) -> ConfigError:
+def _no_tls(node: Node, error: ssl.SSLError) -> ConfigError | None:
     """What is refused at once, since trying again would not help."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConfigError(
             f"the certificate of {node} is not trusted ({error.verify_message}): set SSL_CERT_FILE to the file with your organisation's "
             "authority, or correct the host in LARDER_URL"
         )
-    return ConfigError(f"{node} does not speak TLS as this client does ({error.reason or error}): is https right in LARDER_URL?")
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
+        return ConfigError(f"{node} does not speak TLS ({error.reason}): is https right in LARDER_URL?")
+    return None
