@@ -91,9 +91,9 @@ LINES = '# of the team\nexport LARDER_URL="http://127.0.0.1:1,http://127.0.0.1:2
 )
 
 
-@pytest.mark.parametrize("text", [TOML, LINES])
-def test_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
-    file = tmp_path / "larder" / "config.toml"
+@pytest.mark.parametrize(("text", "name"), [(TOML, "config.toml"), (LINES, "config"), (LINES.replace("LARDER_", ""), "config")])
+def test_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, name: str) -> None:
+    file = tmp_path / "larder" / name
     file.parent.mkdir()
     file.write_text(text)
     file.chmod(0o600)
@@ -109,8 +109,9 @@ def test_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> N
     assert larder.Client()._config.org == "other"
     assert larder.Client(org="third")._config.org == "third"
     file.chmod(0o644)
-    with pytest.warns(larder.LarderWarning, match="chmod o-r"):
+    with pytest.warns(larder.LarderWarning, match="chmod o-r") as seen:
         larder.Client()
+    assert len(seen) == 2  # for the token, and for the signing key
 
 
 def test_a_file_is_read_again_by_the_next_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

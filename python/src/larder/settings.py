@@ -1,7 +1,8 @@
 """Where a client's settings come from: variables of the environment, and a file.
 
 A variable LARDER_NAME counts before ``name`` of the file. The file is that of LARDER_CONFIG, or
-``larder/config.toml`` in the user's folder for configuration: TOML, or lines ``LARDER_NAME=value``.
+``larder/config.toml`` or ``larder/config`` in the user's folder for configuration: TOML, or lines
+``LARDER_NAME=value``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from larder.errors import ConfigError, warn
 
@@ -46,47 +48,48 @@ class File:
 
 def setting(name: str) -> str:
     """The value of a setting, or empty text. Raises ConfigError."""
-    return os.environ.get(f"LARDER_{name.upper()}") or _of_file().get(name, "")
+    if text := os.environ.get(f"LARDER_{name.upper()}"):
+        return text
+    path = _path()
+    if not path:
+        return ""
+    file = File(path, "LARDER_CONFIG")
+    text = _parse(file.read(), path).get(name, "")
+    if text and name in _SECRET:
+        file.warn_if_public(name.replace("_", " "))
+    return text
 
 
 def _path() -> str:
     if given := os.environ.get("LARDER_CONFIG"):
         return os.path.expanduser(given)
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    path = os.path.join(base, "larder", "config.toml")
-    return path if os.path.exists(path) else ""
-
-
-def _of_file() -> dict[str, str]:
-    path = _path()
-    if not path:
-        return {}
-    file = File(path, "LARDER_CONFIG")
-    found = _parse(file.read(), path)
-    for name in _SECRET:
-        if found.get(name):
-            file.warn_if_public(name.replace("_", " "))
-    return found
+    paths = [os.path.join(base, "larder", name) for name in ("config.toml", "config")]
+    return next((path for path in paths if os.path.exists(path)), "")
 
 
 def _parse(text: str, path: str) -> dict[str, str]:
-    lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    pairs = [re.fullmatch(r"(?:export\s+)?LARDER_(\w+)\s*=\s*(.*)", line) for line in lines]
+    """The settings of a file, by name. Names may be those of the variables."""
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        table = _lines(text, path)
     found: dict[str, str] = {}
-    if lines and all(pairs):
-        found = {pair[1].lower(): pair[2].strip().strip("\"'") for pair in pairs if pair}
-    else:
-        try:
-            table = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError):
-            raise ConfigError(f'LARDER_CONFIG {path} is neither TOML, such as url = "https://…", nor lines LARDER_URL=https://…') from None
-        for name, value in table.items():
-            several = name in ("url", "signing_key") and isinstance(value, list) and all(isinstance(v, str) for v in value)
-            if not several and (isinstance(value, bool) or not isinstance(value, (str, int))):
-                raise ConfigError(f"{name} in LARDER_CONFIG {path} is text, not a {type(value).__qualname__}")
-            found[name] = ("," if name == "url" else "\n").join(value) if several else str(value)
-    for name in found:
+    for given, value in table.items():
+        name = given.lower().removeprefix("larder_")
         if name not in NAMES:
-            raise ConfigError(f"LARDER_CONFIG {path} has {name!r}, which is no setting; there are {', '.join(NAMES)}")
+            raise ConfigError(f"LARDER_CONFIG {path} has {given!r}, which is no setting; there are {', '.join(NAMES)}")
+        several = name in ("url", "signing_key") and isinstance(value, list) and all(isinstance(v, str) for v in value)
+        if not several and (isinstance(value, bool) or not isinstance(value, (str, int))):
+            raise ConfigError(f"{given} in LARDER_CONFIG {path} is text, not a {type(value).__qualname__}")
+        found[name] = ("," if name == "url" else "\n").join(value) if several else str(value)
     return found
+
+
+def _lines(text: str, path: str) -> dict[str, str]:
+    """What lines NAME=value say, as a shell or systemd reads them."""
+    lines = [line.strip() for line in text.splitlines()]
+    pairs = [re.fullmatch(r"(?:export\s+)?(\w+)\s*=\s*(.*)", line) for line in lines if line and not line.startswith("#")]
+    if not all(pairs):
+        raise ConfigError(f'LARDER_CONFIG {path} is neither TOML, such as url = "https://…", nor lines LARDER_URL=https://…')
+    return {pair[1]: pair[2].strip().strip("\"'") for pair in pairs if pair}
