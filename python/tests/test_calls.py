@@ -442,7 +442,7 @@ def test_max_age(env: larder.Environment, unique: str, monkeypatch: pytest.Monke
 
     young = larder.object_service_cache(lambda: unique, max_age=timedelta(hours=1))(build)
     assert [young(), young()] == [1, 1]
-    monkeypatch.setattr("larder.client.parsedate_to_datetime", backdate)
+    monkeypatch.setattr("larder.describe.parsedate_to_datetime", backdate)
     assert young() == 2
     with pytest.raises(larder.NotFound, match="more than max_age=3600"):
         young.cached_only()

@@ -10,14 +10,13 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from larder import answers, codec, config, credentials, frame
+from larder.describe import META, info_of, page_of, repr_digest, stated_digest
 from larder.errors import (
     BadRequest,
     ConfigError,
@@ -39,7 +38,6 @@ from larder.transport import Request, Transport
 OBJECTS = "objects"
 STRATEGIES = "strategies"
 
-_META = "larder-meta-"
 _MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
 _JSON = {"Accept": "application/json"}
 _MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
@@ -181,8 +179,8 @@ class Client:
             "build-seconds": "" if build_seconds is None else f"{build_seconds:.3f}",
             "digest": sealed.digest.hex(),
         }
-        headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
-        headers |= {_META + name: text for name, text in (about or {}).items() if text and text.isascii()}
+        headers = {META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
+        headers |= {META + name: text for name, text in (about or {}).items() if text and text.isascii()}
         headers |= {"Content-Type": frame.CONTENT_TYPE, **(conditions or {})}
         try:
             self._put(path, key, sealed.parts, sealed.size, sealed.sha256, headers, patient)
@@ -223,13 +221,13 @@ class Client:
         keys, limit = self._config.signing_keys, self._config.max_object
 
         def receive(answer: Response) -> tuple[frame.Frame, Info]:
-            info = _info(key, answer.headers)
+            info = info_of(key, answer.headers)
             if judge is not None:
                 judge(info)
             return read(answer), info
 
         def read(answer: Response) -> frame.Frame:
-            digest = _stated(answer.headers)
+            digest = stated_digest(answer.headers)
             if answer.size < 0:
                 data = self._read(answer, key)
                 return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
@@ -251,7 +249,7 @@ class Client:
             return
         signing_key = next(iter(self._config.signing_keys), None)
         sealed = frame.seal(received.header, received.segments, self._place(service, new, f"put {new!r}", True), signing_key)
-        headers = {_META + name: text for name, text in {**info.meta, "digest": sealed.digest.hex()}.items()}
+        headers = {META + name: text for name, text in {**info.meta, "digest": sealed.digest.hex()}.items()}
         self._put(path, new, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient=True)
 
     # Bytes.
@@ -271,7 +269,7 @@ class Client:
 
         def receive(answer: Response) -> bytes:
             data = self._read(answer, key)
-            digest = _digest(answer.headers)
+            digest = repr_digest(answer.headers)
             if digest is not None and digest != hashlib.sha256(data).digest():
                 raise IntegrityError(f"the bytes of {key!r} that arrived are not those that were written (SHA-256)")
             return data
@@ -321,7 +319,7 @@ class Client:
         """What is known of an object. Raises NotFound."""
         __tracebackhide__ = True
         request = Request("HEAD", _path(service, key), what=f"info {key!r}", patient=patient)
-        return _info(key, self._transport.send(request, lambda a: a.headers))
+        return info_of(key, self._transport.send(request, lambda a: a.headers))
 
     def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
         """All keys with a prefix, in the cache's order. Filters are those of the service."""
@@ -356,7 +354,7 @@ class Client:
             raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
         what = f"list {service} {prefix!r}"
         request = Request("GET", path, _JSON, what=what, json=True, patient=patient)
-        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_PAGE, _page))
+        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_PAGE, page_of))
 
     def _place(self, service: str, key: str, what: str, patient: bool) -> frame.Place:
         __tracebackhide__ = True
@@ -393,57 +391,3 @@ def _path(service: str, key: str) -> str:
         return f"/v1/{service}/{quote(key)}"
     except UnicodeEncodeError:
         raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
-
-
-def _digest(headers: Mapping[str, str]) -> bytes | None:
-    """The SHA-256 of Repr-Digest (RFC 9530), if there is one."""
-    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest", ""))
-    return base64.b64decode(found.group(1)) if found else None
-
-
-def _stated(headers: Mapping[str, str]) -> bytes | None:
-    """The digest of a frame that its writer stated beside it, if there is one."""
-    try:
-        return bytes.fromhex(headers.get(_META + "digest", "")) or None
-    except ValueError:
-        return None
-
-
-def _page(page: Any) -> tuple[list[Entry], str]:
-    """The entries and the cursor of a listing."""
-    return [Entry(e["key"] + "", int(e["size"]), e["etag"], _time(e["modified"])) for e in page["keys"]], page["cursor"] + ""
-
-
-def _time(text: str) -> datetime:
-    """A time in RFC 3339, whose fraction may have nanoseconds."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
-
-
-def _info(key: str, headers: Mapping[str, str]) -> Info:
-    meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
-    try:
-        size = int(headers.get("content-length", "0"))
-        modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else None
-        now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ServerError(f"info {key!r}: what the node says of the object is not as it should be: {error}") from None
-    libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
-    try:
-        build_seconds = float(meta["build-seconds"])
-    except (KeyError, ValueError):
-        build_seconds = None
-    return Info(
-        key=key,
-        size=size,
-        etag=headers.get("etag", ""),
-        modified=modified,
-        writer=headers.get("larder-writer", ""),
-        content_type=headers.get("content-type", ""),
-        cache_status=headers.get("cache-status", ""),
-        format=meta.get("format", ""),
-        python=meta.get("python", ""),
-        libraries=libraries,
-        build_seconds=build_seconds,
-        meta=meta,
-        age=(now - modified).total_seconds() if modified else None,
-    )
