@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import subprocess
@@ -103,3 +104,25 @@ def test_session_of_a_worker(node: Node, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not larder.is_initialised()
     larder.init("2022-01-31", window=4)  # one of the worker's own is used instead
     assert there() == "2022-01-31 4"
+
+
+def test_session_of_a_call_without_a_key(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LARDER_URL", node.url)
+    larder.init("2022-01-30", window=3)
+
+    @larder.object_service_cache
+    def local(lock: object) -> str:
+        return str(larder.env().asofdate)
+
+    @larder.object_service_cache
+    async def later(lock: object) -> str:
+        return str(larder.env().asofdate)
+
+    there, later_there = cloudpickle.loads(cloudpickle.dumps((local, later)))
+    larder.de_init()
+    with pytest.warns(larder.LarderWarning, match="argument 'lock'"):
+        assert there(object()) == "2022-01-30"
+    with pytest.warns(larder.LarderWarning, match="argument 'lock'"):
+        assert asyncio.run(later_there(object())) == "2022-01-30"
+    assert there.bypass(object()) == "2022-01-30"
+    assert asyncio.run(later_there.bypass(object())) == "2022-01-30"

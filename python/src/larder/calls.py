@@ -17,6 +17,7 @@ from larder.entry import Entry, Missing, Slot, is_interrupt
 from larder.environment import use
 from larder.flights import Flight, Flights, Outcome, building, waiting
 from larder.listing import Info, Keys
+from larder.many import WRITES, each
 
 # What a decorated function has beside the call.
 OPERATIONS = ("refresh", "bypass", "cached_only", "forget", "forget_all", "key", "info", "entries")
@@ -38,7 +39,11 @@ class Calls:
         return self._slot(args, kwargs).key
 
     def bypass(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
+        return self._plain(args, kwargs)
+
+    def _plain(self, args: Any, kwargs: Any) -> Any:
+        """Call the function, and neither look nor store; of a coroutine function what is returned is awaited."""
+        raise NotImplementedError
 
     def _slot(self, args: Any, kwargs: Any) -> Slot:
         """As Entry.slot, where what is wrong is the caller's to hear."""
@@ -53,16 +58,16 @@ class Calls:
 
     def _forget_all(self) -> int:
         client = self.entry.environment().client
-        return sum(self.entry.forget(client, key) for key in self.entry.listed())
+        return sum(each("forget_all", lambda key: self.entry.forget(client, key), self.entry.listed(), WRITES).values())
 
 
 class FunctionCalls(Calls):
-    """Of a function."""
+    """The calls of a function."""
 
     def call(self, args: Any, kwargs: Any) -> Any:
         slot = self.entry.find_slot(args, kwargs)
         if slot is None:
-            return self.function(*args, **kwargs)
+            return self._plain(args, kwargs)
         while True:
             mark = self.flights.mark()
             found = self.entry.look(slot)
@@ -105,9 +110,13 @@ class FunctionCalls(Calls):
             return value, False
         return value, store and self.entry.keep(slot, value, seconds)
 
+    def _plain(self, args: Any, kwargs: Any) -> Any:
+        with self.entry.session():
+            return self.function(*args, **kwargs)
+
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
         slot = self.entry.find_slot(args, kwargs)
-        return self.function(*args, **kwargs) if slot is None else self._build(slot, args, kwargs, store=True)[0]
+        return self._plain(args, kwargs) if slot is None else self._build(slot, args, kwargs, store=True)[0]
 
     def cached_only(self, *args: Any, **kwargs: Any) -> Any:
         return self._cached_only(self._slot(args, kwargs))
@@ -127,12 +136,12 @@ class FunctionCalls(Calls):
 
 
 class CoroutineCalls(Calls):
-    """Of a coroutine function. The cache is asked in another thread, so that the loop goes on."""
+    """The calls of a coroutine function. The cache is asked in another thread, so that the loop goes on."""
 
     async def call(self, args: Any, kwargs: Any) -> Any:
         slot = self.entry.find_slot(args, kwargs)
         if slot is None:
-            return await self.function(*args, **kwargs)
+            return await self._plain(args, kwargs)
         while True:
             mark = self.flights.mark()
             found = await asyncio.to_thread(self.entry.look, slot)
@@ -171,10 +180,14 @@ class CoroutineCalls(Calls):
         seconds = time.perf_counter() - began
         return value, store and await asyncio.to_thread(self.entry.keep, slot, value, seconds)
 
+    async def _plain(self, args: Any, kwargs: Any) -> Any:
+        with self.entry.session():
+            return await self.function(*args, **kwargs)
+
     async def refresh(self, *args: Any, **kwargs: Any) -> Any:
         slot = self.entry.find_slot(args, kwargs)
         if slot is None:
-            return await self.function(*args, **kwargs)
+            return await self._plain(args, kwargs)
         return (await self._build(slot, args, kwargs, store=True))[0]
 
     async def cached_only(self, *args: Any, **kwargs: Any) -> Any:

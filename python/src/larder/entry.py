@@ -10,6 +10,7 @@ import functools
 import pickle
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from larder.arguments import Arguments
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.codedigest import code_digest
 from larder.differences import about_environment, code_differs, code_statement, settings_differences
-from larder.environment import Environment, env, is_initialised
+from larder.environment import Environment, env, is_initialised, use
 from larder.errors import BadRequest, DecodeError, IntegrityError, LarderError, NotFound, NotInitialised, OutcomeUnknown, warn
 from larder.listing import Entry as Listed
 from larder.listing import Info, Keys
@@ -101,6 +102,13 @@ class Entry:
     def environment(self) -> Environment:
         """The current environment; in a process that has none, the one in which this was pickled."""
         return _unpack(self._carried) if self._carried and not is_initialised() else env()
+
+    def session(self) -> AbstractContextManager[object]:
+        """Makes the environment of a call current, for a function that is called without the cache."""
+        try:
+            return use(self.environment())
+        except LarderError:  # there is none
+            return nullcontext()
 
     # Keys.
 
