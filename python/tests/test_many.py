@@ -169,7 +169,7 @@ def test_some_of_many_fail(objects: larder.ObjectService, prefix: str) -> None:
     objects.put_raw(f"{prefix}raw", b"no frame")
     with pytest.raises(larder.PartialError, match="get_raw") as caught:
         objects.get_many(objects.keys(prefix))
-    assert caught.value.done[f"{prefix}a"] == (1,) or caught.value.done[f"{prefix}a"] == 1
+    assert caught.value.done == {f"{prefix}a": 1, f"{prefix}d": 3}
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
     assert list(again.failed) == [f"{prefix}raw"]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from larder.client import Client
 from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Info, Keys
-from larder.many import READS, WRITES, Removed, each
+from larder.many import READS, WRITES, PartialError, Removed, each
 
 T = TypeVar("T")
 
@@ -96,13 +96,21 @@ class Service:
         if isinstance(keys, str):
             raise BadRequest(f"get_many takes several keys, for example [{keys!r}], or what keys(prefix) returns")
 
-        def get(key: str) -> tuple[Any] | None:
-            try:
-                return (self._client.load(self._name, key),)
-            except NotFound:
-                return None
+        found: dict[str, Any] = {}
 
-        return {key: got[0] for key, got in each("get_many", get, keys, READS).items() if got is not None}
+        def get(key: str) -> None:
+            try:
+                found[key] = self._client.load(self._name, key)
+            except NotFound:
+                return
+
+        wanted = list(dict.fromkeys(keys))
+        try:
+            each("get_many", get, wanted, READS)
+        except PartialError as error:
+            error.done = found
+            raise
+        return {key: found[key] for key in wanted if key in found}
 
 
 def seconds_of(max_age: Any) -> float | None:
