@@ -16,7 +16,7 @@ from typing import Any
 
 from blake3 import blake3
 
-_HAS_DOCSTRING = 0x4000000  # of co_flags, since Python 3.13
+_HAS_DOCSTRING = 0x4000000  # of co_flags, since Python 3.14
 
 
 def code_digest(function: Callable[..., Any]) -> str:
@@ -63,8 +63,8 @@ def _of_code(code: types.CodeType) -> tuple[Any, ...]:
 
 
 def _has_docstring(code: types.CodeType) -> bool:
-    """Reports whether the first constant is a docstring. Before Python 3.13, that of other functions is None."""
-    if sys.version_info >= (3, 13):
+    """Reports whether the first constant is a docstring. Before Python 3.14, that of other functions is None."""
+    if sys.version_info >= (3, 14):
         return bool(code.co_flags & _HAS_DOCSTRING)
     is_function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
     return bool(is_function and code.co_consts and isinstance(code.co_consts[0], str))
