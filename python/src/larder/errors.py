@@ -44,6 +44,10 @@ class SettingError(LarderError, TypeError):
     """A setting of an environment is of a type that has no defined hash."""
 
 
+class ArgumentError(LarderError, TypeError):
+    """An argument of a decorated function has no digest, so that no key can be made of it."""
+
+
 class NotFound(LarderError, KeyError):
     """There is no such object."""
 

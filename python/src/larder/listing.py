@@ -41,6 +41,12 @@ class Info:
     libraries: Mapping[str, str]
     build_seconds: float | None
     meta: Mapping[str, str]
+    age: float | None = None  # seconds since it was written, by the clock of the node that answered
+
+    def authorship(self) -> str:
+        """Who wrote the object, and when, for messages."""
+        when = f" of {self.modified:%Y-%m-%d %H:%M} UTC" if self.modified else ""
+        return f"an object{when} by {self.writer or 'an unnamed writer'}"
 
     def _repr_html_(self) -> str:
         took = "" if self.build_seconds is None else f"{self.build_seconds:.1f} s"
