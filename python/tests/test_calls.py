@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ import pytest
 
 import larder
 from larder.client import Client
+from larder.describe import info_of
 from larder.flights import Flights
 
 
@@ -442,7 +444,7 @@ def test_max_age(env: larder.Environment, unique: str, monkeypatch: pytest.Monke
 
     young = larder.object_service_cache(lambda: unique, max_age=timedelta(hours=1))(build)
     assert [young(), young()] == [1, 1]
-    monkeypatch.setattr("larder.describe.parsedate_to_datetime", backdate)
+    monkeypatch.setattr("larder.client.info_of", aged)
     assert young() == 2
     with pytest.raises(larder.NotFound, match="more than max_age=3600"):
         young.cached_only()
@@ -454,9 +456,6 @@ def test_max_age(env: larder.Environment, unique: str, monkeypatch: pytest.Monke
         objects.get(young.key(), max_age=60)
 
 
-def backdate(text: str) -> Any:
-    """A time of a header: each that is asked for is two hours later than the one before."""
-    backdate.hours = getattr(backdate, "hours", 0) + 2  # type: ignore[attr-defined]
-    from email.utils import parsedate_to_datetime
-
-    return parsedate_to_datetime(text) + timedelta(hours=backdate.hours)  # type: ignore[attr-defined]
+def aged(key: str, headers: Mapping[str, str]) -> larder.Info:
+    info = info_of(key, headers)
+    return dataclasses.replace(info, age=info.age + 2 * 3600)

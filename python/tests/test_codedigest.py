@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -31,6 +34,25 @@ def test_the_same(old: str, new: str) -> None:
 @pytest.mark.parametrize(("old", "new"), [("n=5", "n=7"), ("y + 1", "y + 2"), ('"b"', '"c"'), ("y + 1", "y - 1"), ("[g(v)", "[abs(v)")])
 def test_another(old: str, new: str) -> None:
     assert code_digest(made(BASE)) != code_digest(made(BASE.replace(old, new, 1)))
+
+
+def test_defaults() -> None:
+    """A default counts by its value; where its class was defined does not, since spawned processes call that another."""
+
+    def digest(default: Any) -> str:
+        def f(x: Any = default) -> Any:
+            return x
+
+        return code_digest(f)
+
+    day, main, spawned = date(2022, 1, 30), type("Side", (), {"__module__": "__main__"}), type("Side", (), {"__module__": "__mp_main__"})
+    assert len({digest(v) for v in (1, True, "1", day, day.replace(2023), Decimal(1), Decimal(2), Color.RED, Color.BLUE, main())}) == 10
+    assert digest(day) == digest(date(2022, 1, 30))
+    assert digest(main()) == digest(spawned())
+
+
+class Color(enum.Enum):
+    RED, BLUE = 1, 2
 
 
 def test_beneath_wrappers() -> None:

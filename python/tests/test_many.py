@@ -42,6 +42,8 @@ def test_as_a_mapping(objects: larder.ObjectService, prefix: str) -> None:
     assert objects.get(key, None) is None
     assert key not in objects
     assert 5 not in objects
+    assert "" not in objects
+    assert "a\nb" not in objects
     with pytest.raises(KeyError):
         objects[key]
     count = len(objects)
@@ -196,7 +198,8 @@ def test_remove_by_prefix(objects: larder.ObjectService, prefix: str, monkeypatc
     assert objects.remove_by_prefix(prefix, ask=False).count == 1
     assert asked == [f"{found} under {prefix!r}. Remove them? [y/N] "] * 2
     assert objects.keys(prefix) == []
-    assert objects.remove_by_prefix(prefix).count == 0
+    nothing = objects.remove_by_prefix(prefix)
+    assert (nothing.count, nothing.dry_run) == (0, False)
     for bad in ("", None, 5):
         with pytest.raises(larder.BadRequest, match="not empty"):
             objects.remove_by_prefix(bad)  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def _info(client: Client, options: argparse.Namespace) -> int:
         **vars(info),
         "libraries": dict(info.libraries),
         "meta": dict(info.meta),
-        "modified": info.modified and info.modified.isoformat(),
+        "modified": info.modified.isoformat(),
     }
     libraries = " ".join(f"{name} {version}" for name, version in info.libraries.items())
     shown = {**about, "size": f"{info.size} ({human_size(info.size)})", "libraries": libraries, "meta": ""}

@@ -7,11 +7,14 @@ calls. Bytecode is another in each minor version of Python, so digests of two ve
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 import sys
 import types
 from collections.abc import Callable
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 from blake3 import blake3
@@ -22,10 +25,13 @@ _HAS_DOCSTRING = 0x4000000  # of co_flags, since Python 3.14
 def code_digest(function: Callable[..., Any]) -> str:
     """The digest of a function's own code: 32 hex digits; empty for what has no code in Python."""
     plain = own_function(function)
-    if plain is None:
-        return ""
-    defaults = (plain.__defaults__, sorted((plain.__kwdefaults__ or {}).items()))
-    whole = repr((_of_code(plain.__code__), _constant(defaults)))
+    return "" if plain is None else plain_digest(plain)
+
+
+def plain_digest(function: types.FunctionType) -> str:
+    """The digest of the code of a function itself, whatever it wraps."""
+    defaults = (function.__defaults__, sorted((function.__kwdefaults__ or {}).items()))
+    whole = repr((_of_code(function.__code__), constant(defaults)))
     return blake3(whole.encode(errors="surrogatepass")).hexdigest(length=16)
 
 
@@ -58,7 +64,7 @@ def _of_code(code: types.CodeType) -> tuple[Any, ...]:
         code.co_flags & ~_HAS_DOCSTRING,
         (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount),
         (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars),
-        [_constant(c) for c in constants],
+        [constant(c) for c in constants],
     )
 
 
@@ -70,17 +76,19 @@ def _has_docstring(code: types.CodeType) -> bool:
     return bool(is_function and code.co_consts and isinstance(code.co_consts[0], str))
 
 
-def _constant(value: Any) -> Any:
+def constant(value: Any) -> Any:
     """A constant or default as something whose repr is the same in each process."""
     match value:
         case types.CodeType():
             return _of_code(value)
         case frozenset() | set():
-            return type(value).__name__, sorted(repr(_constant(v)) for v in value)
+            return type(value).__name__, sorted(repr(constant(v)) for v in value)
         case tuple() | list():
-            return type(value).__name__, [_constant(v) for v in value]
+            return type(value).__name__, [constant(v) for v in value]
         case dict():
-            return "dict", [(_constant(k), _constant(v)) for k, v in value.items()]
-        case bool() | int() | float() | complex() | str() | bytes() | None:
+            return "dict", [(constant(k), constant(v)) for k, v in value.items()]
+        case enum.Enum():
+            return type(value).__qualname__, value.name
+        case bool() | int() | float() | complex() | str() | bytes() | None | date() | time() | timedelta() | Decimal() | range() | slice():
             return type(value).__name__, repr(value)
-    return type(value).__module__, type(value).__qualname__
+    return type(value).__qualname__  # without its module: what is __main__ here is another in spawned processes

@@ -44,9 +44,10 @@ def info_of(key: str, headers: Mapping[str, str]) -> Info:
     meta = {name.removeprefix(META): text for name, text in headers.items() if name.startswith(META)}
     try:
         size = int(headers.get("content-length", "0"))
-        modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else None
-        now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
-        age = (now - modified).total_seconds() if modified else None
+        answered = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+        # The end of the second in which it was written; a node leaves it out until two seconds after the write.
+        modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else answered
+        age = max((answered - modified).total_seconds(), 0) + 1
     except (ValueError, TypeError, OverflowError) as error:
         raise ServerError(f"info {key!r}: what the node says of the object is not as it should be: {error}") from None
     libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)

@@ -181,7 +181,7 @@ class Entry:
     def judge(self, info: Info) -> None:
         """Raise NotFound for what is there and does not count."""
         limit = self.options.max_age
-        if limit is not None and info.age is not None and info.age > limit:
+        if limit is not None and info.age > limit:
             raise NotFound(f"{info.key!r} was written {info.age:.0f} s ago, which is more than max_age={limit:g}", type="too-old")
         if self.options.code == "recompute" and code_differs(info.meta.get("code", ""), self.code):
             raise NotFound(f"{info.key!r} was made by other code of {self.title}", type="other-code")
@@ -189,7 +189,7 @@ class Entry:
     def _remarks(self, slot: Slot, info: Info) -> Iterator[tuple[Hashable, str]]:
         """Why a value that is there may not be what the function would return."""
         code, env_hash = info.meta.get("code", ""), info.meta.get("env-hash", "")
-        stored = f"{info.writer or 'somebody'} stored" + (f" on {info.modified:%Y-%m-%d %H:%M} UTC" if info.modified else "")
+        stored = f"{info.writer or 'somebody'} stored on {info.modified:%Y-%m-%d %H:%M} UTC"
         if self.options.code == "warn" and code_differs(code, self.code):
             yield ("code", code), f"the code of {self.title} differs from what {stored} as {slot.key!r}; refresh() replaces it"
         if env_hash and env_hash != slot.env_hash and self.options.service == OBJECTS:

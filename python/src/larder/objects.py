@@ -52,7 +52,7 @@ class ObjectService(Service):
         limit = seconds_of(max_age)
 
         def judge(info: Info) -> None:
-            if limit is not None and info.age is not None and info.age > limit:
+            if limit is not None and info.age > limit:
                 raise NotFound(f"get {key!r}: it was written {info.age:.0f} s ago, which is more than max_age={limit:g}", type="too-old")
 
         try:

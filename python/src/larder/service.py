@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from larder.client import Client
 from larder.errors import BadRequest, NotFound, short_tracebacks
-from larder.listing import Info, Keys
+from larder.listing import Entry, Info, Keys
 from larder.many import READS, WRITES, PartialError, Removed, each
 
 T = TypeVar("T")
@@ -24,12 +24,12 @@ class Service:
         self._name = name
 
     def __contains__(self, key: object) -> bool:
-        """Reports whether a key is there."""
+        """Reports whether a key is there, which what can be no key is not."""
         if not isinstance(key, str):
             return False
         try:
             self._client.stat(self._name, key)
-        except NotFound:
+        except (NotFound, BadRequest):
             return False
         return True
 
@@ -72,17 +72,14 @@ class Service:
         if not isinstance(prefix, str) or not prefix:
             raise BadRequest("remove_by_prefix takes a prefix that is text and not empty: to remove everything, remove it by parts")
         entries = list(self._client.entries(self._name, prefix))
-        found = Removed(len(entries), sum(e.size for e in entries), tuple(e.key for e in entries), dry_run=True)
-        if dry_run or not entries:
+        found = _removed(entries, dry_run=True)
+        if dry_run:
             return found
-        if (_is_interactive() if ask is None else ask) and input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in (
-            "y",
-            "yes",
-        ):
-            return Removed(0, 0, ())
+        asks = bool(entries) and (_is_interactive() if ask is None else ask)
+        if asks and input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
+            return _removed([])
         gone = each("remove_by_prefix", _unless_absent(self._remove), found.keys, WRITES)
-        removed = [e for e in entries if gone[e.key]]
-        return Removed(len(removed), sum(e.size for e in removed), tuple(e.key for e in removed))
+        return _removed([e for e in entries if gone[e.key]])
 
     def _remove(self, key: str) -> bool:
         self._client.remove(self._name, key)
@@ -110,6 +107,10 @@ class Service:
             error.done = found
             raise
         return {key: found[key] for key in wanted if key in found}
+
+
+def _removed(entries: list[Entry], *, dry_run: bool = False) -> Removed:
+    return Removed(len(entries), sum(e.size for e in entries), tuple(e.key for e in entries), dry_run)
 
 
 def seconds_of(max_age: Any) -> float | None:
