@@ -213,3 +213,9 @@ def test_name_function_that_leaves_out_what_matters() -> None:
     for name in names:
         with pytest.raises(larder.ArgumentError, match="does not take 'window'"):
             arguments.name_by(name, arguments.bind(("SAP", 30), {}))
+
+
+def test_functions_of_libraries_have_names() -> None:
+    digests = {fingerprint(f, "f") for f in (np.sum, np.mean, np.add, len, max, functools.reduce, os.path.join)}
+    assert len(digests) == 7
+    assert fingerprint(np.sum, "f") == fingerprint(np.sum, "f")

@@ -59,6 +59,44 @@ def test_joblib(node: Node, tmp_path: Path) -> None:
     assert done.stdout == "done\n", done.stderr
 
 
+SPAWNED = """
+import dataclasses, enum, larder, multiprocessing, sys, warnings
+
+class Side(enum.Enum):
+    BUY = 1
+
+@dataclasses.dataclass
+class Deal:
+    n: int
+
+@larder.object_service_cache
+def total(side, deal, reduce=Deal(1)):
+    return deal.n
+
+def work(n):
+    larder.init("2022-01-30")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return total.cached_only(Side.BUY, Deal(n)), total(Side.BUY, Deal(n)), total.key(Side.BUY, Deal(n))
+
+if __name__ == "__main__":
+    larder.init("2022-01-30")
+    total(Side.BUY, Deal(3))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(work, [3]) == [(3, 3, total.key(Side.BUY, Deal(3)))]
+    print("done")
+"""
+
+
+def test_spawned(node: Node, tmp_path: Path) -> None:
+    """What is __main__ is another module in spawned processes, and has the same keys there."""
+    script = tmp_path / "script.py"
+    script.write_text(SPAWNED)
+    environment = {**os.environ, "LARDER_URL": node.url, "LARDER_SIGNING_KEY": "a-key-of-the-whole-group"}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "done\n", done.stderr
+
+
 @larder.object_service_cache("of a module")
 def of_a_module(n: int) -> int:
     return n

@@ -196,22 +196,28 @@ class Client(RawClient):
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
         __tracebackhide__ = True
-        return self.fetch(service, key, patient=patient)[0]
+        return self._load(service, key, None, patient)[0]
 
     def fetch(self, service: str, key: str, *, judge: Judge | None = None, patient: bool = True) -> tuple[Any, Info]:
         """Get a value and what is known of it. ``judge`` may raise a LarderError before the bytes are received."""
         __tracebackhide__ = True
+        value, headers = self._load(service, key, judge, patient)
+        return value, info_of(key, headers)
+
+    def _load(self, service: str, key: str, judge: Judge | None, patient: bool) -> tuple[Any, Mapping[str, str]]:
+        __tracebackhide__ = True
         self._warn_if_unsigned()
         try:
-            received, info = self._receive(service, key, self._tier, judge, patient)
-            return codec.decode(received, key, allow_pickle=self._config.allow_pickle), info
+            received, headers = self._receive(service, key, self._tier, judge, patient)
+            return codec.decode(received, key, allow_pickle=self._config.allow_pickle), headers
         except (MemoryError, OverflowError) as error:
             raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
 
     def load_frame(self, service: str, key: str) -> tuple[frame.Frame, Info]:
         """Get a frame, verified, as it is stored, and what is known of it. Nothing of it is unpickled."""
         __tracebackhide__ = True
-        return self._receive(service, key, None, None, True)
+        found, headers = self._receive(service, key, None, None, True)
+        return found, info_of(key, headers)
 
     def copy(self, service: str, old: str, new: str) -> None:
         """Put what is under one key under another, signed for that. Raises NotFound."""
@@ -224,12 +230,14 @@ class Client(RawClient):
             return
         self._store_frame(service, new, found.header, found.segments, info.meta, {}, True)
 
-    def _receive(self, service: str, key: str, tier: local.Tier | None, judge: Judge | None, patient: bool) -> tuple[frame.Frame, Info]:
-        """The verified frame of a key, from a node or from a tier if a node confirms that; and what the node says of it."""
+    def _receive(
+        self, service: str, key: str, tier: local.Tier | None, judge: Judge | None, patient: bool
+    ) -> tuple[frame.Frame, Mapping[str, str]]:
+        """The verified frame of a key, from a node or from a tier if a node confirms that; and the headers of the answer."""
         __tracebackhide__ = True
         place = self._place(service, key, f"get {key!r}", patient)
         keys, limit = self._config.signing_keys, self._config.max_object
-        told: list[Info] = []  # by each answer
+        told: list[Mapping[str, str]] = []  # the headers of each answer
 
         def read(source: frame.Source, size: int, headers: Mapping[str, str]) -> frame.Frame:
             digest = stated_digest(headers)
@@ -245,9 +253,9 @@ class Client(RawClient):
             __tracebackhide__ = True
 
             def judged(answer: Response) -> frame.Frame:
-                told.append(info_of(key, answer.headers))
+                told.append(answer.headers)
                 if judge is not None:
-                    judge(told[-1])
+                    judge(info_of(key, answer.headers))
                 return receive(answer)
 
             also = (304,) if headers else ()

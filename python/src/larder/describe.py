@@ -16,9 +16,12 @@ META = "larder-meta-"  # begins the headers of an object's metadata
 
 
 def repr_digest(headers: Mapping[str, str]) -> bytes | None:
-    """The SHA-256 of Repr-Digest (RFC 9530), if there is one."""
-    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest", ""))
-    return base64.b64decode(found.group(1)) if found else None
+    """The SHA-256 of Repr-Digest (RFC 9530), if there is one; no bytes if it cannot be one."""
+    found = re.search(r"sha-256=:([^:]*):", headers.get("repr-digest", ""))
+    try:
+        return base64.b64decode(found.group(1), validate=True) if found else None
+    except ValueError:
+        return b""
 
 
 def stated_digest(headers: Mapping[str, str]) -> bytes | None:

@@ -17,11 +17,13 @@ from typing import Any
 from larder.arguments import Arguments
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.codedigest import code_digest
+from larder.definitions import MAIN
 from larder.differences import about_environment, code_differs, code_statement, settings_differences
 from larder.environment import Environment, env, is_initialised, use
 from larder.errors import BadRequest, DecodeError, IntegrityError, LarderError, NotFound, NotInitialised, OutcomeUnknown, warn
 from larder.listing import Entry as Listed
 from larder.listing import Info, Keys
+from larder.service import check_age
 from larder.strategies import check_built
 
 Name = str | Callable[..., str]
@@ -78,7 +80,7 @@ def title_of(function: Callable[..., Any]) -> str:
     name = getattr(function, "__qualname__", "") or getattr(function, "__name__", "")
     module = getattr(function, "__module__", None)
     name = name.replace("<locals>.", "")
-    return name if not name or module in (None, "__main__") else f"{module}.{name}"
+    return name if not name or module is None or module in MAIN else f"{module}.{name}"
 
 
 class Entry:
@@ -180,9 +182,7 @@ class Entry:
 
     def judge(self, info: Info) -> None:
         """Raise NotFound for what is there and does not count."""
-        limit = self.options.max_age
-        if limit is not None and info.age > limit:
-            raise NotFound(f"{info.key!r} was written {info.age:.0f} s ago, which is more than max_age={limit:g}", type="too-old")
+        check_age(info, self.options.max_age)
         if self.options.code == "recompute" and code_differs(info.meta.get("code", ""), self.code):
             raise NotFound(f"{info.key!r} was made by other code of {self.title}", type="other-code")
 

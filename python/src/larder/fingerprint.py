@@ -24,13 +24,16 @@ from datetime import date, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
+from pickle import PicklingError
 from typing import Any
 
 from blake3 import blake3
 
 from larder import envhash
 from larder.codedigest import code_digest
+from larder.definitions import MAIN
 from larder.errors import ArgumentError, SettingError
+from larder.importable import is_importable
 
 _MAX_DEPTH = 100
 _SCALARS = (bool, int, float, Decimal, str, bytes, date, timedelta)
@@ -85,7 +88,8 @@ def _tagged(tag: str, *parts: str | bytes) -> bytes:
 
 
 def _name(kind: Any) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+    module = "__main__" if kind.__module__ in MAIN else kind.__module__
+    return f"{module}.{kind.__qualname__}"
 
 
 def _odd_scalar(value: Any, path: str) -> bytes:
@@ -229,7 +233,19 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
         case types.ModuleType():
             return _tagged("module", value.__name__)
     numpy = sys.modules.get("numpy")
-    return _tagged("ufunc", value.__name__) if numpy is not None and isinstance(value, numpy.ufunc) else None
+    if numpy is not None and isinstance(value, numpy.ufunc):
+        return _tagged("ufunc", value.__name__)
+    return _tagged("named", _name(value)) if _is_named(value) else None
+
+
+def _is_named(value: Any) -> bool:
+    """Reports whether a callable is what its module has under its name, as numpy's functions are."""
+    if not callable(value) or not all(isinstance(getattr(value, name, None), str) for name in ("__module__", "__qualname__")):
+        return False
+    try:
+        return is_importable(value)
+    except PicklingError:  # its module was reloaded
+        return False
 
 
 def _empty(cell: Any) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 
 from larder.client import OBJECTS, Client
 from larder.errors import BadRequest, NotFound, short_tracebacks
-from larder.listing import Info, Keys
+from larder.listing import Keys
 from larder.many import WRITES, each
-from larder.service import Service, seconds_of
+from larder.service import Service, check_age, seconds_of
 
 
 class _Absent:
@@ -50,13 +50,10 @@ class ObjectService(Service):
     def get(self, key: str, default: Any = _ABSENT, *, max_age: float | timedelta | None = None) -> Any:
         """The value of a key. If it is not there, or older than ``max_age`` seconds: the default, or NotFound, a KeyError."""
         limit = seconds_of(max_age)
-
-        def judge(info: Info) -> None:
-            if limit is not None and info.age > limit:
-                raise NotFound(f"get {key!r}: it was written {info.age:.0f} s ago, which is more than max_age={limit:g}", type="too-old")
-
         try:
-            return self._client.fetch(self._name, key, judge=judge)[0]
+            if limit is None:
+                return self._client.load(self._name, key)
+            return self._client.fetch(self._name, key, judge=lambda info: check_age(info, limit))[0]
         except NotFound:
             if default is _ABSENT:
                 raise

@@ -121,6 +121,12 @@ def seconds_of(max_age: Any) -> float | None:
     return seconds
 
 
+def check_age(info: Info, limit: float | None) -> None:
+    """Raise NotFound for an object that was written longer ago than so many seconds."""
+    if limit is not None and info.age > limit:
+        raise NotFound(f"get {info.key!r}: it was written {info.age:.0f} s ago, which is more than max_age={limit:g}", type="too-old")
+
+
 def _unless_absent(function: Callable[[str], T]) -> Callable[[str], T | None]:
     def call(key: str) -> T | None:
         try:
