@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import traceback
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -317,3 +319,25 @@ def test_types(env: larder.Environment) -> None:
 
     with pytest.raises(TypeError):
         untyped()  # type: ignore[call-arg]
+
+
+def test_errors_are_raised_by_the_operation(env: larder.Environment) -> None:
+    @larder.object_service_cache
+    def plain(a: int) -> int:
+        return a
+
+    @larder.object_service_cache
+    async def later(a: int) -> int:
+        return a
+
+    operations: dict[str, Callable[[], Any]] = {
+        "cached_only": lambda: plain.cached_only(1),
+        "info": lambda: plain.info(1),
+        "later": lambda: asyncio.run(later.cached_only(1)),
+    }
+    for name, operation in operations.items():
+        with pytest.raises(larder.NotFound) as caught:
+            operation()
+        shown = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__) if not frame.f_locals.get("__tracebackhide__")]
+        inside = [frame.f_code.co_name for frame in shown if os.sep + "larder" + os.sep in frame.f_code.co_filename]
+        assert inside == [name.replace("later", "cached_only")]

@@ -15,6 +15,7 @@ from typing import Any
 
 from larder.entry import Entry, Missing, Slot, is_interrupt
 from larder.environment import use
+from larder.errors import short_traceback
 from larder.flights import Flight, Flights, Outcome, building, waiting
 from larder.listing import Info, Keys
 from larder.many import WRITES, each
@@ -35,6 +36,7 @@ class Calls:
         """As an argument of another function, it is the function that was decorated."""
         return self.function
 
+    @short_traceback
     def key(self, *args: Any, **kwargs: Any) -> str:
         return self._slot(args, kwargs).key
 
@@ -118,19 +120,24 @@ class FunctionCalls(Calls):
         slot = self.entry.find_slot(args, kwargs)
         return self._plain(args, kwargs) if slot is None else self._build(slot, args, kwargs, store=True)[0]
 
+    @short_traceback
     def cached_only(self, *args: Any, **kwargs: Any) -> Any:
         return self._cached_only(self._slot(args, kwargs))
 
+    @short_traceback
     def forget(self, *args: Any, **kwargs: Any) -> bool:
         slot = self._slot(args, kwargs)
         return self.entry.forget(slot.client, slot.key)
 
+    @short_traceback
     def forget_all(self) -> int:
         return self._forget_all()
 
+    @short_traceback
     def info(self, *args: Any, **kwargs: Any) -> Info:
         return self._info(self._slot(args, kwargs))
 
+    @short_traceback
     def entries(self) -> Keys:
         return self.entry.listed()
 
@@ -190,19 +197,24 @@ class CoroutineCalls(Calls):
             return await self._plain(args, kwargs)
         return (await self._build(slot, args, kwargs, store=True))[0]
 
+    @short_traceback
     async def cached_only(self, *args: Any, **kwargs: Any) -> Any:
         return await asyncio.to_thread(self._cached_only, self._slot(args, kwargs))
 
+    @short_traceback
     async def forget(self, *args: Any, **kwargs: Any) -> bool:
         slot = self._slot(args, kwargs)
         return await asyncio.to_thread(self.entry.forget, slot.client, slot.key)
 
+    @short_traceback
     async def forget_all(self) -> int:
         return await asyncio.to_thread(self._forget_all)
 
+    @short_traceback
     async def info(self, *args: Any, **kwargs: Any) -> Info:
         return await asyncio.to_thread(self._info, self._slot(args, kwargs))
 
+    @short_traceback
     async def entries(self) -> Keys:
         return await asyncio.to_thread(self.entry.listed)
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from larder import config
 from larder.client import Client
 from larder.envhash import canonical, env_hash
-from larder.errors import ConfigError, NotInitialised
+from larder.errors import ConfigError, NotInitialised, short_traceback
 from larder.listing import html_table
 from larder.objects import ObjectService
 from larder.strategies import StrategyService
@@ -238,6 +238,7 @@ def use(environment: Environment) -> Iterator[Environment]:
         _own.reset(token)
 
 
+@short_traceback
 def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) -> Environment:
     """Begin a session: its environment is what ``larder.env`` and the decorators use from now on.
 

@@ -13,6 +13,7 @@ from typing import Any
 from larder.client import Client
 from larder.environment import EnvDate, begin
 from larder.environment import Environment as _Environment
+from larder.errors import short_traceback
 
 
 class Environment(_Environment):
@@ -27,6 +28,7 @@ class Environment(_Environment):
         return self._given
 
 
+@short_traceback
 def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) -> Environment:
     """Begin a session; see ``larder.init``. Settings made by hand afterwards do not change the hash."""
     return begin(Environment, env_date, client, settings)
