@@ -48,7 +48,7 @@ def is_installed(module: str) -> bool:
     """Whether the package of a module is here."""
     top = module.partition(".")[0]
     try:
-        return top in sys.modules or importlib.util.find_spec(top) is not None
+        return sys.modules.get(top) is not None or importlib.util.find_spec(top) is not None
     except (ImportError, ValueError):
         return False
 
