@@ -236,18 +236,8 @@ class Client(RawClient):
         """The verified frame of a key, from a node or from a tier if a node confirms that; and the headers of the answer."""
         __tracebackhide__ = True
         place = self._place(service, key, f"get {key!r}", patient)
-        keys, limit = self._config.signing_keys, self._config.max_object
+        read = partial(self._read_frame, place)
         told: list[Mapping[str, str]] = []  # the headers of each answer
-
-        def read(source: frame.Source, size: int, headers: Mapping[str, str]) -> frame.Frame:
-            digest = stated_digest(headers)
-            if size < 0 and isinstance(source, Response):
-                data = self._read(source, key)
-                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
-            frame.check_size(size, key, limit)
-            show = bar(f"get {key}", size, self._config.progress) if size >= SHOWN else nullcontext()
-            with show as report:
-                return frame.read(source, size, place, keys, digest=digest, limit=limit, progress=report)
 
         def send(headers: Mapping[str, str], receive: local.Receive) -> frame.Frame:
             __tracebackhide__ = True
@@ -267,6 +257,17 @@ class Client(RawClient):
         else:
             found = tier.load(place, self._scope(), send, read)
         return found, told[-1]
+
+    def _read_frame(self, place: frame.Place, source: frame.Source, size: int, headers: Mapping[str, str]) -> frame.Frame:
+        """Read and verify a frame of so many bytes, or of any number if that is negative."""
+        digest, keys, limit = stated_digest(headers), self._config.signing_keys, self._config.max_object
+        if size < 0 and isinstance(source, Response):
+            data = self._read(source, place.key)
+            return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
+        frame.check_size(size, place.key, limit)
+        show = bar(f"get {place.key}", size, self._config.progress) if size >= SHOWN else nullcontext()
+        with show as report:
+            return frame.read(source, size, place, keys, digest=digest, limit=limit, progress=report)
 
     def _scope(self) -> bytes:
         """What tells entries of one key apart in a local tier: the cluster, and whose signatures were verified."""

@@ -44,7 +44,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def of_main(obj: Any) -> bool:
-    """Whether a class or function was defined in a script or notebook, and not inside a function."""
+    """Reports whether a class or function was defined in a script or notebook, and not inside a function."""
     return getattr(obj, "__module__", None) in MAIN and "<locals>" not in getattr(obj, "__qualname__", "<locals>")
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-import math
 import re
-import struct
 import sys
 import types
 import uuid
@@ -123,7 +121,7 @@ def _standard(value: Any, path: str, depth: int) -> bytes | None:
     """Values of the standard library that are what they say they are."""
     match value:
         case complex():
-            return _tagged("complex", _double(value.real), _double(value.imag))
+            return _tagged("complex", envhash.canonical(value.real, path), envhash.canonical(value.imag, path))
         case bytearray() | memoryview():
             return _tagged("buffer", bytes(value))
         case range() | slice():
@@ -137,10 +135,6 @@ def _standard(value: Any, path: str, depth: int) -> bytes | None:
         case types.SimpleNamespace():
             return _tagged("namespace", _encode(vars(value), path, depth + 1))
     return _tagged("ellipsis") if value is Ellipsis else None
-
-
-def _double(value: float) -> bytes:
-    return b"nan" if math.isnan(value) else struct.pack(">d", value + 0.0)
 
 
 def _numpy(value: Any, path: str, depth: int) -> bytes | None:

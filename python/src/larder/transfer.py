@@ -69,7 +69,7 @@ def _content(found: frame.Frame, key: str) -> bytes:
 
 
 def check(client: Client) -> list[dict[str, Any]]:
-    """Whether the settings are complete, and each node answers."""
+    """What is set, and which nodes answer."""
     settings = client.settings
     checks = [_found("token", bool(settings.token), "set", "none; some clusters take none (LARDER_TOKEN)", needed=False)]
     unsigned = "none: whoever can write to the cache can run code on who reads pickles (LARDER_SIGNING_KEY)"
