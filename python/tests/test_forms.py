@@ -20,12 +20,6 @@ from larder.listing import Info
 NAME = "tests.test_forms."
 
 
-@pytest.fixture
-def env(client: larder.Client) -> larder.Environment:
-    """An environment of this test alone."""
-    return larder.init("2022-01-30", client=client, test=uuid.uuid4().hex)
-
-
 @larder.object_service_cache
 def bare(ticker: str, window: int = 20) -> list[str]:
     """What it does."""
