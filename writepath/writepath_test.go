@@ -123,10 +123,8 @@ func TestNewcomerSettlesAfterUploads(t *testing.T) {
 	<-uploading
 	joined := startNode(t, "node-2", time.Minute, nodes...)
 	within(t, "the newcomer and the other to settle", func() bool {
-		joined.path.settle.mu.Lock()
-		defer joined.path.settle.mu.Unlock()
-		_, pending := joined.path.settle.pending[nodes[0].cluster.Self().ID]
-		return len(joined.cluster.Members()) == 3 && len(joined.path.settle.pending) == 1 && pending
+		return len(joined.cluster.Members()) == 3 && joined.heads.Stats().Unsettled == 1 &&
+			joined.heads.Unsettled(nodes[0].cluster.Self().ID)
 	})
 	if got := get(t, joined, k); got != "" {
 		t.Errorf("before the upload the newcomer says %q", got)
@@ -259,10 +257,9 @@ func TestLeavingCostsNoWrite(t *testing.T) {
 		})
 	}
 	mustPut(t, leaver, k, "before")
-	if err := leaver.path.Drain(t.Context()); err != nil {
+	if err := leaver.heads.Retire(t.Context()); err != nil {
 		t.Error(err)
 	}
-	leaver.fill.Forget()
 	if err := leaver.cluster.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -282,7 +279,7 @@ func TestOwnerOutOfReachIsNotBypassed(t *testing.T) {
 	k := keyOwnedBy(t, nodes[0])
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	p := New(nodes[1].path.cfg, nodes[1].store, nodes[1].fill, cutOff{nodes[1].cluster})
+	p := New(nodes[1].path.cfg, nodes[1].store, nodes[1].heads, nodes[1].fill, cutOff{nodes[1].cluster})
 	if _, err := p.Put(ctx, k, store.Head{}, []byte("x"), Conditions{}); !errors.Is(err, ErrNotApplied) {
 		t.Errorf("got %v", err)
 	}
