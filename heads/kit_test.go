@@ -154,7 +154,7 @@ func (n *node) tell(ctx context.Context, id, route, text string) error {
 func (n *node) ask(ctx context.Context, from, route, text string) cluster.Answer {
 	routes := map[string]cluster.Handler{}
 	n.Answer(func(route string, h cluster.Handler) { routes[route] = h })
-	if route == SettleRoute {
+	if route == settleRoute {
 		n.mu.Lock()
 		n.heard = append(n.heard, text)
 		n.mu.Unlock()

@@ -14,7 +14,7 @@ const (
 	// RevokeRoute is where an owner tells this node to drop the head of a key, whose
 	// place is the text. A status of 409 (Conflict) says that this node is busy
 	// writing it itself.
-	RevokeRoute = "writepath/revoke" // as it was named before this package was
+	RevokeRoute = "writepath/revoke" // as older nodes name it
 	// busyWithin is how long a member that is writing the key itself waits for
 	// its own upload before it says that it is busy.
 	busyWithin = 500 * time.Millisecond
@@ -25,7 +25,7 @@ const (
 // Answer registers what this node answers to its peers.
 func (t *Table) Answer(answer func(route string, a cluster.Handler)) {
 	answer(RevokeRoute, t.handleRevoke)
-	answer(SettleRoute, t.handleSettle)
+	answer(settleRoute, t.handleSettle)
 }
 
 func refusal(status int, detail string) cluster.Answer {

@@ -11,8 +11,7 @@ import (
 )
 
 const (
-	// SettleRoute is where a member asks this node to settle.
-	SettleRoute = "writepath/settle" // as it was named before this package was
+	settleRoute = "writepath/settle" // as older nodes name it
 	// settleBack is the text that asks in return, of a member that has settled already.
 	settleBack = "back"
 	// settleLimit bounds one try to settle, settleAgain is the wait before the next.
@@ -156,7 +155,7 @@ func (t *Table) settle(ctx context.Context) {
 			if m.back {
 				text = settleBack
 			}
-			if ack := t.cluster.Fanout(ctx, []cluster.Member{m.Member}, SettleRoute, text)[0]; ack.Err != nil {
+			if ack := t.cluster.Fanout(ctx, []cluster.Member{m.Member}, settleRoute, text)[0]; ack.Err != nil {
 				t.log.Debug().Err(ack.Err).Str("peer", m.Name).Msg("not settled yet")
 				return
 			}

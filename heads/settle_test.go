@@ -143,7 +143,7 @@ func TestWhoWasAway(t *testing.T) {
 		w := b.intrude(t)
 		heard := len(b.heard)
 		asked := a.Now(key())
-		go func() { _ = a.ask(t.Context(), "b", SettleRoute, "") }()
+		go func() { _ = a.ask(t.Context(), "b", settleRoute, "") }()
 		synctest.Wait()
 		a.want(t, "")
 		if a.KeepOwned(key(), asked, is("v1")) || a.KeepOwned(key(), a.Now(key()), is("v1")) || !a.Unsettled("b") {
@@ -170,7 +170,7 @@ func TestWhoIsAskedInReturn(t *testing.T) {
 	in(t, func(t *testing.T, net *network) {
 		a, _ := pair(t, net)
 		a.owns(t, "v1")
-		if got := a.ask(t.Context(), "b", SettleRoute, settleBack); got.Status != http.StatusNoContent {
+		if got := a.ask(t.Context(), "b", settleRoute, settleBack); got.Status != http.StatusNoContent {
 			t.Errorf("status %d", got.Status)
 		}
 		a.want(t, "v1")

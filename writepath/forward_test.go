@@ -170,7 +170,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	pool := stranger.Pool(owner.cluster.Self().ID, owner.cluster.Self().PeerAddr)
 	defer pool.End(context.Canceled)
 	for route, text := range map[string]string{
-		writeRoute: string(text), heads.RevokeRoute: k.Place(), heads.SettleRoute: "", "fill/chunk/2": "1 1 x", "fill/keep/2": "1 1 x",
+		writeRoute: string(text), heads.RevokeRoute: k.Place(), "writepath/settle": "", "fill/chunk/2": "1 1 x", "fill/keep/2": "1 1 x",
 		"fill/head": `{"Place":"` + k.Place() + `","Bytes":true,"Chunk":1}`,
 	} {
 		a, err := pool.Ask(t.Context(), cluster.Question{Route: route, Text: text, Body: []byte("EVIL"), Once: true})
