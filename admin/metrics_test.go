@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/fill"
+	"larder/heads"
 	"larder/httpapi"
 	"larder/store"
 	"larder/writepath"
@@ -107,11 +108,14 @@ func TestS3Results(t *testing.T) {
 func TestPartsAreRead(t *testing.T) {
 	m := New(zerolog.Nop()).Metrics
 	m.Memory(100, func() fill.Stats {
-		return fill.Stats{Own: fill.Held{Bytes: 1, Chunks: 2, Evictions: 3}, Hot: fill.Held{Bytes: 4, Chunks: 5, Evictions: 6}, Heads: 7, LeasesGranted: 8}
+		return fill.Stats{Own: fill.Held{Bytes: 1, Chunks: 2, Evictions: 3}, Hot: fill.Held{Bytes: 4, Chunks: 5, Evictions: 6}}
+	})
+	m.Heads(func() heads.Stats {
+		return heads.Stats{Live: 7, Granted: 8, Dropped: 14, Refused: 15, Unsettled: 20}
 	})
 	m.Writes(func() writepath.Stats {
-		return writepath.Stats{Acknowledged: 11, Busy: 12, Silent: 13, Dropped: 14, Refused: 15,
-			SilentWaitedOut: 16, DepartedWaitedOut: 17, Whole: 18, InParts: 19, Strangers: 20}
+		return writepath.Stats{Acknowledged: 11, Busy: 12, Silent: 13,
+			SilentWaitedOut: 16, DepartedWaitedOut: 17, Whole: 18, InParts: 19}
 	})
 	m.Freed(time.Minute)
 	m.Waited(time.Millisecond)

@@ -7,6 +7,7 @@ import (
 
 	"larder/cluster"
 	"larder/fill"
+	"larder/heads"
 	"larder/writepath"
 )
 
@@ -16,15 +17,13 @@ func (m *Metrics) Freed(age time.Duration) { m.freed.Observe(age.Seconds()) }
 // Waited counts how long a write waited for acknowledgements.
 func (m *Metrics) Waited(d time.Duration) { m.waited.Observe(d.Seconds()) }
 
-// Memory exposes the memory tier, with its budget in bytes, and the heads.
+// Memory exposes the memory tier, with its budget in bytes.
 func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 	p := &polled{}
 	bytes := p.add("larder_memory_bytes", "Bytes of chunks and chunk keys in the memory tier.", prometheus.GaugeValue, "copy")
 	chunks := p.add("larder_memory_chunks", "Chunks in the memory tier.", prometheus.GaugeValue, "copy")
 	evictions := p.add("larder_memory_evictions_total", "Chunks evicted from the memory tier.", prometheus.CounterValue, "copy")
 	limit := p.add("larder_memory_limit_bytes", "The budget of the memory tier.", prometheus.GaugeValue)
-	heads := p.add("larder_heads", "Heads that this node knows.", prometheus.GaugeValue)
-	granted := p.add("larder_leases_granted_total", "Leases on heads that this node granted to others.", prometheus.CounterValue)
 	mismatches := p.add("larder_digest_mismatch_total", "Chunks from outside whose bytes were not those that were written.", prometheus.CounterValue, "source")
 	unverified := p.add("larder_digest_unknown_total", "Chunks from outside that had no digest to be compared with.", prometheus.CounterValue)
 	p.read = func(emit func(int, float64, ...string)) {
@@ -42,8 +41,24 @@ func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 			emit(evictions, float64(part.Evictions), part.copy)
 		}
 		emit(limit, float64(budget))
-		emit(heads, float64(s.Heads))
-		emit(granted, float64(s.LeasesGranted))
+	}
+	m.registry.MustRegister(p)
+}
+
+// Heads exposes the table of heads.
+func (m *Metrics) Heads(stats func() heads.Stats) {
+	p := &polled{}
+	live := p.add("larder_heads", "Heads that this node knows.", prometheus.GaugeValue)
+	granted := p.add("larder_leases_granted_total", "Leases on heads that this node granted to others.", prometheus.CounterValue)
+	received := p.add("larder_revocations_received_total", "Revocations received, by this node's answer.", prometheus.CounterValue, "result")
+	unsettled := p.add("larder_cluster_strangers", "Members that this node has not settled with.", prometheus.GaugeValue)
+	p.read = func(emit func(int, float64, ...string)) {
+		s := stats()
+		emit(live, float64(s.Live))
+		emit(granted, float64(s.Granted))
+		emit(received, float64(s.Dropped), "acknowledged")
+		emit(received, float64(s.Refused), "busy")
+		emit(unsettled, float64(s.Unsettled))
 	}
 	m.registry.MustRegister(p)
 }
@@ -52,22 +67,17 @@ func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 func (m *Metrics) Writes(stats func() writepath.Stats) {
 	p := &polled{}
 	sent := p.add("larder_revocations_sent_total", "Revocations sent to members, each try, by their answer.", prometheus.CounterValue, "result")
-	received := p.add("larder_revocations_received_total", "Revocations received, by this node's answer.", prometheus.CounterValue, "result")
 	waited := p.add("larder_leases_waited_out_total", "Leases that writes waited out, of members that did not acknowledge or had died.", prometheus.CounterValue, "member")
 	uploads := p.add("larder_uploads_in_flight", "Objects on their way to S3, whole or in parts.", prometheus.GaugeValue, "kind")
-	strangers := p.add("larder_cluster_strangers", "Members that this node has not settled with.", prometheus.GaugeValue)
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
 		emit(sent, float64(s.Acknowledged), "acknowledged")
 		emit(sent, float64(s.Busy), "busy")
 		emit(sent, float64(s.Silent), "silent")
-		emit(received, float64(s.Dropped), "acknowledged")
-		emit(received, float64(s.Refused), "busy")
 		emit(waited, float64(s.SilentWaitedOut), "silent")
 		emit(waited, float64(s.DepartedWaitedOut), "departed")
 		emit(uploads, float64(s.Whole), "whole")
 		emit(uploads, float64(s.InParts), "parts")
-		emit(strangers, float64(s.Strangers))
 	}
 	m.registry.MustRegister(p)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -15,8 +16,10 @@ import (
 // warm makes a Filler that has one object of 1 KiB in memory, under a lease.
 func warm(b *testing.B) (*Filler, keys.Key) {
 	b.Helper()
+	ring := &alone{}
+	trust := heads.Config{Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop()}
 	f, err := New(Config{Group: b.Name() + fmt.Sprint(groups.Add(1)), Plan: planOf(64*testChunk, testChunk), ChunkSize: testChunk,
-		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop()}, testStore, &alone{})
+		Log: zerolog.Nop()}, testStore, heads.New(trust, ring), ring)
 	if err != nil {
 		b.Fatal(err)
 	}

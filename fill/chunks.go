@@ -182,7 +182,7 @@ func (f *Filler) readRange(ctx context.Context, c chunk) ([]byte, error) {
 	h, b, err := f.store.GetRange(ctx, c.key.Place(), c.version.ETag, int64(c.n)*f.cfg.ChunkSize, c.length)
 	gone := errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrNotFound)
 	if gone || err == nil && (!h.Is(c.version.ETag, c.version.Write) || h.Size != c.size) {
-		f.dropVersion(c.key, c.version)
+		f.heads.DropVersion(c.key, c.version)
 		return nil, fmt.Errorf("get %s version %s: %w", c.key, c.version.ETag, store.ErrPrecondition)
 	}
 	if err != nil {

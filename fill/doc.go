@@ -5,10 +5,9 @@
 // It guarantees that a reader gets bytes of one version only, that the store
 // sees one request however many callers ask at once, and that an answer that
 // was under way when a key was revoked is neither kept nor given to a caller
-// who asked later. Package httpapi calls Open and Stat; package writepath tells
-// it of writes (BeginWrite, EndWrite, Drop, Prime) and of the ring (RingChanged);
-// cmd/node calls Forget before the node leaves. It must never decide who may
-// read, and never forward a peer's request. Everything is safe for concurrent use.
+// who asked later. Package httpapi calls Open and Stat; package writepath hands it
+// what was written (Prime). It must never decide who may read, and never forward a
+// peer's request. Everything is safe for concurrent use.
 //
 // The path of a read, top to bottom:
 //
@@ -22,6 +21,5 @@
 // those that this node owns live in groupcache, copies of others' beside it. They
 // are compared with their SHA-256 on their way in (verify.go), which large objects
 // have lists of (lists.go).
-// Heads (key → version) change, live in the table of heads.go and are trusted
-// only for as long as a lease runs (Gray and Cheriton, "Leases", SOSP 1989).
+// Heads (key → version) change. Package heads keeps them, and says which are trusted.
 package fill

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/golang/groupcache"
@@ -13,6 +12,7 @@ import (
 
 	"larder/budget"
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -39,8 +39,6 @@ type Ring interface {
 	Owner(hash uint64) (m cluster.Member, self bool)
 	// Ask asks one member.
 	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
-	// Member is the member with an ID; ok is false if a revocation would not reach it.
-	Member(id string) (m cluster.Member, ok bool)
 }
 
 // Config of a Filler.
@@ -52,10 +50,6 @@ type Config struct {
 	Plan budget.Plan
 	// ChunkSize is in bytes. Nodes of one cluster use the same.
 	ChunkSize int64
-	// Lease is how long another node may trust a head that this one granted.
-	Lease time.Duration
-	// Revalidate is how long an owner trusts a head without asking the store.
-	Revalidate time.Duration
 	// Freed hears how long a chunk was in memory, once the garbage collector
 	// finds that it was evicted: of one chunk in sixteen that this node owned.
 	// It may be nil, and must return soon.
@@ -65,27 +59,25 @@ type Config struct {
 
 // Filler answers reads. Make one with New.
 type Filler struct {
-	cfg     Config
-	store   Store
-	ring    Ring
-	heads   *heads
-	owned   *groupcache.Group // the chunks that this node owns
-	copies  *copies           // of chunks that others own
-	lists   *lists            // of the digests of chunks
-	pieces  pieces
-	budgets budgets
-	flights sync.WaitGroup
-	// strangers are the members, by ID, that RingChanged was told of last.
-	strangers atomic.Pointer[map[string]bool]
-	granted   atomic.Int64 // leases
-	verified  verified
-	log       zerolog.Logger
-	foreign   zerolog.Logger // one line a minute
+	cfg      Config
+	store    Store
+	ring     Ring
+	heads    *heads.Table
+	lookups  lookups
+	owned    *groupcache.Group // the chunks that this node owns
+	copies   *copies           // of chunks that others own
+	lists    *lists            // of the digests of chunks
+	pieces   pieces
+	budgets  budgets
+	flights  sync.WaitGroup
+	verified verified
+	log      zerolog.Logger
+	foreign  zerolog.Logger // one line a minute
 }
 
 // New makes a Filler. The groupcache group that it registers lives as long as
 // the process, since groupcache cannot forget one.
-func New(cfg Config, st Store, ring Ring) (*Filler, error) {
+func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Filler, error) {
 	if cfg.ChunkSize <= 0 || cfg.Plan.Tier < 4*cfg.ChunkSize {
 		return nil, fmt.Errorf("a tier of %d bytes holds fewer than four chunks of %d bytes", cfg.Plan.Tier, cfg.ChunkSize)
 	}
@@ -94,13 +86,13 @@ func New(cfg Config, st Store, ring Ring) (*Filler, error) {
 		store:   st,
 		ring:    ring,
 		budgets: newBudgets(cfg.Plan),
-		heads:   newHeads(maxHeads(cfg.Plan.Heads)),
+		heads:   table,
 		pieces:  newPieces(cfg.ChunkSize),
 		lists:   newLists(cfg, st),
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.foreign = f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
-	f.strangers.Store(&map[string]bool{})
+	f.lookups.init()
 	own := cfg.Plan.Tier - cfg.Plan.Tier/copiesShare
 	f.owned = groupcache.NewGroup(cfg.Group, own, groupcache.GetterFunc(f.load))
 	f.copies = newCopies(func() int64 {

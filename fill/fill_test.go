@@ -3,7 +3,6 @@ package fill
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"runtime"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -101,17 +101,14 @@ func TestPanicBecomesAnError(t *testing.T) {
 
 // A lookup has been told v1 by the store when the key is revoked and written.
 func TestLateAnswerIsNeitherKeptNorJoined(t *testing.T) {
-	for name, revoke := range map[string]func(*Filler, keys.Key){
-		"by a peer": func(f *Filler, k keys.Key) { f.Drop(k) },
-		"by a write here": func(f *Filler, k keys.Key) {
-			f.BeginWrite(k)
-			f.EndWrite(k, Outcome{})
-		},
-		"by the ring":    func(f *Filler, _ keys.Key) { f.RingChanged(map[string]bool{"new": true}) },
-		"by its leaving": func(f *Filler, _ keys.Key) { f.Forget() },
+	for name, revoke := range map[string]func(*Filler, *alone, keys.Key){
+		"by a peer":       func(f *Filler, _ *alone, k keys.Key) { f.heads.Drop(k) },
+		"by a write here": func(f *Filler, _ *alone, k keys.Key) { begin(t, f, k).End(heads.Outcome{}) },
+		"by the ring":     func(f *Filler, ring *alone, _ keys.Key) { meet(f, ring) },
+		"by its leaving":  func(f *Filler, _ *alone, _ keys.Key) { retire(t, f) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, st, _ := newFiller(t, nil)
+			f, st, ring := newFiller(t, nil)
 			k := newKey(t)
 			put(t, k, "v1")
 			told, release := make(chan struct{}), make(chan struct{})
@@ -121,7 +118,7 @@ func TestLateAnswerIsNeitherKeptNorJoined(t *testing.T) {
 			<-told
 			st.interfere(nil, nil)
 
-			revoke(f, k)
+			revoke(f, ring, k)
 			put(t, k, "v2")
 			if got := read(t, f, k); got != "v2" {
 				t.Errorf("a caller joined the old lookup and read %q", got)
@@ -140,7 +137,8 @@ func TestDuringAWriteEveryReadAsksTheStore(t *testing.T) {
 	k := newKey(t)
 	put(t, k, "v1")
 	read(t, f, k)
-	if _, present := f.BeginWrite(k); !present {
+	turn := begin(t, f, k)
+	if !turn.Present {
 		t.Error("the key was not known to be there")
 	}
 	before := st.asked.Load()
@@ -151,7 +149,7 @@ func TestDuringAWriteEveryReadAsksTheStore(t *testing.T) {
 		t.Errorf("three reads asked the store %d times", n)
 	}
 	h := put(t, k, "v2")
-	f.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
+	end(t, turn, h)
 	if err := f.Prime(t.Context(), k, h, 0, []byte("v2")); err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +166,7 @@ func TestUnknownOutcomeLeavesNoHead(t *testing.T) {
 	f, st, _ := newFiller(t, nil)
 	k := newKey(t)
 	put(t, k, "v1")
-	f.BeginWrite(k)
-	f.EndWrite(k, Outcome{Unknown: true})
+	begin(t, f, k).End(heads.Outcome{Unknown: true})
 	if got := read(t, f, k); got != "v1" {
 		t.Errorf("read %q", got)
 	}
@@ -183,7 +180,7 @@ func TestUnknownOutcomeLeavesNoHead(t *testing.T) {
 }
 
 func TestOwnerAsksAgainAfterRevalidate(t *testing.T) {
-	f, st, _ := newFiller(t, func(c *Config) { c.Lease, c.Revalidate = time.Millisecond, 20*time.Millisecond })
+	f, st, _ := trusting(t, heads.Config{Lease: time.Millisecond, Revalidate: 20 * time.Millisecond}, nil)
 	k := newKey(t)
 	put(t, k, "v1")
 	read(t, f, k)
@@ -230,40 +227,12 @@ func TestANodeThatLeavesTrustsNothing(t *testing.T) {
 	k := newKey(t)
 	put(t, k, "v1")
 	read(t, f, k)
-	f.Forget()
+	retire(t, f)
 	read(t, f, k)
 	before := st.asked.Load()
 	if read(t, f, k); st.asked.Load() == before {
-		t.Error("a head was kept after Forget")
+		t.Error("a head was kept after the node has retired")
 	}
-}
-
-func TestGrantOnlyWhatIsOwned(t *testing.T) {
-	f, _, ring := newFiller(t, nil)
-	k := newKey(t)
-	h := put(t, k, "v1")
-	granted := func(want time.Duration) {
-		t.Helper()
-		if a, d := f.grant(k); d > want || d < want-time.Minute/2 || d > 0 && a.Head.Version != h.Version {
-			t.Errorf("granted %s on %+v, want %s", d, a, want)
-		}
-	}
-	granted(0)
-	read(t, f, k)
-	granted(f.cfg.Lease)
-	f.BeginWrite(k)
-	granted(0)
-	f.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
-	granted(f.cfg.Lease)
-	f.RingChanged(map[string]bool{"stranger": true})
-	read(t, f, k)
-	granted(0)
-	f.RingChanged(nil)
-	read(t, f, k)
-	granted(f.cfg.Lease)
-	ring.other.Store(true)
-	f.RingChanged(nil)
-	granted(0)
 }
 
 // An unknown outcome outlives a known write after it: the store may complete
@@ -271,11 +240,10 @@ func TestGrantOnlyWhatIsOwned(t *testing.T) {
 func TestUnknownOutcomeOutlivesTheNextWrite(t *testing.T) {
 	f, _, _ := newFiller(t, nil)
 	k := newKey(t)
-	f.BeginWrite(k)
-	f.EndWrite(k, Outcome{Unknown: true})
-	f.BeginWrite(k)
+	begin(t, f, k).End(heads.Outcome{Unknown: true})
+	turn := begin(t, f, k)
 	h := put(t, k, "v3")
-	f.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
+	end(t, turn, h)
 	if got := read(t, f, k); got != "v3" {
 		t.Errorf("read %q", got)
 	}
@@ -291,7 +259,7 @@ func TestNobodyJoinsALookupThatIsNotKept(t *testing.T) {
 	f, st, _ := newFiller(t, nil)
 	k := newKey(t)
 	put(t, k, "v1")
-	f.BeginWrite(k)
+	turn := begin(t, f, k)
 	told, release := make(chan struct{}), make(chan struct{})
 	st.interfere(nil, func() { close(told); <-release })
 	early, late := make(chan string), make(chan string)
@@ -308,7 +276,7 @@ func TestNobodyJoinsALookupThatIsNotKept(t *testing.T) {
 	if got := <-late; got != "v2" {
 		t.Errorf("a late reader got %q", got)
 	}
-	f.EndWrite(k, Outcome{})
+	turn.End(heads.Outcome{})
 }
 
 // A HEAD and a second GET during the first GET of a cold key cost nothing.
@@ -384,57 +352,17 @@ func TestOwnersVerdict(t *testing.T) {
 	}
 }
 
-func TestHeadsAreBounded(t *testing.T) {
-	h := newHeads(2 * headShards)
-	now := time.Now()
-	for i := range 20 * headShards {
-		k := keys.Key{Org: "o", Service: keys.Objects, Name: fmt.Sprint(i)}
-		s := h.of(k)
-		s.mu.Lock()
-		s.put(k, entry{until: now.Add(time.Hour)})
-		s.mu.Unlock()
-	}
-	if n := h.count(); n > 2*headShards {
-		t.Errorf("%d heads where %d are allowed", n, 2*headShards)
-	}
-}
-
-// Of as many heads as are looked at, the one that was used least lately gives
-// way, and before it one whose lease has ended.
-func TestHeadsUsedLongAgoGiveWay(t *testing.T) {
-	s := &newHeads(evictAmong * headShards).shards[0]
-	now := time.Now()
-	key := func(i int) keys.Key { return keys.Key{Org: "o", Service: keys.Objects, Name: fmt.Sprint(i)} }
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range evictAmong {
-		s.put(key(i), entry{until: now.Add(time.Hour), used: now.Add(time.Duration(i-evictAmong) * time.Second)})
-	}
-	if _, ok := s.live(key(0), now); !ok {
-		t.Fatal("the first is not there")
-	}
-	s.put(key(8), entry{until: now.Add(time.Hour), used: now})
-	if _, ok := s.entries[key(1)]; ok || s.entries[key(0)] == nil {
-		t.Error("not the one gave way that was used least lately")
-	}
-	s.entries[key(7)].until = now
-	s.put(key(9), entry{until: now.Add(time.Hour), used: now})
-	if _, ok := s.entries[key(7)]; ok || s.entries[key(2)] == nil || len(s.entries) != evictAmong {
-		t.Error("not the one gave way whose lease has ended")
-	}
-}
-
 // A write that began before the ring changed publishes nothing: another node
 // may have written the key since, as its owner.
 func TestAWriteAcrossARingChangePublishesNothing(t *testing.T) {
-	f, st, _ := newFiller(t, nil)
+	f, st, ring := newFiller(t, nil)
 	k := newKey(t)
-	f.BeginWrite(k)
+	turn := begin(t, f, k)
 	h := put(t, k, "v1")
-	f.RingChanged(map[string]bool{"stranger": true})
-	f.RingChanged(nil)
+	meet(f, ring)
+	part(f, ring)
 	put(t, k, "v2")
-	f.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
+	end(t, turn, h)
 	if got := read(t, f, k); got != "v2" {
 		t.Errorf("read %q", got)
 	}

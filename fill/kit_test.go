@@ -18,6 +18,7 @@ import (
 
 	"larder/budget"
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 	"larder/store/storetest"
@@ -86,6 +87,7 @@ func (c *counted) Head(ctx context.Context, name string) (store.Head, error) {
 // alone is a ring of one node, until another is made its owner.
 type alone struct {
 	other  atomic.Bool
+	met    atomic.Bool                    // another member is there, which does not settle
 	answer atomic.Pointer[cluster.Answer] // what the other answers; nil: no connection
 }
 
@@ -116,19 +118,68 @@ func (a *alone) Member(string) (cluster.Member, bool) {
 	return cluster.Member{ID: "other"}, true
 }
 
+func (a *alone) Self() cluster.Member { return cluster.Member{Name: "self", ID: "self"} }
+
+func (a *alone) Members() []cluster.Member {
+	if a.met.Load() {
+		return []cluster.Member{{ID: "met"}}
+	}
+	return nil
+}
+
+func (a *alone) Departed(time.Duration) []cluster.Departure { return nil }
+
+func (a *alone) Fanout(context.Context, []cluster.Member, string, string) []cluster.Ack { return nil }
+
+// meet has the node meet a member that it cannot settle with, and part has that go.
+func meet(f *Filler, a *alone) { a.met.Store(true); f.heads.RingChanged() }
+func part(f *Filler, a *alone) { a.met.Store(false); f.heads.RingChanged() }
+
+// retire has the node leave.
+func retire(t *testing.T, f *Filler) {
+	t.Helper()
+	if err := f.heads.Retire(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// begin begins a write.
+func begin(t *testing.T, f *Filler, k keys.Key) *heads.Turn {
+	t.Helper()
+	turn, err := f.heads.Begin(t.Context(), k, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return turn
+}
+
+// end ends a write that happened.
+func end(t *testing.T, turn *heads.Turn, h store.Head) {
+	t.Helper()
+	if err := turn.Upload(time.Now()); err != nil {
+		t.Error(err)
+	}
+	turn.End(heads.Outcome{Done: true, Known: heads.Known{Head: h}})
+}
+
 var groups atomic.Int64
 
 func newFiller(t *testing.T, change func(*Config)) (*Filler, *counted, *alone) {
 	t.Helper()
+	return trusting(t, heads.Config{Lease: time.Minute, Revalidate: time.Hour}, change)
+}
+
+// trusting is newFiller with other leases.
+func trusting(t *testing.T, trust heads.Config, change func(*Config)) (*Filler, *counted, *alone) {
+	t.Helper()
 	cfg := Config{
-		Group: fmt.Sprint("test", groups.Add(1)), Plan: planOf(64*testChunk, testChunk), ChunkSize: testChunk,
-		Lease: time.Minute, Revalidate: time.Hour, Log: zerolog.Nop(),
+		Group: fmt.Sprint("test", groups.Add(1)), Plan: planOf(64*testChunk, testChunk), ChunkSize: testChunk, Log: zerolog.Nop(),
 	}
 	if change != nil {
 		change(&cfg)
 	}
 	st, ring := &counted{S3: testStore}, &alone{}
-	f, err := New(cfg, st, ring)
+	f, err := New(cfg, st, heads.New(trust, ring), ring)
 	if err != nil {
 		t.Fatal(err)
 	}

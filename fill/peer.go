@@ -13,6 +13,7 @@ import (
 	"github.com/golang/groupcache"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -47,7 +48,7 @@ type headQuestion struct {
 // chunk follows: one that is too small to be counted, so that reading a small
 // object through any node takes one question.
 type headAnswer struct {
-	known
+	heads.Known
 	Source Source
 	Lease  time.Duration // from the moment the question was asked; 0: for this request only
 	First  bool
@@ -104,7 +105,7 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 	if h.Head.Size < 0 {
 		return answer{}, 0, fmt.Errorf("%s says that %s has %d bytes", owner.Name, k, h.Head.Size)
 	}
-	a := answer{known: h.known, Source: h.Source}
+	a := answer{Known: h.Known, Source: h.Source}
 	if h.First {
 		if want := f.chunkLen(h.Head.Size, 0); int64(len(said.Body)) != want {
 			return answer{}, 0, fmt.Errorf("%s gave %d bytes of a chunk of %d", owner.Name, len(said.Body), want)
@@ -114,7 +115,7 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 		}
 		a.first, a.hasFirst = viewOf(said.Body), true
 	}
-	return a, min(h.Lease, f.cfg.Lease), nil
+	return a, h.Lease, nil
 }
 
 // ask asks a peer. An answer that is a refusal is an error.
@@ -193,12 +194,9 @@ func (f *Filler) answerHead(ctx context.Context, asked cluster.Asked) cluster.An
 // forPeer makes of what this node knows an answer for the peer that asked, with
 // a lease and a small first chunk if it can give them.
 func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAnswer, groupcache.ByteView) {
-	h := headAnswer{known: a.known, Source: a.Source}
-	if _, member := f.ring.Member(from); member { // anyone else would not be told of a write
-		if granted, lease := f.grant(k); lease > 0 {
-			h.known, h.Lease = granted, lease
-			f.granted.Add(1)
-		}
+	h := headAnswer{Known: a.Known, Source: a.Source}
+	if granted, lease := f.heads.Grant(k, from); lease > 0 {
+		h.Known, h.Lease = granted, lease
 	}
 	length := f.chunkLen(h.Head.Size, 0)
 	if !bytes || h.Absent || length <= 0 || length > freeLen {

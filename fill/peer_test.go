@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"larder/cluster"
 	"larder/keys"
@@ -72,7 +71,7 @@ func TestSmallObjectsComeWithTheirHeads(t *testing.T) {
 				source Source
 				store  int64
 			}{{S3, 1}, {Peer, 0}} {
-				asker.Drop(k) // as after a lease
+				asker.heads.Drop(k) // as after a lease
 				asked, stored := ring.asked.Load(), atOwner.asked.Load()
 				o, err := asker.Open(t.Context(), k, Options{})
 				if err != nil {
@@ -121,12 +120,12 @@ func TestAHeadComesWithItsOwnBytes(t *testing.T) {
 	put(t, k, "first")
 	atOwner.interfere(nil, func() {
 		atOwner.interfere(nil, nil)
-		owner.BeginWrite(k)
+		turn := begin(t, owner, k)
 		h, err := testStore.Put(t.Context(), k.Place(), store.Write{Body: []byte("second, and longer")})
 		if err != nil {
 			t.Error(err)
 		}
-		owner.EndWrite(k, Outcome{Done: true, Head: h, Asked: time.Now()})
+		end(t, turn, h)
 	})
 	o, err := asker.Open(t.Context(), k, Options{})
 	if err != nil {
@@ -218,7 +217,7 @@ func TestAnOlderOwner(t *testing.T) {
 			for _, c := range []string{"a", "b"} { // which replaces it past the owner's knowledge, as another owner does
 				body := strings.Repeat(c, size)
 				write(t, k, body)
-				asker.Drop(k)
+				asker.heads.Drop(k)
 				got, err := open(t.Context(), asker, k, Options{})
 				if errors.Is(err, store.ErrPrecondition) { // found out to be gone: who asked asks anew
 					got, err = open(t.Context(), asker, k, Options{Fresh: true})

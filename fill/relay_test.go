@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -89,10 +90,7 @@ func relayed(t *testing.T, size, until int) (f *Filler, g *giver, st *counted, k
 	h := put(t, k, g.body)
 	ring.other.Store(true)
 	f.ring = g
-	s := f.heads.of(k)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(k, entry{known: known{Head: h}, until: time.Now().Add(time.Hour)})
+	f.heads.KeepLease(k, f.heads.Now(k), heads.Known{Head: h}, time.Minute)
 	return f, g, st, k
 }
 
@@ -349,7 +347,7 @@ func TestPeersThatGiveOtherBytes(t *testing.T) {
 			}
 			write(t, k, body)
 			for range times {
-				asker.Drop(k)
+				asker.heads.Drop(k)
 				ring.spoil = func(a *cluster.Answer) {
 					if len(a.Body) > 0 {
 						a.Body = bytes.Clone(a.Body)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/golang/groupcache"
 
 	"larder/budget"
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -34,17 +36,9 @@ const (
 	withBytes want = true
 )
 
-// known is what can be known of a key: a head, or that there is none.
-type known struct {
-	Head   store.Head
-	Absent bool
-	// Archived says why it is absent: its bytes cannot be read.
-	Archived bool `json:",omitempty"`
-}
-
 // answer is what a lookup brought.
 type answer struct {
-	known
+	heads.Known
 	Source   Source
 	first    groupcache.ByteView // the first chunk, if hasFirst
 	hasFirst bool
@@ -60,20 +54,36 @@ type flightKey struct {
 	want    want
 }
 
+// lookups are those that are under way, by their key's hash.
+type lookups [64]flights
+
+// flights is one part of the lookups.
+type flights struct {
+	mu      sync.Mutex // guards all below; held when the budgets' and the heads' are taken, never after them
+	running map[flightKey]*flight
+}
+
+func (l *lookups) init() {
+	for i := range l {
+		l[i].running = map[flightKey]*flight{}
+	}
+}
+
+func (l *lookups) of(k keys.Key) *flights { return &l[k.Hash()%uint64(len(l))] }
+
 // flight is one lookup that any number of callers wait for.
 type flight struct {
-	gen   uint64
-	began time.Time
+	began heads.Moment
 	done  chan struct{} // closed when the fields below are set
 	ans   answer
 	err   error
 
-	waiters int  // callers that have not taken the answer; guarded by the shard's mu
+	waiters int  // callers that have not taken the answer; guarded by the flights' mu
 	ended   bool // the same
 }
 
 // leave takes one waiter off. The last gives back what the answer holds.
-func (fl *flight) leave(s *shard) {
+func (fl *flight) leave(s *flights) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fl.waiters--
@@ -102,14 +112,14 @@ func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluste
 		if fl == nil {
 			return a, nil
 		}
-		s := f.heads.of(k)
+		s := f.lookups.of(k)
 		select {
 		case <-fl.done:
 		case <-ctx.Done():
 			fl.leave(s)
 			return answer{}, fmt.Errorf("get %s: %w", k, ctx.Err())
 		}
-		if fl.err != nil || fl.ans.kept || !fl.began.Before(arrived) {
+		if fl.err != nil || fl.ans.kept || !fl.began.At.Before(arrived) {
 			a := fl.ans
 			a.pin = a.pin.again()
 			fl.leave(s)
@@ -123,42 +133,39 @@ func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluste
 
 // join returns what is known under a live lease, or the lookup to wait for, and
 // then to leave: one that is under way, or a new one.
+//
+// Rule 3: nobody joins a lookup of a key that was dropped since it began. Who joined
+// takes the answer if it was kept, or if the lookup began after the joiner asked.
 func (f *Filler) join(k keys.Key, w want, owner cluster.Member, self bool) (answer, *flight) {
-	s := f.heads.of(k)
+	s := f.lookups.of(k)
 	fk := flightKey{key: k, asOwner: self, want: w}
-	whole := flightKey{key: k, asOwner: self, want: withBytes}
-	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	running := s.flights[whole]
-	if running != nil && running.gen != s.gen {
+	is, live, now := f.heads.Get(k)
+	running := s.running[flightKey{key: k, asOwner: self, want: withBytes}]
+	if running != nil && !running.began.Undisturbed(now) {
 		running = nil
 	}
 	// Who wants the bytes waits for a lookup that brings them even if the head
 	// is known meanwhile: the chunk would be a second request.
-	if running != nil && w == withBytes {
-		running.waiters++
-		return answer{}, running
+	if live && (running == nil || w != withBytes) {
+		return answer{Known: is, Source: Memory}, nil
 	}
-	if e, ok := s.live(k, now); ok {
-		return answer{known: e.known, Source: Memory}, nil
+	if fl := s.running[fk]; running == nil && fl != nil && fl.began.Undisturbed(now) {
+		running = fl
 	}
 	if running != nil {
 		running.waiters++
 		return answer{}, running
 	}
-	if fl := s.flights[fk]; fl != nil && fl.gen == s.gen {
-		fl.waiters++
-		return answer{}, fl
-	}
-	fl := &flight{gen: s.gen, began: now, done: make(chan struct{}), waiters: 1}
-	s.flights[fk] = fl
+	fl := &flight{began: now, done: make(chan struct{}), waiters: 1}
+	s.running[fk] = fl
 	f.flights.Go(func() { f.fly(s, fk, fl, owner) })
 	return answer{}, fl
 }
 
 // fly runs a lookup to its end, on nobody's context but its own.
-func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
+func (f *Filler) fly(s *flights, fk flightKey, fl *flight, owner cluster.Member) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)
 	defer cancel()
 	defer func() {
@@ -166,8 +173,8 @@ func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
 			fl.err = f.panicked(fk.key, p)
 		}
 		s.mu.Lock()
-		if s.flights[fk] == fl {
-			delete(s.flights, fk)
+		if s.running[fk] == fl {
+			delete(s.running, fk)
 		}
 		fl.ended = true
 		fl.letGo()
@@ -175,9 +182,9 @@ func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
 		close(fl.done)
 	}()
 	if fk.asOwner {
-		fl.ans, fl.err = f.lookAsOwner(ctx, s, fk.key, fk.want, fl.gen)
+		fl.ans, fl.err = f.lookAsOwner(ctx, fk.key, fk.want, fl.began)
 	} else {
-		fl.ans, fl.err = f.lookAtOwner(ctx, s, fk.key, fk.want, fl.gen, owner)
+		fl.ans, fl.err = f.lookAtOwner(ctx, fk.key, fk.want, fl.began, owner)
 	}
 	fl.err = outOfTime(fl.err)
 }
@@ -192,8 +199,7 @@ func outOfTime(err error) error {
 }
 
 // lookAsOwner asks the store, keeps the head and puts the first chunk into memory.
-func (f *Filler) lookAsOwner(ctx context.Context, s *shard, k keys.Key, w want, gen uint64) (answer, error) {
-	asked := time.Now()
+func (f *Filler) lookAsOwner(ctx context.Context, k keys.Key, w want, began heads.Moment) (answer, error) {
 	a, err := f.fromStore(ctx, k, w)
 	if err != nil {
 		return answer{}, err
@@ -201,18 +207,18 @@ func (f *Filler) lookAsOwner(ctx context.Context, s *shard, k keys.Key, w want, 
 	if a.hasFirst {
 		f.prime(f.chunkOf(k, a.Head, 0), a.first)
 	}
-	a.kept = f.keep(s, k, gen, asked, entry{known: a.known, until: asked.Add(f.cfg.Revalidate), owned: true})
+	a.kept = f.heads.KeepOwned(k, began, a.Known)
 	return a, nil
 }
 
-// lookAtOwner asks the key's owner. If that gives no answer, or is a stranger
-// who may hold a head from another time, the store's answer is good for this
-// request and is not kept.
-func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, gen uint64, owner cluster.Member) (answer, error) {
-	if (*f.strangers.Load())[owner.ID] {
+// lookAtOwner asks the key's owner.
+//
+// Rule 2: if that gives no answer, or is unsettled, the store's answer is good for
+// this request and is not kept. A node that is not the owner in its own view gives none.
+func (f *Filler) lookAtOwner(ctx context.Context, k keys.Key, w want, began heads.Moment, owner cluster.Member) (answer, error) {
+	if f.heads.Unsettled(owner.ID) {
 		return f.fromStore(ctx, k, w)
 	}
-	asked := time.Now()
 	a, lease, err := f.askHead(ctx, owner, k, w)
 	if errors.Is(err, errOwnerSays) {
 		return answer{}, err
@@ -221,7 +227,7 @@ func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, 
 		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
 		return f.fromStore(ctx, k, w)
 	}
-	a.kept = f.keep(s, k, gen, asked, entry{known: a.known, until: asked.Add(lease)})
+	a.kept = f.heads.KeepLease(k, began, a.Known, lease)
 	if a.Source != S3 {
 		a.Source = Peer
 	}
@@ -236,20 +242,13 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err e
 			err = f.panicked(k, p)
 		}
 	}()
-	_, self := f.ring.Owner(k.Hash())
-	s := f.heads.of(k)
-	s.mu.Lock()
-	gen := s.gen
-	s.mu.Unlock()
-	if self {
-		return f.lookAsOwner(ctx, s, k, w, gen)
+	if _, self := f.ring.Owner(k.Hash()); self {
+		return f.lookAsOwner(ctx, k, w, f.heads.Now(k))
 	}
 	a, err = f.fromStore(ctx, k, w)
 	if err == nil {
-		s.mu.Lock()
-		s.forget(k)
-		s.mu.Unlock()
-		f.heads.remember(k, a.known)
+		f.heads.Forget(k)
+		f.heads.Remember(k, a.Known)
 	}
 	return a, err
 }
@@ -270,18 +269,18 @@ func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (a answer, e
 		err = twice(func() error { return f.firstFromStore(ctx, k, &a) })
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		a, err = answer{known: known{Absent: true, Archived: errors.Is(err, store.ErrArchived)}, Source: S3}, nil
+		a, err = answer{Known: heads.Known{Absent: true, Archived: errors.Is(err, store.ErrArchived)}, Source: S3}, nil
 	}
 	if err == nil {
-		f.heads.remember(k, a.known)
-		f.noteForeign(k, a.known)
+		f.heads.Remember(k, a.Known)
+		f.noteForeign(k, a.Known)
 	}
 	return a, err
 }
 
 // noteForeign says in the log that an object lacks all that Larder writes beside
 // one: some servers lose it.
-func (f *Filler) noteForeign(k keys.Key, is known) {
+func (f *Filler) noteForeign(k keys.Key, is heads.Known) {
 	if h := is.Head; !is.Absent && h.Write == "" && h.Digest == "" && h.Writer == "" {
 		f.foreign.Warn().Stringer("key", k).Str("version", h.Version).
 			Msg("object without what Larder writes beside it: another tool wrote it, or S3 has lost its metadata")
@@ -291,7 +290,7 @@ func (f *Filler) noteForeign(k keys.Key, is known) {
 // lastHeld is the head that this node heard of last, if it has the first chunk of
 // that version in memory, and bytes are wanted.
 func (f *Filler) lastHeld(k keys.Key, w want) (store.Head, bool) {
-	last, ok := f.last(k)
+	last, ok := f.heads.Last(k)
 	if w == headOnly || !ok {
 		return last, false
 	}

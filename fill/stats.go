@@ -12,10 +12,6 @@ import (
 // Stats of what a node holds, and of what it did since it started.
 type Stats struct {
 	Own, Hot Held
-	// Heads that the node knows now.
-	Heads int64
-	// LeasesGranted to other nodes since it started.
-	LeasesGranted int64
 	// Mismatches are the chunks, by source, that were not what was written.
 	Mismatches map[Source]int64
 	// Unverified chunks had no digest to be compared with.
@@ -34,10 +30,8 @@ type Held struct {
 func (f *Filler) Stats() Stats {
 	own := f.owned.CacheStats(groupcache.MainCache)
 	return Stats{
-		Own:           Held{Bytes: own.Bytes, Chunks: own.Items, Evictions: own.Evictions},
-		Hot:           f.copies.held(),
-		Heads:         f.heads.count(),
-		LeasesGranted: f.granted.Load(),
+		Own: Held{Bytes: own.Bytes, Chunks: own.Items, Evictions: own.Evictions},
+		Hot: f.copies.held(),
 		Mismatches: map[Source]int64{
 			S3: f.verified.s3.Load(), Peer: f.verified.peer.Load(), Writer: f.verified.writer.Load(),
 		},

@@ -80,7 +80,7 @@ func TestGrantedLeasesAreCounted(t *testing.T) {
 	for range 3 {
 		askAsPeer(t, f, k)
 	}
-	if n := f.Stats().LeasesGranted; n != 3 {
+	if n := f.heads.Stats().Granted; n != 3 {
 		t.Errorf("%d leases granted", n)
 	}
 }

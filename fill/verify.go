@@ -118,8 +118,8 @@ func (f *Filler) prove(ctx context.Context, c chunk, b []byte) error {
 
 // headOf is the head of k as this node trusts it, or as the store says.
 func (f *Filler) headOf(ctx context.Context, k keys.Key) (store.Head, error) {
-	if known, lease := f.grant(k); lease > 0 && !known.Absent {
-		return known.Head, nil
+	if is, ok := f.heads.Owned(k); ok && !is.Absent {
+		return is.Head, nil
 	}
 	return f.store.Head(ctx, k.Place())
 }

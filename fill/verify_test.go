@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -41,17 +42,17 @@ func TestTwoContentsOfOneETag(t *testing.T) {
 	one, two := collision(t)
 	for name, write := range map[string]func(*testing.T, *Filler, keys.Key){
 		"through the node": func(t *testing.T, f *Filler, k keys.Key) {
-			f.BeginWrite(k)
-			f.EndWrite(k, Outcome{Done: true, Head: put(t, k, two), Asked: time.Now()})
+			turn := begin(t, f, k)
+			end(t, turn, put(t, k, two))
 		},
 		"through another node": func(t *testing.T, f *Filler, k keys.Key) {
-			f.Drop(k)
+			f.heads.Drop(k)
 			put(t, k, two)
 		},
 		"found after its time": func(t *testing.T, f *Filler, k keys.Key) {
 			put(t, k, two)
-			f.RingChanged(map[string]bool{"stranger": true})
-			f.RingChanged(nil)
+			meet(f, f.ring.(*alone))
+			part(f, f.ring.(*alone))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -318,7 +319,7 @@ func TestObjectsWithoutETag(t *testing.T) {
 	at := time.Unix(1700000000, 0)
 	for _, o := range []foreign{{[]byte("first"), at}, {[]byte("later"), at.Add(time.Second)}, {[]byte("longer"), at.Add(time.Second)}} {
 		f.store = o
-		f.Drop(k)
+		f.heads.Drop(k)
 		if got := read(t, f, k); got != string(o.body) {
 			t.Errorf("read %q, want %q", got, o.body)
 		}
@@ -328,27 +329,22 @@ func TestObjectsWithoutETag(t *testing.T) {
 // What a node owns and holds costs no byte of S3 again, whatever made it forget
 // the head.
 func TestBytesInMemoryAreNotReadAgain(t *testing.T) {
+	writing := map[keys.Key]bool{}
 	for name, forget := range map[string]func(*Filler, keys.Key){
-		"its time is over": func(f *Filler, k keys.Key) {
-			s := f.heads.of(k)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.entries[k].until = time.Now()
-		},
+		"its time is over": func(f *Filler, k keys.Key) { f.heads.Forget(k) },
 		"a member joined": func(f *Filler, _ keys.Key) {
-			f.RingChanged(map[string]bool{"new": true})
-			f.RingChanged(nil)
+			meet(f, f.ring.(*alone))
+			part(f, f.ring.(*alone))
 		},
-		"a peer was about to write": func(f *Filler, k keys.Key) { f.Drop(k) },
-		"a write was refused": func(f *Filler, k keys.Key) {
-			f.BeginWrite(k)
-			f.EndWrite(k, Outcome{})
+		"a peer was about to write": func(f *Filler, k keys.Key) { f.heads.Drop(k) },
+		"a write was refused":       func(f *Filler, k keys.Key) { begin(t, f, k).End(heads.Outcome{}) },
+		"a write may have happened": func(f *Filler, k keys.Key) { begin(t, f, k).End(heads.Outcome{Unknown: true}) },
+		"it is being written": func(f *Filler, k keys.Key) {
+			if !writing[k] {
+				writing[k] = true
+				begin(t, f, k)
+			}
 		},
-		"a write may have happened": func(f *Filler, k keys.Key) {
-			f.BeginWrite(k)
-			f.EndWrite(k, Outcome{Unknown: true})
-		},
-		"it is being written": func(f *Filler, k keys.Key) { f.BeginWrite(k) },
 	} {
 		for _, size := range []int{0, 100, testChunk, 5 * testChunk / 2} {
 			f, st, _ := newFiller(t, nil)

@@ -18,6 +18,7 @@ import (
 	"larder/budget"
 	"larder/cluster"
 	"larder/fill"
+	"larder/heads"
 	"larder/store"
 )
 
@@ -78,15 +79,23 @@ func readingFrom(tb testing.TB, o interface {
 ) *API {
 	tb.Helper()
 	f, err := fill.New(fill.Config{
-		Group: fmt.Sprint("httpapi", groups.Add(1)), Plan: planOf(64<<20, 1<<20), ChunkSize: 1 << 20,
-		Lease: time.Hour, Revalidate: time.Hour, Log: zerolog.Nop(),
-	}, o, o)
+		Group: fmt.Sprint("httpapi", groups.Add(1)), Plan: planOf(64<<20, 1<<20), ChunkSize: 1 << 20, Log: zerolog.Nop(),
+	}, o, heads.New(heads.Config{Lease: time.Hour, Revalidate: time.Hour, Log: zerolog.Nop()}, ringOfOne{o}), o)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(f.Close)
 	return New(Config{MaxObject: 1 << 20, ChunkSize: 1 << 20, Log: log}, f, nil, nil, ada{})
 }
+
+// ringOfOne is a cluster of one node.
+type ringOfOne struct{ fill.Ring }
+
+func (ringOfOne) Self() cluster.Member                                                   { return cluster.Member{} }
+func (ringOfOne) Members() []cluster.Member                                              { return nil }
+func (ringOfOne) Member(string) (m cluster.Member, ok bool)                              { return m, false }
+func (ringOfOne) Departed(time.Duration) []cluster.Departure                             { return nil }
+func (ringOfOne) Fanout(context.Context, []cluster.Member, string, string) []cluster.Ack { return nil }
 
 // discard is a connection that takes everything.
 type discard struct{ h http.Header }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"larder/fill"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -15,40 +15,24 @@ import (
 // apply is a write at the key's owner: take turns, revoke, upload, publish,
 // keep the bytes.
 func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
-	t, err := p.turns.take(ctx, k)
+	turn, err := p.heads.Begin(ctx, k, o.abandoned)
+	if errors.Is(err, heads.ErrNotOwner) {
+		return Result{}, err
+	}
 	if err != nil {
+		return Result{}, fmt.Errorf("%w: %w", ErrNotApplied, err)
+	}
+	outcome := heads.Outcome{}
+	defer func() { turn.End(outcome) }()
+
+	if err := p.revoke(ctx, k, turn.Began); err != nil {
 		return Result{}, err
 	}
-	defer p.turns.done(k, t)
-	if _, self := p.cluster.Owner(k.Hash()); !self {
-		return Result{}, errNotOwner // the ring changed while this write waited for its turn
-	}
-	if o.isAbandoned() {
-		return Result{}, errAbandoned
-	}
-
-	last, present := p.heads.BeginWrite(k)
-	began := time.Now() // no lease is granted from here on
-	outcome := fill.Outcome{}
-	defer func() { p.heads.EndWrite(k, outcome) }()
-
-	if err := p.revoke(ctx, k, began); err != nil {
+	if err := turn.Upload(time.Now()); err != nil {
 		return Result{}, err
-	}
-	asked := time.Now()
-	if !p.turns.upload(t) {
-		return Result{}, errNotOwner // another node is writing k: it has revoked it here
-	}
-	// Whoever settles with this node from here on waits for the upload; who did
-	// before is in the ring already.
-	if _, self := p.cluster.Owner(k.Hash()); !self || time.Since(asked) > sendWithin {
-		return Result{}, errNotOwner
-	}
-	if o.isAbandoned() {
-		return Result{}, errAbandoned
 	}
 	outcome.Unknown = true // until the store has answered
-	r, err := p.write(ctx, k, o, present)
+	r, err := p.write(ctx, k, o, turn.Present)
 	if err != nil {
 		if errors.Is(err, store.ErrNotWritten) {
 			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
@@ -59,10 +43,10 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 		}
 		return Result{}, err
 	}
-	outcome = fill.Outcome{Done: true, Absent: o.Delete, Head: r.Head, Asked: asked}
-	p.dropSums(k, last)
+	outcome = heads.Outcome{Done: true, Known: heads.Known{Absent: o.Delete, Head: r.Head}}
+	p.dropSums(k, turn.Last)
 	if len(o.Body) > 0 {
-		if err := p.heads.Prime(ctx, k, r.Head, 0, o.Body); err != nil {
+		if err := p.memory.Prime(ctx, k, r.Head, 0, o.Body); err != nil {
 			p.log.Debug().Err(err).Stringer("key", k).Msg("written bytes not kept in memory")
 		}
 	}

@@ -1,5 +1,5 @@
 // Package writepath is the write path: it takes a write to the key's owner,
-// and there orders the writes of one key, revokes every lease on it, uploads,
+// and there takes the key's turn (package heads), revokes every lease on it, uploads,
 // publishes the new head and keeps the bytes in memory.
 //
 // It guarantees that no write becomes visible in the store before every lease

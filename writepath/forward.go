@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -24,7 +25,7 @@ const (
 // forwarded a write, by a name each.
 func failures() []failure {
 	return []failure{
-		{"not-owner", errNotOwner},
+		{"not-owner", heads.ErrNotOwner},
 		{"not-applied", ErrNotApplied},
 		{"unknown", ErrUnknown},
 		{"not-found", store.ErrNotFound},
@@ -62,16 +63,14 @@ type forwarded struct {
 
 // Answer registers what this node answers to its peers.
 func (p *Path) Answer(answer func(route string, a cluster.Handler)) {
-	answer(revokeRoute, p.handleRevoke)
 	answer(writeRoute, p.handleWrite)
-	answer(settleRoute, p.handleSettle)
 }
 
 func refusal(status int, detail string) cluster.Answer {
 	return cluster.Answer{Status: status, Text: []byte(detail)}
 }
 
-// forward takes a write to another node. ErrUnreachable and errNotOwner say
+// forward takes a write to another node. ErrUnreachable and heads.ErrNotOwner say
 // that it did not begin there; any other breakdown leaves its outcome unknown.
 func (p *Path) forward(ctx context.Context, owner cluster.Member, k keys.Key, o op) (Result, error) {
 	text, err := json.Marshal(forwarded{Place: k.Place(), Op: o})
@@ -92,7 +91,7 @@ func (p *Path) forward(ctx context.Context, owner cluster.Member, k keys.Key, o 
 		return Result{}, fmt.Errorf("write %s at %s: %w: %w", k, owner.Name, ErrUnknown, err)
 	}
 	if said.Status == http.StatusMisdirectedRequest {
-		return Result{}, errNotOwner
+		return Result{}, heads.ErrNotOwner
 	}
 	if said.Status != http.StatusOK {
 		return Result{}, fmt.Errorf("write %s: %s answered %d: %s: %w", k, owner.Name, said.Status, said.Text, store.ErrUnexpected)
@@ -135,7 +134,7 @@ func (p *Path) handleWrite(ctx context.Context, asked cluster.Asked) cluster.Ans
 		return refusal(http.StatusBadRequest, err.Error())
 	}
 	if _, self := p.cluster.Owner(k.Hash()); !self {
-		return refusal(http.StatusMisdirectedRequest, errNotOwner.Error())
+		return refusal(http.StatusMisdirectedRequest, heads.ErrNotOwner.Error())
 	}
 	r, err := p.writeFor(ctx, asked, k, f.Op)
 	p.auditForwarded(asked, k, f.Op, r, err, time.Since(began))

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/peer"
 	"larder/store"
 )
@@ -73,15 +74,7 @@ func TestAbandonedWritesAreNotDone(t *testing.T) {
 		_, err := asker.cluster.Ask(ctx, owner.cluster.Self(), cluster.Question{Route: writeRoute, Text: string(text), Body: []byte("late"), Once: true})
 		late <- err
 	}()
-	writers := func() int {
-		owner.path.turns.mu.Lock()
-		defer owner.path.turns.mu.Unlock()
-		if w := owner.path.turns.keys[k]; w != nil {
-			return w.writers
-		}
-		return 0
-	}
-	within(t, "the second write to wait for its turn", func() bool { return writers() == 2 })
+	within(t, "the second write to wait for its turn", func() bool { return owner.path.uploads.bodies.Held() > 0 })
 	leave()
 	if err := <-late; err == nil {
 		t.Error("answered who had left")
@@ -90,7 +83,7 @@ func TestAbandonedWritesAreNotDone(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
-	within(t, "both writes to be over", func() bool { return writers() == 0 })
+	within(t, "both writes to be over", func() bool { return owner.path.uploads.bodies.Held() == 0 })
 	if got := get(t, asker, k); got != "first" {
 		t.Errorf("%q is there", got)
 	}
@@ -177,7 +170,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	pool := stranger.Pool(owner.cluster.Self().ID, owner.cluster.Self().PeerAddr)
 	defer pool.End(context.Canceled)
 	for route, text := range map[string]string{
-		writeRoute: string(text), revokeRoute: k.Place(), settleRoute: "", "fill/chunk/2": "1 1 x", "fill/keep/2": "1 1 x",
+		writeRoute: string(text), heads.RevokeRoute: k.Place(), "writepath/settle": "", "fill/chunk/2": "1 1 x", "fill/keep/2": "1 1 x",
 		"fill/head": `{"Place":"` + k.Place() + `","Bytes":true,"Chunk":1}`,
 	} {
 		a, err := pool.Ask(t.Context(), cluster.Question{Route: route, Text: text, Body: []byte("EVIL"), Once: true})
@@ -187,33 +180,5 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 	if got := get(t, owner, k); got != "" {
 		t.Errorf("%q is there", got)
-	}
-}
-
-// Who was seen dead and is back is acknowledged once it has settled.
-func TestWhoIsBackSettlesFirst(t *testing.T) {
-	nodes := startCluster(t, 2, time.Minute)
-	here, back := nodes[0], nodes[1].cluster.Self()
-	k := keyOwnedBy(t, nodes[1])
-	tell := func() int {
-		return here.path.handleRevoke(t.Context(), cluster.Asked{From: back.ID, Text: k.Place()}).Status
-	}
-	s := &here.path.settle
-	pend := func(m cluster.Member) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.pending[m.ID] = stranger{Member: m}
-	}
-	pend(back)
-	if status := tell(); status != http.StatusNoContent {
-		t.Errorf("a newcomer: %d", status)
-	}
-	here.cluster.setGone(cluster.Departure{Member: back, At: time.Now()})
-	if status := tell(); status != http.StatusServiceUnavailable {
-		t.Errorf("who is back: %d", status)
-	}
-	here.path.settled(stranger{Member: back})
-	if status := tell(); status != http.StatusNoContent {
-		t.Errorf("who has settled: %d", status)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"larder/budget"
 	"larder/cluster"
 	"larder/fill"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 	"larder/store/storetest"
@@ -66,6 +67,7 @@ func (f *faulty) Put(ctx context.Context, name string, w store.Write) (store.Hea
 type node struct {
 	name    string
 	cluster *watched
+	heads   *heads.Table
 	fill    *fill.Filler
 	path    *Path
 	store   *faulty
@@ -79,6 +81,15 @@ type watched struct {
 	deaf map[string]bool // members by name that a fan-out does not reach
 	told []string        // members by name that one has reached
 	gone []cluster.Departure
+	owns atomic.Bool // it holds this node to be the owner of every key
+}
+
+// Owner is the cluster's, unless the test declares this node to be it.
+func (w *watched) Owner(hash uint64) (cluster.Member, bool) {
+	if w.owns.Load() {
+		return w.Self(), true
+	}
+	return w.Cluster.Owner(hash)
 }
 
 // Departed adds members that the test declares dead.
@@ -155,22 +166,24 @@ func startNodeOn(t testing.TB, s3 *store.S3, name string, lease time.Duration, o
 		t.Fatal(err)
 	}
 	n := &node{name: name, cluster: &watched{Cluster: c}, store: &faulty{S3: s3}}
+	n.heads = heads.New(heads.Config{Lease: lease, Revalidate: time.Hour, Log: zerolog.Nop()}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
-		Group: fmt.Sprint(t.Name(), serial.Add(1)), Plan: planOf(64*testChunk, testChunk), ChunkSize: testChunk,
-		Lease: lease, Revalidate: time.Hour, Log: zerolog.Nop(),
-	}, s3, c)
+		Group: fmt.Sprint(t.Name(), serial.Add(1)), Plan: planOf(64*testChunk, testChunk), ChunkSize: testChunk, Log: zerolog.Nop(),
+	}, s3, n.heads, c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.path = New(Config{Lease: lease, Plan: planOf(256<<20, testChunk), ChunkSize: testChunk, MaxObject: 32 << 20,
-		Waited: func(d time.Duration) { n.waited.Store(int64(d)) }, Log: zerolog.Nop()}, n.store, n.fill, n.cluster)
+		Waited: func(d time.Duration) { n.waited.Store(int64(d)) }, Log: zerolog.Nop()}, n.store, n.heads, n.fill, n.cluster)
+	n.heads.Answer(c.Handle)
 	n.fill.Answer(c.Handle)
 	n.path.Answer(c.Handle)
-	c.OnChange(n.path.RingChanged)
-	c.OnGossip(n.path.Hint)
+	c.OnChange(n.heads.RingChanged)
+	c.OnGossip(n.heads.Hint)
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended errgroup.Group
 	ended.Go(func() error { return c.Run(ctx) })
+	ended.Go(func() error { return n.heads.Run(ctx) })
 	ended.Go(func() error { return n.path.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
@@ -196,7 +209,7 @@ func startCluster(t testing.TB, size int, lease time.Duration) []*node {
 func awaitMembers(t testing.TB, nodes []*node, size int) {
 	t.Helper()
 	within(t, fmt.Sprint(size, " members everywhere"), func() bool {
-		return !slices.ContainsFunc(nodes, func(n *node) bool { return len(n.cluster.Members()) != size || !n.path.Settled() })
+		return !slices.ContainsFunc(nodes, func(n *node) bool { return len(n.cluster.Members()) != size || !n.heads.Settled() })
 	})
 }
 

@@ -296,7 +296,7 @@ func (p *Path) spread(ctx context.Context, k keys.Key, h store.Head, written map
 		part := w.bytes
 		for i, n := 0, (number-1)*perPart; int64(i)*p.cfg.ChunkSize < int64(len(part)); i, n = i+1, n+1 {
 			chunk := part[int64(i)*p.cfg.ChunkSize : min(int64(len(part)), int64(i+1)*p.cfg.ChunkSize)]
-			g.Go(func() error { return p.heads.Prime(ctx, k, h, n, chunk) })
+			g.Go(func() error { return p.memory.Prime(ctx, k, h, n, chunk) })
 		}
 	}
 	if err := g.Wait(); err != nil {

@@ -246,7 +246,7 @@ func TestSweepGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := New(n.path.cfg, stubborn{Store: n.store, name: k.Place()}, n.fill, n.cluster)
+	p := New(n.path.cfg, stubborn{Store: n.store, name: k.Place()}, n.heads, n.fill, n.cluster)
 	if swept, err := p.sweepOnce(t.Context(), time.Now().Add(time.Hour)); !errors.Is(err, store.ErrUnavailable) || swept != 1 {
 		t.Errorf("swept %d, %v", swept, err)
 	}

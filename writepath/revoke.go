@@ -5,30 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 )
 
-const (
-	revokeRoute = "writepath/revoke"
-	// busyWithin is how long a member that is writing the key itself waits for
-	// its own upload before it says that it is busy.
-	busyWithin = 500 * time.Millisecond
-	// tellLimit bounds one try to tell a member.
-	tellLimit = time.Second
-	// rememberDead is how long a death counts when its member is back.
-	rememberDead = time.Hour
-)
+// tellLimit bounds one try to tell a member.
+const tellLimit = time.Second
 
 // withDrift is how long a lease is waited out: another node's clock may run
 // slower than this one's by one part in a hundred, and a little for rounding.
 func withDrift(lease time.Duration) time.Duration { return lease + lease/100 + 10*time.Millisecond }
 
 // revoke returns when no other node can hold a lease on k that was granted
-// before began: every member has acknowledged that it dropped its head, or the
+// before began.
+//
+// Rule 10: every member has acknowledged that it dropped its head, or the
 // longest lease that a silent one can hold has run out. Members that join
 // meanwhile are told too. A member that says that it is writing k itself is
 // waited for, since its upload may come after this one.
@@ -98,7 +92,7 @@ func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool, limit
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for _, ack := range p.cluster.Fanout(ctx, untold, revokeRoute, k.Place()) {
+	for _, ack := range p.cluster.Fanout(ctx, untold, heads.RevokeRoute, k.Place()) {
 		var refused *cluster.Refused
 		switch {
 		case ack.Err == nil:
@@ -123,61 +117,5 @@ func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
-	}
-}
-
-// handleRevoke drops the head of a key because a peer is about to write it.
-//
-// If this node is writing the key too, both were its owner for a moment. A
-// write that has not reached the store is given up (its caller tries again at
-// the owner). One that has is waited for before the acknowledgement: otherwise
-//
-//	here:  uploads v1, slowly
-//	peer:  revokes here, uploads v2, publishes v2
-//	store: completes v2, then v1
-//
-// and the peer would trust v2 while the store holds v1.
-//
-// A peer that was seen dead and is back is not acknowledged before it has
-// settled: it waits, and until then what it is about to write may come from
-// before its absence.
-func (p *Path) handleRevoke(ctx context.Context, asked cluster.Asked) cluster.Answer {
-	k, err := keys.FromPlace(asked.Text)
-	if err != nil {
-		return refusal(http.StatusBadRequest, err.Error())
-	}
-	if p.isBackUnsettled(asked.From) {
-		p.counts.refused.Add(1)
-		return refusal(http.StatusServiceUnavailable, "was seen dead, and has not settled yet")
-	}
-	if uploaded := p.turns.giveWay(k); uploaded != nil {
-		ctx, cancel := context.WithTimeout(ctx, busyWithin)
-		defer cancel()
-		select {
-		case <-uploaded:
-		case <-ctx.Done():
-			p.counts.refused.Add(1)
-			return refusal(http.StatusConflict, "still writing "+k.String())
-		}
-	}
-	p.heads.Drop(k)
-	p.counts.dropped.Add(1)
-	return cluster.Answer{Status: http.StatusNoContent}
-}
-
-// isBackUnsettled reports whether a member was seen dead, is there again, and
-// has not settled with this node yet.
-func (p *Path) isBackUnsettled(id string) bool {
-	p.settle.mu.Lock()
-	_, pending := p.settle.pending[id]
-	p.settle.mu.Unlock()
-	return pending && slices.ContainsFunc(p.cluster.Departed(rememberDead), func(d cluster.Departure) bool { return d.Member.ID == id })
-}
-
-// Hint drops the head of the key at this place: gossip carried a copy of a
-// revocation. What cannot be read is ignored, like a hint that never came.
-func (p *Path) Hint(place []byte) {
-	if k, err := keys.FromPlace(string(place)); err == nil {
-		p.heads.Drop(k)
 	}
 }

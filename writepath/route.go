@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 )
 
@@ -28,7 +29,7 @@ func (p *Path) route(caller context.Context, k keys.Key, o op) (Result, error) {
 		} else {
 			r, err = p.forward(ctx, owner, k, o)
 		}
-		if !errors.Is(err, errNotOwner) && !errors.Is(err, cluster.ErrUnreachable) {
+		if !errors.Is(err, heads.ErrNotOwner) && !errors.Is(err, cluster.ErrUnreachable) {
 			return r, err
 		}
 		select {

@@ -6,23 +6,17 @@ import "sync/atomic"
 type Stats struct {
 	// Revocations that this node sent as an owner, one for each member and try.
 	Acknowledged, Busy, Silent int64
-	// Revocations that it received: those that it acknowledged, and those that
-	// it did not yet, because it was writing the key itself.
-	Dropped, Refused int64
 	// Leases that a write waited out: of members that did not acknowledge, and
 	// of those that had died just before.
 	SilentWaitedOut, DepartedWaitedOut int64
 	// Uploads that are on their way to the store now: objects sent whole, from
 	// the key's owner, and in parts, from the node where they arrived.
 	Whole, InParts int64
-	// Strangers are the members that the node has not settled with.
-	Strangers int64
 }
 
 // counts are what Stats is made of.
 type counts struct {
 	acknowledged, busy, silent         atomic.Int64
-	dropped, refused                   atomic.Int64
 	silentWaitedOut, departedWaitedOut atomic.Int64
 	whole, inParts                     atomic.Int64
 }
@@ -30,14 +24,9 @@ type counts struct {
 // Stats counts.
 func (p *Path) Stats() Stats {
 	c := &p.counts
-	p.settle.mu.Lock()
-	strangers := len(p.settle.pending)
-	p.settle.mu.Unlock()
 	return Stats{
 		Acknowledged: c.acknowledged.Load(), Busy: c.busy.Load(), Silent: c.silent.Load(),
-		Dropped: c.dropped.Load(), Refused: c.refused.Load(),
 		SilentWaitedOut: c.silentWaitedOut.Load(), DepartedWaitedOut: c.departedWaitedOut.Load(),
 		Whole: c.whole.Load(), InParts: c.inParts.Load(),
-		Strangers: int64(strangers),
 	}
 }

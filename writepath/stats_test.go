@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/keys"
 )
 
@@ -21,7 +22,7 @@ func TestRevocationsAreCounted(t *testing.T) {
 		t.Errorf("after a write: %+v", s)
 	}
 	for _, n := range nodes[1:] {
-		if s := n.path.Stats(); s != (Stats{Dropped: 1}) {
+		if s := n.heads.Stats(); s.Dropped != 1 || s.Refused != 0 {
 			t.Errorf("at %s: %+v", n.name, s)
 		}
 	}
@@ -52,17 +53,20 @@ func TestBusyMembersAreCounted(t *testing.T) {
 	nodes := startCluster(t, 2, time.Minute)
 	owner, other := nodes[0], nodes[1]
 	k := keyOwnedBy(t, owner)
-	w, err := other.path.turns.take(t.Context(), k)
+	other.cluster.owns.Store(true)
+	turn, err := other.heads.Begin(t.Context(), k, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other.path.turns.upload(w)
+	if err := turn.Upload(time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	written := make(chan error, 1)
 	go func() { _, err := owner.put(t.Context(), k, "v1"); written <- err }()
 	within(t, "a member that is busy", func() bool {
-		return owner.path.Stats().Busy > 0 && other.path.Stats().Refused > 0
+		return owner.path.Stats().Busy > 0 && other.heads.Stats().Refused > 0
 	})
-	other.path.turns.done(k, w)
+	turn.End(heads.Outcome{})
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}

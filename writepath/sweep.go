@@ -20,6 +20,13 @@ const (
 	sumsRounds = 24
 )
 
+// Run sweeps until ctx ends.
+func (p *Path) Run(ctx context.Context) error {
+	defer p.lists.Wait()
+	p.sweep(ctx)
+	return nil
+}
+
 // sweep aborts uploads that a crash, or a store that did not answer, has left
 // behind, until ctx ends. Each node clears away those whose key it owns. Once a
 // day it removes lists of digests that were left behind.

@@ -13,7 +13,7 @@ import (
 
 	"larder/budget"
 	"larder/cluster"
-	"larder/fill"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -24,11 +24,6 @@ var (
 	// ErrNotApplied says that no node took the write within its time.
 	// Nothing was written.
 	ErrNotApplied = errors.New("write not taken")
-	// errNotOwner is a node's answer that the write belongs to another node.
-	errNotOwner = errors.New("not the owner of the key")
-	// errAbandoned says that a write has not begun and will not, since nobody
-	// waits for it. Who does, after all, tries again.
-	errAbandoned = fmt.Errorf("nobody is known to wait for the write: %w", errNotOwner)
 )
 
 const (
@@ -45,10 +40,6 @@ const (
 	// tellAgain is the wait before a member that did not acknowledge a
 	// revocation is told again.
 	tellAgain = 250 * time.Millisecond
-	// sendWithin is how soon an upload begins once every lease has ended. A
-	// process that was stopped in between starts anew: it may have been taken
-	// for dead, and its keys have other owners.
-	sendWithin = time.Second
 )
 
 // Store is what writepath needs of the durable store.
@@ -63,43 +54,22 @@ type Store interface {
 	store.Uploads
 }
 
-// Heads is the table of heads of this node, and its memory tier.
-type Heads interface {
-	Writes
-	// Drop forgets a head that another node is about to replace.
-	Drop(k keys.Key)
-	// RingChanged takes in that the ring has changed and who the strangers are.
-	RingChanged(strangers map[string]bool)
-}
-
-// Writes is what a write does to this node's head of its key.
-type Writes interface {
-	BeginWrite(k keys.Key) (last store.Head, present bool)
-	EndWrite(k keys.Key, o fill.Outcome)
+// Memory is where written bytes are kept.
+type Memory interface {
 	// Prime keeps chunk n of a version that was just written.
 	Prime(ctx context.Context, k keys.Key, h store.Head, n int, chunk []byte) error
 }
 
-// Cluster is what writepath needs of the cluster.
+// Cluster is what writepath needs of the cluster: who owns a key, whom to tell of a
+// write, and how to reach them.
 type Cluster interface {
-	Membership
-	Peers
 	Owner(hash uint64) (m cluster.Member, self bool)
-}
-
-// Membership says who is there.
-type Membership interface {
 	Self() cluster.Member
 	Members() []cluster.Member
 	Departed(within time.Duration) []cluster.Departure
-}
-
-// Peers reaches them.
-type Peers interface {
+	Asker(id string) (m cluster.Member, ok bool)
 	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
 	Fanout(ctx context.Context, members []cluster.Member, route, text string) []cluster.Ack
-	Member(id string) (m cluster.Member, ok bool)
-	Asker(id string) (m cluster.Member, ok bool)
 	Gossip(msg []byte)
 }
 
@@ -123,10 +93,9 @@ type Config struct {
 type Path struct {
 	cfg     Config
 	store   Store
-	heads   Heads
+	heads   *heads.Table
+	memory  Memory
 	cluster Cluster
-	turns   turns
-	settle  settling
 	uploads uploads
 	lists   sync.WaitGroup // lists of digests that are being removed
 	counts  counts
@@ -135,17 +104,16 @@ type Path struct {
 }
 
 // New makes a Path.
-func New(cfg Config, st Store, heads Heads, c Cluster) *Path {
+func New(cfg Config, st Store, table *heads.Table, memory Memory, c Cluster) *Path {
 	if cfg.Waited == nil {
 		cfg.Waited = func(time.Duration) {}
 	}
 	return &Path{
 		cfg:     cfg,
 		store:   st,
-		heads:   heads,
+		heads:   table,
+		memory:  memory,
 		cluster: c,
-		turns:   turns{keys: map[keys.Key]*turn{}},
-		settle:  newSettling(),
 		uploads: newUploads(cfg),
 		log:     cfg.Log.With().Str("component", "writepath").Logger(),
 		audit:   cfg.Log.With().Str("component", "audit").Logger(),
@@ -174,9 +142,6 @@ type op struct {
 	// more. A write that is abandoned before its upload is not done.
 	abandoned func() bool
 }
-
-// isAbandoned reports whether nobody is known to wait for the outcome.
-func (o op) isAbandoned() bool { return o.abandoned != nil && o.abandoned() }
 
 // limit bounds the write from its arrival at a node.
 func (o op) limit() time.Duration {
@@ -238,11 +203,6 @@ type Conditions struct {
 func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c Conditions) (Result, error) {
 	return p.route(ctx, k, op{Head: h, IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Body: body})
 }
-
-// Drain takes no more writes as an owner, and waits for those under way. The
-// node can leave the ring afterwards: the next owner of a key must not write
-// while this one still does.
-func (p *Path) Drain(ctx context.Context) error { return p.turns.close(ctx) }
 
 // Delete removes an object. Absence is store.ErrNotFound.
 func (p *Path) Delete(ctx context.Context, k keys.Key, ifMatch []string) error {

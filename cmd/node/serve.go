@@ -14,6 +14,7 @@ import (
 	"larder/auth"
 	"larder/cluster"
 	"larder/fill"
+	"larder/heads"
 	"larder/httpapi"
 	"larder/store"
 	"larder/store/embedded"
@@ -36,6 +37,7 @@ type node struct {
 	embedded   *embedded.Server // nil if there is a bucket
 	store      *store.S3
 	cluster    *cluster.Cluster
+	heads      *heads.Table
 	fill       *fill.Filler
 	write      *writepath.Path
 	tokens     *auth.Tokens // nil, as is tokensFile, if there is no file with them
@@ -86,17 +88,19 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.heads = heads.New(heads.Config{
+		Memory: c.plan.Heads, Lease: c.Lease, Revalidate: c.Revalidate, Log: n.log,
+	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
-		Group: "chunks", Plan: c.plan, ChunkSize: int64(c.ChunkSize),
-		Lease: c.Lease, Revalidate: c.Revalidate, Freed: n.admin.Metrics.Freed, Log: n.log,
-	}, n.store, n.cluster)
+		Group: "chunks", Plan: c.plan, ChunkSize: int64(c.ChunkSize), Freed: n.admin.Metrics.Freed, Log: n.log,
+	}, n.store, n.heads, n.cluster)
 	if err != nil {
 		return nil, err
 	}
 	n.write = writepath.New(writepath.Config{
 		Lease: c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
 		Waited: n.admin.Metrics.Waited, Log: n.log,
-	}, n.store, n.fill, n.cluster)
+	}, n.store, n.heads, n.fill, n.cluster)
 	return n, n.connect()
 }
 
@@ -119,10 +123,11 @@ func (n *node) openStore(ctx context.Context) (err error) {
 
 // connect ties the parts together.
 func (n *node) connect() error {
+	n.heads.Answer(n.cluster.Handle)
 	n.fill.Answer(n.cluster.Handle)
 	n.write.Answer(n.cluster.Handle)
-	n.cluster.OnChange(n.write.RingChanged)
-	n.cluster.OnGossip(n.write.Hint)
+	n.cluster.OnChange(n.heads.RingChanged)
+	n.cluster.OnGossip(n.heads.Hint)
 
 	var who httpapi.Authenticator = everyone{}
 	if n.tokens != nil {
@@ -146,6 +151,7 @@ func (n *node) connect() error {
 	n.private.Handler = n.admin.Handler(n.cluster)
 
 	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
+	n.admin.Metrics.Heads(n.heads.Stats)
 	n.admin.Metrics.Writes(n.write.Stats)
 	n.admin.Metrics.Cluster(n.cluster)
 	n.admin.Metrics.Connections(n.door.Connections)
@@ -172,6 +178,7 @@ func (n *node) run(ctx context.Context) error {
 		}
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
+	g.Go(func() error { return n.heads.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
 	g.Go(func() error { return n.probeStore(failed) })
 	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
@@ -216,7 +223,7 @@ func (n *node) haveJoined(context.Context) error {
 }
 
 func (n *node) haveSettled(context.Context) error {
-	if !n.write.Settled() {
+	if !n.heads.Settled() {
 		return errors.New("not every member has finished the writes that it began before it knew this node")
 	}
 	return nil
@@ -232,8 +239,7 @@ func (n *node) shutdown() {
 		do   func(context.Context) error
 	}{
 		{"let connections go", n.letConnectionsGo},
-		{"finish writes", n.write.Drain},
-		{"forget heads", func(context.Context) error { n.fill.Forget(); return nil }},
+		{"finish writes and forget heads", n.heads.Retire},
 		{"leave the cluster", n.cluster.Leave},
 		{"finish requests", n.public.Shutdown},
 		{"stop the admin port", n.private.Shutdown},

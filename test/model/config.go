@@ -25,40 +25,45 @@ type Config struct {
 	Mutations
 }
 
-// Mutations are rules left out, one a field.
+// Mutations are rules of docs/protocol.md left out, one a field, whose comment names
+// the rule.
 type Mutations struct {
-	// Of the writer.
-	NoWaitForSilent     bool // uploads without waiting for a member that does not acknowledge
-	NoMarginForDrift    bool // waits for a lease and not a tick more
-	NoWaitForDeparted   bool // does not wait for the lease of a member that it saw die
-	UploadBeforeRevoked bool // uploads while the revocation is under way
-	LeaseWhileWriting   bool // grants a lease on S3's answer while it writes
-	TrustWhileWriting   bool // trusts its own head while it writes
-	NoGivingWay         bool // goes on with its write though another owner revoked the key
-	AckWhileUploading   bool // acknowledges another owner's revocation before its own upload is over
-	BusyIsSilent        bool // waits no longer than a lease for a member that is uploading the key itself
-	NoCheckAfterMark    bool // uploads without looking again whether it is the owner
-	PublishDisturbed    bool // trusts what it wrote although the ring changed, or it settled, since it began
-
-	// Of an owner whose upload had no known outcome.
-	NoMark             bool // trusts heads as if the upload could not happen any more
-	MarkEndsWithWrite  bool // lets the end of the next write take the mark away
-	KeepAskedUnderMark bool // keeps an answer that was asked for while the mark was there
-
 	// Of the reader.
-	StoreLate   bool // keeps an answer although the key was dropped since it was asked for
-	JoinRevoked bool // joins a lookup from before the key was dropped, and takes its answer
-	JoinUnkept  bool // takes the answer of a lookup that it joined though it was not kept
-	AskStranger bool // asks an owner that is a stranger for its head
+	TrustExpired     bool // rule 1: trusts what it was granted after the lease has ended
+	KeepPastOwner    bool // rule 2: keeps what S3 said in place of the owner
+	JoinRevoked      bool // rule 3: joins a lookup from before the key was dropped, and takes its answer
+	JoinUnkept       bool // rule 3: takes the answer of a lookup that it joined though it was not kept
+	StoreLate        bool // rule 4: keeps an answer although the key was dropped since it was asked for
+	LeaseFromArrival bool // rule 4: counts a lease from the arrival of the answer
+
+	// Of the owner.
+	TrustUnsettled    bool // rule 5: trusts the store as owner before it has settled
+	GrantToAnyone     bool // rule 6: grants a lease to who is no member
+	LeaseWhileWriting bool // rule 7: grants a lease on S3's answer while it writes
+
+	// Of the writer.
+	TrustWhileWriting   bool // rule 9: trusts its own head while it writes
+	NoWaitForSilent     bool // rule 10: uploads without waiting for a member that does not acknowledge
+	NoMarginForDrift    bool // rule 10: waits for a lease and not a tick more
+	NoWaitForDeparted   bool // rule 10: does not wait for the lease of a member that it saw die
+	UploadBeforeRevoked bool // rule 10: uploads while the revocation is under way
+	NoGivingWay         bool // rule 11: goes on with its write though another owner revoked the key
+	AckWhileUploading   bool // rule 11: acknowledges another owner's revocation before its own upload is over
+	BusyIsSilent        bool // rule 11: waits no longer than a lease for a member that is uploading the key itself
+	NoCheckAfterMark    bool // rule 12: uploads without looking again whether it is the owner
+	NoMark              bool // rule 13: trusts heads as if an upload of unknown outcome could not happen any more
+	MarkEndsWithWrite   bool // rule 13: lets the end of the next write take the mark away
+	KeepAskedUnderMark  bool // rule 13: keeps an answer that was asked for while the mark was there
+	PublishDisturbed    bool // rule 14: trusts what it wrote although the ring changed, or it settled, since it began
 
 	// Of the members.
-	KeepWhenMemberComes    bool // does not forget its heads when a stranger comes
-	KeepWhenAsked          bool // does not forget its heads when it is asked to settle
-	TrustUnsettled         bool // trusts the store as owner before it has settled
-	KeepAcrossSettling     bool // keeps an answer that it asked for before it had settled
-	SettleWhileUploading   bool // answers who settles before its uploads are over
-	LeaveWithoutForgetting bool
-	ShareWhileLeaving      bool // lets readers join lookups after it has forgotten its heads
+	KeepWhenMemberComes    bool // rule 15: does not forget its heads when an unsettled member comes
+	AskUnsettled           bool // rule 15: asks an owner that is unsettled for its head
+	KeepAcrossSettling     bool // rule 16: keeps an answer that it asked for before it had settled
+	SettleWhileUploading   bool // rule 16: answers who settles before its uploads are over
+	KeepWhenAsked          bool // rule 17: does not forget its heads when it is asked to settle
+	LeaveWithoutForgetting bool // rule 18: leaves with its heads
+	ShareWhileLeaving      bool // rule 18: lets readers join lookups after it has forgotten its heads
 }
 
 // Node is one of the three nodes.

@@ -41,7 +41,7 @@ func scenarios() []scenario {
 
 func large() bool { return os.Getenv("LARDER_MODEL") == "large" }
 
-// larger scenarios take some minutes: LARDER_MODEL=large go test ./model
+// larger scenarios take some minutes: LARDER_MODEL=large go test ./test/model
 func larger() []scenario {
 	return []scenario{
 		{"another is paused and taken for dead, more writes", Config{Writes: 3, Lookups: 1, Drifts: 1, Pausing: C, Pauses: 1, Returns: 2}},
@@ -59,7 +59,7 @@ func larger() []scenario {
 // TestCourtesies leaves out the rules that the promises do not need, because
 // settling mends afterwards what two owners of a moment have done to each other.
 // They make that moment less bad: neither writes what neither may trust, and
-// what a stranger granted is not told for the rest of a lease.
+// what an unsettled member granted is not told for the rest of a lease.
 func TestCourtesies(t *testing.T) {
 	joins := Config{Writes: 2, Joining: A}
 	returns := Config{Writes: 1, Lookups: 1, Pausing: A, Pauses: 1, Returns: 2}
@@ -71,7 +71,7 @@ func TestCourtesies(t *testing.T) {
 		{"no giving way", joins, Mutations{NoGivingWay: true}},
 		{"revocation acknowledged during the own upload", joins, Mutations{AckWhileUploading: true}},
 		{"a busy member taken for silent", joins, Mutations{BusyIsSilent: true}},
-		{"a stranger is asked for heads", returns, Mutations{AskStranger: true}},
+		{"an unsettled member is asked for heads", returns, Mutations{AskUnsettled: true}},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			m.with.Mutations = m.leave
@@ -90,7 +90,7 @@ func TestCourtesies(t *testing.T) {
 func TestNotPromised(t *testing.T) {
 	for _, sc := range []scenario{
 		{"the next owner does not know of an unknown outcome", Config{Writes: 1, Lookups: 1, Unknown: 1, Joining: A}},
-		{"a stranger dies with an upload under way", Config{Writes: 1, Lookups: 1, Joining: A, Crashing: B}},
+		{"an unsettled member dies with an upload under way", Config{Writes: 1, Lookups: 1, Joining: A, Crashing: B}},
 		{"one who was taken for dead writes and dies before it is met", Config{Writes: 1, Lookups: 1, Pausing: A, Pauses: 1, Returns: 1, Crashing: A}},
 	} {
 		t.Run(sc.name, func(t *testing.T) {
@@ -128,6 +128,10 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		with  Config // what may happen
 		leave Mutations
 	}{
+		{"a lease that has ended is trusted", least, Mutations{TrustExpired: true}},
+		{"an answer past the owner is kept", least, Mutations{KeepPastOwner: true}},
+		{"a lease counts from the arrival", least, Mutations{LeaseFromArrival: true}},
+		{"a lease for who is no member", Config{Writes: 1, Lookups: 1, Pausing: C, Pauses: 1, Returns: 1}, Mutations{GrantToAnyone: true}},
 		{"no wait for a silent member", least, Mutations{NoWaitForSilent: true}},
 		{"no margin for drift", Config{Writes: 1, Lookups: 1, Drifts: 1}, Mutations{NoMarginForDrift: true}},
 		{"no wait for a member that died lately", Config{Writes: 1, Lookups: 1, Pausing: C, Pauses: 1, Returns: 2}, Mutations{NoWaitForDeparted: true}},
@@ -144,7 +148,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		{"a joiner takes an answer that was not kept", least, Mutations{JoinUnkept: true}},
 		{"heads kept when a member comes", Config{Writes: 1, Lookups: 1, Joining: A}, Mutations{KeepWhenMemberComes: true}},
 		{"a newcomer trusts before it has settled", Config{Writes: 1, Lookups: 1, Joining: A}, Mutations{TrustUnsettled: true}},
-		{"a stranger settles without waiting for its uploads", Config{Writes: 1, Lookups: 1, Joining: A}, Mutations{SettleWhileUploading: true}},
+		{"a member settles without waiting for its uploads", Config{Writes: 1, Lookups: 1, Joining: A}, Mutations{SettleWhileUploading: true}},
 		{"an answer from before it settled is kept", Config{Writes: 1, Lookups: 1, Joining: A}, Mutations{KeepAcrossSettling: true}},
 		{"one asked to settle does not forget", Config{Writes: 1, Lookups: 1, Pausing: A, Pauses: 1, Returns: 2}, Mutations{KeepWhenAsked: true}},
 		{"left without forgetting", Config{Writes: 1, Lookups: 1, Leaving: C}, Mutations{LeaveWithoutForgetting: true}},

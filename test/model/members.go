@@ -90,7 +90,7 @@ func (c *Config) ringChanged(s *state, n Node, view members) {
 }
 
 // takeIn is a node taking in that its ring has changed: members that were not
-// in it before are strangers.
+// in it before are unsettled.
 func (c *Config) takeIn(s *state, n Node) {
 	p := &s.nodes[n]
 	moved := p.known.owner() != p.view.owner()
@@ -113,7 +113,7 @@ func (c *Config) takeIn(s *state, n Node) {
 	c.forget(p, n, c.KeepWhenMemberComes)
 }
 
-// settle is n asking m, a stranger to it, to settle. A member that asks first
+// settle is n asking m, unsettled with it, to settle. A member that asks first
 // makes m forget too, and ask in return. m answers when n is in its ring and
 // its uploads are over; then n trusts again as owner, if m was the last.
 func (c *Config) settle(s *state, n, m Node, yield yield) {
@@ -147,7 +147,7 @@ func (c *Config) settle(s *state, n, m Node, yield yield) {
 	yield(event{kind: evSettled, n: n, m: m}, next, "")
 }
 
-// forget makes a node forget its heads if there are strangers, and else those
+// forget makes a node forget its heads if there are unsettled members, and else those
 // that it owned and owns no longer. Lookups under way are not kept.
 func (c *Config) forget(p *node, n Node, keep bool) {
 	kept := p.head
@@ -182,9 +182,13 @@ func (c *Config) tick(s *state, slow Node, yield yield) {
 		if n == slow {
 			continue
 		}
-		less(&p.head.ticks)
+		if !c.TrustExpired {
+			less(&p.head.ticks)
+		}
 		for i := range p.lookups {
-			less(&p.lookups[i].ticks)
+			if !c.LeaseFromArrival {
+				less(&p.lookups[i].ticks)
+			}
 		}
 	}
 	yield(event{kind: kind, n: slow}, next, "")

@@ -27,7 +27,7 @@ func (c *Config) read(s *state, n Node, yield yield) {
 	if c.begin(&next, n, lookup{version: s.s3}) {
 		yield(event{kind: evAskS3Instead, n: n, m: owner, v: s.s3}, next, "")
 	}
-	if p.pending.has(owner) && !c.AskStranger {
+	if p.pending.has(owner) && !c.AskUnsettled {
 		return
 	}
 	next = *s
@@ -69,7 +69,7 @@ func (c *Config) askOwner(s *state, owner, asker Node) (lookup, bool) {
 	case o.mode != running || o.view.owner() != owner:
 		return lookup{}, false
 	case o.head.live():
-		return lookup{version: o.head.version, lease: o.head.owned && o.view.has(asker)}, true
+		return lookup{version: o.head.version, lease: o.head.owned && (o.view.has(asker) || c.GrantToAnyone)}, true
 	}
 	return lookup{version: s.s3, lease: c.LeaseWhileWriting && o.write.phase != idle}, true
 }
@@ -91,7 +91,7 @@ func (c *Config) arrive(s *state, n Node, i int, yield yield) {
 	p := &next.nodes[n]
 	p.lookups[i] = lookup{}
 	good := (!l.revoked || c.StoreLate) && (p.write.phase == idle || c.TrustWhileWriting)
-	good = good && (l.asOwner && c.mayOwn(p, n) || !l.asOwner && l.lease && l.ticks > 0)
+	good = good && (l.asOwner && c.mayOwn(p, n) || !l.asOwner && (l.lease || c.KeepPastOwner) && l.ticks > 0)
 	kept := good && (p.leaving == staying || c.LeaveWithoutForgetting)
 	switch {
 	case kept && l.asOwner:

@@ -25,7 +25,7 @@ type node struct {
 	view    members // whom it takes for alive
 	known   members // whom it took for alive when it last took in a change of its ring
 	changed bool    // its ring has changed since
-	pending members // the strangers with whom it has not settled
+	pending members // the unsettled members
 	back    members // those of them who asked first
 	untold  members // those of them who hold another to be the owner, and do not know that they were away
 	head    head    // what it knows of the key
@@ -193,7 +193,7 @@ func (c *Config) useful(l *lookup) bool {
 	case l.revoked:
 		return c.StoreLate
 	}
-	return l.asOwner || l.lease && l.ticks > 0
+	return l.asOwner || (l.lease || c.KeepPastOwner) && l.ticks > 0
 }
 
 // broken says which promise a reader here could see broken now, if any.

@@ -1,0 +1,50 @@
+package heads
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats are what a table holds, and what it did since the node started.
+type Stats struct {
+	// Live heads.
+	Live int64
+	// Granted leases to other nodes.
+	Granted int64
+	// Revocations that arrived: those that this node acknowledged, and those that
+	// it did not yet, because it was writing the key itself, or because who asked had
+	// not settled since it was seen dead.
+	Dropped, Refused int64
+	// Unsettled members.
+	Unsettled int64
+}
+
+// counts are what Stats is made of.
+type counts struct{ granted, dropped, refused atomic.Int64 }
+
+// Stats counts.
+func (t *Table) Stats() Stats {
+	return Stats{
+		Live:      t.live(),
+		Granted:   t.counts.granted.Load(),
+		Dropped:   t.counts.dropped.Load(),
+		Refused:   t.counts.refused.Load(),
+		Unsettled: int64(len(*t.unsettled.Load())),
+	}
+}
+
+// live is how many heads are live.
+func (t *Table) live() (n int64) {
+	now := time.Now()
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for _, e := range s.entries {
+			if now.Before(e.until) {
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
