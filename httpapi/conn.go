@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Attach makes s answer with this API, and returns the listener that s must serve
@@ -23,8 +24,7 @@ func (a *API) Attach(s *http.Server, l net.Listener) net.Listener {
 	}
 	s.ConnState = func(c net.Conn, state http.ConnState) {
 		if c, ok := c.(*conn); ok && state == http.StateIdle {
-			c.lengths = lengths{}
-			c.handled.Store(false)
+			c.awaitRequest()
 		}
 	}
 	return &listener{Listener: l, api: a}
@@ -53,6 +53,10 @@ type conn struct {
 	// not comes from net/http, which then closes the connection.
 	handled atomic.Bool
 	lengths lengths // of the request's header
+	// ahead is set if the request's header may have come with the request before,
+	// at least in part, so that lengths has not seen all of it.
+	ahead     bool
+	deadlines atomic.Int32 // that were set for reading since the last answer
 }
 
 // connOf is the connection that a request came by; nil if it came by another way.
@@ -65,15 +69,35 @@ func connOf(r *http.Request) *conn {
 // reports whether that came with both Transfer-Encoding and Content-Length, of
 // which net/http removes the latter. Its connection must be closed (RFC 9112,
 // section 6.1). A body that begins within the first bytes and holds such a line
-// may look the same; that costs one connection.
+// may look the same, and so may a chunked request that was sent before the answer
+// to the one before; that costs one connection.
 func (c *conn) handle(r *http.Request) (framedTwice bool) {
 	c.handled.Store(true)
-	return len(r.TransferEncoding) > 0 && c.lengths.found
+	return len(r.TransferEncoding) > 0 && (c.lengths.found || c.ahead)
+}
+
+// awaitRequest is called between an answer and the next request.
+func (c *conn) awaitRequest() {
+	c.lengths, c.ahead = lengths{}, true
+	c.deadlines.Store(0)
+	c.handled.Store(false)
+}
+
+// SetReadDeadline also counts: net/http sets one deadline before it waits for the
+// first bytes of a request, and others before it reads the rest.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if !c.handled.Load() {
+		c.deadlines.Add(1)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if !c.handled.Load() {
+		if c.deadlines.Load() <= 1 { // net/http had nothing of the request
+			c.ahead = false
+		}
 		c.lengths.scan(b[:n])
 	}
 	return n, err

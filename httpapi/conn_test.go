@@ -136,6 +136,52 @@ func TestTwoFramings(t *testing.T) {
 	}
 }
 
+// Of a chunked request that was sent ahead nobody knows whether it has two framings.
+func TestTwoFramingsSentAhead(t *testing.T) {
+	s := serve(t, 100, ada{})
+	const (
+		get, body = "GET" + to + "\r\n", "\r\n2\r\nab\r\n0\r\n\r\n"
+		put       = "PUT" + to + "Content-Length: 1\r\n\r\nx"
+		chunked   = "PUT" + to + "Transfer-Encoding: chunked\r\n"
+		length    = "Content-Length: 3\r\n"
+	)
+	type step struct {
+		sent    string
+		answers int // that are awaited then
+	}
+	for _, c := range []struct {
+		steps  []step
+		closes bool
+	}{
+		{[]step{{get + chunked + length + body, 2}}, true},
+		{[]step{{put + get + chunked + length + body, 3}}, true},
+		{[]step{{get + chunked + length, 1}, {body, 1}}, true},
+		{[]step{{put + chunked, 1}, {length + body, 1}}, true},
+		{[]step{{get, 1}, {chunked + length + body, 1}}, true},
+		{[]step{{get, 1}, {chunked + body, 1}, {chunked + body, 1}, {put, 1}, {chunked + body, 1}}, false},
+		{[]step{{get + put + get, 3}}, false},
+	} {
+		conn := s.dial()
+		in, closed := bufio.NewReader(conn), false
+		for _, step := range c.steps {
+			if _, err := io.WriteString(conn, step.sent); err != nil {
+				t.Fatal(err)
+			}
+			for range step.answers {
+				answer, err := http.ReadResponse(in, nil)
+				if err != nil {
+					t.Fatalf("%v: %v", c.steps, err)
+				}
+				_, _ = io.Copy(io.Discard, answer.Body)
+				closed = answer.Close
+			}
+		}
+		if closed != c.closes {
+			t.Errorf("%v: closed: %v", c.steps, closed)
+		}
+	}
+}
+
 // The name is found however the bytes of the header come.
 func TestLengthsInPieces(t *testing.T) {
 	header := "PUT / HTTP/1.1\r\nHost: content\r\nContent-\r\nContent-Length: 3\r\n"

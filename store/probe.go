@@ -21,14 +21,13 @@ const (
 // under a name of its own, which is removed afterwards. Traits returns what was
 // found, and the differences are for people to read. ErrUnavailable and context
 // errors say that the server could not be probed, since it does not answer or
-// takes no object; another try later may succeed. ErrUnexpected says that no
-// promise can be kept on this server. That verdict, as any other, is final: Probe
-// asks no more once it has one.
+// takes no object; another try later may succeed. Once there is a verdict Probe
+// asks no more.
 func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 	s.probing.Lock()
 	defer s.probing.Unlock()
 	if s.verdict != nil {
-		return s.verdict.differences, s.verdict.useless
+		return s.verdict.differences, nil
 	}
 	cfg := s.cfg
 	cfg.Observe = func(_ string, err error, took time.Duration) { s.observe("probe", err, took) }
@@ -47,7 +46,7 @@ func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 		}
 		s.traits.Store(&p.traits)
 		s.verdict = p
-		return p.differences, p.useless
+		return p.differences, nil
 	}
 }
 
@@ -58,8 +57,7 @@ type probe struct {
 	head         Head // of the object of that name
 	traits       Traits
 	differences  []Difference
-	unanswered   bool  // a request that should have been answered was not
-	useless      error // why the server is not good for anything
+	unanswered   bool // a request that should have been answered was not
 }
 
 // differs notes a difference. Its reason may be nil.
@@ -185,7 +183,8 @@ func (p *probe) metadata(ctx context.Context) {
 		return
 	}
 	if got.Digest != p.head.Digest || got.Writer != p.head.Writer || got.Meta["with-dash"] != "dash" {
-		p.useless = fmt.Errorf("%w: this S3 does not give back the metadata of an object, so its digest, its type and who wrote it would be lost; use another, then start the node again", ErrUnexpected)
+		p.differs(nil, "the metadata of an object is lost",
+			"objects come back without Content-Type, Larder-Meta-*, Larder-Writer and a digest to compare their bytes with, and two contents of one ETag are taken for one")
 		return
 	}
 	if got.Version != p.head.Version {

@@ -30,13 +30,14 @@ const (
 // has arrived, or of the request has left, so that S3 is not given up.
 type attempt func(ctx context.Context, progress func()) error
 
-// read tries up to three times, as long as S3 is unavailable.
+// read tries up to three times, as long as S3 is unavailable or gives no ETag:
+// some servers have none of an object that is just being written.
 func (s *S3) read(ctx context.Context, op string, try attempt) error {
 	return s.retry(ctx, op, silence, try)
 }
 
-// retry tries up to three times, as long as S3 is unavailable, and gives an
-// attempt up if S3 makes no progress for as long as limit.
+// retry tries as read does, and gives an attempt up if S3 makes no progress for
+// as long as limit.
 func (s *S3) retry(ctx context.Context, op string, limit time.Duration, try attempt) error {
 	began := time.Now()
 	for n := 1; ; n++ {
@@ -46,7 +47,7 @@ func (s *S3) retry(ctx context.Context, op string, limit time.Duration, try atte
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w (%w)", ctx.Err(), errors.New(err.Error()))
-		case n == attempts || !errors.Is(err, ErrUnavailable) || time.Since(began) >= tryFor:
+		case n == attempts || !errors.Is(err, ErrUnavailable) && !errors.Is(err, errNoETag) || time.Since(began) >= tryFor:
 			return err
 		}
 		wait := firstPause << (n - 1)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -77,6 +78,9 @@ func (r *renewing) look() string {
 // Retrieve implements aws.CredentialsProvider.
 func (r *renewing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	given, err := r.current().Retrieve(ctx)
+	if err == nil && !given.HasKeys() {
+		err = errors.New("where they come from gave some without a key ID or a secret")
+	}
 	if err != nil {
 		return aws.Credentials{}, credentialsError{err}
 	}

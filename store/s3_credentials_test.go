@@ -82,23 +82,28 @@ func TestCredentialsReadAgain(t *testing.T) {
 // Where credentials come from may fail for a while: that is no fault of the
 // store's configuration, and nothing was written.
 func TestNoCredentialsForNow(t *testing.T) {
-	noChain(t)
-	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusForbidden) // which the SDK does not ask again
-		fmt.Fprint(w, `{"code":"Inside","message":"of the role endpoint"}`)
-	}))
-	t.Cleanup(source.Close)
-	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", source.URL)
-	server := &fake{}
-	s := startChain(t, server)
-	for _, op := range []string{"put", "get", "ping"} {
-		err := operations(s)[op](t.Context())
-		if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, store.ErrNotWritten) ||
-			strings.Contains(err.Error(), "role endpoint") || !strings.Contains(err.Error(), "credentials") {
-			t.Errorf("%s: %v", op, err)
+	for status, answer := range map[int]string{
+		http.StatusForbidden: `{"code":"Inside","message":"of the role endpoint"}`, // which the SDK does not ask again
+		http.StatusOK:        `{}`,
+	} {
+		noChain(t)
+		source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			fmt.Fprint(w, answer)
+		}))
+		t.Cleanup(source.Close)
+		t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", source.URL)
+		server := &fake{}
+		s := startChain(t, server)
+		for _, op := range []string{"put", "get", "ping"} {
+			err := operations(s)[op](t.Context())
+			if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, store.ErrNotWritten) ||
+				strings.Contains(err.Error(), "role endpoint") || !strings.Contains(err.Error(), "credentials") {
+				t.Errorf("%s after %s: %v", op, answer, err)
+			}
 		}
-	}
-	if len(server.requests) != 0 {
-		t.Errorf("%d requests were sent", len(server.requests))
+		if len(server.requests) != 0 {
+			t.Errorf("%d requests were sent after %s", len(server.requests), answer)
+		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 // These are told apart inside the package only.
 var (
 	errUnreadable = fmt.Errorf("%w: unreadable", ErrUnexpected)
+	errNoETag     = fmt.Errorf("%w: an answer without an ETag", errUnreadable)
 	errNoUpload   = fmt.Errorf("%w: the upload is not there", ErrNotFound)
 	errRange      = fmt.Errorf("%w: the object does not have that range", ErrUnexpected)
 )

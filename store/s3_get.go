@@ -55,7 +55,7 @@ func (s *S3) getFirst(ctx context.Context, op, name string, byteRange *string, l
 			return fmt.Errorf("%w: the answer begins at byte %d", ErrUnexpected, offset)
 		}
 		if unquoted(out.ETag) == "" {
-			return fmt.Errorf("%w: an answer without an ETag", errUnreadable)
+			return errNoETag
 		}
 		s.look(name, out.Metadata)
 		head = headOf(out.ETag, total, out.ContentType, out.LastModified, out.Metadata)

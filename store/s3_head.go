@@ -20,7 +20,7 @@ func (s *S3) Head(ctx context.Context, name string) (head Head, err error) {
 			return err
 		}
 		if unquoted(out.ETag) == "" {
-			return fmt.Errorf("%w: an answer without an ETag", errUnreadable)
+			return errNoETag
 		}
 		if archived(out.StorageClass, out.Restore) {
 			return ErrArchived

@@ -81,29 +81,32 @@ func (s *S3) entries(out *s3.ListObjectsV2Output, prefix string) ([]Entry, error
 
 // goesOn refuses a page from which a listing would miss names or never end: its
 // names have to ascend and to follow the last one of the page before. Servers
-// that keep names in UTF-16 sort them so, which is as good for that.
+// that keep names in UTF-16 sort them so, which is as good for that. A page that
+// is the last is brought into order instead: some servers list folder by folder.
 func goesOn(page []Entry, after string, more bool) error {
 	if more && len(page) == 0 {
 		return fmt.Errorf("%w: a page of a listing has no names and says that there are more", errUnreadable)
 	}
-	names := make([]string, 0, len(page)+1)
-	if after != "" {
-		names = append(names, after)
+	if ascend(page, after, strings.Compare) || ascend(page, after, compareUTF16) {
+		return nil
 	}
-	for _, entry := range page {
-		names = append(names, entry.Name)
+	if !more {
+		slices.SortFunc(page, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
 	}
-	if !ascend(names, strings.Compare) && !ascend(names, compareUTF16) {
+	if more || !ascend(page, after, strings.Compare) {
 		return fmt.Errorf("%w: a listing does not go on: its names are not in order after %q", errUnreadable, after)
 	}
 	return nil
 }
 
-func ascend(names []string, compare func(a, b string) int) bool {
-	for i := 1; i < len(names); i++ {
-		if compare(names[i-1], names[i]) >= 0 {
+// ascend reports whether each name of a page follows the one before, and the
+// first one the name after, unless that is empty.
+func ascend(page []Entry, after string, compare func(a, b string) int) bool {
+	for _, entry := range page {
+		if after != "" && compare(after, entry.Name) >= 0 {
 			return false
 		}
+		after = entry.Name
 	}
 	return true
 }

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"larder/store"
 )
 
 const (
@@ -43,15 +40,9 @@ func (n *node) probeStore(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the node ends, which is why there was no answer
 		}
-		switch {
-		case err == nil:
+		if err == nil {
 			return nil
-		case errors.Is(err, store.ErrUnexpected):
-			n.admin.NotReady(err.Error())
-			n.log.Error().Err(err).Msg("this store cannot be used")
-			return nil
-		default:
-			n.log.Warn().Err(err).Msg("the store could not be probed yet")
 		}
+		n.log.Warn().Err(err).Msg("the store could not be probed yet")
 	}
 }

@@ -205,9 +205,7 @@ func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
 		return fmt.Errorf("the store has not been seen: %w", err)
 	}
-	if err := n.probe(ctx); errors.Is(err, store.ErrUnexpected) {
-		return err
-	}
+	_ = n.probe(ctx) // probeStore logs why it fails
 	return nil
 }
 
