@@ -128,3 +128,30 @@ func readDoc(t *testing.T, name string) string {
 	}
 	return string(b)
 }
+
+// docs/debugging.md names log lines, problems and metrics that there are.
+func TestDebuggingNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	page, metrics := readDoc(t, "docs/debugging.md"), readDoc(t, "docs/metrics.md")
+	lines := regexp.MustCompile("`\"([^`]+)\"`").FindAllStringSubmatch(page, -1)
+	for _, m := range lines {
+		if !slices.ContainsFunc([]string{"cmd/node", "cluster", "peer", "fill", "heads", "writepath", "httpapi", "admin", "store", "store/embedded"},
+			func(folder string) bool { return defines(t, folder+"/[a-z]*.go", m[1]) }) {
+			t.Errorf("no log line says %q", m[1])
+		}
+	}
+	if len(lines) < 20 {
+		t.Errorf("%d log lines are named; is the page still read aright?", len(lines))
+	}
+	for _, name := range regexp.MustCompile(`larder_[a-z0-9_]*[a-z0-9]`).FindAllString(page, -1) {
+		if !strings.Contains(metrics, "`"+name+"`") {
+			t.Errorf("docs/metrics.md does not know %s", name)
+		}
+	}
+	problems := regexp.MustCompile("`((?:[a-z]+-)+[a-z]+)`").FindAllStringSubmatch(page, -1)
+	for _, m := range problems {
+		if !defines(t, "httpapi/problem.go", `"`+m[1]+`"`) {
+			t.Errorf("there is no problem %s", m[1])
+		}
+	}
+}
