@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -12,8 +13,8 @@ const (
 	checkEvery = 250 * time.Millisecond
 	// stallLimit is how long a holder may take for leastMove bytes while others
 	// wait.
-	stallLimit = 4 * time.Second
-	leastMove  = 64 << 10
+	stallLimit = 2 * time.Second
+	leastMove  = 32 << 10
 	// patience is how long others wait before a holder is cut off for them.
 	patience = time.Second
 )
@@ -28,7 +29,7 @@ type Holder struct {
 }
 
 // Hold watches over a caller until Done. cut ends its transfer, and is called
-// once, if others wait and fewer than 64 KiB moved in four seconds. It must not
+// once, if others wait and fewer than 32 KiB moved in two seconds. It must not
 // call the pool, or wait.
 func (p *Pool) Hold(cut func()) *Holder {
 	h := &Holder{pool: p, cut: cut}
@@ -45,6 +46,13 @@ func (h *Holder) Moved(n int) {
 		h.bytes.Store(0)
 		h.last.Store(time.Now().UnixNano())
 	}
+}
+
+// Waits says that until the next Moved the caller is not waited for: it waits
+// itself, for memory or for the store.
+func (h *Holder) Waits() {
+	h.bytes.Store(leastMove) // so that the next one counts, however little moves
+	h.last.Store(math.MaxInt64)
 }
 
 // Done says that the transfer has ended.

@@ -71,7 +71,9 @@ func (a *API) grow(c *call, body *pacedBody, r *chunkBody, size int64) (err erro
 		r.grant, err = a.bodies.Take(c.Context(), c.who.Org+"/"+c.who.User, size)
 		body.watch(a.bodies)
 	} else {
+		body.holder.Waits()
 		err = r.grant.Grow(c.Context(), size-int64(cap(r.bytes)))
+		body.holder.Moved(0)
 	}
 	if err != nil {
 		return err

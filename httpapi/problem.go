@@ -89,7 +89,7 @@ func kinds() []kind {
 		{err: errReadOnly, status: 403, name: "read-only", title: "Token may only read"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
 		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", hide: true,
-			advice: "nothing was written, since the store or the node that owns the key could not be asked; try again"},
+			advice: "nothing was written: the store refused the write, for now, or could not be asked; try again, and tell an operator if it goes on"},
 		{err: store.ErrArchived, status: 404, name: "not-found", title: "No such object", hide: true,
 			advice: "a rule of the bucket has moved this object to an archive, where it cannot be read; a PUT replaces it, and an operator can restore it"},
 		{err: store.ErrNotFound, status: 404, name: "not-found", title: "No such object", hide: true,

@@ -97,11 +97,15 @@ func TestSamplerIsBounded(t *testing.T) {
 				logged++
 			}
 		}
+		s.mu.Lock()
 		if logged != sampleKinds+sampleBurst || len(s.seen) != sampleKinds+1 {
 			t.Errorf("%d lines of %d kinds", logged, len(s.seen))
 		}
+		s.mu.Unlock()
 		time.Sleep(sampleWindow)
 		synctest.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if len(s.seen) != 0 {
 			t.Errorf("%d kinds are left", len(s.seen))
 		}

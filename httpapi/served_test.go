@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -63,9 +64,33 @@ func (w writes) Delete(_ context.Context, k keys.Key, _ []string) error {
 	return nil
 }
 
+// logBuffer is a log that is written to, and read, by several goroutines.
+type logBuffer struct {
+	mu    sync.Mutex // guards lines
+	lines bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lines.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lines.String()
+}
+
+func (b *logBuffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines.Reset()
+}
+
 // logging is an API, what it logs, and what it tells Observe.
-func logging(t *testing.T, level zerolog.Level) (*API, *bytes.Buffer, *[]Served) {
-	var log bytes.Buffer
+func logging(t *testing.T, level zerolog.Level) (*API, *logBuffer, *[]Served) {
+	var log logBuffer
 	var seen []Served
 	a := reading(t, 100, zerolog.New(&log).Level(level))
 	a.auth, a.wrt = tokens{}, writes{known: map[string]bool{}}
@@ -85,7 +110,7 @@ func ask(a *API, method, target, body, authorization string, headers ...string) 
 }
 
 // lines are the log's, of one component.
-func lines(t *testing.T, log *bytes.Buffer, component string) (all []map[string]any) {
+func lines(t *testing.T, log *logBuffer, component string) (all []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(log.String()) {
 		var l map[string]any

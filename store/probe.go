@@ -17,7 +17,7 @@ const (
 	probeRounds = 3
 )
 
-// Probe finds out how far the server does as S3 does: some seventeen requests
+// Probe finds out how far the server does as S3 does: some eighteen requests
 // under a name of its own, which is removed afterwards. Traits returns what was
 // found, and the differences are for people to read. ErrUnavailable and context
 // errors say that the server could not be probed, since it does not answer or
@@ -102,6 +102,7 @@ func (p *probe) run(ctx context.Context) error {
 		return err
 	}
 	p.metadata(ctx)
+	p.names(ctx)
 	p.uploads(ctx)
 	p.abort(ctx)
 	p.clear(ctx)
@@ -161,6 +162,17 @@ func unlessRefused(err error) error {
 		return nil
 	}
 	return err
+}
+
+// names looks for the object under the other Unicode form of its name, which is
+// another key (U+00E9, and e with U+0301). Some servers keep names as file
+// systems do that tell neither from the other.
+func (p *probe) names(ctx context.Context) {
+	_, err := p.s3.Head(ctx, strings.Replace(p.name, "\u00e9", "e\u0301", 1))
+	if err == nil {
+		p.differs(nil, "two forms of one character are not told apart in names",
+			"keys that differ in nothing but their Unicode normal form are one object, and removing one removes the other: write keys in one form")
+	}
 }
 
 // metadata looks at what the last put has left.

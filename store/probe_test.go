@@ -54,6 +54,7 @@ func TestProbe(t *testing.T) {
 		"encoded":      {storetest.Habits{EncodesUploads: true}, func(*store.Traits) {}, nil},
 		"underscores":  {storetest.Habits{Underscores: true}, func(*store.Traits) {}, []string{"an underscore"}},
 		"old metadata": {storetest.Habits{OldMetadata: true}, func(*store.Traits) {}, []string{"of a replaced object"}},
+		"composes":     {storetest.Habits{ComposesNames: true}, func(*store.Traits) {}, []string{"two forms of one character"}},
 		"no listing":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
 		"no abort":     {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
 	} {

@@ -93,10 +93,11 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 	}
 	t := &transfer{path: p, upload: u, user: userOf(k, h), sums: map[int][][sha256.Size]byte{}}
 	defer t.letGo()
-	if w.Cut != nil {
-		t.holder = p.uploads.buffers.pool.Hold(w.Cut)
-		defer t.holder.Done()
+	if w.Cut == nil {
+		w.Cut = func() {}
 	}
+	t.holder = p.uploads.buffers.pool.Hold(w.Cut)
+	defer t.holder.Done()
 	if err := t.run(ctx, w.Body); err != nil {
 		p.abort(u)
 		return Result{}, notApplied(err)
@@ -149,7 +150,7 @@ type transfer struct {
 	path     *Path
 	upload   store.Upload
 	user     string         // whose memory it is
-	holder   *budget.Holder // watches over the sender; nil if nobody can end it
+	holder   *budget.Holder // watches over the sender
 	underWay atomic.Int32   // parts
 
 	mu    sync.Mutex // guards the fields below
@@ -203,10 +204,12 @@ func (t *transfer) readAll(ctx context.Context, body io.Reader, g *errgroup.Grou
 			return err
 		}
 		t.underWay.Add(1)
-		g.Go(func() error {
+		t.holder.Waits()
+		g.Go(func() error { // which waits while as many as may be are on their way
 			defer t.underWay.Add(-1)
 			return t.store(ctx, n, buf, size)
 		})
+		t.holder.Moved(0)
 		if last {
 			return nil
 		}
@@ -219,7 +222,9 @@ func (t *transfer) readPart(ctx context.Context, body io.Reader, lead []byte) (b
 	if err != nil && err != io.EOF { //nolint:errorlint // as above
 		return buf, size, err
 	}
+	t.holder.Waits()
 	buf, busy := t.path.uploads.buffers.take(ctx, t.user, func() bool { return t.underWay.Load() > 0 })
+	t.holder.Moved(0)
 	if busy != nil {
 		return buf, size, busy
 	}
@@ -239,9 +244,7 @@ func (t *transfer) fill(r io.Reader, buf []byte) (n int, err error) {
 		var m int
 		m, err = r.Read(buf[n:])
 		n += m
-		if t.holder != nil {
-			t.holder.Moved(m)
-		}
+		t.holder.Moved(m)
 	}
 	return n, err
 }

@@ -50,7 +50,7 @@ func TestPackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{".helmignore", "README.md", "dashboards/larder.json"}
+	want := []string{".helmignore", "LICENSE", "README.md", "dashboards/larder.json"}
 	var got []string
 	for _, f := range c.Files {
 		got = append(got, f.Name)

@@ -10,7 +10,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import uuid
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,3 +190,24 @@ def client(node: Node) -> Iterator[larder.Client]:
 def objects(client: larder.Client) -> larder.ObjectService:
     """The object service of the shared node."""
     return larder.ObjectService(client)
+
+
+@pytest.fixture
+def env(client: larder.Client) -> larder.Environment:
+    """An environment of this test alone."""
+    return larder.init("2022-01-30", client=client, test=uuid.uuid4().hex)
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name of this test alone."""
+    return uuid.uuid4().hex
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield texts
+    texts += [str(w.message) for w in caught if "no signing key" not in str(w.message)]

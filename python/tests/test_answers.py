@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import larder
+from larder import frame
+from larder.frame import Place, Segment
 from tests.conftest import Node
 from tests.scripted import Reply, Scripted, answer, problem, served
 
@@ -109,6 +111,21 @@ def test_a_time_that_is_none(server: Server, modified: str) -> None:
     handler.script += [answer(200, Last_Modified=modified)]
     with pytest.raises(larder.ServerError, match="info 'k'"):
         objects.info("k")
+
+
+def test_a_time_that_is_none_keeps_nobody_from_the_value(server: Server) -> None:
+    objects, handler = server
+    sealed = frame.seal({"format": "text"}, [Segment(b"hi", 2)], Place("", "objects", "k"), None)
+    handler.script += [answer(200, b"".join(map(bytes, sealed.parts)), Last_Modified="yesterday")]
+    assert objects.get("k") == "hi"
+
+
+@pytest.mark.parametrize("digest", ["sha-256=:abc:", "sha-256=:!!!!:", "sha-256=::", "sha-256=:aGk=:"])
+def test_a_digest_that_is_none(server: Server, digest: str) -> None:
+    objects, handler = server
+    handler.script += [answer(200, b"hi", Repr_Digest=digest)]
+    with pytest.raises(larder.IntegrityError):
+        objects.get_raw("k")
 
 
 def test_a_listing_that_does_not_go_on(server: Server) -> None:
@@ -222,7 +239,7 @@ def test_errors_are_raised_by_the_service(server: Server, call: str) -> None:
     with pytest.raises(larder.LarderError) as caught:
         CALLS[call](objects)
     frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
-    assert frames[-1].f_code.co_filename.endswith("objects.py")
+    assert frames[-1].f_code.co_filename.endswith(("objects.py", "service.py"))
     assert frames[-1].f_code.co_name == call
     shown = [frame for frame in frames if not frame.f_locals.get("__tracebackhide__")]
     assert [frame.f_code.co_name for frame in shown][2:] == [call]  # after this test, and its lambda

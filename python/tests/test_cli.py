@@ -116,7 +116,8 @@ def test_rm(objects: larder.ObjectService, capsys: pytest.CaptureFixture[str]) -
     assert "there is no 'cli/rm/0'" in run(capsys, "rm", "cli/rm/0", code=1)[1]
     assert "say --yes" in run(capsys, "rm", "--prefix", "cli/rm/")[1]
     assert len(objects.keys("cli/rm/")) == 2
-    run(capsys, "rm", "--prefix", "cli/rm/", "--yes")
+    assert run_json(capsys, "rm", "--prefix", "cli/rm/") == {"would_remove": ["cli/rm/1", "cli/rm/2"]}
+    assert "2 keys, " in run(capsys, "rm", "--prefix", "cli/rm/", "--yes")[1]
     assert not objects.keys("cli/rm/")
     for wrong in ([], ["--prefix", ""], ["k", "--prefix", "p"]):
         assert "rm needs keys" in run(capsys, "rm", *wrong, code=2)[1]

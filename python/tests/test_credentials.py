@@ -137,6 +137,15 @@ def test_files_of_no_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: 
         larder.Client()
 
 
+def test_a_fault_of_toml_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("LARDER_CONFIG", str(file))
+    file.write_text('url = "http://a"\ntoken = hunter2\n')
+    with pytest.raises(larder.ConfigError, match=r"config.toml is not TOML: .* \(at line 2, ") as caught:
+        larder.Client()
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_projected_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("projected")

@@ -69,16 +69,6 @@ def test_strategy(env: larder.Environment, unique: str) -> None:
     assert len(calls) == 2
 
 
-def test_a_decorator_without_a_name() -> None:
-    def build(ticker: str = "") -> str:
-        return ticker
-
-    decorated: Any = larder.object_service_cache(build)  # as @larder.object_service_cache would
-    for arguments in ((), ("SAP",)):
-        with pytest.raises(TypeError, match=r"write, for example, @larder.object_service_cache\('DAX'\)"):
-            decorated(*arguments)
-
-
 def test_none_is_a_result(env: larder.Environment, unique: str) -> None:
     build, calls = counted(None)
     cached = larder.object_service_cache(unique)(build)
@@ -111,16 +101,6 @@ def test_method(env: larder.Environment, unique: str) -> None:
             return ["SAP"]
 
     assert Desk().universe() == Desk().universe() == ["SAP"]
-
-
-def test_fixed_name_takes_no_arguments(env: larder.Environment, unique: str) -> None:
-    @larder.object_service_cache(unique)
-    def build(n: int = 1) -> int:
-        return n
-
-    assert build() == 1
-    with pytest.raises(TypeError, match="fixed"):
-        build(2)
 
 
 def test_error_of_the_function_is_the_callers(env: larder.Environment, unique: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from larder.describe import info_of
 from larder.listing import Entry, Info, Keys
 
 NOON = datetime(2022, 1, 30, 12, tzinfo=UTC)
@@ -31,8 +34,23 @@ def test_a_slice_is_a_table_too() -> None:
 
 
 def test_info() -> None:
-    info = Info("DAX <b>", 2048, "e", NOON, "ada", "text/plain", "larder; hit", "npy", "3.11", {"numpy": "2.4"}, 12.34, {})
+    info = Info("DAX <b>", 2048, "e", NOON, "ada", "text/plain", "larder; hit", "npy", "3.11", {"numpy": "2.4"}, 12.34, {}, 60.0)
     html = info._repr_html_()
     for text in ("DAX &lt;b&gt;", "2.0 KiB", "12:00:00 UTC", "ada", "numpy 2.4", "12.3 s"):
         assert text in html
-    assert "<tr>" in Info("k", 0, "", None, "", "", "", "", "", {}, None, {})._repr_html_()
+    assert "<tr>" in Info("k", 0, "", NOON, "", "", "", "", "", {}, None, {}, 60.0)._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("headers", "modified", "age"),
+    [
+        ({"date": "Sun, 30 Jan 2022 12:00:10 GMT", "last-modified": "Sun, 30 Jan 2022 12:00:00 GMT"}, NOON, 11),
+        ({"date": "Sun, 30 Jan 2022 12:00:00 GMT", "last-modified": "Sun, 30 Jan 2022 12:00:01 GMT"}, NOON + timedelta(seconds=1), 1),
+        ({"date": "Sun, 30 Jan 2022 12:00:00 GMT"}, NOON, 1),
+    ],
+)
+def test_when_it_was_written(headers: dict[str, str], modified: datetime, age: float) -> None:
+    """A node says when an object was written from two seconds after the write on."""
+    info = info_of("k", headers)
+    assert info.modified == modified
+    assert info.age == age

@@ -85,6 +85,33 @@ def test_a_change_is_seen_at_once(objects: larder.ObjectService, answers: list[i
             objects.get("changing")
 
 
+def test_what_is_known_of_it_comes_with_each_answer(objects: larder.ObjectService, answers: list[int]) -> None:
+    client = objects._client
+    client.store("objects", "told", noise(), about={"code": "3.11:abc"})
+    told: list[larder.Info] = []
+    for _ in range(2):
+        client.fetch("objects", "told", judge=told.append)
+    assert answers == [200, 304]
+    for info in told:
+        assert (info.writer, info.etag, info.meta["code"]) == ("anonymous", objects.info("told").etag, "3.11:abc")
+        assert info.age < 60
+
+
+def test_what_is_too_old_is_kept(objects: larder.ObjectService, answers: list[int]) -> None:
+    objects.put("old", noise())
+    objects.get("old")
+    assert objects.get("old", None, max_age=0) is None
+    np.testing.assert_array_equal(objects.get("old"), noise())
+    assert answers == [200, 304, 304]
+
+
+def test_a_copy_is_compressed_as_it_was(objects: larder.ObjectService) -> None:
+    objects.put("zeros", np.zeros(SIZE))
+    objects.get("zeros")
+    objects.copy("zeros", "copied")
+    assert objects.info("copied").size == objects.info("zeros").size
+
+
 def test_values_share_nothing(objects: larder.ObjectService) -> None:
     objects.put("mine", noise())
     values = [objects.get("mine") for _ in range(3)]

@@ -57,7 +57,20 @@ def test_documents_name_what_there_is(text: str) -> None:
     import larder
 
     words = set(re.findall(r"\blarder\.([a-zA-Z_]+)", (ROOT / "python" / text).read_text()))
-    assert words <= {*larder.__all__, "frame"}
+    assert words <= {*larder.__all__, "frame", "compat"}
+
+
+def test_how_do_i(node: Node, tmp_path: Path) -> None:
+    """The examples of the reference run, one after the other."""
+    blocks = re.findall(r"^```python how\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 6
+    script = tmp_path / "how.py"
+    script.write_text("\n".join(blocks))
+    environment = {**os.environ, "LARDER_URL": node.url, "LARDER_SIGNING_KEY": "a-key-of-the-whole-group"}
+    done = subprocess.run([sys.executable, "-W", "error", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 keys, " in done.stdout
+    assert "put 'DAX': an object of " in done.stdout
 
 
 def test_reference_has_the_vectors() -> None:

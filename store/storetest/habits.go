@@ -44,6 +44,9 @@ type Habits struct {
 	// NoMetadata: none is kept. Underscores: they come back as dashes.
 	// OldMetadata: what a write does not name stays from the object before.
 	NoMetadata, Underscores, OldMetadata bool
+	// ComposesNames: a decomposed character in a name is the composed one, as on
+	// file systems that do not tell them apart.
+	ComposesNames bool
 	// Denies are operations that are answered 403.
 	Denies []string
 }
@@ -226,6 +229,9 @@ func (s *Server) store(key string, made object) {
 }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request, key string) {
+	if s.ComposesNames {
+		key = strings.ReplaceAll(key, "e\u0301", "\u00e9")
+	}
 	there, ok := s.objects[key]
 	if !ok {
 		fail(w, http.StatusNotFound, "NoSuchKey")

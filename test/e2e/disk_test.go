@@ -83,10 +83,14 @@ func fullDisk(t *testing.T, c *testcluster.Cluster, disk string) {
 			if a.problem(503, "outcome-unknown") != nil && a.problem(503, "not-written") != nil {
 				a.wantProblem(t, 503, "store-unavailable")
 			}
-			if d := strings.ToLower(string(a.body)); !strings.Contains(d, "space") && !strings.Contains(d, "full") && !strings.Contains(d, "storage") {
-				t.Errorf("the disk is full, and the answer is %s", a.body)
-			}
 		}
+	}
+	log := ""
+	for _, n := range c.Nodes {
+		log += strings.ToLower(n.Log())
+	}
+	if !strings.Contains(log, "space") && !strings.Contains(log, "full") && !strings.Contains(log, "storage") {
+		t.Errorf("the disk is full, and no log says so:\n%s", log)
 	}
 	intact := func() {
 		t.Helper()

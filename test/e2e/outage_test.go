@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -175,10 +174,11 @@ func TestBrokenS3(t *testing.T) {
 	} {
 		t.Run(strconv.Itoa(tt.s3), func(t *testing.T) {
 			fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodHead && strings.Count(strings.Trim(r.URL.Path, "/"), "/") == 0 {
-					return // the bucket is there, so that the node becomes ready
-				}
 				w.Header().Set("Content-Type", "application/xml")
+				if q := r.URL.Query(); q.Has("list-type") && q.Get("prefix") == "" {
+					fmt.Fprint(w, "<ListBucketResult></ListBucketResult>") // the bucket is there, so that the node becomes ready
+					return
+				}
 				w.WriteHeader(tt.s3)
 				fmt.Fprintf(w, "<Error><Code>%s</Code><Message>of the test</Message></Error>", tt.code)
 			}))

@@ -9,9 +9,11 @@ The tutorial is docs/tutorial.md, the reference docs/python.md.
 """
 
 from larder.client import Client
-from larder.decorators import Cached, CachedCoroutine, object_service_cache, strategy_service_cache
+from larder.decorated import Cached, CachedCoroutine
+from larder.decorators import object_service_cache, strategy_service_cache
 from larder.environment import Environment, de_init, env, init, is_initialised, use
 from larder.errors import (
+    ArgumentError,
     AuthError,
     BadRequest,
     ConfigError,
@@ -33,12 +35,14 @@ from larder.errors import (
     VersionMismatch,
 )
 from larder.listing import Entry, Info, Keys
+from larder.many import PartialError, Removed
 from larder.objects import ObjectService
 from larder.strategies import StrategyService
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArgumentError",
     "AuthError",
     "BadRequest",
     "Cached",
@@ -61,6 +65,8 @@ __all__ = [
     "NotInitialised",
     "ObjectService",
     "OutcomeUnknown",
+    "PartialError",
+    "Removed",
     "ServerError",
     "SettingError",
     "StrategyService",

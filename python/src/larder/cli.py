@@ -13,6 +13,7 @@ import larder
 from larder import transfer
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.listing import Keys, human_size
+from larder.service import Service
 
 _USAGE, _REFUSED, _UNAVAILABLE, _OTHER = 2, 3, 4, 5
 _CODES = """\
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _code(error: larder.LarderError) -> int:
+    if isinstance(error, larder.PartialError):
+        return max(map(_code, error.failed.values()))
     kinds: list[tuple[tuple[type[larder.LarderError], ...], int]] = [
         ((larder.NotFound,), 1),
         ((larder.ConfigError, larder.BadRequest), _USAGE),
@@ -117,7 +120,7 @@ def _info(client: Client, options: argparse.Namespace) -> int:
         **vars(info),
         "libraries": dict(info.libraries),
         "meta": dict(info.meta),
-        "modified": info.modified and info.modified.isoformat(),
+        "modified": info.modified.isoformat(),
     }
     libraries = " ".join(f"{name} {version}" for name, version in info.libraries.items())
     shown = {**about, "size": f"{info.size} ({human_size(info.size)})", "libraries": libraries, "meta": ""}
@@ -134,7 +137,9 @@ def _cp(client: Client, options: argparse.Namespace) -> int:
     elif target is None:
         size = transfer.download(client, options.service, source, options.target, raw=options.raw)
     else:
-        size = transfer.copy(client, options.service, source, target)
+        service = Service(client, options.service)
+        service.copy(source, target)
+        size = service.info(target).size
     if options.target != "-":
         _print(options, {"source": options.source, "target": options.target, "bytes": size}, [])
     return 0
@@ -143,20 +148,21 @@ def _cp(client: Client, options: argparse.Namespace) -> int:
 def _rm(client: Client, options: argparse.Namespace) -> int:
     if bool(options.key) == (options.prefix is not None) or options.prefix == "":
         raise larder.BadRequest("rm needs keys, or --prefix with a text that is not empty")
-    keys = options.key or list(client.list(options.service, options.prefix))
-    if options.prefix and not options.yes:
-        _print(options, {"would_remove": keys}, keys)
-        print(f"larder: {len(keys)} keys would be removed; say --yes to do it", file=sys.stderr)
+    if options.prefix:
+        found = Service(client, options.service).remove_by_prefix(options.prefix, dry_run=not options.yes, ask=False)
+        name, shown = ("removed", ()) if options.yes else ("would_remove", found.keys)
+        _print(options, {name: found.keys}, shown)
+        print(f"larder: {found}" + ("" if options.yes else "; say --yes to do it"), file=sys.stderr)
         return 0
     missing = []
-    for key in keys:
+    for key in options.key:
         try:
             client.remove(options.service, key)
         except larder.NotFound:
             missing.append(key)
             print(f"larder: there is no {key!r}".translate(_CONTROL), file=sys.stderr)
-    _print(options, {"removed": [k for k in keys if k not in missing], "missing": missing}, [])
-    return 1 if missing and not options.prefix else 0
+    _print(options, {"removed": [k for k in options.key if k not in missing], "missing": missing}, [])
+    return 1 if missing else 0
 
 
 def _du(client: Client, options: argparse.Namespace) -> int:

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import platform
-import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlencode
 
-from larder import answers, codec, config, credentials, frame, local
-from larder.errors import BadRequest, ConfigError, DecodeError, IntegrityError, NotFound, ServerError, short_tracebacks, warn
+from larder import codec, config, credentials, frame, local
+from larder.describe import META, info_of, stated_digest
+from larder.errors import ConfigError, Conflict, DecodeError, LarderError, NotAFrame, NotFound, short_tracebacks, warn
 from larder.http1 import Response
-from larder.listing import Entry, Info, Keys, html_table
+from larder.listing import Info, html_table
 from larder.progress import SHOWN, bar
-from larder.transport import Request, Transport
+from larder.raw import RawClient, path_of
+from larder.transport import Request
 
 OBJECTS = "objects"
 STRATEGIES = "strategies"
 
-_META = "larder-meta-"
 _MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
-_JSON = {"Accept": "application/json"}
-_MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
-_PIECE = 1 << 20
+
+Judge = Callable[[Info], None]
 
 
 @short_tracebacks
-class Client:
+class Client(RawClient):
     """A client of a Larder cluster. Safe for threads, and across forks.
 
     ``url`` is a node's address, or several (LARDER_URL, with commas). ``token`` is text, or a function that
@@ -65,7 +61,7 @@ class Client:
         retries: int = 4,
         progress: bool | None = None,
     ) -> None:
-        self._config = config.make(
+        settings = config.make(
             url,
             token,
             signing_key,
@@ -77,8 +73,8 @@ class Client:
             retries=retries,
             progress=progress,
         )
-        self._transport = Transport(self._config)
-        self._org = self._config.org
+        super().__init__(settings)
+        self._org = settings.org
         self._warned = False
         self._tier = local.tier()
         self._warn_if_in_clear()
@@ -128,189 +124,155 @@ class Client:
         c = self._config
         return Client(str(node), c.token.read, list(c.signing_keys) or None, org=c.org, allow_pickle=c.allow_pickle, timeout=5, retries=0)
 
-    def close(self) -> None:
-        """Close idle connections. The client may be used again."""
-        self._transport.close()
-
-    def whoami(self, *, patient: bool = True) -> dict[str, str]:
-        """The org, user and role of the token."""
-        return self._whoami("whoami", patient=patient)
-
-    def _whoami(self, what: str, *, patient: bool) -> dict[str, str]:
-        __tracebackhide__ = True
-        request = Request("GET", "/v1/whoami", _JSON, what=what, json=True, patient=patient)
-
-        def use(found: Any) -> dict[str, str]:
-            return {**found, "org": found["org"] + "", "user": found["user"] + "", "role": found["role"] + ""}
-
-        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_WHOAMI, use))
-
     # Values.
 
-    def store(self, service: str, key: str, value: Any, *, build_seconds: float | None = None, patient: bool = True) -> None:
-        """Put a value. A value under the same key is replaced."""
+    def store(
+        self,
+        service: str,
+        key: str,
+        value: Any,
+        *,
+        build_seconds: float | None = None,
+        about: Mapping[str, str] | None = None,
+        conditions: Mapping[str, str] | None = None,
+        patient: bool = True,
+    ) -> None:
+        """Put a value. A value under the same key is replaced.
+
+        ``about`` is more metadata; ``conditions`` are If-None-Match or If-Match, and Conflict is raised if they do not hold.
+        """
         __tracebackhide__ = True
         self._warn_if_unsigned()
-        _path(service, key)  # a wrong key is refused before the value is encoded
+        path_of(service, key)  # a wrong key is refused before the value is encoded
         encoded = codec.encode(value)
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
-        self._seal_and_put(service, key, header, encoded.segments, patient)
+        if conditions:  # so that no other put has this digest, and an attempt whose answer was lost is known again
+            header["nonce"] = uuid.uuid4().hex
+        self._store_frame(service, key, header, encoded.segments, about or {}, conditions or {}, patient)
 
-    def store_frame(self, service: str, key: str, header: Mapping[str, Any], segments: Sequence[frame.Segment]) -> None:
-        """Put a frame that was read under another key, sealed for this one."""
-        self._seal_and_put(service, key, dict(header), segments, patient=True)
-
-    def _seal_and_put(self, service: str, key: str, header: dict[str, Any], segments: Sequence[frame.Segment], patient: bool) -> None:
+    def _store_frame(
+        self,
+        service: str,
+        key: str,
+        header: dict[str, Any],
+        segments: Sequence[frame.Segment],
+        about: Mapping[str, str],
+        conditions: Mapping[str, str],
+        patient: bool,
+    ) -> None:
+        """Put a frame, sealed for its key."""
         __tracebackhide__ = True
-        path = _path(service, key)
         signing_key = next(iter(self._config.signing_keys), None)
         sealed = frame.seal(header, segments, self._place(service, key, f"put {key!r}", patient), signing_key)
         libraries, seconds = header.get("libraries") or {}, header.get("build_seconds")
         statement = {
             "format": header.get("format", ""),
             "python": header.get("python", ""),
-            "libraries": " ".join(f"{name}={version}" for name, version in libraries.items()),
+            "libraries": " ".join(f"{name}={version}" for name, version in libraries.items())[:_MAX_STATEMENT],
             "build-seconds": "" if seconds is None else f"{seconds:.3f}",
+            **about,
             "digest": sealed.digest.hex(),
         }
-        headers = {_META + name: text[:_MAX_STATEMENT] for name, text in statement.items() if text and text.isascii()}
-        self._put(path, key, sealed.parts, sealed.size, sealed.sha256, {"Content-Type": frame.CONTENT_TYPE, **headers}, patient)
+        headers = {META + name: text for name, text in statement.items() if text and text.isascii()}
+        headers |= {"Content-Type": frame.CONTENT_TYPE, **conditions}
+        try:
+            self._put(service, key, sealed.parts, sealed.size, sealed.sha256, headers, patient)
+        except Conflict as error:
+            if not self._is_there(service, key, sealed.digest.hex(), error):
+                raise
 
-    def read_frame(self, service: str, key: str, data: bytes) -> frame.Frame:
-        """Verify a frame whose bytes were read from this key. Nothing of it is unpickled."""
-        place = self._place(service, key, f"get {key!r}", patient=True)
-        return frame.read(io.BytesIO(data), len(data), place, self._config.signing_keys, limit=self._config.max_object)
+    def _is_there(self, service: str, key: str, digest: str, error: Conflict) -> bool:
+        """Reports whether an earlier attempt of a put that met a conflict stored it; else the error is told who wrote what is there."""
+        try:
+            there = self.stat(service, key)
+        except NotFound:
+            error.args = (f"put {key!r}: there is nothing under this key any more",)
+            return False
+        except LarderError:
+            return False
+        error.args = (f"put {key!r}: {there.authorship()} is there",)
+        return there.meta.get("digest") == digest
 
     def load(self, service: str, key: str, *, patient: bool = True) -> Any:
         """Get a value. Raises NotFound, IntegrityError, DecodeError and others."""
         __tracebackhide__ = True
+        return self._load(service, key, None, patient)[0]
+
+    def fetch(self, service: str, key: str, *, judge: Judge | None = None, patient: bool = True) -> tuple[Any, Info]:
+        """Get a value and what is known of it. ``judge`` may raise a LarderError before the bytes are received."""
+        __tracebackhide__ = True
+        value, headers = self._load(service, key, judge, patient)
+        return value, info_of(key, headers)
+
+    def _load(self, service: str, key: str, judge: Judge | None, patient: bool) -> tuple[Any, Mapping[str, str]]:
+        __tracebackhide__ = True
         self._warn_if_unsigned()
-        place = self._place(service, key, f"get {key!r}", patient)
-
-        keys, limit = self._config.signing_keys, self._config.max_object
-
-        def read(source: frame.Source, size: int, headers: Mapping[str, str]) -> frame.Frame:
-            digest = _stated(headers)
-            if size < 0 and isinstance(source, Response):
-                data = self._read(source, key)
-                return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
-            frame.check_size(size, key, limit)
-            show = bar(f"get {key}", size, self._config.progress) if size >= SHOWN else nullcontext()
-            with show as report:
-                return frame.read(source, size, place, keys, digest=digest, limit=limit, progress=report)
-
-        def send(headers: Mapping[str, str], receive: Callable[[Response], frame.Frame]) -> frame.Frame:
-            __tracebackhide__ = True
-            also = (304,) if headers else ()
-            request = Request("GET", _path(service, key), headers, what=f"get {key!r}", also=also, patient=patient)
-            return self._transport.send(request, receive)
-
         try:
-            if self._tier is None:
-                received = send({}, lambda answer: read(answer, answer.size, answer.headers))
-            else:
-                received = self._tier.load(place, self._scope(), send, read)
-            return codec.decode(received, key, allow_pickle=self._config.allow_pickle)
+            received, headers = self._receive(service, key, self._tier, judge, patient)
+            return codec.decode(received, key, allow_pickle=self._config.allow_pickle), headers
         except (MemoryError, OverflowError) as error:
             raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
+
+    def load_frame(self, service: str, key: str) -> tuple[frame.Frame, Info]:
+        """Get a frame, verified, as it is stored, and what is known of it. Nothing of it is unpickled."""
+        __tracebackhide__ = True
+        found, headers = self._receive(service, key, None, None, True)
+        return found, info_of(key, headers)
+
+    def copy(self, service: str, old: str, new: str) -> None:
+        """Put what is under one key under another, signed for that. Raises NotFound."""
+        __tracebackhide__ = True
+        path_of(service, new)
+        try:
+            found, info = self.load_frame(service, old)
+        except NotAFrame:
+            self.store_raw(service, new, self.load_raw(service, old), self.stat(service, old).content_type)
+            return
+        self._store_frame(service, new, found.header, found.segments, info.meta, {}, True)
+
+    def _receive(
+        self, service: str, key: str, tier: local.Tier | None, judge: Judge | None, patient: bool
+    ) -> tuple[frame.Frame, Mapping[str, str]]:
+        """The verified frame of a key, from a node or from a tier if a node confirms that; and the headers of the answer."""
+        __tracebackhide__ = True
+        place = self._place(service, key, f"get {key!r}", patient)
+        read = partial(self._read_frame, place)
+        told: list[Mapping[str, str]] = []  # the headers of each answer
+
+        def send(headers: Mapping[str, str], receive: local.Receive) -> frame.Frame:
+            __tracebackhide__ = True
+
+            def judged(answer: Response) -> frame.Frame:
+                told.append(answer.headers)
+                if judge is not None:
+                    judge(info_of(key, answer.headers))
+                return receive(answer)
+
+            also = (304,) if headers else ()
+            request = Request("GET", path_of(service, key), headers, what=f"get {key!r}", also=also, patient=patient)
+            return self._transport.send(request, judged)
+
+        if tier is None:
+            found = send({}, lambda answer: read(answer, answer.size, answer.headers))
+        else:
+            found = tier.load(place, self._scope(), send, read)
+        return found, told[-1]
+
+    def _read_frame(self, place: frame.Place, source: frame.Source, size: int, headers: Mapping[str, str]) -> frame.Frame:
+        """Read and verify a frame of so many bytes, or of any number if that is negative."""
+        digest, keys, limit = stated_digest(headers), self._config.signing_keys, self._config.max_object
+        if size < 0 and isinstance(source, Response):
+            data = self._read(source, place.key)
+            return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
+        frame.check_size(size, place.key, limit)
+        show = bar(f"get {place.key}", size, self._config.progress) if size >= SHOWN else nullcontext()
+        with show as report:
+            return frame.read(source, size, place, keys, digest=digest, limit=limit, progress=report)
 
     def _scope(self) -> bytes:
         """What tells entries of one key apart in a local tier: the cluster, and whose signatures were verified."""
         nodes = "\n".join(sorted(map(str, self._config.nodes))).encode()
         return nodes + b"\0" + hashlib.sha256(b"\0".join(self._config.signing_keys)).digest()
-
-    # Bytes.
-
-    def store_raw(
-        self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream", *, patient: bool = True
-    ) -> None:
-        """Put bytes as they are: without a frame, and so without a signature."""
-        __tracebackhide__ = True
-        digest = hashlib.sha256(data).digest()
-        self._put(_path(service, key), key, [data], memoryview(data).nbytes, digest, {"Content-Type": content_type}, patient)
-
-    def load_raw(self, service: str, key: str, *, patient: bool = True) -> bytes:
-        """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
-        __tracebackhide__ = True
-        request = Request("GET", _path(service, key), what=f"get {key!r}", patient=patient)
-
-        def receive(answer: Response) -> bytes:
-            data = self._read(answer, key)
-            digest = _digest(answer.headers)
-            if digest is not None and digest != hashlib.sha256(data).digest():
-                raise IntegrityError(f"the bytes of {key!r} that arrived are not those that were written (SHA-256)")
-            return data
-
-        return self._transport.send(request, receive)
-
-    def _read(self, answer: Response, key: str) -> bytes:
-        """The body of an answer, whose size may not be announced."""
-        limit = self._config.max_object
-        if answer.size >= 0:
-            frame.check_size(answer.size, key, limit)
-            try:
-                return answer.read()
-            except (MemoryError, OverflowError):
-                raise DecodeError(f"there is no memory here for the {answer.size} bytes of {key!r}") from None
-        data = bytearray()
-        while piece := answer.read(_PIECE):
-            data += piece
-            frame.check_size(len(data), key, limit)
-        return bytes(data)
-
-    def _put(
-        self, path: str, key: str, parts: Sequence[frame.Buffer], size: int, digest: bytes, headers: Mapping[str, str], patient: bool
-    ) -> None:
-        __tracebackhide__ = True
-        headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
-        show = partial(bar, f"put {key}", size, self._config.progress)
-        request = Request("PUT", path, headers, parts, f"put {key!r}", show, patient=patient)
-        self._transport.send(request, Response.read)
-
-    # What is there.
-
-    def remove(self, service: str, key: str, *, patient: bool = True) -> None:
-        """Delete an object. Raises NotFound."""
-        __tracebackhide__ = True
-        request = Request("DELETE", _path(service, key), what=f"delete {key!r}", patient=patient)
-        try:
-            marked = self._transport.send(request, lambda a: answers.MARK in a.headers)
-        except NotFound as error:
-            if not error.after_unknown:
-                raise
-            return  # An earlier attempt of this call deleted it, and its answer was lost.
-        if not marked:
-            self._whoami(f"delete {key!r}", patient=patient)  # a node that is too old to mark its answers knows this
-
-    def stat(self, service: str, key: str, *, patient: bool = True) -> Info:
-        """What is known of an object. Raises NotFound."""
-        __tracebackhide__ = True
-        request = Request("HEAD", _path(service, key), what=f"info {key!r}", patient=patient)
-        headers = self._transport.send(request, lambda a: a.headers)
-        meta = {name.removeprefix(_META): text for name, text in headers.items() if name.startswith(_META)}
-        return _info(key, headers, meta)
-
-    def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
-        """All keys with a prefix, in the cache's order. Filters are those of the service."""
-        __tracebackhide__ = True
-        if not isinstance(prefix, str):
-            raise BadRequest(f"a prefix is text, not {prefix!r}")
-        found: list[Entry] = []
-        cursor, what = "", f"list {service} {prefix!r}"
-        while True:
-            query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
-            try:
-                path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
-            except UnicodeEncodeError:
-                raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
-            request = Request("GET", path, _JSON, what=what, json=True, patient=patient)
-            page, last = self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_PAGE, _page)), cursor
-            found += page[0]
-            cursor = page[1]
-            if not cursor:
-                return Keys(found)
-            if cursor == last:
-                raise ServerError(f"{what}: the listing does not go on after {found[-1].key if found else ''!r}")
 
     def _place(self, service: str, key: str, what: str, patient: bool) -> frame.Place:
         __tracebackhide__ = True
@@ -331,70 +293,3 @@ class Client:
             "no signing key is set: whoever can write to this cache can run code on everyone who reads pickles from it. "
             "Set LARDER_SIGNING_KEY to a secret that your group shares (docs/python.md)"
         )
-
-
-# What some proxy or other decodes, merges or strips in a path: then two keys would be one.
-_UNSAFE = re.compile(r"[%\\;?#]|(^|/)(\.*)(/|$)")
-
-
-def _path(service: str, key: str) -> str:
-    """The path of a key. A key that a proxy might normalise is in the query."""
-    if not isinstance(key, str) or not key:
-        raise BadRequest(f"a key is text, of 1 to 512 bytes, not {key!r}")
-    try:
-        if _UNSAFE.search(key):
-            return f"/v1/{service}?key={quote(key, safe='')}"
-        return f"/v1/{service}/{quote(key)}"
-    except UnicodeEncodeError:
-        raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
-
-
-def _digest(headers: Mapping[str, str]) -> bytes | None:
-    """The SHA-256 of Repr-Digest (RFC 9530), if there is one."""
-    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", headers.get("repr-digest", ""))
-    return base64.b64decode(found.group(1)) if found else None
-
-
-def _stated(headers: Mapping[str, str]) -> bytes | None:
-    """The digest of a frame that its writer stated beside it, if there is one."""
-    try:
-        return bytes.fromhex(headers.get(_META + "digest", "")) or None
-    except ValueError:
-        return None
-
-
-def _page(page: Any) -> tuple[list[Entry], str]:
-    """The entries and the cursor of a listing."""
-    return [Entry(e["key"] + "", int(e["size"]), e["etag"], _time(e["modified"])) for e in page["keys"]], page["cursor"] + ""
-
-
-def _time(text: str) -> datetime:
-    """A time in RFC 3339, whose fraction may have nanoseconds."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
-
-
-def _info(key: str, headers: Mapping[str, str], meta: dict[str, str]) -> Info:
-    try:
-        size = int(headers.get("content-length", "0"))
-        modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else None
-    except (ValueError, OverflowError) as error:
-        raise ServerError(f"info {key!r}: what the node says of the object is not as it should be: {error}") from None
-    libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
-    try:
-        build_seconds = float(meta["build-seconds"])
-    except (KeyError, ValueError):
-        build_seconds = None
-    return Info(
-        key=key,
-        size=size,
-        etag=headers.get("etag", ""),
-        modified=modified,
-        writer=headers.get("larder-writer", ""),
-        content_type=headers.get("content-type", ""),
-        cache_status=headers.get("cache-status", ""),
-        format=meta.get("format", ""),
-        python=meta.get("python", ""),
-        libraries=libraries,
-        build_seconds=build_seconds,
-        meta=meta,
-    )

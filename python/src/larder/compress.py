@@ -37,7 +37,7 @@ def compress(data: Buffer) -> Segment:
 
 
 def _promising(view: memoryview) -> bool:
-    """Whether a sample from the middle becomes smaller."""
+    """Reports whether a sample from the middle becomes smaller."""
     if view.nbytes <= _SAMPLE:
         return True
     middle = (view.nbytes - _SAMPLE) // 2

@@ -36,7 +36,7 @@ class Node:
 
     @property
     def loopback(self) -> bool:
-        """Whether the node is on this machine."""
+        """Reports whether the node is on this machine."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

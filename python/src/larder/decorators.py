@@ -2,222 +2,297 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
-import time
-from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+import sys
+import types
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, overload
 
-from larder.client import OBJECTS, STRATEGIES, Client
-from larder.environment import env
-from larder.errors import DecodeError, IntegrityError, LarderError, NotFound, warn
-from larder.flights import Flights
-from larder.strategies import check_built
+from larder.calls import OPERATIONS, Calls, CoroutineCalls, FunctionCalls
+from larder.client import OBJECTS, STRATEGIES
+from larder.decorated import Decorator, NameOrFunction, P, R
+from larder.entry import Entry, Name, Options, title_of
+from larder.errors import warn
+from larder.service import seconds_of
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-Name = str | Callable[..., str]
-
-
-class _Decorated(Protocol[P, R]):
-    """What all decorated functions have."""
-
-    __wrapped__: Callable[P, R]
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A method, bound as methods are."""
-
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function whatever is stored, and store what it returns."""
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The key under which the result for these arguments is stored."""
+_CODE = ("warn", "recompute", "ignore")
+_USE = "write, for example, @larder.object_service_cache('DAX')"
 
 
-class Cached(_Decorated[P, R], Protocol[P, R]):
-    """A decorated function."""
+@overload
+def strategy_service_cache(
+    name: str | None = None, *, ignore: Sequence[str] = (), code: str = "warn", max_age: float | timedelta | None = None
+) -> Decorator: ...
+@overload
+def strategy_service_cache(
+    name: Callable[P, R], *, code: str = "warn", max_age: float | timedelta | None = None
+) -> NameOrFunction[P, R]: ...
+def strategy_service_cache(
+    name: Any = None, *, ignore: Sequence[str] = (), code: str = "warn", max_age: float | timedelta | None = None
+) -> Any:
+    """Cache what a function returns as a strategy of the current environment: ``NAME|ENV_DATE||ENV_HASH``.
 
-    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Remove what is stored for these arguments, and say whether there was anything."""
+    ``name`` is text, or a function of the arguments that returns the text, or nothing, for the function's own name.
+    To a text the arguments are added, as in ``momentum(ticker='SAP', window=20)``, with a digest of what is long or
+    not plain; ``ignore`` names those that the result does not depend on.
 
+    ``code`` is what to do if what is stored was made by other code of the function: "warn", "recompute", or
+    "ignore". What was stored more than ``max_age`` seconds ago is as if it were not there.
 
-class CachedCoroutine(_Decorated[P, Coroutine[Any, Any, R]], Protocol[P, R]):
-    """A decorated coroutine function. What is awaited of it does not hold up the loop."""
-
-    async def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Remove what is stored for these arguments, and say whether there was anything."""
-
-
-class Decorator(Protocol):
-    """What makes a function a cached one."""
-
-    @overload  # the first that fits is taken
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> CachedCoroutine[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Cached[P, R]: ...
-
-
-def strategy_service_cache(name: Name) -> Decorator:
-    """Cache what a function returns as the strategy ``name`` of the current environment.
-
-    ``name`` is text, for a function that is called without arguments, or a function of the arguments that
-    returns the text. A cache that does not answer, or holds what cannot be read, costs one warning, and the
-    function is called; what the function raises is the caller's.
+    A cache that does not answer, or holds what cannot be read, costs one warning, and the function is called; what
+    the function raises is the caller's.
     """
-
-    def key_of(text: str) -> str:
-        return env().strategy_service().key_of(text)
-
-    return _decorator(_Entry(STRATEGIES, name, key_of))
+    options = Options(STRATEGIES, None, _names(ignore), False, _known_code(code), seconds_of(max_age))
+    return _decorator(name, options, sys._getframe(1))
 
 
-def object_service_cache(name: Name) -> Decorator:
-    """Cache what a function returns as the object ``{name}_{env.asofdate}``; see strategy_service_cache."""
+@overload
+def object_service_cache(
+    name: str | None = None,
+    *,
+    ignore: Sequence[str] = (),
+    settings: bool = False,
+    code: str = "warn",
+    max_age: float | timedelta | None = None,
+) -> Decorator: ...
+@overload
+def object_service_cache(
+    name: Callable[P, R], *, settings: bool = False, code: str = "warn", max_age: float | timedelta | None = None
+) -> NameOrFunction[P, R]: ...
+def object_service_cache(
+    name: Any = None,
+    *,
+    ignore: Sequence[str] = (),
+    settings: bool = False,
+    code: str = "warn",
+    max_age: float | timedelta | None = None,
+) -> Any:
+    """Cache what a function returns as the object ``{name}_{env.asofdate}``, **whatever the environment's settings are**.
 
-    def key_of(text: str) -> str:
-        return f"{text}_{env().asofdate}"
-
-    return _decorator(_Entry(OBJECTS, name, key_of))
-
-
-class _Missing:
-    """The answer of a cache that has no value. ``store`` tells whether one may be put there."""
-
-    def __init__(self, *, store: bool) -> None:
-        self.store = store
-
-
-class _Entry:
-    """Where a function's results are kept."""
-
-    def __init__(self, service: str, name: Name, key_of: Callable[[str], str]) -> None:
-        self.service = service
-        self.name = name
-        self.key_of = key_of
-        self.flights = Flights()
-        self.warned = False  # since the cache last answered
-
-    def key(self, *args: Any, **kwargs: Any) -> str:
-        if callable(self.name):
-            return self.key_of(self.name(*args, **kwargs))
-        if args or kwargs:
-            raise TypeError(
-                f"the cache's name {self.name!r} is fixed, and the function was called with arguments: other arguments would get "
-                "the same result. Give a function of the arguments as name, for example lambda ticker: f'{ticker} strategy'"
-            )
-        return self.key_of(self.name)
-
-    def look(self, client: Client, key: str) -> Any:
-        """The value that is stored, or a _Missing."""
-        try:
-            value = client.load(self.service, key, patient=False)
-        except NotFound:
-            return _Missing(store=True)
-        except (IntegrityError, DecodeError) as error:
-            # What others may be able to read is not overwritten by one who cannot.
-            self._warn(f"{error}. The function is called instead; its refresh() replaces what is stored")
-            return _Missing(store=False)
-        except LarderError as error:
-            self._warn(f"the cache does not serve {key!r}, so the function is called: {error}")
-            return _Missing(store=False)
-        self.warned = False
-        return value
-
-    def keep(self, client: Client, key: str, value: Any, seconds: float) -> None:
-        """Store a value, or warn."""
-        try:
-            if self.service == STRATEGIES:
-                check_built(value, key)
-            client.store(self.service, key, value, build_seconds=seconds, patient=False)
-        except LarderError as error:
-            self._warn(f"{key!r} is returned and not cached: {error}")
-
-    def forget(self, client: Client, key: str) -> bool:
-        """Remove what is stored, and say whether there was anything."""
-        try:
-            client.remove(self.service, key)
-        except NotFound:
-            return False
-        return True
-
-    def _warn(self, text: str) -> None:
-        if not self.warned:
-            self.warned = True
-            warn(text)
+    With ``settings=True`` the key is ``{name}_{env.asofdate}_{env.env_hash}``, so that each setting has results of
+    its own. Without it, a result that was made with other settings is returned with a warning that names them.
+    See strategy_service_cache for the rest.
+    """
+    if not isinstance(settings, bool):
+        raise TypeError(f"settings is True or False, not {settings!r}")
+    options = Options(OBJECTS, None, _names(ignore), settings, _known_code(code), seconds_of(max_age))
+    return _decorator(name, options, sys._getframe(1))
 
 
-def _decorator(entry: _Entry) -> Decorator:
+def _names(ignore: Any) -> tuple[str, ...]:
+    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    if not all(isinstance(n, str) for n in names):
+        raise TypeError(f"ignore has names of arguments, for example ignore=('verbose',), not {ignore!r}")
+    return names
+
+
+def _known_code(code: str) -> str:
+    if code not in _CODE:
+        raise ValueError(f"code is 'warn', 'recompute' or 'ignore', not {code!r}")
+    return code
+
+
+def _decorator(name: Any, options: Options, frame: types.FrameType) -> Any:
+    if isinstance(name, (staticmethod, classmethod, property)) or (isinstance(name, types.FunctionType) and name.__name__ != "<lambda>"):
+        return _decorate_or_name(name, options, frame)
+    if name == "":
+        raise ValueError(f"the name of a cached function is text that is not empty; {_USE}")
+    if name is not None and not isinstance(name, str) and not callable(name):
+        raise TypeError(f"the name of a cached function is text, or a function of the arguments, not {name!r}; {_USE}")
+    return _with_name(name, options)
+
+
+def _with_name(name: Name | None, options: Options) -> Any:
+    if callable(name) and options.ignore:
+        raise TypeError("ignore goes with a name that is text; a name function leaves out what it does not use")
+    named = Options(**{**vars(options), "name": name})
+
     def decorate(function: Any = None, /) -> Any:
-        if not callable(function):
-            raise TypeError("a decorator of larder takes a name: write, for example, @larder.object_service_cache('DAX')")
-        wrap = _wrap_coroutine if inspect.iscoroutinefunction(function) else _wrap_function
-        wrapper = wrap(entry, function)
-        wrapper.key = entry.key
-        return wrapper
+        return _decorate(function, named)
 
     return decorate
 
 
-def _wrap_function(entry: _Entry, function: Callable[..., Any]) -> Any:
-    def build(client: Client, key: str, args: Any, kwargs: Any, *, store: bool) -> Any:
-        began = time.perf_counter()
-        value = function(*args, **kwargs)
-        if store:
-            entry.keep(client, key, value, time.perf_counter() - began)
-        return value
+def _decorate_or_name(function: Any, options: Options, frame: types.FrameType) -> Any:
+    """A function that a decorator was given: to be decorated, or to make names.
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        key, client = entry.key(*args, **kwargs), env().client
-        found = entry.look(client, key)
-        if not isinstance(found, _Missing):
-            return found
-        if not found.store:
-            return build(client, key, args, kwargs, store=False)
-        with entry.flights.one(key):
-            found = entry.look(client, key)  # another thread may have built it meanwhile
-            if not isinstance(found, _Missing):
-                return found
-            return build(client, key, args, kwargs, store=found.store)
+    ``@decorator`` is applied before the function has its name in the program. A function that has it already may be
+    either, which tells what it is called with.
+    """
+    if not isinstance(function, types.FunctionType) or not _is_bound(function, frame):
+        return _decorate(function, options)
+    if inspect.iscoroutinefunction(function):
+        return _decorate(function, options)
+    cached = _decorate(function, options, quiet=True)
 
-    def refresh(*args: Any, **kwargs: Any) -> Any:
-        return build(env().client, entry.key(*args, **kwargs), args, kwargs, store=True)
+    @functools.wraps(cached)
+    def either(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and isinstance(args[0], (types.FunctionType, classmethod, staticmethod)):
+            return _with_name(function, options)(args[0])
+        return cached(*args, **kwargs)
 
-    def forget(*args: Any, **kwargs: Any) -> bool:
-        return entry.forget(env().client, entry.key(*args, **kwargs))
+    either.__wrapped__ = function
+    return either
 
-    call.refresh = refresh  # type: ignore[attr-defined]
-    call.forget = forget  # type: ignore[attr-defined]
+
+def _is_bound(function: types.FunctionType, frame: types.FrameType) -> bool:
+    """Reports whether the program has the function by its name already."""
+    name = function.__name__
+    if frame.f_locals.get(name) is function or frame.f_globals.get(name) is function:
+        return True
+    found: Any = sys.modules.get(function.__module__)
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is function or ("<locals>" in function.__qualname__ and function.__code__ not in frame.f_code.co_consts)
+
+
+def _decorate(function: Any, options: Options, *, quiet: bool = False) -> Any:
+    if isinstance(function, staticmethod):
+        return staticmethod(_decorate(function.__func__, options))
+    if isinstance(function, classmethod):
+        return Method(_calls(function.__func__, options), of_class=True)
+    _refuse(function)
+    calls = _calls(function, options)
+    if not quiet:
+        _note_name(calls.entry)
+    if _is_in_class(function):
+        return Method(calls)
+    return _wrapper(calls)
+
+
+def _refuse(function: Any) -> None:
+    """Raise TypeError for what cannot be decorated."""
+    if isinstance(function, (property, functools.cached_property)):
+        raise TypeError("a property cannot be cached as a whole: put the decorator of larder below @property")
+    if isinstance(function, type):
+        raise TypeError(f"{function.__qualname__} is a class: decorate a function that returns what shall be cached")
+    if not callable(function):
+        raise TypeError(f"a decorator of larder stands above a function, not {function!r}: {_USE}")
+    if any(inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f) for f in (function, _call_of(function))):
+        raise TypeError(f"{title_of(function) or function!r} is a generator, which can be read once only: return a list of what it yields")
+
+
+def _call_of(function: Any) -> Any:
+    """The method that a callable object is called by."""
+    return vars(type(function)).get("__call__")
+
+
+def _calls(function: Any, options: Options) -> Calls:
+    if options.name is None and title_of(function).rpartition(".")[2] in ("", "<lambda>"):
+        raise TypeError(f"{function!r} has no name of its own to be stored under: {_USE}")
+    entry = Entry(function, options)
+    is_coroutine = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_call_of(function))
+    return CoroutineCalls(entry) if is_coroutine else FunctionCalls(entry)
+
+
+class _Names:
+    """The functions of this process by the names of their results."""
+
+    known: dict[tuple[str, str], str] = {}  # noqa: RUF012  # it is one for the process
+
+
+def _note_name(entry: Entry) -> None:
+    """Warn if another function has this name, for then each would get the other's results."""
+    if callable(entry.name):
+        return
+    other = _Names.known.setdefault((entry.options.service, entry.name), entry.title)
+    if other != entry.title:
+        warn(f"{entry.title} has the name {entry.name!r}, as has {other}: each gets what the other has stored; give it a name of its own")
+
+
+def _is_in_class(function: Any) -> bool:
+    """Reports whether a function is defined in the body of a class."""
+    around = getattr(function, "__qualname__", "").rpartition(".")[0]
+    return isinstance(function, types.FunctionType) and bool(around) and not around.endswith("<locals>")
+
+
+def _wrapper(calls: Calls) -> Any:
+    """A function that is cached. It is a function in all respects, so that it is pickled and inspected as one."""
+    if isinstance(calls, CoroutineCalls):
+
+        @functools.wraps(calls.function)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await calls.call(args, kwargs)
+
+    else:
+
+        @functools.wraps(calls.function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return calls.call(args, kwargs)  # type: ignore[attr-defined]
+
+    for name in OPERATIONS:
+        setattr(call, name, getattr(calls, name))
     return call
 
 
-def _wrap_coroutine(entry: _Entry, function: Callable[..., Any]) -> Any:
-    """As _wrap_function. The cache is asked in another thread, so that the loop goes on."""
+class Method:
+    """A method that is cached. Bound to an object, or to a class, so are its operations."""
 
-    async def build(client: Client, key: str, args: Any, kwargs: Any, *, store: bool) -> Any:
-        began = time.perf_counter()
-        value = await function(*args, **kwargs)
-        if store:
-            await asyncio.to_thread(entry.keep, client, key, value, time.perf_counter() - began)
-        return value
+    def __init__(self, calls: Calls, *, of_class: bool = False) -> None:
+        functools.update_wrapper(self, calls.function)
+        self._function = _wrapper(calls)
+        self._of_class = of_class
 
-    @functools.wraps(function)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        key, client = entry.key(*args, **kwargs), env().client
-        found = await asyncio.to_thread(entry.look, client, key)
-        if not isinstance(found, _Missing):
+    def __getattr__(self, name: str) -> Any:
+        if name == "_function":  # which is not there yet while a copy is made
+            raise AttributeError(name)
+        return getattr(self._function, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if self._of_class:
+            instance = type(instance) if owner is None else owner
+        return self if instance is None else BoundMethod(self._function, instance)
+
+    def __repr__(self) -> str:
+        return f"<cached {self._function!r}>"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """By name where that finds it in a module, and otherwise as a copy, as functions are."""
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        by_name = found is self and self.__module__ != "__main__"
+        return self.__qualname__ if by_name else super().__reduce_ex__(protocol)
+
+
+class BoundMethod:
+    """A cached method of one object."""
+
+    def __init__(self, function: Any, instance: Any) -> None:
+        self.__func__ = function
+        self.__self__ = instance
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__wrapped__ = types.MethodType(function.__wrapped__, instance)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("__func__", "__self__"):
+            raise AttributeError(name)
+        found = getattr(self.__func__, name)
+        if name not in OPERATIONS or name in ("forget_all", "entries"):
             return found
-        return await build(client, key, args, kwargs, store=found.store)
+        return functools.partial(found, self.__self__)
 
-    async def refresh(*args: Any, **kwargs: Any) -> Any:
-        return await build(env().client, entry.key(*args, **kwargs), args, kwargs, store=True)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__func__(self.__self__, *args, **kwargs)
 
-    async def forget(*args: Any, **kwargs: Any) -> bool:
-        return await asyncio.to_thread(entry.forget, env().client, entry.key(*args, **kwargs))
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.__wrapped__)
 
-    call.refresh = refresh  # type: ignore[attr-defined]
-    call.forget = forget  # type: ignore[attr-defined]
-    return call
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BoundMethod) and self.__self__ is other.__self__ and self.__func__ is other.__func__
+
+    def __hash__(self) -> int:
+        return hash((id(self.__self__), self.__func__))
+
+    def __repr__(self) -> str:
+        return f"<cached {self.__wrapped__!r}>"
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.__self__, self.__func__.__name__)

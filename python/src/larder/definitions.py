@@ -11,6 +11,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from larder.codedigest import constant, plain_digest
+
 MAIN = frozenset({"__main__", "__mp_main__"})  # the second is what spawned processes call it
 
 # What Python adds to a class, and what says nothing of its definition.
@@ -39,11 +41,10 @@ _SKIPPED = frozenset(
     }
 )
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def of_main(obj: Any) -> bool:
-    """Whether a class or function was defined in a script or notebook, and not inside a function."""
+    """Reports whether a class or function was defined in a script or notebook, and not inside a function."""
     return getattr(obj, "__module__", None) in MAIN and "<locals>" not in getattr(obj, "__qualname__", "<locals>")
 
 
@@ -112,29 +113,12 @@ def _type_name(annotation: Any) -> str:
 
 
 def _constant(value: Any) -> str:
-    """A constant as text, or the kind of what is none."""
-    if isinstance(value, _PLAIN):
-        return repr(value)
-    if type(value) in (tuple, list):
-        return f"{type(value).__name__}({', '.join(map(_constant, value))})"
-    if type(value) in (set, frozenset):
-        return f"{type(value).__name__}({', '.join(sorted(map(_constant, value)))})"
-    return type(value).__qualname__
+    """A constant as text. What a dict holds is often of the session, and not of the definition."""
+    return type(value).__qualname__ if isinstance(value, dict) else repr(constant(value))
 
 
 def _code(name: str, value: Any) -> Iterator[str]:
-    """The bytecode of a method, property, or another thing that holds functions."""
+    """The digests of the code of a method, property, or another thing that holds functions."""
     for function in (value, *(getattr(value, part, None) for part in ("__func__", "fget", "fset", "fdel", "func", "__wrapped__"))):
         if isinstance(function, types.FunctionType):
-            defaults = [_constant(d) for d in function.__defaults__ or ()]
-            yield f"code {name} {defaults} {_bytecode(function.__code__, function.__doc__)}"
-
-
-def _bytecode(code: types.CodeType, doc: str | None = None) -> str:
-    """What a code object does, whatever its lines, comments and docstring."""
-    constants = [_bytecode(c) if isinstance(c, types.CodeType) else _constant(c) for c in code.co_consts]
-    if doc is not None and constants and code.co_consts[0] == doc:
-        constants[0] = "None"
-    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
-    return f"{code.co_code.hex()} {constants} {names} {counts}"
+            yield f"code {name} {plain_digest(function)}"

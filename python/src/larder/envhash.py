@@ -78,7 +78,7 @@ def _mapping(value: Mapping[Any, Any], path: str, depth: int) -> bytes:
 
 
 def _scalar(value: Any, path: str) -> bytes:
-    value = _plain(value, path)
+    value = plain(value, path)
     match value:
         case None:
             return b"n"
@@ -144,7 +144,7 @@ def _datetime(value: datetime, path: str) -> bytes:
     return f"{tag}{date_part}T{time_part}".encode()
 
 
-def _plain(value: Any, path: str) -> Any:
+def plain(value: Any, path: str) -> Any:
     """A numpy scalar as the Python value that is exactly it; others as they are."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.generic):

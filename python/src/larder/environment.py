@@ -10,17 +10,17 @@ import asyncio
 import re
 import sys
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from larder import config
 from larder.client import Client
 from larder.envhash import canonical, env_hash
-from larder.errors import ConfigError, NotInitialised
+from larder.errors import ConfigError, NotInitialised, short_traceback
 from larder.listing import html_table
 from larder.objects import ObjectService
 from larder.strategies import StrategyService
@@ -69,7 +69,11 @@ class Environment(MutableMapping[str, Any]):
     @property
     def env_hash(self) -> str:
         """ENV_HASH of this environment's keys: 32 hex digits that depend on the settings alone."""
-        return env_hash(self._settings)
+        return env_hash(self.hashed())
+
+    def hashed(self) -> Mapping[str, Any]:
+        """The settings that the hash is of: all of them."""
+        return self._settings
 
     def strategy_service(self) -> StrategyService:
         """The strategies of this environment."""
@@ -234,6 +238,7 @@ def use(environment: Environment) -> Iterator[Environment]:
         _own.reset(token)
 
 
+@short_traceback
 def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) -> Environment:
     """Begin a session: its environment is what ``larder.env`` and the decorators use from now on.
 
@@ -244,12 +249,20 @@ def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) ->
     from LARDER_URL, LARDER_TOKEN and LARDER_SIGNING_KEY or a file with such settings, or from a ``client``. A
     session that follows another keeps its client, and with it its connections, if those say the same.
     """
+    return begin(Environment, env_date, client, settings)
+
+
+E = TypeVar("E", bound=Environment)
+
+
+def begin(kind: type[E], env_date: EnvDate, client: Client | None, settings: dict[str, Any]) -> E:
+    """Make an environment of some kind the current one."""
     if client is not None and not isinstance(client, Client):
         raise ConfigError(f"client is a larder.Client, for example larder.Client('http://127.0.0.1:8080'), not {client!r}")
     if client is None:
         before = _current() or _Process.environment
         client = before.client if before is not None and before.client.has(config.make()) else Client()
-    environment = Environment(env_date, client, settings)
+    environment = kind(env_date, client, settings)
     _set(environment)
     return environment
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,6 +43,10 @@ class NotInitialised(LarderError, RuntimeError):
 
 class SettingError(LarderError, TypeError):
     """A setting of an environment is of a type that has no defined hash."""
+
+
+class ArgumentError(LarderError, TypeError):
+    """An argument of a decorated function has no digest, so that no key can be made of it."""
 
 
 class NotFound(LarderError, KeyError):
@@ -126,11 +131,11 @@ def short_tracebacks(cls: C) -> C:
     """A class whose public methods raise a LarderError as their own: what lies beneath them is not shown."""
     for name, method in list(vars(cls).items()):
         if callable(method) and not isinstance(method, type) and (not name.startswith("_") or name in _OPERATORS):
-            setattr(cls, name, _short_traceback(method))
+            setattr(cls, name, short_traceback(method))
     return cls
 
 
-_OPERATORS = ("__getitem__", "__setitem__", "__delitem__", "__contains__", "__len__")
+_OPERATORS = ("__init__", "__getitem__", "__setitem__", "__delitem__", "__contains__", "__len__")
 
 
 def _cut(here: TracebackType | None) -> None:
@@ -139,7 +144,9 @@ def _cut(here: TracebackType | None) -> None:
         here.tb_next.tb_next = None
 
 
-def _short_traceback(method: Callable[P, R]) -> Callable[P, R]:
+def short_traceback(method: Callable[P, R]) -> Callable[P, R]:
+    """A function, or coroutine function, that raises a LarderError as its own. It calls no function that is cached."""
+
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         __tracebackhide__ = True  # of IPython and pytest
@@ -149,4 +156,13 @@ def _short_traceback(method: Callable[P, R]) -> Callable[P, R]:
             _cut(error.__traceback__)
             raise
 
-    return call
+    @functools.wraps(method)
+    async def call_later(*args: P.args, **kwargs: P.kwargs) -> Any:
+        __tracebackhide__ = True
+        try:
+            return await method(*args, **kwargs)  # type: ignore[misc]
+        except LarderError as error:
+            _cut(error.__traceback__)
+            raise
+
+    return cast(Callable[P, R], call_later) if inspect.iscoroutinefunction(method) else call

@@ -289,7 +289,7 @@ def read(
 
 
 def _read_prelude(prelude: bytes, place: Place) -> tuple[bool, int]:
-    """Whether the frame is signed, and the length of its header."""
+    """Reports whether the frame is signed, and the length of its header."""
     magic, version, flags, zero, length = _PRELUDE.unpack(prelude)
     if magic != MAGIC:
         raise _not_a_frame(place)

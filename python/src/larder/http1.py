@@ -100,7 +100,7 @@ class Response:
 
     @property
     def finished(self) -> bool:
-        """Whether the body was received to its end."""
+        """Reports whether the body was received to its end."""
         return self._left == 0 or self._message.complete
 
     def read(self, size: int = -1, /) -> bytes:
@@ -239,7 +239,7 @@ class Connection:
         return Response(self._reader, method)
 
     def readable(self, seconds: float) -> bool:
-        """Whether something arrives within so many seconds: data, or the end."""
+        """Reports whether something arrives within so many seconds: data, or the end."""
         if not hasattr(select, "poll"):  # Windows, and programs that eventlet has patched
             return bool(select.select([self.sock], [], [], seconds)[0])
         poll = select.poll()
@@ -247,7 +247,7 @@ class Connection:
         return bool(poll.poll(seconds * 1000))
 
     def silent(self) -> bool:
-        """Whether nothing has arrived since the last answer: no data, and no end."""
+        """Reports whether nothing has arrived since the last answer: no data, and no end."""
         return not self.readable(0) and self._reader.tell() == self._arrived.tell()
 
     def close(self) -> None:

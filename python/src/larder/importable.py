@@ -1,4 +1,4 @@
-"""Whether another process finds a function or class by its name."""
+"""What another process finds by its name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNNAMED = (type(None), type(NotImplemented), type(...))  # which pickle knows w
 
 
 def is_importable(obj: Any) -> bool:
-    """Whether a function or class is what its module has under its name.
+    """Reports whether a function or class is what its module has under its name.
 
     Raises PicklingError if its module has another version of it, which is what a reload leaves behind.
     """
@@ -46,7 +46,7 @@ def _lookup(module: str, name: str) -> Any:
 
 
 def _is_below(wrapper: Any, obj: Any) -> bool:
-    """Whether a decorator put the wrapper over the function."""
+    """Reports whether a decorator put the wrapper over the function."""
     seen = 0
     while isinstance(wrapper, types.FunctionType) and seen < 100:
         if wrapper is obj:

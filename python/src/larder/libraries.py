@@ -45,10 +45,10 @@ def distribution(module: str) -> str:
 
 
 def is_installed(module: str) -> bool:
-    """Whether the package of a module is here."""
+    """Reports whether the package of a module is here."""
     top = module.partition(".")[0]
     try:
-        return top in sys.modules or importlib.util.find_spec(top) is not None
+        return sys.modules.get(top) is not None or importlib.util.find_spec(top) is not None
     except (ImportError, ValueError):
         return False
 
@@ -98,7 +98,7 @@ def _items(libraries: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _is_risk(wrote: str, now: str) -> bool:
-    """Whether the version here is of another major, or older."""
+    """Reports whether the version here is of another major, or older."""
     a, b = _release(wrote), _release(now)
     return bool(a and b) and (a[0] != b[0] or b < a)
 

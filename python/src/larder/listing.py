@@ -25,14 +25,15 @@ class Entry:
 class Info:
     """What the cache knows of an object.
 
-    ``format``, ``python``, ``libraries`` and ``build_seconds`` are the writer's own statement, which is not
-    part of what is signed; they are empty for an object that this client did not write.
+    ``modified`` is exact to two seconds. ``format``, ``python``, ``libraries`` and ``build_seconds`` are the
+    writer's own statement, which is not part of what is signed; they are empty for an object that this client
+    did not write.
     """
 
     key: str
     size: int
     etag: str
-    modified: datetime | None
+    modified: datetime
     writer: str
     content_type: str
     cache_status: str
@@ -41,6 +42,11 @@ class Info:
     libraries: Mapping[str, str]
     build_seconds: float | None
     meta: Mapping[str, str]
+    age: float  # seconds since it was written, a second more or less, by the clock of the node that answered
+
+    def authorship(self) -> str:
+        """Who wrote the object, and when, for messages."""
+        return f"an object of {self.modified:%Y-%m-%d %H:%M} UTC by {self.writer or 'an unnamed writer'}"
 
     def _repr_html_(self) -> str:
         took = "" if self.build_seconds is None else f"{self.build_seconds:.1f} s"
@@ -79,8 +85,8 @@ class Keys(list[str]):
         return html_table(["key", "size", "modified"], rows, f"{len(self)} keys, {total}{more}")
 
 
-def _moment(time: datetime | None) -> str:
-    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S %Z}"
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def human_size(n: float) -> str:

@@ -30,7 +30,8 @@ _DEFAULT = 1 << 30  # bytes, where only a folder is named
 _ALIGN = 64  # arrays begin at multiples of it
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
-Send = Callable[[Mapping[str, str], Callable[[Response], Frame]], Frame]
+Receive = Callable[[Response], Frame]
+Send = Callable[[Mapping[str, str], Receive], Frame]
 Read = Callable[[Source, int, Mapping[str, str]], Frame]
 
 _tiers: dict[tuple[int, str], Tier] = {}
@@ -90,8 +91,9 @@ class Tier:
                 return send({"If-None-Match": kept.etag}, lambda answer: self._receive(answer, name, kept, read))
             except _Changed:
                 self._forget(name)
-            except NotFound:
-                self._forget(name)
+            except NotFound as error:
+                if error.status is not None:  # else it is there, and does not count for who asks
+                    self._forget(name)
                 raise
         return send({}, lambda answer: self._receive(answer, name, None, read))
 

@@ -2,47 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from larder.client import OBJECTS, Client
-from larder.errors import short_tracebacks
-from larder.listing import Info, Keys
+from larder.errors import BadRequest, NotFound, short_tracebacks
+from larder.listing import Keys
+from larder.many import WRITES, each
+from larder.service import Service, check_age, seconds_of
+
+
+class _Absent:
+    """No default was given."""
+
+
+_ABSENT = _Absent()
 
 
 @short_tracebacks
-class ObjectService:
+class ObjectService(Service):
     """Values by key. They belong to the organisation, not to an environment."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        super().__init__(client, OBJECTS)
 
     def __repr__(self) -> str:
         return f"<larder.ObjectService of {self._client!r}>"
 
-    def put(self, key: str, value: Any, *, build_seconds: float | None = None) -> None:
-        """Store a value under a key. A value that is there is replaced."""
-        self._client.store(OBJECTS, key, value, build_seconds=build_seconds)
+    def put(
+        self, key: str, value: Any, *, if_absent: bool = False, if_match: str | None = None, build_seconds: float | None = None
+    ) -> None:
+        """Store a value under a key. A value that is there is replaced.
 
-    def get(self, key: str) -> Any:
-        """The value of a key. Raises NotFound, which is a KeyError."""
-        return self._client.load(OBJECTS, key)
+        With ``if_absent`` nothing is replaced, and with ``if_match`` only what has that ETag (``info(key).etag``):
+        else Conflict is raised, which says who wrote what is there, and when.
+        """
+        conditions = {}
+        if if_absent:
+            conditions["If-None-Match"] = "*"
+        if if_match is not None:
+            if if_absent or not isinstance(if_match, str) or not if_match.isascii() or not if_match.isprintable() or not if_match:
+                raise BadRequest(f"if_match is the ETag that info(key).etag shows, without if_absent, not {if_match!r}")
+            conditions["If-Match"] = if_match if if_match.startswith(('"', "W/")) else f'"{if_match}"'
+        self._client.store(self._name, key, value, build_seconds=build_seconds, conditions=conditions)
+
+    def get(self, key: str, default: Any = _ABSENT, *, max_age: float | timedelta | None = None) -> Any:
+        """The value of a key. If it is not there, or older than ``max_age`` seconds: the default, or NotFound, a KeyError."""
+        limit = seconds_of(max_age)
+        try:
+            if limit is None:
+                return self._client.load(self._name, key)
+            return self._client.fetch(self._name, key, judge=lambda info: check_age(info, limit))[0]
+        except NotFound:
+            if default is _ABSENT:
+                raise
+            return default
+
+    def __getitem__(self, key: str) -> Any:
+        return self.get(key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.put(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self.delete(key)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The values of keys, in their order. Keys that are not there are left out; PartialError names others that fail."""
+        return self._get_many(keys)
+
+    def put_many(self, values: Mapping[str, Any]) -> None:
+        """Store each value under its key. PartialError names those that failed; the others are stored."""
+        if not isinstance(values, Mapping):
+            raise BadRequest(f"put_many takes a mapping of keys to values, not a {type(values).__qualname__}")
+        each("put_many", lambda key: self.put(key, values[key]), values, WRITES)
 
     def keys(self, prefix: str = "") -> Keys:
-        """All keys that begin with a prefix."""
-        return self._client.list(OBJECTS, prefix)
+        """All keys that begin with a prefix. Iterating over the service takes less memory."""
+        return self._keys(prefix)
 
     def delete(self, key: str) -> None:
         """Remove a key. Raises NotFound if it is not there."""
-        self._client.remove(OBJECTS, key)
-
-    def info(self, key: str) -> Info:
-        """Size, time, writer, versions of an object, without reading it. Raises NotFound."""
-        return self._client.stat(OBJECTS, key)
+        self._client.remove(self._name, key)
 
     def put_raw(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Store bytes as they are, for tools that are not this client. They are not signed."""
-        self._client.store_raw(OBJECTS, key, data, content_type)
+        self._client.store_raw(self._name, key, data, content_type)
 
     def get_raw(self, key: str) -> bytes:
         """The bytes of an object, whoever wrote it. No signature is verified, and nothing is unpickled."""
-        return self._client.load_raw(OBJECTS, key)
+        return self._client.load_raw(self._name, key)

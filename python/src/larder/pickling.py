@@ -104,7 +104,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _is_reduced(obj: Any) -> bool:
-    """Whether a class or object has a way of its own to be pickled."""
+    """Reports whether a class or object has a way of its own to be pickled."""
     return type(obj) in copyreg.dispatch_table or isinstance(obj, (types.BuiltinFunctionType, types.ModuleType))
 
 
@@ -150,7 +150,7 @@ class _Buffers(list[Buffer]):
     """Buffers out of band."""
 
     def take(self, buffer: pickle.PickleBuffer) -> bool:
-        """Whether the buffer goes into the pickle after all, as small ones do."""
+        """Reports whether the buffer goes into the pickle after all, as small ones do."""
         try:
             raw = buffer.raw()
         except BufferError:  # not contiguous

@@ -10,7 +10,7 @@ _DEPTH = 50
 
 
 def is_plain_json(value: Any) -> bool:
-    """Whether JSON gives back exactly this value, and quickly."""
+    """Reports whether JSON gives back exactly this value, and quickly."""
     left = _VALUES
     seen: set[int] = set()
 
@@ -37,5 +37,5 @@ def is_plain_json(value: Any) -> bool:
 
 
 def is_plain_dtype(dtype: Any) -> bool:
-    """Whether the name of a dtype of numpy says all of it. Others may be of other libraries, have fields or hold Python objects."""
+    """Reports whether the name of a dtype of numpy says all of it. Others may be of other libraries, have fields or hold Python objects."""
     return dtype.kind in "biufcmMSU" and dtype.type.__module__ == "numpy" and dtype.itemsize > 0 and not dtype.metadata

@@ -72,7 +72,9 @@ def _parse(text: str, path: str) -> dict[str, str]:
     """The settings of a file, by name. Names may be those of the variables."""
     try:
         table: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        if path.endswith(".toml"):
+            raise ConfigError(f"LARDER_CONFIG {path} is not TOML: {error}") from None
         table = _lines(text, path)
     found: dict[str, str] = {}
     for given, value in table.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from larder.client import STRATEGIES, Client
-from larder.errors import BadRequest, NotBuilt, NotFound, short_tracebacks
+from larder.differences import about_environment, settings_differences
+from larder.errors import BadRequest, LarderError, NotBuilt, NotFound, short_tracebacks
 from larder.listing import Keys
+from larder.service import Service
 
 _NEAR = 5  # near misses that an error names
 
@@ -19,10 +21,12 @@ class Dated(Protocol):
     def env_date(self) -> str: ...
     @property
     def env_hash(self) -> str: ...
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __iter__(self) -> Iterator[str]: ...
 
 
 @short_tracebacks
-class StrategyService:
+class StrategyService(Service):
     """The strategies of an environment.
 
     A strategy is any object with a name: an attribute ``name``, or a method of that name. If it has an
@@ -30,7 +34,7 @@ class StrategyService:
     """
 
     def __init__(self, client: Client, environment: Dated) -> None:
-        self._client = client
+        super().__init__(client, STRATEGIES)
         self._environment = environment
 
     def __repr__(self) -> str:
@@ -48,15 +52,16 @@ class StrategyService:
         Raises NotBuilt before anything is written if one of them is not built or has no name.
         ``build_seconds`` is how long each took to build, for those who look at its metadata.
         """
-        many = [strategies] if hasattr(strategies, "name") or not isinstance(strategies, Iterable) else list(strategies)
+        many = _several(strategies)
         named: dict[str, Any] = {}
         for strategy in many:
             key = self.key_of(check_strategy(strategy))
             if key in named and named[key] is not strategy:
                 raise BadRequest(f"two of the strategies have the key {key!r}: give them names of their own")
             named[key] = strategy
+        about = about_environment(self._settings(), self._environment.env_hash)
         for key, strategy in named.items():
-            self._client.store(STRATEGIES, key, strategy, build_seconds=build_seconds)
+            self._client.store(STRATEGIES, key, strategy, build_seconds=build_seconds, about=about)
         return list(named)
 
     def get_keys_by_prefix(self, prefix: str = "") -> Keys:
@@ -86,29 +91,81 @@ class StrategyService:
         """Remove the strategy of a key. Raises NotFound."""
         self._client.remove(STRATEGIES, key)
 
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The strategies of keys, in their order. Keys that are not there are left out; PartialError names others that fail."""
+        return self._get_many(keys)
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: self._environment[name] for name in self._environment}
+
     def _near_misses(self, name: str, error: NotFound) -> NotFound:
-        """The error, with the same name under other dates or hashes."""
+        """The error, with the same name under other dates or hashes, if that can be told quickly."""
         e = self._environment
         text = f"there is no strategy {name!r} of {e.env_date} with the hash {e.env_hash}"
-        keys = self._client.list(STRATEGIES, name=name)
-        if not keys:
-            return NotFound(
-                f"{text}, nor of another date or hash; get_keys_by_prefix shows what is there", status=error.status, type=error.type
-            )
-        parts = [(key, *key[len(name) + 1 :].split("||")) for key in keys]
-        dates = sorted({date for _, date, hash_ in parts if hash_ == e.env_hash})
-        hashes = sorted({hash_ for _, date, hash_ in parts if date == e.env_date})
-        if dates:
-            text += f"; with this hash it is there of {_some(dates)} (is env_date right?)"
-        if hashes:
-            text += f"; of this date it is there with the hash {_some(hashes)} (are the settings the same?)"
-        if not dates and not hashes:
-            text += f"; there are {_some([repr(str(key)) for key in keys])}: both env_date and the settings differ"
+        try:
+            text += self._explanation(name)
+        except Exception:  # what could not be explained is a miss all the same
+            text += "; what there is could not be listed"
         return NotFound(text, status=error.status, type=error.type)
 
+    def _explanation(self, name: str) -> str:
+        e = self._environment
+        keys = self._client.list(STRATEGIES, patient=False, name=name)
+        if not keys:
+            similar = self._similar(name)
+            if similar:
+                return f"; there is {_some([repr(n) for n in similar])} (is the name right?)"
+            return ", nor of another date or hash; get_keys_by_prefix shows what is there"
+        parts = [(key, *key[len(name) + 1 :].split("||")) for key in keys]
+        dates = sorted({date for _, date, hash_ in parts if hash_ == e.env_hash})
+        others = {hash_: key for key, date, hash_ in parts if date == e.env_date}
+        text = ""
+        if dates:
+            text += f"; with this hash it is there of {_some(dates)} (is env_date right?)"
+        if others:
+            described = [self._difference(hash_, key) for hash_, key in sorted(others.items())[-_NEAR:]]
+            text += f"; of this date it is there with the hash {_some(described, len(others))} (are the settings the same?)"
+        if not dates and not others:
+            text += f"; there are {_some([repr(str(key)) for key in keys])}: both env_date and the settings differ"
+        return text
 
-def _some(texts: list[str]) -> str:
-    more = f" and {len(texts) - _NEAR} more" if len(texts) > _NEAR else ""
+    def _difference(self, env_hash: str, key: str) -> str:
+        """A hash, and how the settings that it is of differ from those here."""
+        try:
+            stated = self._client.stat(STRATEGIES, key, patient=False).meta.get("settings", "")
+        except LarderError:
+            return env_hash
+        differ = settings_differences(stated, self._settings())
+        return f"{env_hash} ({differ})" if differ else env_hash
+
+    def _similar(self, name: str) -> list[str]:
+        """Names that are this one but for capitals and white space, among the first of the same letter."""
+        wanted = "".join(name.split()).casefold()
+        found = set()
+        for letter in {name[:1].upper(), name[:1].lower()}:
+            for key in self._client.page(STRATEGIES, letter, patient=False):
+                other = key.rsplit("|", 3)[0]
+                if other != name and "".join(other.split()).casefold() == wanted:
+                    found.add(other)
+        return sorted(found)
+
+
+def _several(strategies: Any) -> list[Any]:
+    """One strategy, or several, in a list."""
+    if isinstance(strategies, Mapping):
+        return list(strategies.values())
+    is_frame = hasattr(strategies, "iloc")
+    if is_frame and not isinstance(getattr(strategies, "name", None), str):
+        kind = type(strategies).__qualname__
+        raise NotBuilt(f"a {kind} is no strategy: it has no name of its own; put it into the object service, or into an object with a name")
+    if hasattr(strategies, "name") or isinstance(strategies, (str, bytes)) or not isinstance(strategies, Iterable):
+        return [strategies]
+    return list(strategies)
+
+
+def _some(texts: list[str], count: int = 0) -> str:
+    count = count or len(texts)
+    more = f" and {count - _NEAR} more" if count > _NEAR else ""
     return ", ".join(texts[-_NEAR:]) + more
 
 

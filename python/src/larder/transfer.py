@@ -1,4 +1,4 @@
-"""Files to the cache and from it, one key to another, and whether all is set up, for the command line."""
+"""Files to the cache and from it, and whether all is set up, for the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from larder import compress, frame
 from larder.client import Client
-from larder.errors import BadRequest, LarderError
+from larder.errors import BadRequest, LarderError, NotAFrame
 from larder.libraries import here
 
 _PREFIX = "larder:"
@@ -35,9 +35,10 @@ def upload(client: Client, service: str, path: str, key: str, content_type: str 
 
 def download(client: Client, service: str, key: str, path: str, *, raw: bool) -> int:
     """Write what a key holds into a file, and return its size. Nobody sees a part of the file."""
-    data = client.load_raw(service, key)
-    if not raw and data.startswith(frame.MAGIC):
-        data = _content(client.read_frame(service, key, data), key)
+    try:
+        data = client.load_raw(service, key) if raw else _content(client.load_frame(service, key)[0], key)
+    except NotAFrame:
+        data = client.load_raw(service, key)
     if path == "-":
         sys.stdout.buffer.write(data)
         return len(data)
@@ -67,19 +68,8 @@ def _content(found: frame.Frame, key: str) -> bytes:
     return b"".join(bytes(compress.decompress(s)) for s in found.segments)
 
 
-def copy(client: Client, service: str, source: str, target: str) -> int:
-    """Store what a key holds under another, and return its size. What was signed is verified, and signed for its new place."""
-    data, info = client.load_raw(service, source), client.stat(service, source)
-    if data.startswith(frame.MAGIC):
-        found = client.read_frame(service, source, data)
-        client.store_frame(service, target, found.header, found.segments)
-    else:
-        client.store_raw(service, target, data, info.content_type)
-    return len(data)
-
-
 def check(client: Client) -> list[dict[str, Any]]:
-    """Whether the settings are complete, and each node answers."""
+    """What is set, and which nodes answer."""
     settings = client.settings
     checks = [_found("token", bool(settings.token), "set", "none; some clusters take none (LARDER_TOKEN)", needed=False)]
     unsigned = "none: whoever can write to the cache can run code on who reads pickles (LARDER_SIGNING_KEY)"

@@ -1,0 +1,228 @@
+"""What a decorated function does when it is called: look first, build on a miss, once at a time.
+
+Threads, and coroutines, that want what is being built wait for it, and then look again: each gets a value of its
+own. If the function raised, they get that; if its value could not be stored, all of them build at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+from larder.entry import Entry, Missing, Slot, is_interrupt
+from larder.environment import use
+from larder.errors import short_traceback
+from larder.flights import Flight, Flights, Outcome, building, waiting
+from larder.listing import Info, Keys
+from larder.many import WRITES, each
+
+# What a decorated function has beside the call.
+OPERATIONS = ("refresh", "bypass", "cached_only", "forget", "forget_all", "key", "info", "entries")
+
+
+class Calls:
+    """The calls of one decorated function."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.function: Callable[..., Any] = entry.function
+        self.flights = Flights()
+
+    def larder_key(self) -> Any:
+        """As an argument of another function, it is the function that was decorated."""
+        return self.function
+
+    @short_traceback
+    def key(self, *args: Any, **kwargs: Any) -> str:
+        return self._slot(args, kwargs).key
+
+    def bypass(self, *args: Any, **kwargs: Any) -> Any:
+        return self._plain(args, kwargs)
+
+    def _plain(self, args: Any, kwargs: Any) -> Any:
+        """Call the function, and neither look nor store; of a coroutine function what is returned is awaited."""
+        raise NotImplementedError
+
+    def _slot(self, args: Any, kwargs: Any) -> Slot:
+        """As Entry.slot, where what is wrong is the caller's to hear."""
+        self.entry.check_arguments(args, kwargs)
+        return self.entry.slot(args, kwargs)
+
+    def _cached_only(self, slot: Slot) -> Any:
+        return slot.client.fetch(self.entry.options.service, slot.key, judge=self.entry.judge)[0]
+
+    def _info(self, slot: Slot) -> Info:
+        return slot.client.stat(self.entry.options.service, slot.key)
+
+    def _forget_all(self) -> int:
+        client = self.entry.environment().client
+        return sum(each("forget_all", lambda key: self.entry.forget(client, key), self.entry.listed(), WRITES).values())
+
+
+class FunctionCalls(Calls):
+    """The calls of a function."""
+
+    def call(self, args: Any, kwargs: Any) -> Any:
+        slot = self.entry.find_slot(args, kwargs)
+        if slot is None:
+            return self._plain(args, kwargs)
+        while True:
+            mark = self.flights.mark()
+            found = self.entry.look(slot)
+            if not isinstance(found, Missing):
+                return found
+            flight, leads = self.flights.join(slot.flight)
+            if leads:
+                return self._lead(flight, mark, slot, args, kwargs, store=found.store)
+            with waiting(flight):
+                outcome = flight.done.result()
+            if outcome is Outcome.UNSTORED:
+                return self._build(slot, args, kwargs, store=found.store)[0]
+
+    def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, *, store: bool) -> Any:
+        outcome: Outcome | BaseException = Outcome.INTERRUPTED
+        try:
+            if self.flights.mark() != mark:  # another thread may have built it since this one looked
+                found = self.entry.look(slot)
+                if not isinstance(found, Missing):
+                    outcome = Outcome.STORED
+                    return found
+            with building(flight):
+                value, stored = self._build(slot, args, kwargs, store=store)
+            outcome = Outcome.STORED if stored else Outcome.UNSTORED
+            return value
+        except BaseException as error:
+            outcome = Outcome.INTERRUPTED if is_interrupt(error) else error
+            raise
+        finally:
+            self.flights.land(slot.flight, flight, outcome)
+
+    def _build(self, slot: Slot, args: Any, kwargs: Any, *, store: bool) -> tuple[Any, bool]:
+        """The function's value, and whether it is stored."""
+        began = time.perf_counter()
+        with use(slot.environment):
+            value = self.function(*args, **kwargs)
+        seconds = time.perf_counter() - began
+        if inspect.iscoroutine(value):
+            self.entry.warn_of_coroutine()
+            return value, False
+        return value, store and self.entry.keep(slot, value, seconds)
+
+    def _plain(self, args: Any, kwargs: Any) -> Any:
+        with self.entry.session():
+            return self.function(*args, **kwargs)
+
+    def refresh(self, *args: Any, **kwargs: Any) -> Any:
+        slot = self.entry.find_slot(args, kwargs)
+        return self._plain(args, kwargs) if slot is None else self._build(slot, args, kwargs, store=True)[0]
+
+    @short_traceback
+    def cached_only(self, *args: Any, **kwargs: Any) -> Any:
+        return self._cached_only(self._slot(args, kwargs))
+
+    @short_traceback
+    def forget(self, *args: Any, **kwargs: Any) -> bool:
+        slot = self._slot(args, kwargs)
+        return self.entry.forget(slot.client, slot.key)
+
+    @short_traceback
+    def forget_all(self) -> int:
+        return self._forget_all()
+
+    @short_traceback
+    def info(self, *args: Any, **kwargs: Any) -> Info:
+        return self._info(self._slot(args, kwargs))
+
+    @short_traceback
+    def entries(self) -> Keys:
+        return self.entry.listed()
+
+
+class CoroutineCalls(Calls):
+    """The calls of a coroutine function. The cache is asked in another thread, so that the loop goes on."""
+
+    async def call(self, args: Any, kwargs: Any) -> Any:
+        slot = self.entry.find_slot(args, kwargs)
+        if slot is None:
+            return await self._plain(args, kwargs)
+        while True:
+            mark = self.flights.mark()
+            found = await asyncio.to_thread(self.entry.look, slot)
+            if not isinstance(found, Missing):
+                return found
+            flight, leads = self.flights.join(slot.flight)
+            if leads:
+                return await self._lead(flight, mark, slot, args, kwargs, store=found.store)
+            with waiting(flight):
+                outcome = await _outcome(flight.done)
+            if outcome is Outcome.UNSTORED:
+                return (await self._build(slot, args, kwargs, store=found.store))[0]
+
+    async def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, *, store: bool) -> Any:
+        outcome: Outcome | BaseException = Outcome.INTERRUPTED
+        try:
+            if self.flights.mark() != mark:
+                found = await asyncio.to_thread(self.entry.look, slot)
+                if not isinstance(found, Missing):
+                    outcome = Outcome.STORED
+                    return found
+            with building(flight):
+                value, stored = await self._build(slot, args, kwargs, store=store)
+            outcome = Outcome.STORED if stored else Outcome.UNSTORED
+            return value
+        except BaseException as error:
+            outcome = Outcome.INTERRUPTED if is_interrupt(error) else error
+            raise
+        finally:
+            self.flights.land(slot.flight, flight, outcome)
+
+    async def _build(self, slot: Slot, args: Any, kwargs: Any, *, store: bool) -> tuple[Any, bool]:
+        began = time.perf_counter()
+        with use(slot.environment):
+            value = await self.function(*args, **kwargs)
+        seconds = time.perf_counter() - began
+        return value, store and await asyncio.to_thread(self.entry.keep, slot, value, seconds)
+
+    async def _plain(self, args: Any, kwargs: Any) -> Any:
+        with self.entry.session():
+            return await self.function(*args, **kwargs)
+
+    async def refresh(self, *args: Any, **kwargs: Any) -> Any:
+        slot = self.entry.find_slot(args, kwargs)
+        if slot is None:
+            return await self._plain(args, kwargs)
+        return (await self._build(slot, args, kwargs, store=True))[0]
+
+    @short_traceback
+    async def cached_only(self, *args: Any, **kwargs: Any) -> Any:
+        return await asyncio.to_thread(self._cached_only, self._slot(args, kwargs))
+
+    @short_traceback
+    async def forget(self, *args: Any, **kwargs: Any) -> bool:
+        slot = self._slot(args, kwargs)
+        return await asyncio.to_thread(self.entry.forget, slot.client, slot.key)
+
+    @short_traceback
+    async def forget_all(self) -> int:
+        return await asyncio.to_thread(self._forget_all)
+
+    @short_traceback
+    async def info(self, *args: Any, **kwargs: Any) -> Info:
+        return await asyncio.to_thread(self._info, self._slot(args, kwargs))
+
+    @short_traceback
+    async def entries(self) -> Keys:
+        return await asyncio.to_thread(self.entry.listed)
+
+
+def _outcome(done: Future[Outcome]) -> Coroutine[Any, Any, Outcome]:
+    """Wait for a build of whichever loop. Who is cancelled meanwhile cancels nobody else."""
+
+    async def wait() -> Outcome:
+        return await asyncio.shield(asyncio.wrap_future(done))
+
+    return wait()

@@ -1,0 +1,75 @@
+"""What answers of a node say of objects, in their headers and in listings."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from larder.errors import ServerError
+from larder.listing import Entry, Info
+
+META = "larder-meta-"  # begins the headers of an object's metadata
+
+
+def repr_digest(headers: Mapping[str, str]) -> bytes | None:
+    """The SHA-256 of Repr-Digest (RFC 9530), if there is one; no bytes if it cannot be one."""
+    found = re.search(r"sha-256=:([^:]*):", headers.get("repr-digest", ""))
+    try:
+        return base64.b64decode(found.group(1), validate=True) if found else None
+    except ValueError:
+        return b""
+
+
+def stated_digest(headers: Mapping[str, str]) -> bytes | None:
+    """The digest of a frame that its writer stated beside it, if there is one."""
+    try:
+        return bytes.fromhex(headers.get(META + "digest", "")) or None
+    except ValueError:
+        return None
+
+
+def page_of(page: Any) -> tuple[list[Entry], str]:
+    """The entries and the cursor of a listing."""
+    return [Entry(e["key"] + "", int(e["size"]), e["etag"], _time(e["modified"])) for e in page["keys"]], page["cursor"] + ""
+
+
+def _time(text: str) -> datetime:
+    """A time in RFC 3339, whose fraction may have nanoseconds."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
+
+
+def info_of(key: str, headers: Mapping[str, str]) -> Info:
+    """What an answer says of an object. Raises ServerError for what is not as it should be."""
+    meta = {name.removeprefix(META): text for name, text in headers.items() if name.startswith(META)}
+    try:
+        size = int(headers.get("content-length", "0"))
+        answered = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+        # The end of the second in which it was written; a node leaves it out until two seconds after the write.
+        modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else answered
+        age = max((answered - modified).total_seconds(), 0) + 1
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ServerError(f"info {key!r}: what the node says of the object is not as it should be: {error}") from None
+    libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
+    try:
+        build_seconds = float(meta["build-seconds"])
+    except (KeyError, ValueError):
+        build_seconds = None
+    return Info(
+        key=key,
+        size=size,
+        etag=headers.get("etag", ""),
+        modified=modified,
+        writer=headers.get("larder-writer", ""),
+        content_type=headers.get("content-type", ""),
+        cache_status=headers.get("cache-status", ""),
+        format=meta.get("format", ""),
+        python=meta.get("python", ""),
+        libraries=libraries,
+        build_seconds=build_seconds,
+        meta=meta,
+        age=age,
+    )

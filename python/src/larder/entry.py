@@ -1,0 +1,297 @@
+"""Where the results of one decorated function are kept: its keys, looking, keeping, and what it warns of.
+
+Nothing that goes wrong here may fail a call: it is a warning, once for each cause, and the function is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import pickle
+import re
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from larder.arguments import Arguments
+from larder.client import OBJECTS, STRATEGIES, Client
+from larder.codedigest import code_digest
+from larder.definitions import MAIN
+from larder.differences import about_environment, code_differs, code_statement, settings_differences
+from larder.environment import Environment, env, is_initialised, use
+from larder.errors import BadRequest, DecodeError, IntegrityError, LarderError, NotFound, NotInitialised, OutcomeUnknown, warn
+from larder.listing import Entry as Listed
+from larder.listing import Info, Keys
+from larder.service import check_age
+from larder.strategies import check_built
+
+Name = str | Callable[..., str]
+
+_DATE = r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d+)?\+00:00)?(_[0-9a-f]{32})?"
+_MAX_TITLE = 120  # bytes of the function's name in the metadata
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a decorator was told. Without a name, the function's is taken."""
+
+    service: str
+    name: Name | None = None
+    ignore: Sequence[str] = ()
+    settings: bool = False
+    code: str = "warn"
+    max_age: float | None = None  # seconds
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the result of one call is kept, by the environment in which the call began."""
+
+    environment: Environment
+    client: Client
+    key: str
+    env_hash: str
+
+    @property
+    def flight(self) -> Hashable:
+        """What calls have in common that are one build."""
+        return self.client._config, self.key, self.env_hash
+
+
+class Missing:
+    """The answer of a cache that has no value. ``store`` tells whether one may be put there."""
+
+    def __init__(self, *, store: bool) -> None:
+        self.store = store
+
+
+class Unbound(Exception):
+    """The arguments do not fit the function, which says so itself when it is called."""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Reports whether an error is for whoever called, and no failure of the cache."""
+    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError))
+
+
+def title_of(function: Callable[..., Any]) -> str:
+    """The name of a function: with its module, unless that is the script or notebook itself."""
+    name = getattr(function, "__qualname__", "") or getattr(function, "__name__", "")
+    module = getattr(function, "__module__", None)
+    name = name.replace("<locals>.", "")
+    return name if not name or module is None or module in MAIN else f"{module}.{name}"
+
+
+class Entry:
+    """The results of one function, by its arguments."""
+
+    def __init__(self, function: Callable[..., Any], options: Options) -> None:
+        self.function = function
+        self.options = options
+        self.title = title_of(function) or repr(function)
+        self.name: Name = self.title if options.name is None else options.name
+        self.code = code_digest(function)
+        self._arguments = Arguments(function, self.title, options.ignore)
+        self._carried = b""
+        self._warned: set[Hashable] = set()
+
+    # A function of a notebook travels to other processes as a copy, and this with it.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_carried": _pack(env()) if is_initialised() else self._carried, "_warned": set()}
+
+    def environment(self) -> Environment:
+        """The current environment; in a process that has none, the one in which this was pickled."""
+        return _unpack(self._carried) if self._carried and not is_initialised() else env()
+
+    def session(self) -> AbstractContextManager[object]:
+        """Makes the environment of a call current, for a function that is called without the cache."""
+        try:
+            return use(self.environment())
+        except LarderError:  # there is none
+            return nullcontext()
+
+    # Keys.
+
+    def slot(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Slot:
+        """Where the result for these arguments is kept. Raises Unbound, LarderError, and what a name function does."""
+        environment = self.environment()
+        try:
+            bound = self._arguments.bind(args, kwargs)
+        except TypeError as error:
+            raise Unbound(str(error)) from None
+        if callable(self.name):
+            text = self._arguments.name_by(self.name, bound)
+            if not isinstance(text, str) or not text:
+                raise BadRequest(f"the name function of {self.title} returned {text!r}; a name is text that is not empty")
+        else:
+            arguments = self._arguments.text(bound)
+            text = f"{self.name}({arguments})" if arguments else self.name
+        env_hash = environment.env_hash
+        if self.options.service == STRATEGIES:
+            key = f"{text}|{environment.env_date}||{env_hash}"
+        else:
+            key = f"{text}_{environment.asofdate}" + (f"_{env_hash}" if self.options.settings else "")
+        return Slot(environment, environment.client, key, env_hash)
+
+    def find_slot(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Slot | None:
+        """As slot; None, after a warning, for arguments of which no key can be made."""
+        try:
+            return self.slot(args, kwargs)
+        except Unbound:
+            return None
+        except NotInitialised:
+            raise  # that is the caller's to do
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            reason = str(error) if isinstance(error, LarderError) else f"{type(error).__name__}: {error}"
+            cause = reason if isinstance(error, LarderError) else type(error)
+            self._warn(("key", cause), f"{self.title} is called, and not cached, since its key cannot be made: {reason}")
+            return None
+
+    def check_arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Raise TypeError, as a call does, for arguments that the function does not take."""
+        self._arguments.bind(args, kwargs)
+
+    # What a call does.
+
+    def look(self, slot: Slot) -> Any:
+        """The value that is stored, or a Missing."""
+        try:
+            value, info = slot.client.fetch(self.options.service, slot.key, judge=self.judge, patient=False)
+            remarks = list(self._remarks(slot, info))
+        except NotFound:
+            self._served()
+            return Missing(store=True)
+        except (IntegrityError, DecodeError) as error:
+            # What others may be able to read is not overwritten by one who cannot.
+            text = f"{error}. The function is called instead; its refresh() replaces what is stored, also for those who can read it"
+            self._warn(("read", type(error)), text)
+            return Missing(store=False)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            self._warn(("look", *_cause(error)), f"the cache does not serve {slot.key!r}, so the function is called: {_text(error)}")
+            return Missing(store=False)
+        self._served()
+        for cause, text in remarks:
+            self._warn(cause, text)
+        return value
+
+    def judge(self, info: Info) -> None:
+        """Raise NotFound for what is there and does not count."""
+        check_age(info, self.options.max_age)
+        if self.options.code == "recompute" and code_differs(info.meta.get("code", ""), self.code):
+            raise NotFound(f"{info.key!r} was made by other code of {self.title}", type="other-code")
+
+    def _remarks(self, slot: Slot, info: Info) -> Iterator[tuple[Hashable, str]]:
+        """Why a value that is there may not be what the function would return."""
+        code, env_hash = info.meta.get("code", ""), info.meta.get("env-hash", "")
+        stored = f"{info.writer or 'somebody'} stored on {info.modified:%Y-%m-%d %H:%M} UTC"
+        if self.options.code == "warn" and code_differs(code, self.code):
+            yield ("code", code), f"the code of {self.title} differs from what {stored} as {slot.key!r}; refresh() replaces it"
+        if env_hash and env_hash != slot.env_hash and self.options.service == OBJECTS:
+            differ = settings_differences(info.meta.get("settings", ""), slot.environment) or "their hash is another"
+            yield (
+                ("settings", env_hash, slot.env_hash),
+                f"{slot.key!r}, which {stored}, was made with other settings ({differ}); "
+                "settings=True in the decorator puts them into the key, refresh() replaces what is there",
+            )
+
+    def keep(self, slot: Slot, value: Any, seconds: float) -> bool:
+        """Store a value, or warn. Reports whether it is stored."""
+        try:
+            if slot.environment.env_hash != slot.env_hash:
+                self._warn("changed", f"{slot.key!r} is returned and not cached: the settings were changed while it was built")
+                return False
+            if self.options.service == STRATEGIES:
+                check_built(value, slot.key)
+            about = {
+                **about_environment(slot.environment, slot.env_hash),
+                "function": self.title[:_MAX_TITLE],
+                "code": code_statement(self.code),
+            }
+            slot.client.store(self.options.service, slot.key, value, build_seconds=seconds, about=about, patient=False)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            failed = error
+        else:
+            return True
+        self._warn(("keep", *_cause(failed)), f"{slot.key!r} is returned and not cached: {_text(failed)}")
+        return isinstance(failed, OutcomeUnknown)
+
+    # What is there.
+
+    def listed(self) -> Keys:
+        """What is stored of this function, of all arguments and dates."""
+        if callable(self.name):
+            raise TypeError(
+                f"the keys of {self.title} are made by a function, so nothing tells them apart from others: list a prefix of them"
+            )
+        client, found = self.environment().client, list[Listed]()
+        strategy = self.options.service == STRATEGIES
+        for opening in ("(", "|" if strategy else "_"):
+            rest = (r"\(.*\)" if opening == "(" else "") + (r"\|[^|]+\|\|[0-9a-f]+" if strategy else f"_{_DATE}")
+            pattern = re.compile(re.escape(self.name) + rest, re.DOTALL)
+            found += [e for e in client.entries(self.options.service, self.name + opening) if pattern.fullmatch(e.key)]
+        return Keys(found)
+
+    def forget(self, client: Client, key: str) -> bool:
+        """Remove what is stored, and report whether there was anything."""
+        try:
+            client.remove(self.options.service, key)
+        except NotFound:
+            return False
+        return True
+
+    # Warnings.
+
+    def warn_of_coroutine(self) -> None:
+        """The function is no coroutine function and returned a coroutine all the same."""
+        self._warn(
+            "coroutine", f"{self.title} returned a coroutine, which is not cached: put the decorator of larder directly above 'async def'"
+        )
+
+    def _served(self) -> None:
+        """The cache answered, so that its next failure is worth a word again."""
+        if self._warned:
+            self._warned = {cause for cause in self._warned if not (isinstance(cause, tuple) and cause[0] == "look")}
+
+    def _warn(self, cause: Hashable, text: str) -> None:
+        if cause not in self._warned:
+            self._warned.add(cause)
+            warn(text)
+
+
+def _cause(error: BaseException) -> tuple[Any, ...]:
+    return type(error), getattr(error, "type", None), getattr(error, "status", None)
+
+
+def _text(error: BaseException) -> str:
+    return str(error) if isinstance(error, LarderError) else f"{type(error).__name__}: {error}"
+
+
+def _pack(environment: Environment) -> bytes:
+    """An environment for another process: without secrets, which the client there takes from its variables.
+
+    Empty for one that cannot travel.
+    """
+    try:
+        client = pickle.dumps(environment.client)
+    except Exception:  # it was given its secrets as arguments
+        client = b""
+    try:
+        return pickle.dumps((type(environment), environment.env_date, dict(environment.hashed()), dict(environment), client))
+    except Exception:  # a setting is of a class that pickle refuses
+        return b""
+
+
+@functools.lru_cache(maxsize=16)  # so that the tasks of a process share connections
+def _unpack(packed: bytes) -> Environment:
+    kind, env_date, hashed, settings, client = pickle.loads(packed)
+    environment: Environment = kind(env_date, pickle.loads(client) if client else Client(), hashed)
+    environment.update(settings)
+    return environment

@@ -1,0 +1,170 @@
+"""Objects as bytes: the requests of both services, without values, frames and signatures."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from larder import answers, frame
+from larder.config import Config
+from larder.describe import info_of, page_of, repr_digest
+from larder.errors import BadRequest, DecodeError, IntegrityError, NotFound, ServerError, short_tracebacks
+from larder.http1 import Response
+from larder.listing import Entry, Info, Keys
+from larder.progress import bar
+from larder.transport import Request, Transport
+
+_JSON = {"Accept": "application/json"}
+_MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
+_PIECE = 1 << 20
+
+
+@short_tracebacks
+class RawClient:
+    """What a client does with keys and bytes. Safe for threads, and across forks."""
+
+    def __init__(self, settings: Config) -> None:
+        self._config = settings
+        self._transport = Transport(settings)
+
+    def close(self) -> None:
+        """Close idle connections. The client may be used again."""
+        self._transport.close()
+
+    def whoami(self, *, patient: bool = True) -> dict[str, str]:
+        """The org, user and role of the token."""
+        return self._whoami("whoami", patient=patient)
+
+    def _whoami(self, what: str, *, patient: bool) -> dict[str, str]:
+        __tracebackhide__ = True
+        request = Request("GET", "/v1/whoami", _JSON, what=what, json=True, patient=patient)
+
+        def use(found: Any) -> dict[str, str]:
+            return {**found, "org": found["org"] + "", "user": found["user"] + "", "role": found["role"] + ""}
+
+        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_WHOAMI, use))
+
+    # Bytes.
+
+    def store_raw(
+        self, service: str, key: str, data: bytes, content_type: str = "application/octet-stream", *, patient: bool = True
+    ) -> None:
+        """Put bytes as they are: without a frame, and so without a signature."""
+        __tracebackhide__ = True
+        digest = hashlib.sha256(data).digest()
+        self._put(service, key, [data], memoryview(data).nbytes, digest, {"Content-Type": content_type}, patient)
+
+    def load_raw(self, service: str, key: str, *, patient: bool = True) -> bytes:
+        """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
+        __tracebackhide__ = True
+        request = Request("GET", path_of(service, key), what=f"get {key!r}", patient=patient)
+
+        def receive(answer: Response) -> bytes:
+            data = self._read(answer, key)
+            digest = repr_digest(answer.headers)
+            if digest is not None and digest != hashlib.sha256(data).digest():
+                raise IntegrityError(f"the bytes of {key!r} that arrived are not those that were written (SHA-256)")
+            return data
+
+        return self._transport.send(request, receive)
+
+    def _read(self, answer: Response, key: str) -> bytes:
+        """The body of an answer, whose size may not be announced."""
+        limit = self._config.max_object
+        if answer.size >= 0:
+            frame.check_size(answer.size, key, limit)
+            try:
+                return answer.read()
+            except (MemoryError, OverflowError):
+                raise DecodeError(f"there is no memory here for the {answer.size} bytes of {key!r}") from None
+        data = bytearray()
+        while piece := answer.read(_PIECE):
+            data += piece
+            frame.check_size(len(data), key, limit)
+        return bytes(data)
+
+    def _put(
+        self, service: str, key: str, parts: Sequence[frame.Buffer], size: int, sha256: bytes, headers: Mapping[str, str], patient: bool
+    ) -> None:
+        __tracebackhide__ = True
+        headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(sha256).decode()}:"}
+        show = partial(bar, f"put {key}", size, self._config.progress)
+        request = Request("PUT", path_of(service, key), headers, parts, f"put {key!r}", show, patient=patient)
+        self._transport.send(request, Response.read)
+
+    # What is there.
+
+    def remove(self, service: str, key: str, *, patient: bool = True) -> None:
+        """Delete an object. Raises NotFound."""
+        __tracebackhide__ = True
+        request = Request("DELETE", path_of(service, key), what=f"delete {key!r}", patient=patient)
+        try:
+            marked = self._transport.send(request, lambda a: answers.MARK in a.headers)
+        except NotFound as error:
+            if not error.after_unknown:
+                raise
+            return  # An earlier attempt of this call deleted it, and its answer was lost.
+        if not marked:
+            self._whoami(f"delete {key!r}", patient=patient)  # a node that is too old to mark its answers knows this
+
+    def stat(self, service: str, key: str, *, patient: bool = True) -> Info:
+        """What is known of an object. Raises NotFound."""
+        __tracebackhide__ = True
+        request = Request("HEAD", path_of(service, key), what=f"info {key!r}", patient=patient)
+        return info_of(key, self._transport.send(request, lambda a: a.headers))
+
+    def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
+        """All keys with a prefix, in the cache's order. Filters are those of the service."""
+        __tracebackhide__ = True
+        return Keys(self.entries(service, prefix, patient=patient, **filters))
+
+    def entries(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Iterator[Entry]:
+        """What a listing has, a page of at most 10,000 at a time."""
+        cursor = ""
+        while True:
+            (page, next_), last = self._page(service, prefix, cursor, patient, filters), cursor
+            yield from page
+            cursor = next_
+            if not cursor:
+                return
+            if cursor == last:
+                raise ServerError(f"list {service} {prefix!r}: the listing does not go on after {page[-1].key if page else ''!r}")
+
+    def page(self, service: str, prefix: str, *, patient: bool = True) -> Keys:
+        """The first keys with a prefix, at most 10,000 of them."""
+        return Keys(self._page(service, prefix, "", patient, {})[0])
+
+    def _page(self, service: str, prefix: str, cursor: str, patient: bool, filters: Mapping[str, str]) -> tuple[Sequence[Entry], str]:
+        """A page of a listing, and the cursor of the next."""
+        __tracebackhide__ = True
+        if not isinstance(prefix, str):
+            raise BadRequest(f"a prefix is text, not {prefix!r}")
+        query = {"prefix": prefix, "cursor": cursor, "limit": "10000", **filters}
+        try:
+            path = f"/v1/{service}?" + urlencode({name: text for name, text in query.items() if text}, quote_via=quote)
+        except UnicodeEncodeError:
+            raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
+        what = f"list {service} {prefix!r}"
+        request = Request("GET", path, _JSON, what=what, json=True, patient=patient)
+        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_PAGE, page_of))
+
+
+# What some proxy or other decodes, merges or strips in a path: then two keys would be one.
+_UNSAFE = re.compile(r"[%\\;?#]|(^|/)(\.*)(/|$)")
+
+
+def path_of(service: str, key: str) -> str:
+    """The path of a key. A key that a proxy might normalise is in the query."""
+    if not isinstance(key, str) or not key:
+        raise BadRequest(f"a key is text, of 1 to 512 bytes, not {key!r}")
+    try:
+        if _UNSAFE.search(key):
+            return f"/v1/{service}?key={quote(key, safe='')}"
+        return f"/v1/{service}/{quote(key)}"
+    except UnicodeEncodeError:
+        raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None

@@ -1,0 +1,143 @@
+"""What both services do with keys."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from larder.client import Client
+from larder.errors import BadRequest, NotFound, short_tracebacks
+from larder.listing import Entry, Info, Keys
+from larder.many import READS, WRITES, PartialError, Removed, each
+
+T = TypeVar("T")
+
+
+@short_tracebacks
+class Service:
+    """The keys of one service of the cache, by the name that it has in requests."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def __contains__(self, key: object) -> bool:
+        """Reports whether a key is there, which what can be no key is not."""
+        if not isinstance(key, str):
+            return False
+        try:
+            self._client.stat(self._name, key)
+        except (NotFound, BadRequest):
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        """All keys, which are asked for a page at a time."""
+        return (entry.key for entry in self._client.entries(self._name))
+
+    def __len__(self) -> int:
+        """How many keys there are; all of them are listed for it."""
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return True  # not "has keys": nobody expects a listing behind 'if service'
+
+    def info(self, key: str) -> Info:
+        """Size, time, writer, versions of an object, without reading it. Raises NotFound."""
+        return self._client.stat(self._name, key)
+
+    def info_many(self, prefix: str = "") -> list[Info]:
+        """What is known of each key with a prefix, its writer among it. What is removed meanwhile is left out."""
+        found = each("info_many", _unless_absent(self.info), self._client.list(self._name, prefix), READS)
+        return [info for info in found.values() if info is not None]
+
+    def copy(self, old: str, new: str) -> None:
+        """Put what is under one key under another, without unpickling it; what is there is replaced. Raises NotFound."""
+        self._client.copy(self._name, old, new)
+
+    def rename(self, old: str, new: str) -> None:
+        """Copy, then delete the old key: for a moment both are there. Raises NotFound."""
+        if old == new:
+            return
+        self.copy(old, new)
+        self._client.remove(self._name, old)
+
+    def remove_by_prefix(self, prefix: str, dry_run: bool = False, *, ask: bool | None = None) -> Removed:
+        """Remove all keys with a prefix, of everybody; with ``dry_run`` only count them.
+
+        In a notebook or an interactive session it asks first, unless ``ask`` is False. Raises PartialError if some could not be removed.
+        """
+        if not isinstance(prefix, str) or not prefix:
+            raise BadRequest("remove_by_prefix takes a prefix that is text and not empty: to remove everything, remove it by parts")
+        entries = list(self._client.entries(self._name, prefix))
+        found = _removed(entries, dry_run=True)
+        if dry_run:
+            return found
+        asks = bool(entries) and (_is_interactive() if ask is None else ask)
+        if asks and input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
+            return _removed([])
+        gone = each("remove_by_prefix", _unless_absent(self._remove), found.keys, WRITES)
+        return _removed([e for e in entries if gone[e.key]])
+
+    def _remove(self, key: str) -> bool:
+        self._client.remove(self._name, key)
+        return True
+
+    def _keys(self, prefix: str) -> Keys:
+        return self._client.list(self._name, prefix)
+
+    def _get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        if isinstance(keys, str):
+            raise BadRequest(f"get_many takes several keys, for example [{keys!r}], or what keys(prefix) returns")
+
+        found: dict[str, Any] = {}
+
+        def get(key: str) -> None:
+            try:
+                found[key] = self._client.load(self._name, key)
+            except NotFound:
+                return
+
+        wanted = list(dict.fromkeys(keys))
+        try:
+            each("get_many", get, wanted, READS)
+        except PartialError as error:
+            error.done = found
+            raise
+        return {key: found[key] for key in wanted if key in found}
+
+
+def _removed(entries: list[Entry], *, dry_run: bool = False) -> Removed:
+    return Removed(len(entries), sum(e.size for e in entries), tuple(e.key for e in entries), dry_run)
+
+
+def seconds_of(max_age: Any) -> float | None:
+    """An age in seconds. Raises ValueError for what is none."""
+    seconds = max_age.total_seconds() if isinstance(max_age, timedelta) else max_age
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0):
+        raise ValueError(f"max_age is a number of seconds, or a timedelta, not {max_age!r}")
+    return seconds
+
+
+def check_age(info: Info, limit: float | None) -> None:
+    """Raise NotFound for an object that was written longer ago than so many seconds."""
+    if limit is not None and info.age > limit:
+        raise NotFound(f"get {info.key!r}: it was written {info.age:.0f} s ago, which is more than max_age={limit:g}", type="too-old")
+
+
+def _unless_absent(function: Callable[[str], T]) -> Callable[[str], T | None]:
+    def call(key: str) -> T | None:
+        try:
+            return function(key)
+        except NotFound:
+            return None
+
+    return call
+
+
+def _is_interactive() -> bool:
+    """Reports whether a person types here: in a notebook, in IPython, or at Python's prompt."""
+    ipython = sys.modules.get("IPython")
+    return bool(ipython is not None and ipython.get_ipython()) or hasattr(sys, "ps1")

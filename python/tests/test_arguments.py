@@ -1,0 +1,221 @@
+"""Keys from arguments: one call has one key, and two calls have two."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import larder
+from larder.arguments import Arguments, plain_text
+from larder.fingerprint import fingerprint
+
+
+class Side(enum.Enum):
+    BUY = 1
+    SELL = 2
+
+
+class Other(enum.Enum):
+    BUY = 1
+
+
+@dataclasses.dataclass
+class Deal:
+    n: int
+    legs: Any = ()
+
+
+class Keyed:
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.lock = threading.Lock()
+
+    def larder_key(self) -> int:
+        return self.n
+
+
+def text(function: Callable[..., Any], *args: Any, ignore: tuple[str, ...] = (), **kwargs: Any) -> str:
+    arguments = Arguments(function, "f", ignore)
+    return arguments.text(arguments.bind(args, kwargs))
+
+
+def adder(n: int) -> Callable[[int], int]:
+    return lambda x: x + n
+
+
+FRAME = pd.DataFrame({"x": [1.0, 2.0], "t": ["a", "b"]}, index=pd.date_range("2020-01-01", periods=2, tz="UTC"))
+
+# Values of one group are one argument; those of different groups are different ones.
+GROUPS: list[list[Any]] = [
+    [None],
+    [1, np.int64(1), np.uint8(1)],
+    ["1", np.str_("1")],
+    [True, np.True_],
+    [1.0, np.float64(1.0)],
+    [0.0, -0.0],
+    [b"1"],
+    [Decimal("1.0"), Decimal("1.00")],
+    [1j],
+    ["half \ud800"],
+    ["line\nbreak"],
+    ["x" * 1000],
+    [date(2020, 1, 1)],
+    [datetime(2020, 1, 1)],
+    [datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))],
+    ["2020-01-01"],
+    [timedelta(seconds=1)],
+    [Side.BUY],
+    [Side.SELL],
+    [Other.BUY],
+    [Deal(1)],
+    [Deal(2)],
+    [Deal(1, [np.arange(3)])],
+    [Deal(1, [np.arange(4)])],
+    [Keyed(1), Keyed(1)],
+    [Keyed(2)],
+    [[1, 2]],
+    [(1, 2)],
+    [{1, 2}, {2, 1}, frozenset({1, 2})],
+    [{"a": 1, "b": 2}, {"b": 2, "a": 1}],
+    [{"a": 1, "b": 3}],
+    [list(range(100))],
+    [range(100)],
+    [slice(1, 2)],
+    [np.arange(3.0), np.arange(6.0)[::2] / 2],
+    [np.arange(3.0).reshape(3, 1)],
+    [np.arange(3)],
+    [np.array(["a", None], dtype=object)],
+    [np.array("2020-01-01", "M8[D]")],
+    [np.ma.array([1, 2], mask=[True, False]), np.ma.array([9, 2], mask=[True, False])],
+    [np.longdouble(1)],
+    [FRAME, FRAME.copy()],
+    [FRAME.assign(x=[1.0, 3.0])],
+    [FRAME.rename(columns={"x": "y"})],
+    [FRAME.tz_convert("Europe/Zurich")],
+    [FRAME["x"]],
+    [FRAME["t"]],
+    [FRAME.index],
+    [pd.Categorical(["a", "b"])],
+    [pd.array([1, None], dtype="Int64")],
+    [pd.MultiIndex.from_tuples([(1, 2)])],
+    [pd.Timestamp("2020-01-01T00:00:00.000000001")],
+    [pd.NaT],
+    [pd.NA],
+    [pd.Interval(0, 1)],
+    [adder(1), adder(1)],
+    [adder(2)],
+    [lambda x: x * 2],
+    [functools.partial(max, 1)],
+    [functools.partial(max, 2)],
+    [max],
+    [np.add],
+    [Side],
+    [Deal],
+    [os],
+]
+
+
+def in_a_key(value: Any) -> str:
+    short = plain_text(value)
+    return short if short is not None and len(short) <= 60 else "#" + fingerprint(value, "a value")
+
+
+def test_groups() -> None:
+    seen: dict[str, int] = {}
+    for i, group in enumerate(GROUPS):
+        texts = {in_a_key(value) for value in group}
+        assert len(texts) == 1, group
+        assert seen.setdefault(texts.pop(), i) == i, (group, GROUPS[seen[in_a_key(group[0])]])
+        digests = {fingerprint(value, "a value") for value in group}
+        assert len(digests) == 1, group
+
+
+def test_the_same_in_another_process() -> None:
+    code = "from tests.test_arguments import GROUPS, in_a_key; print([in_a_key(g[0]) for g in GROUPS])"
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    there = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert there.strip() == str([in_a_key(g[0]) for g in GROUPS])
+
+
+def itself() -> list[Any]:
+    holder: list[Any] = []
+    holder.append(holder)
+    return holder
+
+
+@pytest.mark.parametrize("value", [object(), threading.Lock(), iter([]), itself(), [threading.Lock()], adder(threading.Lock())])  # type: ignore[arg-type]
+def test_refused(value: Any) -> None:
+    with pytest.raises(larder.ArgumentError, match="argument 'x' of f"):
+        text(lambda x: x, value)
+
+
+def test_signature() -> None:
+    def f(x: int, n: int = 5, /, *rest: int, verbose: bool = False, **more: Any) -> None: ...
+
+    assert text(f, 1) == text(f, 1, 5) == "x=1, n=5, verbose=False"
+    assert text(f, 1, 5, 6, b=1, a=2) == "x=1, n=5, *rest=(6,), verbose=False, **a=2, **b=1"
+    assert text(f, 1, ignore=("verbose", "n")) == "x=1"
+    assert text(f, 1, a=2, ignore=("verbose", "n", "a")) == "x=1"
+
+    def plain(ticker: str, window: int = 20) -> None: ...
+
+    assert text(plain, "SAP") == text(plain, window=20, ticker="SAP") == "ticker='SAP', window=20"
+    with pytest.raises(TypeError, match="'windw', which is no argument of f"):
+        Arguments(plain, "f", ("windw",))
+
+
+def test_bounded() -> None:
+    def f(**more: Any) -> None: ...
+
+    long, other = ({f"argument_{i}": i + j for i in range(100)} for j in range(2))
+    assert len(text(f, **long)) == 33  # type: ignore[arg-type]
+    assert text(f, **long) != text(f, **other)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs", "expected"),
+    [
+        (lambda ticker, window: f"{ticker} {window}", ("SAP",), {}, "SAP 20"),
+        (lambda window, ticker: f"{ticker} {window}", ("SAP",), {}, "SAP 20"),
+        (lambda ticker, window=5: f"{ticker} {window}", ("SAP",), {}, "SAP 20"),
+        (lambda t, w: f"{t} {w}", (), {"ticker": "SAP"}, "SAP 20"),
+        (lambda t: t, ("SAP",), {}, "SAP"),
+        (lambda ticker: ticker, ("SAP", 20), {}, "SAP"),
+        (lambda *a, **k: f"{a} {k}", (), {"window": 20, "ticker": "SAP"}, "('SAP', 20) {}"),
+        ("{}".format, ("SAP",), {}, "SAP"),
+    ],
+)
+def test_name_function(name: Callable[..., str], args: tuple[Any, ...], kwargs: dict[str, Any], expected: str) -> None:
+    def f(ticker: str, window: int = 20) -> None: ...
+
+    arguments = Arguments(f, "f", ())
+    assert arguments.name_by(name, arguments.bind(args, kwargs)) == expected
+
+
+def test_name_function_that_leaves_out_what_matters() -> None:
+    def f(ticker: str, window: int = 20) -> None: ...
+
+    arguments = Arguments(f, "f", ())
+    names: list[Callable[[Any], Any]] = [lambda ticker: ticker, lambda t: t]
+    for name in names:
+        with pytest.raises(larder.ArgumentError, match="does not take 'window'"):
+            arguments.name_by(name, arguments.bind(("SAP", 30), {}))
+
+
+def test_functions_of_libraries_have_names() -> None:
+    digests = {fingerprint(f, "f") for f in (np.sum, np.mean, np.add, len, max, functools.reduce, os.path.join)}
+    assert len(digests) == 7
+    assert fingerprint(np.sum, "f") == fingerprint(np.sum, "f")
