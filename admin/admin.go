@@ -24,7 +24,7 @@ import (
 // checkEvery is the pause between tries of a readiness check.
 const checkEvery = 100 * time.Millisecond
 
-// pages is what the port has, for who asks for none of it.
+// pages is the answer to a request for a page that does not exist.
 const pages = "/metrics, /livez, /readyz, /cluster, /debug/pprof/"
 
 // starting is what is missing until the first look.
@@ -52,8 +52,8 @@ func New(log zerolog.Logger) *Admin {
 
 // Run makes the node ready once each check has succeeded, in their order; an
 // error says what is missing. A check that has succeeded is not asked again:
-// later trouble is for metrics to tell, and what memory holds is still served.
-// What is missing at the first look only, as in any start, is not logged.
+// metrics tell of later trouble, and what memory holds is still served. What is
+// missing only at the first look, as at every start, is not logged.
 func (a *Admin) Run(ctx context.Context, checks ...func(context.Context) error) error {
 	was, told := starting, ""
 	for tries := 1; len(checks) > 0; tries++ {
@@ -95,8 +95,8 @@ func (a *Admin) become(from, to string) {
 	}
 }
 
-// Handler serves the admin port. What tells of the node's inside is for callers on
-// its own machine.
+// Handler serves the admin port. Pages that show the inside of the node answer only
+// callers on its own machine.
 func (a *Admin) Handler(c *cluster.Cluster) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, pages) })
@@ -112,9 +112,9 @@ func (a *Admin) Handler(c *cluster.Cluster) http.Handler {
 	return ownHost(mux)
 }
 
-// ownHost refuses what comes to this machine's own address for a name of the
-// internet: a web page whose name is made to resolve to 127.0.0.1 could have its
-// reader's browser look here.
+// ownHost refuses requests to a loopback address whose Host is a name of the
+// internet: a web page whose name is made to resolve to 127.0.0.1 could otherwise
+// read the port through its reader's browser (DNS rebinding).
 func ownHost(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

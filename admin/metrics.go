@@ -7,7 +7,7 @@ import (
 
 // Metrics are what a node exposes on /metrics; docs/metrics.md documents each.
 // Labels come from closed sets, never from a key, and every series is there from
-// the start. What a part of the node counts itself is read when it is asked for.
+// the start. What another package counts is read at each scrape.
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *requests
@@ -43,7 +43,7 @@ func (m *Metrics) Build(version, commit, goVersion string) {
 	m.registry.MustRegister(info)
 }
 
-// polled are metrics that are read all at once when they are asked for.
+// polled is a collector whose metrics are read together at each scrape.
 type polled struct {
 	descs []*prometheus.Desc
 	read  func(emit func(desc int, value float64, labels ...string))
@@ -52,21 +52,21 @@ type polled struct {
 
 var _ prometheus.Collector = (*polled)(nil)
 
-// add describes one metric more and returns its number.
+// add describes another metric and returns its number.
 func (p *polled) add(name, help string, t prometheus.ValueType, labels ...string) int {
 	p.descs = append(p.descs, prometheus.NewDesc(name, help, labels, nil))
 	p.types = append(p.types, t)
 	return len(p.descs) - 1
 }
 
-// Describe is Prometheus' question what there is.
+// Describe implements prometheus.Collector.
 func (p *polled) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range p.descs {
 		ch <- d
 	}
 }
 
-// Collect is Prometheus' question how much there is.
+// Collect implements prometheus.Collector.
 func (p *polled) Collect(ch chan<- prometheus.Metric) {
 	p.read(func(desc int, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(p.descs[desc], p.types[desc], value, labels...)

@@ -1,12 +1,12 @@
-// Package auth tells who a caller is: it turns the value of an Authorization
-// header into a principal with an org, a user and a role.
+// Package auth identifies callers: it turns the value of an Authorization header
+// into a principal with an org, a user and a role.
 //
-// What a credential is worth stands in one file, the operator's tokens file,
-// which holds digests and never tokens. A caller's org comes from there and from
-// nowhere else. Package httpapi calls Authenticate; cmd/node reads the file, again
-// and again, and mints tokens. What a principal may
-// do with a request is not decided here, and no token is ever logged or part
-// of an error. Everything here is safe for concurrent use.
+// The operator's tokens file alone says what a credential is good for. It holds
+// digests and never tokens, and a caller's org comes from there and from nowhere
+// else. Package httpapi calls Authenticate; cmd/node reads the file again when it
+// changes, and mints tokens. What a principal may do with a request is not decided
+// here, and no token is ever logged or part of an error. Everything here is safe
+// for concurrent use.
 package auth
 
 import "errors"
@@ -39,7 +39,7 @@ func (r Role) CanWrite() bool { return r == Writer || r == Admin }
 // valid reports whether there is such a role.
 func (r Role) valid() bool { return r == Reader || r == Writer || r == Admin }
 
-// Principal is who a caller is.
+// Principal is a caller whose credential is good.
 type Principal struct {
 	Org  string
 	User string

@@ -38,9 +38,9 @@ type credential struct {
 }
 
 // parse reads a tokens file, which is a list of entries in YAML or JSON. It
-// takes nothing that it does not understand: an entry that is skipped, or a
-// misspelt "expires", would only be noticed by those who should not. Its errors
-// quote nothing of the file, since somebody may have put a token anywhere.
+// refuses what it does not understand: an entry that was skipped, or an "expires"
+// that was misspelt, would only be noticed by somebody who gains by it. Its errors
+// quote nothing of the file, since a token may stand anywhere in it.
 func parse(data []byte, validOrg func(string) error) (map[digest]credential, error) {
 	records, err := decode(data)
 	if err != nil {

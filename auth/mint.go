@@ -15,9 +15,9 @@ import (
 const tokenPrefix = "lrd_"
 
 // Mint makes a token and the entry that makes it good once it is in the tokens
-// file. The token is in no other place than the outcome: whoever loses it needs
-// another one. It has 256 random bits. A zero time means that the token never
-// expires. Whether there may be such an org is for the caller to check.
+// file. The token is kept nowhere: if it is lost, another one is needed. It has 256
+// random bits. A zero time means that the token never expires. The caller checks
+// that the org's name is allowed.
 func Mint(org, user string, role Role, expires time.Time) (token string, entry Entry, err error) {
 	secret, id := make([]byte, 32), make([]byte, 6)
 	rand.Read(secret)

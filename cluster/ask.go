@@ -19,9 +19,9 @@ type (
 	Handler = peer.Handler
 )
 
-// Handle has the questions that members ask on a route answered by h. It must
-// be called before Run. Who is no Asker is refused with 421 (Misdirected
-// Request): that this node does not know of it may pass.
+// Handle makes h answer the questions that members ask on a route. It must be
+// called before Run. A process that is no Asker is refused with 421 (Misdirected
+// Request), which may pass: this node does not know of it yet.
 func (c *Cluster) Handle(route string, h Handler) {
 	c.port.Handle(route, func(ctx context.Context, asked Asked) Answer {
 		if _, ok := c.Asker(asked.From); !ok {
@@ -33,9 +33,10 @@ func (c *Cluster) Handle(route string, h Handler) {
 	})
 }
 
-// Asker returns who may ask this node: a member, also one that is leaving or
-// has left and finishes what it has to do, or a start whose place a later one
-// has taken. ok is false for whom this node holds for dead, or does not know.
+// Asker returns the process with this ID if it may ask this node: a member, also
+// one that is leaving or has left and finishes what it has to do, or a start of a
+// node whose place a later start has taken. ok is false for a process that this
+// node takes for dead, or does not know.
 func (c *Cluster) Asker(id string) (m Member, ok bool) {
 	if m, ok := c.Member(id); ok {
 		return m, true

@@ -209,7 +209,7 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 }
 
 // OnChange registers f to be called after ring changes, from one goroutine and
-// in order. Changes that follow each other closely may be told by one call. It
+// in order. One call may stand for changes that follow each other closely. It
 // must be called before Run.
 func (c *Cluster) OnChange(f func()) { c.onChange = append(c.onChange, f) }
 
@@ -282,9 +282,9 @@ func (c *Cluster) endQuestions() {
 	}
 }
 
-// tellChanges calls the functions that OnChange registered. Whoever is met
-// first makes this node a joined one: a round of joining may take seconds more,
-// where packets to dead addresses are lost.
+// tellChanges calls the functions that OnChange registered. The first member that
+// this node meets makes it a joined one: the round of joining may take seconds
+// more, where packets to dead addresses are lost.
 func (c *Cluster) tellChanges(ctx context.Context) {
 	tell := func() {
 		for _, f := range c.onChange {
@@ -316,8 +316,9 @@ func (c *Cluster) tellChanges(ctx context.Context) {
 //
 // The order matters to a writer elsewhere, which stops revoking at a member
 // that has left: this node's own ring drops it first, the functions of OnChange
-// return, and only then does anybody else hear of it. So a node whose OnChange
-// gives up what it had on trust is never trusted and forgotten at once.
+// return, and only then does anybody else hear of it. So a node that drops its
+// leases in OnChange never answers from one after the others have stopped revoking
+// at it.
 //
 // When every member acknowledges, every ring has dropped this node when Leave
 // returns. A member that does not acknowledge learns it from gossip. If

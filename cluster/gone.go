@@ -8,10 +8,10 @@ import (
 
 const (
 	goneAtMost = 16 << 10 // some 200 bytes each
-	// probeAgain is the wait before somebody who is doubted is probed again.
+	// probeAgain is the wait before a doubted process is probed again.
 	probeAgain = 250 * time.Millisecond
-	// believeAfter is how long memberlist must hold somebody for alive whom
-	// this node cannot reach. Who is dead it has seen dead long before.
+	// believeAfter is how long memberlist must take a process for alive that this
+	// node cannot reach. By then it would long have seen that a dead one is dead.
 	believeAfter = 10 * time.Second
 )
 
@@ -57,10 +57,9 @@ func (g *gone) left(id string) (m Member, ok bool) {
 	return was.Member, ok && was.left
 }
 
-// isOldNews reports whether gossip says of a process that it is alive which was
-// seen dead or left, or which is an earlier start than one that was known. It
-// may be so, after a pause or a partition; or the gossip is of long ago. c.mu
-// must be held.
+// isOldNews reports whether a process that gossip calls alive was seen dead, has
+// left, or is an earlier start than one that was known. It may be alive all the
+// same, after a pause or a partition; or the gossip is old. c.mu must be held.
 func (c *Cluster) isOldNews(m Member) bool {
 	if _, ok := c.gone.byID[m.ID]; ok || m.Incarnation < c.gone.last[m.Name] {
 		return true

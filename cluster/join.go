@@ -95,16 +95,16 @@ func (c *Cluster) join(ctx context.Context, list *memberlist.Memberlist) {
 	}
 }
 
-// noteJoined takes in that the node has met the cluster.
+// noteJoined records that the node has met the cluster.
 func (c *Cluster) noteJoined() {
 	if c.joined.CompareAndSwap(false, true) {
 		c.log.Info().Int("members", len(c.Members())).Msg("joined the cluster")
 	}
 }
 
-// noteAlone takes in that there is no cluster to meet: the others are dead, and
-// waiting for them would make this node as useless as they are. A node that is
-// refused goes on waiting.
+// noteAlone records that there is no cluster to meet: the others are dead, and a
+// node that waited for them would serve nobody. A node that is refused goes on
+// waiting.
 func (c *Cluster) noteAlone() {
 	if c.joined.CompareAndSwap(false, true) {
 		c.log.Warn().Dur("dur", c.patience).Strs("join", c.cfg.Join).
@@ -139,7 +139,7 @@ func (c *Cluster) meet(ctx context.Context, list *memberlist.Memberlist) (met bo
 			continue
 		}
 		nobody = nobody && strings.Contains(joinErr.Error(), errNobody.Error()) // memberlist keeps the text alone
-		c.log.Debug().Err(joinErr).Str("addr", missing[i].String()).Msg("nobody joined")
+		c.log.Debug().Err(joinErr).Str("addr", missing[i].String()).Msg("address not joined")
 		if err == nil {
 			err = joinErr
 		} else {

@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// forgetAfter is how long memberlist remembers who died, and gossips to them.
+// forgetAfter is how long memberlist remembers dead members, and gossips to them.
 const forgetAfter = 10 * time.Second
 
 // memberlistConfig is memberlist's setting for a LAN made quicker: a node that

@@ -65,9 +65,9 @@ func encodeMeta(m Member, leaving bool) ([]byte, error) {
 // the same name before they were seen dead. A member that has come back since
 // is still listed. Deaths are remembered for an hour.
 //
-// Who needs everybody that may still believe something must ask Members first
-// and Departed second: a member that dies or returns in between is then in one
-// of the two.
+// A caller that needs all processes which may still trust something must call
+// Members first and Departed second: a member that dies or returns in between is
+// then in one of the two.
 func (c *Cluster) Departed(within time.Duration) []Departure {
 	since := time.Now().Add(-within)
 	c.mu.Lock()
@@ -127,7 +127,7 @@ func (d delegate) LocalState(bool) []byte { return nil }
 // MergeRemoteState has nothing to merge.
 func (d delegate) MergeRemoteState([]byte, bool) {}
 
-// alive takes in what memberlist says of a node that is alive.
+// alive records what memberlist says of a node that is alive.
 func (c *Cluster) alive(n *memberlist.Node) {
 	var about meta
 	if err := json.Unmarshal(n.Meta, &about); err != nil || about.Name == "" || about.PeerAddr == "" {
@@ -146,7 +146,7 @@ func (c *Cluster) alive(n *memberlist.Node) {
 	c.admit(m, n.Address(), about.Leaving)
 }
 
-// admit takes in that a process is a member. c.mu must be held.
+// admit makes a process a member. c.mu must be held.
 func (c *Cluster) admit(m Member, gossipAddr string, leaving bool) {
 	rec, known := c.records[m.ID]
 	if !known {
@@ -162,8 +162,8 @@ func (c *Cluster) admit(m Member, gossipAddr string, leaving bool) {
 }
 
 // noteReplaced counts members as departed that a later start of the same name
-// has replaced. Whether they are dead shows only later; what they hold on trust
-// must be reckoned with until then. c.mu must be held.
+// has replaced. Whether they are dead shows only later, and until then they may
+// hold leases. c.mu must be held.
 func (c *Cluster) noteReplaced() {
 	latest := newest(c.records)
 	for _, rec := range c.records {
@@ -180,9 +180,9 @@ func (c *Cluster) noteReplaced() {
 	}
 }
 
-// dead takes in that a node is no longer there. A member that said goodbye goes
-// on serving what it was asked, so who waits for an answer is left alone: until
-// it answers or closes, or as long as the asker's context allows.
+// dead records that a node is no longer there. A member that said goodbye goes on
+// serving what it was asked, so questions to it are left alone: until it answers or
+// closes, or as long as the asker's context allows.
 func (c *Cluster) dead(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,7 +217,7 @@ func (c *Cluster) depart(rec *record) {
 	c.departures = append(c.departures, Departure{Member: rec.Member, At: now, gossipAddr: rec.gossipAddr})
 }
 
-// farewell takes in that a member is leaving. The goodbye of an ID is
+// farewell records that a member is leaving. The goodbye of an ID is
 // remembered, since it may overtake the news that the member exists, and news
 // from before it may come again.
 func (c *Cluster) farewell(id string) {

@@ -74,7 +74,7 @@ func (c *Cluster) Owner(hash uint64) (m Member, self bool) {
 // Members returns the members that are live and not leaving, sorted by name,
 // this node among them. Of two with the same name only the later start is a
 // member. A node that does not find itself here is leaving or has been
-// replaced, and the others no longer reckon with what it holds on trust.
+// replaced, and the others no longer wait for leases that it may hold.
 func (c *Cluster) Members() []Member { return slices.Clone(c.ring.Load().members) }
 
 // Member returns the member with an ID. ok is false when this node does not

@@ -99,8 +99,8 @@ func advertised(advertise string, bound net.IP) (string, net.IP, error) {
 }
 
 // gossipTransport carries memberlist over sockets that are bound already.
-// memberlist's own transport binds and starts at once, and New must do the one
-// without the other.
+// memberlist's own transport binds and starts at once, and New must bind without
+// starting.
 type gossipTransport struct {
 	sockets gossipSockets
 	ip      net.IP

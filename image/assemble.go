@@ -3,8 +3,10 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"io"
 	"os"
+	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -18,8 +20,9 @@ const user = 65532
 
 func platformOf(arch string) *v1.Platform { return &v1.Platform{OS: "linux", Architecture: arch} }
 
-// assemble makes the image: the certificates, which seldom change, then the node.
-func assemble(o options, arch, binary string) (v1.Image, error) {
+// assemble makes the image: the certificates, which seldom change, then the node
+// with its licences.
+func assemble(ctx context.Context, o options, arch, binary string) (v1.Image, error) {
 	roots, err := rootsPEM()
 	if err != nil {
 		return nil, err
@@ -38,7 +41,20 @@ func assemble(o options, arch, binary string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	above, err := layer([]file{{name: "node", mode: 0o755, data: node}})
+	license, err := os.ReadFile(filepath.Join(o.Source, "LICENSE"))
+	if err != nil {
+		return nil, err
+	}
+	notice, err := notices(ctx, o.Source, binary)
+	if err != nil {
+		return nil, err
+	}
+	above, err := layer([]file{
+		{name: "licenses/", mode: 0o755},
+		{name: "licenses/LICENSE", mode: 0o644, data: license},
+		{name: "licenses/NOTICE", mode: 0o644, data: notice},
+		{name: "node", mode: 0o755, data: node},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +81,7 @@ func assemble(o options, arch, binary string) (v1.Image, error) {
 			"org.opencontainers.image.title":    "Larder",
 			"org.opencontainers.image.version":  o.Version,
 			"org.opencontainers.image.revision": o.Commit,
+			"org.opencontainers.image.licenses": "Apache-2.0",
 		},
 	}
 	return mutate.ConfigFile(img, config)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"crypto/x509"
+	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,9 +88,42 @@ func TestImageRuns(t *testing.T) {
 	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		t.Error("the image holds no certificates")
 	}
+	checkLicences(t, root)
 	url := start(t, node, filepath.Join(root, config.Config.WorkingDir))
 	if said := output(t, node, "check", url); strings.Count(said, " ok ") != 12 {
 		t.Errorf("node check says:\n%s", said)
+	}
+}
+
+// checkLicences holds that the image carries Larder's licence, and of what is in
+// the binary those texts that their licences want beside it.
+func checkLicences(t *testing.T, root string) {
+	t.Helper()
+	own, err := os.ReadFile("../LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := os.ReadFile(root + "/licenses/LICENSE")
+	if err != nil || string(there) != string(own) {
+		t.Errorf("/licenses/LICENSE is not Larder's: %v", err)
+	}
+	notice, err := os.ReadFile(root + "/licenses/NOTICE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := buildinfo.ReadFile(root + "/node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range info.Deps {
+		if _, text, ok := strings.Cut(string(notice), "\n"+m.Path+" "+m.Version+"\n"); !ok || !strings.HasPrefix(text, "\n--- ") {
+			t.Errorf("NOTICE has no licence of %s %s", m.Path, m.Version)
+		}
+	}
+	for _, want := range []string{"Mozilla Public License, version 2.0", "\nGo " + info.GoVersion + "\n"} {
+		if !strings.Contains(string(notice), want) {
+			t.Errorf("NOTICE does not hold %q", want)
+		}
 	}
 }
 
@@ -128,6 +162,7 @@ func TestDockerfileIsTheSame(t *testing.T) {
 	for _, want := range []string{
 		strings.Join(flags[:3], " ") + ` "` + flags[3] + `"`, "golang:" + release + " ", "FROM scratch",
 		"USER 65532:65532", `ENTRYPOINT ["/node"]`, "WORKDIR /data", "EXPOSE 8080/tcp 9090/tcp 7946/tcp 7946/udp 7947/tcp",
+		"COPY --from=build /out/licenses /licenses", "cp LICENSE /out/licenses/", "go run . --notices-of /out/node > /out/licenses/NOTICE",
 	} {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("the Dockerfile does not say %q", want)

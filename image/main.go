@@ -45,9 +45,18 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.Out, "out", "", "the folder to write the layout to; it is replaced")
 	flags.StringVar(&o.Version, "version", "dev", "the version to stamp")
 	flags.StringVar(&o.Commit, "commit", "unknown", "the commit to stamp")
+	noticesOf := flags.String("notices-of", "", "only print the licences of what this binary of a node was linked from")
 	created := flags.Int64("created", 0, "the image's date in seconds since 1970, such as the commit's")
 	platforms := flags.String("platforms", "linux/amd64,linux/arm64", "what to build for, comma-separated")
 	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *noticesOf != "" {
+		text, err := notices(ctx, o.Source, *noticesOf)
+		if err != nil {
+			return err
+		}
+		_, err = os.Stdout.Write(text)
 		return err
 	}
 	o.Created, o.Platforms = time.Unix(*created, 0).UTC(), strings.Split(*platforms, ",")
@@ -85,7 +94,7 @@ func build(ctx context.Context, o options) (string, error) {
 		if err := compile(ctx, o, arch, binary); err != nil {
 			return "", err
 		}
-		img, err := assemble(o, arch, binary)
+		img, err := assemble(ctx, o, arch, binary)
 		if err != nil {
 			return "", fmt.Errorf("assemble image for %s: %w", platform, err)
 		}

@@ -166,7 +166,7 @@ const (
 	escapedControls uint64 = 1<<' ' - 1
 )
 
-// escapedByte tells whether a character below U+0080 is always escaped.
+// escapedByte reports whether a character below U+0080 is always escaped.
 func escapedByte(c byte) bool {
 	if c < 64 {
 		return (escapedLow|escapedControls)>>c&1 != 0
@@ -174,7 +174,7 @@ func escapedByte(c byte) bool {
 	return escapedHigh>>(c-64)&1 != 0
 }
 
-// escapedRune tells whether a character from U+0080 on is escaped: one that
+// escapedRune reports whether a character from U+0080 on is escaped: one that
 // XML breaks lines at or cannot hold, or a byte that is not UTF-8.
 func escapedRune(r rune, size int) bool {
 	switch r {

@@ -59,7 +59,7 @@ func badStrategy(what string) error {
 	return fmt.Errorf("%w: not a strategy key: %s, %s", ErrBadKey, what, strategyForm)
 }
 
-// validDate tells whether s is an RFC 3339 date-time. time.Parse takes more than
+// validDate reports whether s is an RFC 3339 date-time. time.Parse takes more than
 // that: an hour of one digit, a comma for the point, an offset of 24:60.
 func validDate(s string) bool {
 	if _, err := time.Parse(time.RFC3339, s); err != nil {

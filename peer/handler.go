@@ -148,7 +148,7 @@ func (a *server) answerAll(ctx context.Context, c *answerConn) error {
 func (a *server) answer(ctx context.Context, c *answerConn, route string, asked Asked) error {
 	handler, ok := a.handlers[route]
 	if !ok {
-		return fmt.Errorf("asked on the route %s, which there is not", strconv.Quote(route))
+		return fmt.Errorf("unknown route %s", strconv.Quote(route))
 	}
 	said, err := a.workOut(ctx, c, handler, asked)
 	if said.Sent != nil {
@@ -171,8 +171,7 @@ func (c *answerConn) finish(asked Asked, said Answer) error {
 	return err
 }
 
-// workOut has the answer worked out, and meanwhile says now and then that it
-// is.
+// workOut runs the handler, and meanwhile sends a sign of life each beat.
 func (a *server) workOut(ctx context.Context, c *answerConn, handler Handler, asked Asked) (said Answer, err error) {
 	c.become(working)
 	defer c.become(saying)
@@ -200,9 +199,8 @@ func (c *answerConn) become(state answerState) {
 	}
 }
 
-// sayAlive says that the answer is being worked out. If that cannot be said,
-// nobody waits for it; and since half of it may have been, nothing else can be
-// said either.
+// sayAlive sends a sign of life. If it cannot be sent, nobody waits for the answer;
+// and since half of it may have been sent, nothing else can be sent either.
 func (c *answerConn) sayAlive() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -307,8 +305,8 @@ func (a *server) end(all bool) (left int) {
 	return len(a.conns)
 }
 
-// shutdown lets the answers that are being worked out and sent be finished,
-// until ctx ends.
+// shutdown waits until the answers that are under way have been sent, or until ctx
+// ends.
 func (a *server) shutdown(ctx context.Context) {
 	for a.end(false) > 0 {
 		select {

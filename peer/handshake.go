@@ -163,7 +163,7 @@ func refused(err error) error {
 }
 
 // server authenticates a connection that this node has accepted, and returns
-// the ID of who asks. On an error nothing may be written to it.
+// the ID of the process that asks. On an error nothing may be written to it.
 func (h handshake) server(conn net.Conn) (from string, err error) {
 	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return "", err

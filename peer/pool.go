@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// maxIdlePerMember is how many connections are kept that nobody asks on.
+// maxIdlePerMember is how many idle connections are kept.
 const maxIdlePerMember = 256
 
 // Pool is the connections for questions to one start of a member. It is safe
@@ -83,8 +83,8 @@ func (r *rest) Close() error {
 	return nil
 }
 
-// explain adds to an error whether the question may have been heard, and why
-// nobody is asked any more, if that is why.
+// explain adds to an error whether the question may have been heard, and, if the
+// pool has ended, why.
 func (p *Pool) explain(heard bool, err error) error {
 	if err == nil {
 		return nil
@@ -189,7 +189,7 @@ func (p *Pool) Retire() {
 	p.stopSweep()
 }
 
-// End closes all connections. Who waits on one, or asks later, is told why.
+// End closes all connections. Questions that wait on one, and later ones, fail with why.
 func (p *Pool) End(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Config says who this end of the connections is, and what it shares with the
+// Config identifies this end of the connections, and holds what it shares with the
 // others.
 type Config struct {
 	ID    string // of this process; it is never used again
@@ -37,8 +37,7 @@ func New(cfg Config) *Port {
 	}
 }
 
-// Handle has questions on a route answered by h. It must be called before
-// Serve.
+// Handle makes h answer the questions on a route. It must be called before Serve.
 func (p *Port) Handle(route string, h Handler) { p.handlers[route] = h }
 
 // Pool makes a pool of connections to the process that has this ID and listens

@@ -47,12 +47,13 @@ type Question struct {
 	// Arriving has the body of an answer given as it arrives, as Rest instead
 	// of Body.
 	Arriving bool
-	// Within bounds the waiting for the answer, and for the last byte of it, as
-	// a context's deadline does, for less; 0 does not.
+	// Within bounds the wait for the last byte of the answer, as a context's
+	// deadline does, but costs less. 0 is no bound.
 	Within time.Duration
-	// Once says that the question must not arrive twice; any other may, when a
-	// connection that was kept turns out dead. And it waits for a member that
-	// is silent, since nobody else can be asked: until the member is seen dead.
+	// Once says that the question must not arrive twice. Any other question may,
+	// when a connection that was kept turns out to be dead. A question with Once also
+	// waits for a member that is silent until that member is seen dead, since no
+	// other node can be asked.
 	Once bool
 }
 

@@ -43,15 +43,15 @@ type S3Config struct {
 	// and the outcome, which is context.Canceled if the caller has left or has no
 	// memory for the answer. A retried read is several requests. It may be nil.
 	Observe func(op string, err error, took time.Duration)
-	// Log is told what the SDK says, and what S3 says of requests that fail,
-	// which no error of this package holds.
+	// Log gets the words of the SDK, and those of S3 about requests that failed.
+	// No error of this package holds them.
 	Log zerolog.Logger
 }
 
 // S3 is a Store, and Uploads, in a bucket of any S3. It never writes an object
 // more than once for one call: a write that was sent again after a lost answer
 // could arrive after a newer one and bring the old object back. Reads are tried
-// up to three times, and so is what nobody sees: a part, an abort.
+// up to three times, and so are writes that no reader sees: a part, an abort.
 type S3 struct {
 	client  *s3.Client
 	bucket  string
@@ -72,7 +72,7 @@ var (
 	_ Uploads = (*S3)(nil)
 )
 
-// NewS3 makes the store. It sends no request; Ping says whether the bucket can
+// NewS3 makes the store. It sends no request; Ping reports whether the bucket can
 // be reached.
 func NewS3(ctx context.Context, cfg S3Config) (*S3, error) {
 	if cfg.Bucket == "" {

@@ -43,7 +43,7 @@ func (l *loan) Seek(offset int64, whence int) (int64, error) {
 	return l.body.Seek(offset, whence)
 }
 
-// withdraw returns when nobody reads the body any more.
+// withdraw takes the body back: it returns when nothing reads it any more.
 func (l *loan) withdraw() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

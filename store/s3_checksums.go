@@ -30,7 +30,7 @@ func (c *checksums) sent() bool {
 	return state == untried || state == taken
 }
 
-// proved takes in that a write succeeded, with the headers or without.
+// proved records that a write succeeded, with the headers or without.
 func (c *checksums) proved(with bool) {
 	if with {
 		c.state.CompareAndSwap(untried, taken)
@@ -58,8 +58,8 @@ func (c *checksums) blamed(op string, err error) bool {
 	return c.state.CompareAndSwap(untried, suspected)
 }
 
-// tried takes in what became of the request that blamed was asked of, without
-// the headers.
+// tried records the outcome of the request that was sent again without the headers,
+// after blamed.
 func (c *checksums) tried(err error) {
 	if err != nil {
 		c.state.CompareAndSwap(suspected, untried)

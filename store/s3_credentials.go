@@ -61,7 +61,7 @@ func fileOf(variable, otherwise string) string {
 	return otherwise
 }
 
-// look is what tells one state of the files from another.
+// look returns a text that differs for any two states of the files.
 func (r *renewing) look() string {
 	state := ""
 	for _, name := range r.files {

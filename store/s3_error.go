@@ -25,10 +25,10 @@ var (
 )
 
 // failure is a request that S3 did not answer as it should. Its text is for
-// callers. What S3 and the SDK say themselves may name accounts, hosts and the
-// bucket; it is kept in words, which only the log is told. The SDK's error is
-// not wrapped: it may hold the context error of an attempt's own timer, which
-// is not the caller's.
+// callers. The words of S3 and of the SDK may name accounts, hosts and the bucket;
+// they are kept in words, which goes only to the log. The SDK's error is not
+// wrapped: it may hold the context error of an attempt's own timer, which is not
+// the caller's.
 type failure struct {
 	is     []error // of this package's errors
 	text   string

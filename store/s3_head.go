@@ -42,17 +42,17 @@ func archived(class types.StorageClass, restore *string) bool {
 		!strings.Contains(aws.ToString(restore), `ongoing-request="false"`)
 }
 
-// look tells the log of an object that lacks what Larder always writes.
+// look logs an object that lacks what Larder always writes.
 func (s *S3) look(name string, metadata map[string]string) {
 	if metadata[ownModified] == "" {
 		s.notes.odd("an object has none of the metadata that larder writes: something else wrote it, or the store has lost its metadata", name)
 	}
 }
 
-// missing looks again at a read that was forbidden. S3 forbids the reading of
-// what is not there unless the credentials allow s3:ListBucket, and where that
-// is allowed for a prefix alone it does so too. But then the prefix can be
-// listed, which tells.
+// missing finds out whether a read was forbidden only because the object is not
+// there. S3 forbids reading what is not there unless the credentials allow
+// s3:ListBucket for the whole bucket. Where they allow it for a prefix, listing
+// shows whether the object is there.
 func (s *S3) missing(ctx context.Context, name string, err error) error {
 	if !forbidsReading("get", err) {
 		return err

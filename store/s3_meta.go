@@ -146,7 +146,7 @@ func encodeAll(values map[string]string) {
 	values[ownEncoding] = encodingName
 }
 
-// isPlain says whether every S3 and every proxy gives a value back as it is.
+// isPlain reports whether every S3 and every proxy gives a value back as it is.
 // Spaces at the ends and in a row are not safe in headers, "=?" begins an
 // encoded word of RFC 2047, and the SDK leaves out what is empty.
 func isPlain(value string) bool {

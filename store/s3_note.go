@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// noteEvery is how often the log is told of the same thing.
+	// noteEvery is how often the same thing is logged.
 	noteEvery = 10 * time.Second
 	// noteKinds bounds how many things are told apart: S3's codes are its own.
 	noteKinds = 1000
@@ -59,7 +59,7 @@ func (n *notes) due(kind string) (ok bool, unsaid int) {
 	return true, unsaid
 }
 
-// failed tells of a request that failed, unless its error is an answer that
+// failed logs a request that failed, unless its error is an answer that
 // callers expect, or may turn out to be: see missing.
 func (n *notes) failed(op string, err error) {
 	if forbidsReading(op, err) {
@@ -76,7 +76,7 @@ func (n *notes) failed(op string, err error) {
 	n.tell(op, err)
 }
 
-// tell tells of a request that failed, in S3's own words.
+// tell logs a request that failed, in S3's own words.
 func (n *notes) tell(op string, err error) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
@@ -106,7 +106,7 @@ func (n *notes) tell(op string, err error) {
 	line.Msg("request to s3 failed")
 }
 
-// odd tells of an answer that is worked round.
+// odd logs an answer that is worked round.
 func (n *notes) odd(kind, name string) {
 	due, unsaid := n.due(kind)
 	if !due {

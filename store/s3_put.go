@@ -110,7 +110,7 @@ func digestBytes(digest string) ([]byte, error) {
 	return sum, nil
 }
 
-// headers are the conditions as S3 is told them.
+// headers returns the conditions as the headers of a request.
 func (c Conditions) headers() (ifMatch, ifNoneMatch *string) {
 	if c.IfMatch != "" {
 		ifMatch = quoted(c.IfMatch)

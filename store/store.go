@@ -104,9 +104,9 @@ func (h Head) Is(version, writeName string) bool {
 	return h.WriteName() == writeName
 }
 
-// Conditions of a write. At most one is set. They are about the bytes' ETag and
-// not about a write: where the ETag is an MD5, who wrote the same bytes again,
-// with whatever metadata, is not told apart.
+// Conditions of a write. At most one is set. They are about the ETag of the bytes
+// and not about a write: where the ETag is an MD5, a second write of the same
+// bytes, even with other metadata, is the same version.
 type Conditions struct {
 	// IfMatch lets the write happen only if this version is there.
 	IfMatch string
@@ -131,7 +131,8 @@ type Entry struct {
 	Modified time.Time
 }
 
-// Alloc gives a buffer of n bytes, for whose memory somebody else answers.
+// Alloc returns a buffer of n bytes. Its owner accounts for the memory, so it may
+// block, or fail.
 type Alloc func(n int64) ([]byte, error)
 
 // Store keeps objects durably. When a write returns nil the object is on
@@ -147,8 +148,8 @@ type Store interface {
 	// again. Its error is returned. nil makes a new buffer.
 	Get(ctx context.Context, name string, limit int64, alloc Alloc) (Head, []byte, error)
 	// GetRange reads the n bytes from off on of an object of this ETag, and the
-	// head that S3 gives with them: for whoever knows the write to compare. If
-	// no such object is there any longer, ErrPrecondition. An empty version is an
+	// head that S3 gives with them, so that a caller that knows the write can compare.
+	// If no such object is there any longer, ErrPrecondition. An empty version is an
 	// object without ETag. A range that the object does not have in full is
 	// ErrUnexpected; never fewer bytes without an error.
 	GetRange(ctx context.Context, name, version string, off, n int64) (Head, []byte, error)

@@ -9,7 +9,7 @@ import (
 	"fmt"
 )
 
-// Sums are the digests of the pieces of one object, for whoever reads only a part
+// Sums are the digests of the pieces of one object, for a reader of only a part
 // of it. They are kept as an object of their own:
 //
 //	8 bytes   "larder1\n"

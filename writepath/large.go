@@ -165,7 +165,7 @@ type kept struct {
 	grant *budget.Grant
 }
 
-// userOf is who answers for the memory of a write.
+// userOf names the user whom the memory of a write is counted for.
 func userOf(k keys.Key, h store.Head) string { return k.Org + "/" + h.Writer }
 
 // run reads body to its end and stores it. When it returns, no part is on its

@@ -18,8 +18,8 @@ import (
 	"larder/store"
 )
 
-// checkCmd is a client's view of nodes: put, get, list, delete, and whether they
-// hold conditions. Of a bucket it tells what its store lacks.
+// checkCmd tries nodes as a client does: put, get, list, delete, and conditions. With
+// a bucket it also reports what its store lacks.
 type checkCmd struct {
 	URLs      []string      `arg:"" name:"url" help:"The endpoint of a node, for example http://127.0.0.1:8080, or of several."`
 	Timeout   time.Duration `default:"60s" help:"For all steps with a node together. (${default})"`

@@ -35,8 +35,8 @@ func (n *node) openFiles() error {
 	return nil
 }
 
-// fileStates are what metrics tell of these files; nothing is wrong with one that
-// there is not.
+// fileStates are the states of these files, for metrics. A file that is not
+// configured is never wrong.
 func (n *node) fileStates() map[string]func() (wrong int64, age time.Duration) {
 	states := map[string]func() (int64, time.Duration){}
 	for name, f := range map[string]*configFile{"secret": n.secretFile, "tokens": n.tokensFile} {

@@ -21,11 +21,11 @@ const (
 )
 
 // configFile is a file that an operator may change under a running node: what it
-// holds is taken at first and again whenever it has changed. What is taken is
-// never half of a change if whoever writes the file writes another one and renames
-// it. Its bytes are looked at: the files are small, and this sees what
-// notifications and time stamps do not, such as the link that Kubernetes swaps in a
-// mounted secret and a write that keeps size and time.
+// holds is taken at the start, and again whenever it has changed. Half of a change
+// is never taken if the file is replaced by renaming another one. Changes are found
+// by the file's bytes: the files are small, and this sees what notifications and
+// time stamps miss, such as the link that Kubernetes swaps in a mounted secret, or
+// a write that keeps size and time.
 type configFile struct {
 	path string
 	// is and holds are what the log calls the file and what is in it.

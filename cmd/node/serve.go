@@ -285,7 +285,7 @@ func (n *node) announce() {
 	}
 }
 
-// everyone is who asks where there are no tokens: one org, on loopback.
+// everyone authenticates every caller of a node without tokens as one user of one org.
 type everyone struct{}
 
 func (everyone) Authenticate(string) (auth.Principal, error) {

@@ -37,7 +37,7 @@ func (a attributes) StoreAttribute(f *os.File, bucket, object, attribute string,
 	return err
 }
 
-// noRoom says whether a file system has refused an attribute for its size.
+// noRoom reports whether a file system has refused an attribute for its size.
 func noRoom(err error) bool {
 	return errors.Is(err, s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)) ||
 		errors.Is(err, syscall.E2BIG) || errors.Is(err, syscall.ERANGE)

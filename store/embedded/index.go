@@ -26,7 +26,7 @@ type index struct {
 
 const indexDegree = 64
 
-// update takes in that an object was written or removed. The caller holds the
+// update records that an object was written or removed. The caller holds the
 // key's lock, so that the last writer of a key is the last to update it. While
 // the index is filled it waits: the filling may have passed the key already.
 func (x *index) update(key string) {

@@ -37,7 +37,7 @@ func uploadFolder(key, id string) string {
 	return filepath.Join(posix.MetaTmpMultipartDir, fmt.Sprintf("%x", sha256.Sum256([]byte(key))), id)
 }
 
-// uploadThere says whether an upload can take parts.
+// uploadThere reports whether an upload can take parts.
 func (b *bucket) uploadThere(key, id string) error {
 	if id != filepath.Base(id) {
 		return s3err.GetNoSuchUploadErr(id)

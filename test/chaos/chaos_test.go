@@ -85,7 +85,7 @@ func roundOf(seed uint64, separate bool) scenario {
 	return s
 }
 
-// TestNamespaces says whether faults between nodes, and pods, are among what ran.
+// TestNamespaces reports whether faults between nodes, and pods, are among what ran.
 func TestNamespaces(t *testing.T) {
 	if err := namespaces(t); err != nil {
 		t.Logf("no cuts and delays between nodes here, which need network namespaces and so root: %v", err)

@@ -170,7 +170,7 @@ func (n *node) welcome() {
 	n.up = true
 }
 
-// enter says whether a client may use the node now; it calls exit afterwards.
+// enter reports whether a client may use the node now; it calls exit afterwards.
 func (n *node) enter() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

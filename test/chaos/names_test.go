@@ -56,7 +56,7 @@ func (s *names) set(addrs ...string) {
 	s.addrs = addrs
 }
 
-// toldUnknown says whether a place was told that there is no such name.
+// toldUnknown reports whether a place was told that there is no such name.
 func (s *names) toldUnknown(p place) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

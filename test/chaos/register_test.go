@@ -35,7 +35,7 @@ func register(lenient bool) porcupine.Model {
 	}
 }
 
-// step says whether an operation may happen in a state, and what the state is then.
+// step reports whether an operation may happen in a state, and what the state is then.
 func step(state string, o *op, lenient bool) (bool, string) {
 	switch o.verb {
 	case put:

@@ -55,7 +55,7 @@ func (k kind) track() track {
 	}
 }
 
-// cuts says whether two nodes are cut off from each other.
+// cuts reports whether two nodes are cut off from each other.
 func (k kind) cuts() bool { return k == cut || k == blip }
 
 // fault is one fault of a schedule.
@@ -166,7 +166,7 @@ type scenario struct {
 	lasts time.Duration
 }
 
-// agree says whether the design promises that the members agree, and S3 keeps
+// agree reports whether the design promises that the members agree, and S3 keeps
 // to what it answered, so that the history must be linearizable.
 func (s scenario) agree() bool {
 	owners := slices.ContainsFunc(s.kinds, func(k kind) bool { return k.track() == ofNodes })
@@ -175,12 +175,12 @@ func (s scenario) agree() bool {
 	})
 }
 
-// isApart says whether the nodes need a network of their own.
+// isApart reports whether the nodes need a network of their own.
 func (s scenario) isApart() bool {
 	return slices.ContainsFunc(s.kinds, func(k kind) bool { return k.track() == ofNetwork })
 }
 
-// smooth says whether nothing happens at which a request may fail.
+// smooth reports whether nothing happens at which a request may fail.
 func (s scenario) smooth() bool {
 	return !slices.ContainsFunc(s.kinds, func(k kind) bool { return k != roll && k != scale })
 }

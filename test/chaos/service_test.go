@@ -132,7 +132,7 @@ func (s *service) send(ctx context.Context, verb, method, path, body string, che
 	}
 }
 
-// open says whether clients may use the pod.
+// open reports whether clients may use the pod.
 func (p *pod) open() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// overlaps says whether an operation was under way during a window.
+// overlaps reports whether an operation was under way during a window.
 func (w window) overlaps(o *op) bool { return o.call <= w.to && o.ret >= w.from }
 
-// well says whether the node was well while it had the operation.
+// well reports whether the node was well while it had the operation.
 func (n *node) well(o *op) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 )
 
 // flagsIn are the names in a text that look like flags, and are not those of
-// other programs' commands or DESIGN.md's placeholder.
+// other programs' commands or README's placeholder.
 func flagsIn(text string) map[string]bool {
 	flag := regexp.MustCompile(`--([a-z][a-z0-9-]*[a-z0-9])`)
 	other := regexp.MustCompile(`^\s*(\$ )?(curl|ccache|python3?|pip|openssl|kubectl|helm|docker)\s`)
@@ -33,17 +34,14 @@ func flagsIn(text string) map[string]bool {
 // leaves none of the node's out.
 func TestReadmeNamesTheFlags(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	readme := readDoc(t, "README.md")
 	help := func(args ...string) map[string]bool {
 		return flagsIn(string(run(t, nil, nil, testcluster.Build(t), append(args, "-h")...)))
 	}
 	known := help()
 	delete(known, "help")
 	table := map[string]bool{}
-	for line := range strings.Lines(string(readme)) {
+	for line := range strings.Lines(readme) {
 		if cell, _, ok := strings.Cut(strings.TrimPrefix(line, "|"), "|"); ok && strings.HasPrefix(line, "|") {
 			maps.Copy(table, flagsIn(cell))
 		}
@@ -56,7 +54,7 @@ func TestReadmeNamesTheFlags(t *testing.T) {
 	for _, command := range []string{"s3", "token", "check"} {
 		maps.Copy(known, help(command))
 	}
-	for _, name := range slices.Sorted(maps.Keys(flagsIn(string(readme)))) {
+	for _, name := range slices.Sorted(maps.Keys(flagsIn(readme))) {
 		if !known[name] {
 			t.Errorf("README names --%s, which the node does not have", name)
 		}
@@ -73,6 +71,87 @@ func TestFlagsAreVariables(t *testing.T) {
 		}
 		if variable := "$LARDER_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")); !strings.Contains(help, variable+")") {
 			t.Errorf("--%s has no %s", name, variable)
+		}
+	}
+}
+
+// Each line of SECURITY.md's tables names tests that hold it, and they exist.
+func TestSecurityIsHeldByTests(t *testing.T) {
+	t.Parallel()
+	test := regexp.MustCompile("`([a-z0-9/]+) ((?:Test|Fuzz)[A-Za-z0-9]+)`|`(python/tests/[a-z0-9_]+\\.py)::(test_[a-z0-9_]+)`")
+	named := 0
+	held := false // the table at hand has a column for tests
+	for line := range strings.Lines(readDoc(t, "SECURITY.md")) {
+		line = strings.TrimSpace(line)
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			held = false
+		case strings.HasSuffix(line, "| held by |"):
+			held = true
+		case held && !strings.HasPrefix(line, "|---"):
+			tests := test.FindAllStringSubmatch(line, -1)
+			if len(tests) == 0 || strings.Count(line, "`, `") > 0 && len(tests) < 2 {
+				t.Errorf("no test, or one that cannot be read, holds %q", line)
+			}
+			for _, m := range tests {
+				named++
+				if m[1] != "" && !defines(t, m[1]+"/*_test.go", "func "+m[2]+"(") || m[3] != "" && !defines(t, m[3], "def "+m[4]+"(") {
+					t.Errorf("SECURITY.md names %s, which is not there", m[0])
+				}
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("%d tests are named; is the page still read aright?", named)
+	}
+}
+
+// defines reports whether a file of those that match holds the text.
+func defines(t *testing.T, pattern, text string) bool {
+	t.Helper()
+	files, err := filepath.Glob("../../" + pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(f string) bool {
+		b, err := os.ReadFile(f)
+		return err == nil && strings.Contains(string(b), text)
+	})
+}
+
+// readDoc reads a document at the root of the repository, or below it.
+func readDoc(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../../" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// docs/debugging.md names log lines, problems and metrics that there are.
+func TestDebuggingNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	page, metrics := readDoc(t, "docs/debugging.md"), readDoc(t, "docs/metrics.md")
+	lines := regexp.MustCompile("`\"([^`]+)\"`").FindAllStringSubmatch(page, -1)
+	for _, m := range lines {
+		if !slices.ContainsFunc([]string{"cmd/node", "cluster", "peer", "fill", "heads", "writepath", "httpapi", "admin", "store", "store/embedded"},
+			func(folder string) bool { return defines(t, folder+"/[a-z]*.go", m[1]) }) {
+			t.Errorf("no log line says %q", m[1])
+		}
+	}
+	if len(lines) < 20 {
+		t.Errorf("%d log lines are named; is the page still read aright?", len(lines))
+	}
+	for _, name := range regexp.MustCompile(`larder_[a-z0-9_]*[a-z0-9]`).FindAllString(page, -1) {
+		if !strings.Contains(metrics, "`"+name+"`") {
+			t.Errorf("docs/metrics.md does not know %s", name)
+		}
+	}
+	problems := regexp.MustCompile("`((?:[a-z]+-)+[a-z]+)`").FindAllStringSubmatch(page, -1)
+	for _, m := range problems {
+		if !defines(t, "httpapi/problem.go", `"`+m[1]+`"`) {
+			t.Errorf("there is no problem %s", m[1])
 		}
 	}
 }

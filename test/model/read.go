@@ -36,7 +36,7 @@ func (c *Config) read(s *state, n Node, yield yield) {
 	}
 }
 
-// joinsMatter says whether it makes a difference who joins a lookup. By the
+// joinsMatter reports whether it makes a difference who joins a lookup. By the
 // rules it makes none: who joined is told a head that is trusted at that moment,
 // as every reader is then, or asks anew.
 func (c *Config) joinsMatter() bool { return c.JoinRevoked || c.JoinUnkept || c.ShareWhileLeaving }
@@ -74,7 +74,7 @@ func (c *Config) askOwner(s *state, owner, asker Node) (lookup, bool) {
 	return lookup{version: s.s3, lease: c.LeaseWhileWriting && o.write.phase != idle}, true
 }
 
-// mayOwn says whether n may trust S3's answer as the owner.
+// mayOwn reports whether n may trust S3's answer as the owner.
 func (c *Config) mayOwn(p *node, n Node) bool {
 	return p.view.owner() == n && (p.pending == 0 || c.TrustUnsettled)
 }

@@ -112,11 +112,11 @@ func (n *node) drop() {
 	}
 }
 
-// agree says whether the promises hold: the nodes agree who owns the key, and
+// agree reports whether the promises hold: the nodes agree who owns the key, and
 // have for as long as a lease lasts.
 func (s *state) agree() bool { return s.since == 0 }
 
-// sameOwner says whether all nodes that live hold the same node to be the
+// sameOwner reports whether all nodes that live hold the same node to be the
 // owner, and those that were taken for dead and do not know it have been told.
 func (s *state) sameOwner() bool {
 	owner := Nobody
@@ -182,7 +182,7 @@ func (c *Config) tidy(s *state) {
 	}
 }
 
-// useful says whether a lookup can still do more than answer those who wait
+// useful reports whether a lookup can still do more than answer those who wait
 // for it now: be joined or be kept.
 func (c *Config) useful(l *lookup) bool {
 	switch {

@@ -65,7 +65,7 @@ func (p *Process) Launch() {
 // Pid is that of the running process.
 func (p *Process) Pid() int { return p.pid }
 
-// Running says whether the process was started and has not ended.
+// Running reports whether the process was started and has not ended.
 func (p *Process) Running() bool {
 	if p.exited == nil {
 		return false

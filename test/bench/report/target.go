@@ -16,7 +16,7 @@ const (
 	Exactly Bound = "="
 )
 
-// Met says whether v keeps the bound.
+// Met reports whether v keeps the bound.
 func (t Target) Met(v float64) bool {
 	switch t.Is {
 	case AtLeast:

@@ -1,0 +1,35 @@
+package auth_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"larder/auth"
+)
+
+// A token is minted, its entry goes to the tokens file, and a request that bears
+// the token is its user's.
+func Example() {
+	token, entry, err := auth.Mint("acme", "ada", auth.Writer, time.Time{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	file, _ := json.Marshal([]auth.Entry{entry})
+
+	tokens := auth.New(func(string) error { return nil }) // keys.ValidOrg, in a node
+	if err := tokens.Take(file); err != nil {
+		fmt.Println(err)
+		return
+	}
+	who, err := tokens.Authenticate("Bearer " + token)
+	fmt.Println(who.Org, who.User, who.Role, who.Role.CanWrite(), err)
+
+	_, err = tokens.Authenticate("Bearer of bad news")
+	fmt.Println(errors.Is(err, auth.ErrBadCredential))
+	// Output:
+	// acme ada writer true <nil>
+	// true
+}
