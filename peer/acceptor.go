@@ -56,6 +56,7 @@ type acceptor struct {
 	handshake handshake
 	log       zerolog.Logger
 	seldom    warnings
+	most      int // handshakes under way
 	// enter takes over a connection, and returns when it is closed.
 	enter func(conn net.Conn, from string)
 
@@ -71,7 +72,7 @@ type acceptor struct {
 type warnings struct{ strangers, releases, relays, floods, failures zerolog.Logger }
 
 func newAcceptor(l net.Listener, h handshake, log zerolog.Logger) *acceptor {
-	return &acceptor{Listener: l, handshake: h, log: log, done: make(chan struct{}), seldom: warnings{
+	return &acceptor{Listener: l, handshake: h, log: log, most: maxPending, done: make(chan struct{}), seldom: warnings{
 		strangers: seldom(log), releases: seldom(log), relays: seldom(log), floods: seldom(log), failures: seldom(log),
 	}}
 }
@@ -157,8 +158,8 @@ func (a *acceptor) refuse(conn net.Conn, err error) {
 func (a *acceptor) enlist(conn net.Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.pending) >= maxPending {
-		a.seldom.floods.Warn().Int("most", maxPending).Str("addr", a.pending[0].RemoteAddr().String()).
+	if len(a.pending) >= a.most {
+		a.seldom.floods.Warn().Int("most", a.most).Str("addr", a.pending[0].RemoteAddr().String()).
 			Msg("more connections to the peer port than handshakes may be under way: gave up the oldest")
 		_ = a.pending[0].Close()
 		a.pending = slices.Delete(a.pending, 0, 1)
