@@ -11,7 +11,7 @@ trap 'rm -rf "$dir"' EXIT
 python3 -m venv "$dir/venv"
 "$dir/venv/bin/pip" install -q --no-compile --disable-pip-version-check 'hishel[httpx]==2.0.0' httpx==0.28.1
 cd "$dir"
-timeout 120 "$dir/venv/bin/python" - <<'EOF'
+timeout 300 "$dir/venv/bin/python" - <<'EOF'
 import importlib.metadata, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from hishel.httpx import CacheClient

@@ -10,7 +10,7 @@ trap 'rm -rf "$dir"' EXIT
 python3 -m venv "$dir/venv"
 "$dir/venv/bin/pip" install -q --no-compile --disable-pip-version-check numpy==2.4.6
 cd "$dir"
-timeout 120 "$dir/venv/bin/python" - <<'EOF'
+timeout 300 "$dir/venv/bin/python" - <<'EOF'
 import os, subprocess, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np

@@ -9,7 +9,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 python3 -m venv "$dir/venv"
 "$dir/venv/bin/pip" install -q --no-compile --disable-pip-version-check pandas==3.1.1 pyarrow==26.0.1
-timeout 120 "$dir/venv/bin/python" - <<'EOF'
+timeout 300 "$dir/venv/bin/python" - <<'EOF'
 import sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd

@@ -10,7 +10,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 python3 -m venv "$dir/venv"
 "$dir/venv/bin/pip" install -q --no-compile --disable-pip-version-check polars==2.1.0
-timeout 120 "$dir/venv/bin/python" - <<'EOF'
+timeout 300 "$dir/venv/bin/python" - <<'EOF'
 import hashlib, io, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import polars as pl
