@@ -81,4 +81,4 @@ go mod init finding 2>/dev/null
 go get github.com/hashicorp/memberlist@v0.7.0 2>/dev/null
 go list -m github.com/hashicorp/memberlist
 go build -o finding .
-timeout 60 ./finding
+timeout 180 ./finding

@@ -11,7 +11,7 @@ for version in 2.1.0 0.20.31; do
     "$dir/$version/bin/pip" install -q --no-compile --disable-pip-version-check "polars==$version"
 done
 cd "$dir"
-timeout 60 2.1.0/bin/python - <<'EOF'
+timeout 300 2.1.0/bin/python - <<'EOF'
 import pickle, polars as pl
 frame = pl.DataFrame({"ticker": ["SAP", "SIE"], "weight": [0.4, 0.6]})
 print("written by polars", pl.__version__, "shape", frame.shape, frame.schema)
@@ -20,7 +20,7 @@ with open("frame.pickle", "wb") as out:
 with open("column.pickle", "wb") as out:
     pickle.dump(frame["weight"], out)
 EOF
-timeout 60 0.20.31/bin/python - <<'EOF'
+timeout 300 0.20.31/bin/python - <<'EOF'
 import pickle, sys, polars as pl
 with open("frame.pickle", "rb") as pickled:
     frame = pickle.load(pickled)

@@ -16,8 +16,8 @@ mkdir -p "$dir/data/bucket"
 "$dir/rclone" version | head -1
 "$dir/rclone" serve s3 --config "$dir/rclone.conf" --addr "127.0.0.1:$port" --auth-key key,secret "$dir/data" 2>/dev/null &
 pid=$!
-timeout 60 bash -c "until echo > /dev/tcp/127.0.0.1/$port; do sleep 0.1; done" 2>/dev/null
-timeout 60 "$dir/venv/bin/python" - "$port" <<'EOF'
+timeout 180 bash -c "until echo > /dev/tcp/127.0.0.1/$port; do sleep 0.1; done" 2>/dev/null
+timeout 180 "$dir/venv/bin/python" - "$port" <<'EOF'
 import sys, unicodedata
 import boto3
 from botocore.exceptions import ClientError
