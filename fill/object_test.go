@@ -27,12 +27,8 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := o.Reader(t.Context(), int64(size/2))
 			for _, off := range []int{0, size / 2, max(0, size-3), size} {
-				if _, err := r.Seek(int64(off), io.SeekStart); err != nil {
-					t.Fatal(err)
-				}
-				if rest, err := io.ReadAll(r); err != nil || string(rest) != body[off:] {
+				if rest, err := part(t.Context(), o, off, size); err != nil || rest != body[off:] {
 					t.Errorf("from %d: %d bytes, %v", off, len(rest), err)
 				}
 			}
@@ -55,27 +51,18 @@ func TestAPartCostsItsChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := st.asked.Load()
-	r := o.Reader(t.Context(), 300<<10)
-	if _, err := r.Seek(64<<10, io.SeekStart); err != nil {
-		t.Fatal(err)
-	}
-	part := make([]byte, 236<<10)
-	if _, err := io.ReadFull(r, part); err != nil || string(part) != body[64<<10:300<<10] {
+	if got, err := part(t.Context(), o, 64<<10, 300<<10); err != nil || got != body[64<<10:300<<10] {
 		t.Errorf("other bytes, or %v", err)
 	}
-	r.Close()
 	f.Close() // after which nothing is under way
 	if n := st.asked.Load() - before; n != 3 {
 		t.Errorf("three chunks cost %d requests", n)
 	}
-	r = o.Reader(t.Context(), o.Head.Size)
-	if _, err := r.Seek(400<<10, io.SeekStart); err != nil {
+	p, err := o.Part(t.Context(), 400<<10, o.Head.Size)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(r, part[:1]); err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
+	p.Close()
 	if n := len(f.budgets.streams.held); n > 0 {
 		t.Errorf("%d chunks are held", n)
 	}
@@ -130,7 +117,7 @@ func TestColdReadsShareTheirMemory(t *testing.T) {
 	if st.asked.Load() < 30 {
 		t.Errorf("the store was asked %d times", st.asked.Load())
 	}
-	if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) || len(f.budgets.streams.held) > 0 {
+	if isHeld(f) {
 		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
 	}
 }
@@ -164,7 +151,7 @@ func TestStreamsShareTheirMemory(t *testing.T) {
 	}
 	readers.Wait()
 	f.Close()
-	if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) || len(f.budgets.streams.held) > 0 {
+	if isHeld(f) {
 		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/golang/groupcache"
-
 	"larder/budget"
 	"larder/cluster"
 	"larder/keys"
@@ -46,7 +44,7 @@ type known struct {
 type answer struct {
 	known
 	Source   Source
-	first    groupcache.ByteView // the first chunk, if hasFirst
+	first    []byte // the first chunk, if hasFirst
 	hasFirst bool
 	pin      *pin // of the first chunk, for whoever has the answer
 	kept     bool // the head was trusted when the lookup ended
@@ -64,6 +62,7 @@ type flightKey struct {
 type flight struct {
 	gen   uint64
 	began time.Time
+	user  string        // who asked first, and is charged
 	done  chan struct{} // closed when the fields below are set
 	ans   answer
 	err   error
@@ -90,15 +89,15 @@ func (fl *flight) letGo() {
 
 // resolve finds the head of k: under a live lease, else by one lookup for all
 // who ask at once.
-func (f *Filler) resolve(ctx context.Context, k keys.Key, w want) (answer, error) {
+func (f *Filler) resolve(ctx context.Context, k keys.Key, w want, user string) (answer, error) {
 	owner, self := f.ring.Owner(k.Hash())
-	return f.resolveAs(ctx, k, w, owner, self)
+	return f.resolveAs(ctx, k, w, user, owner, self)
 }
 
-func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluster.Member, self bool) (answer, error) {
+func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, user string, owner cluster.Member, self bool) (answer, error) {
 	arrived := time.Now()
 	for {
-		a, fl := f.join(k, w, owner, self)
+		a, fl := f.join(k, w, user, owner, self)
 		if fl == nil {
 			return a, nil
 		}
@@ -123,7 +122,7 @@ func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluste
 
 // join returns what is known under a live lease, or the lookup to wait for, and
 // then to leave: one that is under way, or a new one.
-func (f *Filler) join(k keys.Key, w want, owner cluster.Member, self bool) (answer, *flight) {
+func (f *Filler) join(k keys.Key, w want, user string, owner cluster.Member, self bool) (answer, *flight) {
 	s := f.heads.of(k)
 	fk := flightKey{key: k, asOwner: self, want: w}
 	whole := flightKey{key: k, asOwner: self, want: withBytes}
@@ -151,7 +150,7 @@ func (f *Filler) join(k keys.Key, w want, owner cluster.Member, self bool) (answ
 		fl.waiters++
 		return answer{}, fl
 	}
-	fl := &flight{gen: s.gen, began: now, done: make(chan struct{}), waiters: 1}
+	fl := &flight{gen: s.gen, began: now, user: user, done: make(chan struct{}), waiters: 1}
 	s.flights[fk] = fl
 	f.flights.Go(func() { f.fly(s, fk, fl, owner) })
 	return answer{}, fl
@@ -175,9 +174,9 @@ func (f *Filler) fly(s *shard, fk flightKey, fl *flight, owner cluster.Member) {
 		close(fl.done)
 	}()
 	if fk.asOwner {
-		fl.ans, fl.err = f.lookAsOwner(ctx, s, fk.key, fk.want, fl.gen)
+		fl.ans, fl.err = f.lookAsOwner(ctx, s, fk, fl)
 	} else {
-		fl.ans, fl.err = f.lookAtOwner(ctx, s, fk.key, fk.want, fl.gen, owner)
+		fl.ans, fl.err = f.lookAtOwner(ctx, s, fk, fl, owner)
 	}
 	fl.err = outOfTime(fl.err)
 }
@@ -192,25 +191,26 @@ func outOfTime(err error) error {
 }
 
 // lookAsOwner asks the store, keeps the head and puts the first chunk into memory.
-func (f *Filler) lookAsOwner(ctx context.Context, s *shard, k keys.Key, w want, gen uint64) (answer, error) {
-	asked := time.Now()
-	a, err := f.fromStore(ctx, k, w)
+func (f *Filler) lookAsOwner(ctx context.Context, s *shard, fk flightKey, fl *flight) (answer, error) {
+	k, asked := fk.key, time.Now()
+	a, err := f.fromStore(ctx, k, fk.want, fl.user)
 	if err != nil {
 		return answer{}, err
 	}
 	if a.hasFirst {
-		f.prime(f.chunkOf(k, a.Head, 0), a.first)
+		f.owned.Add(f.chunkOf(k, a.Head, 0).name(), a.first)
 	}
-	a.kept = f.keep(s, k, gen, asked, entry{known: a.known, until: asked.Add(f.cfg.Revalidate), owned: true})
+	a.kept = f.keep(s, k, fl.gen, asked, entry{known: a.known, until: asked.Add(f.cfg.Revalidate), owned: true})
 	return a, nil
 }
 
 // lookAtOwner asks the key's owner. If that gives no answer, or is a stranger
 // who may hold a head from another time, the store's answer is good for this
 // request and is not kept.
-func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, gen uint64, owner cluster.Member) (answer, error) {
+func (f *Filler) lookAtOwner(ctx context.Context, s *shard, fk flightKey, fl *flight, owner cluster.Member) (answer, error) {
+	k, w := fk.key, fk.want
 	if (*f.strangers.Load())[owner.ID] {
-		return f.fromStore(ctx, k, w)
+		return f.fromStore(ctx, k, w, fl.user)
 	}
 	asked := time.Now()
 	a, lease, err := f.askHead(ctx, owner, k, w)
@@ -219,9 +219,9 @@ func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, 
 	}
 	if err != nil {
 		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
-		return f.fromStore(ctx, k, w)
+		return f.fromStore(ctx, k, w, fl.user)
 	}
-	a.kept = f.keep(s, k, gen, asked, entry{known: a.known, until: asked.Add(lease)})
+	a.kept = f.keep(s, k, fl.gen, asked, entry{known: a.known, until: asked.Add(lease)})
 	if a.Source != S3 {
 		a.Source = Peer
 	}
@@ -230,7 +230,7 @@ func (f *Filler) lookAtOwner(ctx context.Context, s *shard, k keys.Key, w want, 
 
 // fresh asks the store for this caller alone. An owner keeps the answer; any
 // other node forgets what it held, which can only be as new or older.
-func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err error) {
+func (f *Filler) fresh(ctx context.Context, k keys.Key, w want, user string) (a answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = f.panicked(k, p)
@@ -239,12 +239,12 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err e
 	_, self := f.ring.Owner(k.Hash())
 	s := f.heads.of(k)
 	s.mu.Lock()
-	gen := s.gen
+	fl := &flight{gen: s.gen, user: user}
 	s.mu.Unlock()
 	if self {
-		return f.lookAsOwner(ctx, s, k, w, gen)
+		return f.lookAsOwner(ctx, s, flightKey{key: k, asOwner: true, want: w}, fl)
 	}
-	a, err = f.fromStore(ctx, k, w)
+	a, err = f.fromStore(ctx, k, w, user)
 	if err == nil {
 		s.mu.Lock()
 		s.forget(k)
@@ -260,14 +260,14 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err e
 // Who holds the first chunk of the version that was there last asks for the head
 // alone, and compares more than the ETag: a read under the condition of an ETag,
 // If-None-Match, would be answered 304 for other bytes of the same MD5 too.
-func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (a answer, err error) {
+func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string) (a answer, err error) {
 	a.Source = S3
 	last, held := f.lastHeld(k, w)
 	if w == headOnly || held {
 		a.Head, err = f.store.Head(ctx, k.Place())
 	}
 	if w == withBytes && err == nil && (!held || versionOf(a.Head) != versionOf(last)) {
-		err = twice(func() error { return f.firstFromStore(ctx, k, &a) })
+		err = twice(func() error { return f.firstFromStore(ctx, k, user, &a) })
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		a, err = answer{known: known{Absent: true, Archived: errors.Is(err, store.ErrArchived)}, Source: S3}, nil
@@ -299,16 +299,17 @@ func (f *Filler) lastHeld(k keys.Key, w want) (store.Head, bool) {
 	if c.length == 0 {
 		return last, true
 	}
-	if _, ok := f.copies.get(c.id()); ok {
+	name := c.name()
+	if _, ok := f.hot.get(name); ok {
 		return last, true
 	}
-	_, _, err := f.get(&fetch{Context: context.Background(), chunk: c, inOwn: true})
-	return last, err == nil
+	b, ok := f.owned.Peek(name)
+	return last, ok && c.isLong(b) == nil
 }
 
 // firstFromStore reads the head and the first chunk, for which it takes memory
 // as soon as its length is known, and compares the bytes with their digest.
-func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, a *answer) (err error) {
+func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, user string, a *answer) (err error) {
 	defer func() {
 		if err != nil {
 			a.pin.release()
@@ -319,7 +320,7 @@ func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, a *answer) (err
 	a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize, func(n int64) ([]byte, error) {
 		a.pin.release() // of a try that failed
 		var busy error
-		if a.pin, busy = f.budgets.streams.hold(ctx, k, 0, n); busy != nil {
+		if a.pin, busy = f.budgets.streams.hold(ctx, user, chunkID{k, 0}, n); busy != nil {
 			return nil, busy
 		}
 		return make([]byte, n), nil
@@ -332,7 +333,7 @@ func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, a *answer) (err
 	if err = f.checkSum(ctx, f.chunkOf(k, a.Head, 0), body, sum, S3); err != nil {
 		return err
 	}
-	a.first, a.hasFirst = viewOf(body), true
+	a.first, a.hasFirst = body, true
 	return nil
 }
 

@@ -14,15 +14,15 @@ import (
 // Who waits for a chunk that somebody else was to get room for asks for room
 // himself when that one leaves, also while others have yet to notice.
 func TestHoldOutlivesWhoWaitedFirst(t *testing.T) {
-	k, p := newKey(t), newPins(2*testChunk)
-	all, err := p.hold(t.Context(), newKey(t), 0, 2*testChunk)
+	k, p := newKey(t), newPins(budget.NewPool("tests", 2*testChunk, 0), nil)
+	all, err := p.hold(t.Context(), "a", chunkID{newKey(t), 0}, 2*testChunk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
-		_, err := p.hold(ctx, k, 0, testChunk+1)
+		_, err := p.hold(ctx, "a", chunkID{k, 0}, testChunk+1)
 		left <- err
 	}()
 	waits := func() *pin {
@@ -41,7 +41,7 @@ func TestHoldOutlivesWhoWaitedFirst(t *testing.T) {
 	all.release()
 	next := make(chan *pin, 1)
 	go func() {
-		h, _ := p.hold(t.Context(), k, 0, testChunk+1)
+		h, _ := p.hold(t.Context(), "a", chunkID{k, 0}, testChunk+1)
 		next <- h
 	}()
 	var h *pin
@@ -57,7 +57,7 @@ func TestHoldOutlivesWhoWaitedFirst(t *testing.T) {
 		t.Fatal("refused although there is room")
 	}
 	h.release()
-	if !p.budget.TryAcquire(2 * testChunk) {
+	if p.pool.Held() > 0 {
 		t.Error("not all room was given back")
 	}
 }
@@ -77,26 +77,45 @@ func TestBusyIsNoVerdict(t *testing.T) {
 	}
 }
 
-// A small node bears eight slow readers of large objects, and what is fetched
-// ahead for some keeps no other from its next chunk.
+// A small node bears eight slow readers of large objects, of several users, and
+// what is fetched ahead for some keeps no other from its next chunk.
 func TestSlowReadersOfASmallNode(t *testing.T) {
 	const chunk = 8 << 20
 	p := newBudgets(planOf(4*chunk, chunk)).streams
 	ahead := 0
 	for ; ahead < 8; ahead++ {
-		if _, ok := p.tryHold(newKey(t), 0, chunk); !ok {
+		if _, ok := p.holdAhead("a", chunkID{newKey(t), 0}, chunk); !ok {
 			break
 		}
 	}
 	if ahead != 6 {
 		t.Errorf("%d chunks were fetched ahead", ahead)
 	}
-	for range 8 - ahead {
-		if _, err := p.hold(t.Context(), newKey(t), 0, chunk); err != nil {
+	for _, user := range []string{"b", "c"} {
+		if _, err := p.hold(t.Context(), user, chunkID{newKey(t), 0}, chunk); err != nil {
 			t.Error(err)
 		}
 	}
-	if p.budget.TryAcquire(1) {
+	if _, ok := p.tryHold(p.pool, "d", chunkID{newKey(t), 0}, chunk, 0); ok {
 		t.Error("there is room for more")
+	}
+}
+
+// What the memory tier has takes no memory from those who read what it does not
+// have, and no user takes all of either.
+func TestResidentChunksTakeNoStreams(t *testing.T) {
+	const chunk = 8 << 20
+	p := newBudgets(planOf(32*chunk, chunk)).streams
+	n := 0
+	for ; n < 100; n++ {
+		if _, ok := p.holdResident("slow", chunkID{newKey(t), 0}, chunk); !ok {
+			break
+		}
+	}
+	if p.pool.Held() > 0 || n < 1 || int64(n)*chunk >= p.resident.Most() {
+		t.Errorf("%d chunks of the tier hold %d bytes of streams, of %d", n, p.pool.Held(), p.resident.Most())
+	}
+	if _, ok := p.holdResident("another", chunkID{newKey(t), 0}, chunk); !ok {
+		t.Error("one user has all")
 	}
 }
