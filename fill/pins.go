@@ -114,6 +114,11 @@ func (p *pins) holdAhead(user string, id chunkID, size int64) (*pin, bool) {
 	return p.tryHold(p.pool, user, id, size, p.pool.Most()/4)
 }
 
+// holdAtOnce is hold that does not wait.
+func (p *pins) holdAtOnce(user string, id chunkID, size int64) (*pin, bool) {
+	return p.tryHold(p.pool, user, id, size, 0)
+}
+
 // holdResident is hold for a chunk that the tier has. It does not wait.
 func (p *pins) holdResident(user string, id chunkID, size int64) (*pin, bool) {
 	return p.tryHold(p.resident, user, id, size, 0)

@@ -308,7 +308,9 @@ func (f *Filler) lastHeld(k keys.Key, w want) (store.Head, bool) {
 }
 
 // firstFromStore reads the head and the first chunk, for which it takes memory
-// as soon as its length is known, and compares the bytes with their digest.
+// as soon as its length is known, and compares the bytes with their digest. If it
+// has to wait for memory it lets the store go meanwhile, whose patience with who
+// reads nothing is short, and then asks again.
 func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, user string, a *answer) (err error) {
 	defer func() {
 		if err != nil {
@@ -316,15 +318,29 @@ func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, user string, a 
 			a.pin = nil
 		}
 	}()
+	id, streams := chunkID{k, 0}, f.budgets.streams
 	var body []byte
-	a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize, func(n int64) ([]byte, error) {
-		a.pin.release() // of a try that failed
-		var busy error
-		if a.pin, busy = f.budgets.streams.hold(ctx, user, chunkID{k, 0}, n); busy != nil {
-			return nil, busy
+	for held, lacks := int64(0), int64(1); lacks > 0; {
+		lacks = 0
+		a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize, func(n int64) ([]byte, error) {
+			if n > held {
+				a.pin.release()
+				var ok bool
+				if a.pin, ok = streams.holdAtOnce(user, id, n); !ok {
+					held, lacks = 0, n
+					return nil, budget.ErrBusy
+				}
+				held = n
+			}
+			return make([]byte, n), nil
+		})
+		if lacks > 0 {
+			if a.pin, err = streams.hold(ctx, user, id, lacks); err != nil {
+				return err
+			}
+			held = lacks
 		}
-		return make([]byte, n), nil
-	})
+	}
 	if err != nil {
 		return err
 	}
