@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
+	"testing/synctest"
 
 	"larder/budget"
 	"larder/cluster"
@@ -118,4 +120,38 @@ func TestResidentChunksTakeNoStreams(t *testing.T) {
 	if _, ok := p.holdResident("another", chunkID{newKey(t), 0}, chunk); !ok {
 		t.Error("one user has all")
 	}
+}
+
+// Who takes nothing of a chunk while others wait for its memory is cut off.
+func TestAStalledCallerIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const chunk = 8 << 20
+		p := newPins(budget.NewPool("tests", chunk, 0), nil)
+		held, err := p.hold(t.Context(), "slow", chunkID{n: 1}, chunk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		isCut := make(chan struct{})
+		o := &Object{cut: func() { close(isCut) }}
+		go func() {
+			_, _ = o.to(blocked(isCut), held).Write(make([]byte, chunk))
+			held.release()
+		}()
+		next, err := p.hold(t.Context(), "next", chunkID{n: 2}, chunk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.release()
+		if p.pool.Held() > 0 || o.holder != nil {
+			t.Errorf("%d bytes are held", p.pool.Held())
+		}
+	})
+}
+
+// blocked is a caller that takes nothing.
+type blocked chan struct{}
+
+func (b blocked) Write([]byte) (int, error) {
+	<-b
+	return 0, io.ErrClosedPipe
 }
