@@ -11,10 +11,19 @@ import (
 // for each megabyte and once more, and no less than for a chunk.
 const sendStall = 30 * time.Second
 
-// sendPiece is how many bytes are written at once while others may wait for the
-// memory that they take: so few that a client of the slowest rate that is borne
-// takes one in time.
-const sendPiece = 64 << 10
+// Bytes that others may wait for the memory of are written in pieces, so that it
+// is seen how fast the client takes them.
+const (
+	// slowPiece is so little that a client of the slowest rate that is borne takes
+	// it in time.
+	slowPiece  = 64 << 10
+	firstPiece = 256 << 10
+	// pieceTime is how long a piece should take a client.
+	pieceTime = 250 * time.Millisecond
+	// kernelTakes is how much of an answer a kernel may take before its client has
+	// taken anything. It says nothing of the client's rate.
+	kernelTakes = 4 << 20
+)
 
 // errSlow ends an answer whose client is slow while others wait for memory.
 var errSlow = errors.New("the client took less than 16 KiB a second while others waited for memory")
@@ -30,6 +39,7 @@ type recorder struct {
 	last *atomic.Bool
 	// taker, unless it is nil, is told of each piece that the client has taken.
 	taker interface{ Moved(n int) }
+	piece int // how much is written at once then; 0 before the first
 	isCut atomic.Bool
 }
 
@@ -63,16 +73,32 @@ func (r *recorder) Write(b []byte) (written int, err error) {
 	r.begin(http.StatusOK)
 	deadline := time.Now().Add(sendStall * time.Duration(1+max(int64(len(b)), r.least)>>20))
 	_ = r.setDeadline(deadline) // a writer without deadlines has none to keep
-	if r.taker == nil || len(b) <= sendPiece {
+	if r.taker == nil || len(b) <= slowPiece {
 		return r.write(b)
 	}
+	if r.piece == 0 {
+		r.piece = firstPiece
+	}
 	for err == nil && written < len(b) {
+		began := time.Now()
 		var n int
-		n, err = r.write(b[written:min(written+sendPiece, len(b))])
+		n, err = r.write(b[written:min(written+r.piece, len(b))])
 		written += n
 		r.taker.Moved(n)
+		r.pace(n, time.Since(began))
 	}
 	return written, err
+}
+
+// pace sets the size of the next piece by how long the client took for one of n
+// bytes.
+func (r *recorder) pace(n int, took time.Duration) {
+	most := firstPiece
+	if r.bytes > kernelTakes {
+		most = int(max(r.least, firstPiece))
+	}
+	fits := int64(n) * int64(pieceTime) / max(int64(took), 1)
+	r.piece = int(min(max(fits, slowPiece), int64(most)))
 }
 
 // write is a Write of one piece.
