@@ -54,7 +54,7 @@ func BenchmarkHeadLookup(b *testing.B) {
 	f, k := warm(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if a, err := f.resolve(b.Context(), k, headOnly); err != nil || a.Source != Memory {
+		if a, err := f.resolve(b.Context(), k, headOnly, ""); err != nil || a.Source != Memory {
 			b.Fatal(a.Source, err)
 		}
 	}
@@ -68,8 +68,8 @@ func BenchmarkChunkHit(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, source, err := f.chunk(f.chunkOf(k, h, 0)); err != nil || source != Memory {
-			b.Fatal(source, err)
+		if d, err := f.take(b.Context(), "", f.chunkOf(k, h, 0)); err != nil || d.source != Memory {
+			b.Fatal(d.source, err)
 		}
 	}
 }

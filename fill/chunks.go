@@ -5,170 +5,183 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"unsafe"
-
-	"github.com/golang/groupcache"
 
 	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
 
-// chunk is a chunk of a version. Its bytes never change.
-type chunk struct {
-	key     keys.Key
-	version keys.Version
-	n       int
-	size    int64  // of the whole object
-	length  int64  // of the chunk
-	digest  string // SHA-256 in hex, if the head says it: of an object of one chunk
-	listed  bool   // the store has a list of the digests of the object's chunks
+// place is where a chunk is to be had, by one look at the ring and one at the
+// memory tier.
+type place struct {
+	chunk
+	name   string // in the memory tier
+	owner  cluster.Member
+	self   bool   // this node is the owner
+	view   []byte // the chunk, if the tier has it
+	source Source // of the view; empty if the tier does not have the chunk
 }
 
-// id is the chunk's name in the memory tier.
-func (c chunk) id() string { return keys.Chunk(c.key, c.version, c.n) }
-
-// chunkOf is chunk n of the version that the head names.
-func (f *Filler) chunkOf(k keys.Key, h store.Head, n int) chunk {
-	c := chunk{key: k, version: versionOf(h), n: n, size: h.Size, length: f.chunkLen(h.Size, n)}
-	return f.withDigest(c, h)
-}
-
-// withDigest is a chunk with what its head says of its digest.
-func (f *Filler) withDigest(c chunk, h store.Head) chunk {
-	if c.length == c.size {
-		c.digest = h.Digest
-	}
-	c.listed = h.Piece == f.cfg.ChunkSize
-	return c
-}
-
-// versionOf is what tells the bytes of a head from all others of its key.
-func versionOf(h store.Head) keys.Version {
-	return keys.Version{ETag: h.Version, Write: h.WriteName()}
-}
-
-// chunkLen is the length of chunk n of an object of this size.
-func (f *Filler) chunkLen(size int64, n int) int64 {
-	return min(f.cfg.ChunkSize, size-int64(n)*f.cfg.ChunkSize)
-}
-
-// chunk returns a chunk, from wherever it is to be had. If the store no
-// longer has its version: store.ErrPrecondition.
-func (f *Filler) chunk(c chunk) (groupcache.ByteView, Source, error) {
+func (f *Filler) locate(c chunk) place {
+	p := place{chunk: c}
 	if c.length == 0 {
-		return groupcache.ByteView{}, Memory, nil
+		p.source = Memory
+		return p
 	}
-	owner, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
-	if self {
-		return f.ownChunk(c)
+	p.name = c.name()
+	p.owner, p.self = f.ring.Owner(keys.ChunkHash(c.key, c.n))
+	var here bool
+	if p.self {
+		if p.view, here = f.owned.Peek(p.name); here {
+			p.source = Memory
+		}
+	} else if p.view, here = f.hot.get(p.name); here {
+		p.source = Hot
 	}
-	return f.copyOf(c, owner, nil)
+	return p
 }
 
-// chunkToSend returns a chunk as chunk does, for one caller who will not share it
-// with others. If another node owns it, and nobody else here wants it now or is
-// likely to soon, it is on its way: the relay is not nil. p counts its memory.
-func (f *Filler) chunkToSend(c chunk, p *pin) (groupcache.ByteView, *relay, Source, error) {
-	owner, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
-	if self || c.length == 0 || p.shared() || f.copies.known(c.id(), c.length) {
-		v, source, err := f.chunk(c)
-		return v, nil, source, err
+// here reports whether the memory tier has the chunk.
+func (p *place) here() bool { return p.source != "" }
+
+// leave lets go of the bytes, so that they take no memory while their holder waits
+// for memory.
+func (p *place) leave() { p.view, p.source = nil, "" }
+
+// data is a chunk on its way to one caller: its bytes, or a relay of those that
+// its owner gives. Its user closes it.
+type data struct {
+	view   []byte
+	relay  *relay // nil if the bytes are here
+	source Source
+	pin    *pin    // what counts its memory
+	buffer *buffer // of the view, if nobody else has that
+}
+
+// close gives back the memory of a chunk. Its bytes are not read any more.
+func (d *data) close() {
+	if d.relay != nil {
+		d.relay.close()
 	}
-	r, source, err := f.askRelay(c, owner)
+	d.buffer.release()
+	d.pin.release()
+	*d = data{}
+}
+
+// take returns a chunk for one caller, once there is memory for it.
+func (f *Filler) take(ctx context.Context, user string, c chunk) (data, error) {
+	p := f.locate(c)
+	held, err := f.reserve(ctx, user, &p)
+	if err != nil {
+		return data{}, err
+	}
+	d, err := f.fetch(p, !held.shared())
+	d.pin = held
+	if err != nil {
+		d.close()
+	}
+	return d, err
+}
+
+// reserve takes memory for a chunk that a user is about to have.
+func (f *Filler) reserve(ctx context.Context, user string, p *place) (*pin, error) {
+	id := chunkID{p.key, p.n}
+	if p.here() {
+		if held, ok := f.budgets.streams.holdResident(user, id, p.length); ok {
+			return held, nil
+		}
+		p.leave()
+	}
+	held, err := f.budgets.streams.hold(ctx, user, id, p.length)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", p.key, err)
+	}
+	return held, nil
+}
+
+// fetch returns a chunk from wherever it is to be had. If the store no longer has
+// its version: store.ErrPrecondition. A chunk that another node owns is relayed to
+// a caller who can take that, unless somebody else here is likely to want it soon.
+func (f *Filler) fetch(p place, relays bool) (data, error) {
+	switch {
+	case p.here():
+		return data{view: p.view, source: p.source}, nil
+	case p.self:
+		b, source, err := f.owned.Get(p.chunk, p.name)
+		return data{view: b, source: source}, err
+	case relays && !f.hot.known(p.name, p.length):
+		d, err := f.askOwner(p, true)
+		if err == nil {
+			return d, nil
+		}
+		return f.copyOf(p, err)
+	}
+	return f.copyOf(p, nil)
+}
+
+// copyOf returns a chunk that another node owns, for all who want it at once: from
+// this node's copies, from the owner, or, if that does not have it to give, from
+// what this node owned before. If the owner gives no answer, then from the store.
+// If the owner was asked already and has not given all of it, refused says why.
+func (f *Filler) copyOf(p place, refused error) (data, error) {
+	if b, ok := f.hot.get(p.name); ok {
+		return data{view: b, source: Hot}, nil
+	}
+	got, err := f.hot.flights.Do(p.name, func() (any, error) {
+		if b, ok := f.hot.get(p.name); ok { // another flight ended meanwhile
+			return data{view: b, source: Hot}, nil
+		}
+		d, err := f.fetchCopy(p, refused)
+		if err == nil && refused == nil && f.hot.wanted(p.name, p.length) {
+			f.hot.keep(p.name, d.view)
+		}
+		return d, err
+	})
+	return got.(data), err
+}
+
+func (f *Filler) fetchCopy(p place, refused error) (d data, err error) {
+	if err = refused; err == nil {
+		d, err = f.askOwner(p, false)
+	}
 	if err == nil {
-		return groupcache.ByteView{}, r, source, nil
+		return d, nil
 	}
-	v, source, err := f.copyOf(c, owner, err)
-	return v, nil, source, err
+	if b, ok := f.owned.Peek(p.name); ok && p.isLong(b) == nil {
+		return data{view: b, source: Memory}, nil
+	}
+	if errors.Is(err, errOwnerSays) {
+		return data{}, err
+	}
+	f.log.Debug().Err(err).Str("peer", p.owner.Name).Msg("owner gave no chunk, reading the store")
+	b, err := f.readChunk(p.chunk)
+	return data{view: b, source: S3}, err
 }
 
-// fetch is the context of one chunk's way through groupcache. Groupcache runs
-// a flight on its first caller's context, so this is one that no caller can
-// cancel; what it carries tells load what the chunk's key does not say, and
-// brings back what load found out.
-type fetch struct {
-	context.Context // never cancelled; load bounds itself
-
-	chunk  chunk
-	primed []byte // the chunk itself, when it is here already
-	inOwn  bool   // it only looks: errNotHeld unless memory has the chunk
-	source Source // set by load; empty if memory had the chunk
-}
-
-// errNotHeld says that this node does not hold a chunk as its owner.
-var errNotHeld = errors.New("not in memory")
-
-type fetchKey struct{}
-
-func (q *fetch) Value(key any) any {
-	if key == (fetchKey{}) {
-		return q
+// load is where the tier of own chunks gets one: from the hot copies if another
+// node owned it until now, or from the store.
+func (f *Filler) load(c chunk, name string) ([]byte, Source, error) {
+	if b, ok := f.hot.take(name); ok {
+		return b, Hot, nil
 	}
-	return nil
-}
-
-// ownChunk returns a chunk that this node owns: from memory, or from the store.
-func (f *Filler) ownChunk(c chunk) (groupcache.ByteView, Source, error) {
-	return f.get(&fetch{Context: context.Background(), chunk: c})
-}
-
-func (f *Filler) get(q *fetch) (groupcache.ByteView, Source, error) {
-	var v groupcache.ByteView
-	id := q.chunk.id()
-	err := f.owned.Get(q, id, groupcache.ByteViewSink(&v))
-	for errors.Is(err, errNotHeld) && !q.inOwn { // it joined somebody who only looked
-		err = f.owned.Get(q, id, groupcache.ByteViewSink(&v))
-	}
-	if err != nil {
-		return v, "", err
-	}
-	if int64(v.Len()) != q.chunk.length {
-		return v, "", fmt.Errorf("chunk of %d bytes where %d were expected: %w", v.Len(), q.chunk.length, store.ErrUnexpected)
-	}
-	if q.source == "" {
-		return v, Memory, nil
-	}
-	f.copies.fit()
-	return v, q.source, nil
-}
-
-// load is groupcache's getter: a chunk that this node owns, from the copies if
-// another node owned it until now, or from the store.
-func (f *Filler) load(ctx context.Context, id string, dest groupcache.Sink) error {
-	q := ctx.Value(fetchKey{}).(*fetch)
-	if q.primed != nil {
-		q.source = Memory
-		return f.admit(dest, q.primed)
-	}
-	if q.inOwn {
-		return errNotHeld
-	}
-	if v, ok := f.copies.take(id); ok {
-		q.source = Hot
-		return f.admit(dest, bytesOf(v))
-	}
-	q.source = S3
-	b, err := f.readChunk(q.chunk)
-	if err != nil {
-		return err
-	}
-	return f.admit(dest, b)
+	b, err := f.readChunk(c)
+	return b, S3, err
 }
 
 // readChunk reads a chunk from the store, and compares it with its digest.
 func (f *Filler) readChunk(c chunk) (b []byte, err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		if p := recover(); p != nil { // a panic would strand the chunk's other callers
 			err = f.panicked(c.key, p)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)
 	defer cancel()
-	if err := reserve(ctx, f.budgets.loads, c.length); err != nil {
-		return nil, err
+	grant, err := f.budgets.loads.Take(ctx, c.key.Org, c.length)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", c.key, err)
 	}
-	defer f.budgets.loads.Release(c.length)
+	defer grant.Release()
 	err = twice(func() (err error) {
 		b, err = f.readRange(ctx, c)
 		return err
@@ -188,82 +201,10 @@ func (f *Filler) readRange(ctx context.Context, c chunk) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(b)) != c.length {
-		return nil, fmt.Errorf("chunk of %d bytes where %d were expected: %w", len(b), c.length, store.ErrUnexpected)
+	if err := c.isLong(b); err != nil {
+		return nil, err
 	}
 	return b, f.checkSum(ctx, f.withDigest(c, h), b, h.Sum, S3)
-}
-
-// copyOf returns a chunk that another node owns: from this node's copies, from
-// the owner, or, if that does not have it to give, from what this node owned
-// before. If the owner gives no answer, then from the store. If the owner was
-// asked already and has not given all of it, refused says why.
-func (f *Filler) copyOf(c chunk, owner cluster.Member, refused error) (groupcache.ByteView, Source, error) {
-	id := c.id()
-	if v, ok := f.copies.get(id); ok {
-		return v, Hot, nil
-	}
-	got, err := f.copies.flights.Do(id, func() (any, error) {
-		// Between the look above and here another flight may have ended:
-		//
-		//	1: no copy            2: no copy
-		//	1: flies, fetches, keeps the copy, lands
-		//	                      2: flies, alone
-		if v, ok := f.copies.get(id); ok {
-			return arrival{view: v, source: Hot}, nil
-		}
-		came, err := f.fetchCopy(c, owner, refused)
-		if err == nil && refused == nil && f.copies.wanted(id, c.length) {
-			f.copies.keep(id, came.view)
-		}
-		return came, err
-	})
-	came := got.(arrival)
-	return came.view, came.source, err
-}
-
-// arrival is a chunk that another node owns, and where it came from.
-type arrival struct {
-	view   groupcache.ByteView
-	source Source
-}
-
-func (f *Filler) fetchCopy(c chunk, owner cluster.Member, refused error) (came arrival, err error) {
-	defer func() {
-		if p := recover(); p != nil { // a panic would strand the chunk's other callers
-			err = f.panicked(c.key, p)
-		}
-	}()
-	var b []byte
-	if err = refused; err == nil {
-		b, came.source, err = f.askChunk(c, owner)
-	}
-	if err == nil {
-		came.view = viewOf(b)
-		return came, nil
-	}
-	if v, _, miss := f.get(&fetch{Context: context.Background(), chunk: c, inOwn: true}); miss == nil {
-		return arrival{view: v, source: Memory}, nil
-	}
-	if errors.Is(err, errOwnerSays) {
-		return arrival{}, err
-	}
-	f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no chunk, reading the store")
-	if b, err = f.readChunk(c); err != nil {
-		return arrival{}, err
-	}
-	return arrival{view: viewOf(b), source: S3}, nil
-}
-
-// prime puts a chunk that is here already into the memory tier: the bytes of a
-// cold read or of a write. If memory has it, nothing changes.
-func (f *Filler) prime(c chunk, v groupcache.ByteView) {
-	if v.Len() == 0 {
-		return
-	}
-	if _, _, err := f.get(&fetch{Context: context.Background(), chunk: c, primed: bytesOf(v)}); err != nil {
-		f.log.Warn().Err(err).Stringer("key", c.key).Msg("chunk not kept in memory")
-	}
 }
 
 // Prime puts chunk n of a version that was just written into the memory of the
@@ -271,50 +212,16 @@ func (f *Filler) prime(c chunk, v groupcache.ByteView) {
 // change any more.
 func (f *Filler) Prime(ctx context.Context, k keys.Key, h store.Head, n int, b []byte) error {
 	c := f.chunkOf(k, h, n)
-	if int64(len(b)) != c.length {
-		return fmt.Errorf("prime %s: chunk %d of %d bytes: %w", k, n, len(b), store.ErrUnexpected)
+	if err := c.isLong(b); err != nil {
+		return fmt.Errorf("prime %s: %w", k, err)
 	}
 	owner, self := f.ring.Owner(keys.ChunkHash(k, n))
 	if !self {
 		return f.sendChunk(ctx, owner, c, b)
 	}
 	if cap(b) > 2*len(b) {
-		b = bytes.Clone(b) // a piece would keep the whole of its buffer
+		b = bytes.Clone(b) // a part would keep the whole of its buffer
 	}
-	f.prime(c, viewOf(b))
+	f.owned.Add(c.name(), b)
 	return nil
-}
-
-// setNoCopy hands b over to groupcache. SetBytes would copy it, SetString does
-// not; the bytes are never written again, by anyone.
-func setNoCopy(dest groupcache.Sink, b []byte) error {
-	return dest.SetString(unsafe.String(unsafe.SliceData(b), len(b)))
-}
-
-// viewOf is b as a view, without a copy. b must not change any more.
-func viewOf(b []byte) groupcache.ByteView {
-	var v groupcache.ByteView
-	_ = setNoCopy(groupcache.ByteViewSink(&v), b) // a ByteViewSink takes every string
-	return v
-}
-
-// bytesOf is the inverse of viewOf; the bytes must not be changed.
-func bytesOf(v groupcache.ByteView) []byte {
-	var b bytesWriter
-	_, _ = v.WriteTo(&b) // a bytesWriter takes everything, in one call
-	return b
-}
-
-// bytesWriter keeps the slice or string that it is given, not a copy: a
-// ByteView writes itself in one call.
-type bytesWriter []byte
-
-func (w *bytesWriter) Write(b []byte) (int, error) {
-	*w = b
-	return len(b), nil
-}
-
-func (w *bytesWriter) WriteString(s string) (int, error) {
-	*w = unsafe.Slice(unsafe.StringData(s), len(s))
-	return len(s), nil
 }

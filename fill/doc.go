@@ -11,15 +11,16 @@
 //
 // The path of a read, top to bottom:
 //
-//	Open → resolve → (lease | owner | store) → chunk → own:     groupcache → (memory | store)
-//	                                                   other's: copies → (memory | owner | store)
+//	Open → resolve → (lease | owner | store) → locate → reserve → fetch → own:     memory, store
+//	                                                                      other's: hot copy, owner, memory, store
 //
-// A chunk that an owner gives, for one caller and not worth a copy, is relayed
-// (relay.go).
+// locate looks at the ring and at the memory tier once for each chunk, reserve
+// takes memory for it, charged to the user who reads, and fetch has it come. A chunk
+// that an owner gives, for one caller and not worth a copy, is relayed (remote.go).
 //
 // Two kinds of thing are kept. Chunks, under (key, version, n), never change;
-// those that this node owns live in groupcache, copies of others' beside it. They
-// are compared with their SHA-256 on their way in (verify.go), which large objects
+// those that this node owns are filled by groupcache and kept in an LRU (owned.go),
+// copies of others' in another (hot.go). They are compared with their SHA-256 on their way in (verify.go), which large objects
 // have lists of (lists.go).
 // Heads (key → version) change. Package heads keeps them, and says which are trusted.
 package fill

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/golang/groupcache"
 	"github.com/rs/zerolog"
 
 	"larder/budget"
@@ -50,9 +49,8 @@ type Config struct {
 	Plan budget.Plan
 	// ChunkSize is in bytes. Nodes of one cluster use the same.
 	ChunkSize int64
-	// Freed hears how long a chunk was in memory, once the garbage collector
-	// finds that it was evicted: of one chunk in sixteen that this node owned.
-	// It may be nil, and must return soon.
+	// Freed hears how long a chunk that this node owned was in memory, when it is
+	// evicted. It may be nil, must return soon, and must not call the Filler.
 	Freed func(age time.Duration)
 	Log   zerolog.Logger
 }
@@ -64,10 +62,10 @@ type Filler struct {
 	ring     Ring
 	heads    *heads.Table
 	lookups  lookups
-	owned    *groupcache.Group // the chunks that this node owns
-	copies   *copies           // of chunks that others own
-	lists    *lists            // of the digests of chunks
-	pieces   pieces
+	owned    *owned // the chunks that this node owns
+	hot      *hot   // copies of chunks that others own
+	lists    *lists // of the digests of chunks
+	buffers  buffers
 	budgets  budgets
 	flights  sync.WaitGroup
 	verified verified
@@ -87,18 +85,23 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Filler, error) {
 		ring:    ring,
 		budgets: newBudgets(cfg.Plan),
 		heads:   table,
-		pieces:  newPieces(cfg.ChunkSize),
+		buffers: newBuffers(cfg.ChunkSize),
 		lists:   newLists(cfg, st),
 		log:     cfg.Log.With().Str("component", "fill").Logger(),
 	}
 	f.foreign = f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	f.lookups.init()
-	own := cfg.Plan.Tier - cfg.Plan.Tier/copiesShare
-	f.owned = groupcache.NewGroup(cfg.Group, own, groupcache.GetterFunc(f.load))
-	f.copies = newCopies(func() int64 {
-		return cfg.Plan.Tier - min(own, f.owned.CacheStats(groupcache.MainCache).Bytes)
-	})
-	return f, nil
+	return f, f.divide(cfg.Plan.Tier)
+}
+
+// divide makes the two parts of the memory tier.
+func (f *Filler) divide(tier int64) (err error) {
+	own := tier - tier/hotShare
+	if f.hot, err = newHot(func() int64 { return tier - min(own, f.owned.bytes()) }); err != nil {
+		return err
+	}
+	f.owned, err = newOwned(f.cfg, own, f.load, f.hot.fit)
+	return err
 }
 
 // Close waits until every lookup that is under way has ended. Each is bounded.
@@ -110,48 +113,41 @@ type Options struct {
 	Fresh bool
 	// Lazy opens an object without its first chunk, for who reads parts of it.
 	Lazy bool
+	// User is whom the memory of the read is charged to. No user holds all of it.
+	User string
+	// Cut ends the sending of the object from outside, if it may be called: its
+	// caller takes less than 16 KiB a second while others wait for memory. It must
+	// return at once.
+	Cut func()
 }
 
 // Open finds the newest version of a key, and its first chunk unless o says
 // otherwise. Absence is store.ErrNotFound; budget.ErrBusy says that there is no memory
 // for the chunk; store.ErrPrecondition that the version was rewritten between its
-// head and its bytes, also if Send or a Reader say it: who opens the key again,
+// head and its bytes, also if Part or Send say it: who opens the key again,
 // with Fresh, gets the new one. The Object stays readable while its version is in
 // memory or in the store.
 func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	if o.Lazy {
 		h, source, err := f.Stat(ctx, k, o)
-		return &Object{Head: h, HeadSource: source, filler: f, key: k}, err
+		return &Object{Head: h, HeadSource: source, filler: f, key: k, user: o.User, cut: o.Cut}, err
 	}
 	a, err := f.find(ctx, k, withBytes, o)
 	if err != nil {
 		return nil, err
 	}
-	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, first: a.first, pin: a.pin}
+	obj := &Object{Head: a.Head, Source: a.Source, filler: f, key: k, user: o.User, cut: o.Cut}
+	obj.first = data{view: a.first, pin: a.pin}
 	if a.hasFirst {
 		return obj, nil
 	}
-	if err := f.openFirst(ctx, obj); err != nil {
-		obj.Close()
+	if obj.first, err = f.take(ctx, o.User, f.chunkOf(k, a.Head, 0)); err != nil {
 		return nil, err
 	}
+	if obj.Source != S3 {
+		obj.Source = obj.first.source
+	}
 	return obj, nil
-}
-
-// openFirst has the first chunk come of an object whose head is known.
-func (f *Filler) openFirst(ctx context.Context, o *Object) (err error) {
-	if o.pin, err = f.budgets.streams.hold(ctx, o.key, 0, f.chunkLen(o.Head.Size, 0)); err != nil {
-		return fmt.Errorf("get %s: %w", o.key, err)
-	}
-	var source Source
-	o.first, o.relay, source, err = f.chunkToSend(f.chunkOf(o.key, o.Head, 0), o.pin)
-	if err != nil {
-		return err
-	}
-	if o.Source != S3 {
-		o.Source = source
-	}
-	return nil
 }
 
 // Stat finds the head of a key. Absence is store.ErrNotFound.
@@ -165,9 +161,9 @@ func (f *Filler) find(ctx context.Context, k keys.Key, w want, o Options) (answe
 	var a answer
 	var err error
 	if o.Fresh {
-		a, err = f.fresh(ctx, k, w)
+		a, err = f.fresh(ctx, k, w, o.User)
 	} else {
-		a, err = f.resolve(ctx, k, w)
+		a, err = f.resolve(ctx, k, w, o.User)
 	}
 	switch {
 	case err != nil || !a.Absent:

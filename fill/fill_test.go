@@ -90,7 +90,7 @@ func TestPanicBecomesAnError(t *testing.T) {
 	if _, err := f.Open(t.Context(), k, Options{Fresh: true}); !errors.Is(err, ErrPanic) {
 		t.Errorf("a fresh lookup: %v", err)
 	}
-	if _, _, err := f.chunk(f.chunkOf(k, h, 0)); !errors.Is(err, ErrPanic) {
+	if _, _, err := chunkAt(f, f.chunkOf(k, h, 0)); !errors.Is(err, ErrPanic) {
 		t.Errorf("a chunk: %v", err)
 	}
 	st.interfere(nil, nil)
@@ -323,8 +323,8 @@ func TestOwnerDiesInMidAnswer(t *testing.T) {
 	h := put(t, k, "whole bytes")
 	ring.other.Store(true)
 	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("whole")})
-	v, source, err := f.chunk(f.chunkOf(k, h, 0))
-	if err != nil || v.String() != "whole bytes" || source != S3 {
+	v, source, err := chunkAt(f, f.chunkOf(k, h, 0))
+	if err != nil || v != "whole bytes" || source != S3 {
 		t.Errorf("got %q from %s, %v", v, source, err)
 	}
 	if n := st.asked.Load(); n != 1 {
@@ -340,10 +340,10 @@ func TestOwnersVerdict(t *testing.T) {
 	ring.other.Store(true)
 	for status, want := range map[int]error{503: store.ErrUnavailable, 502: store.ErrUnexpected, 412: store.ErrPrecondition} {
 		ring.answer.Store(&cluster.Answer{Status: status, Text: []byte("because")})
-		if _, _, err := f.chunk(f.chunkOf(k, h, 0)); !errors.Is(err, want) {
+		if _, _, err := chunkAt(f, f.chunkOf(k, h, 0)); !errors.Is(err, want) {
 			t.Errorf("chunk, status %d: %v", status, err)
 		}
-		if _, err := f.resolve(t.Context(), k, headOnly); !errors.Is(err, want) {
+		if _, err := f.resolve(t.Context(), k, headOnly, ""); !errors.Is(err, want) {
 			t.Errorf("head, status %d: %v", status, err)
 		}
 	}

@@ -247,3 +247,27 @@ func within(t *testing.T, what string, ok func() bool) {
 func planOf(tier, chunk int64) budget.Plan {
 	return budget.New(budget.Sizes{Tier: tier, Limit: 64 << 30, Chunk: chunk, Part: max(chunk, 5<<20)})
 }
+
+// partOf is what a part of an object comes to.
+func partOf(ctx context.Context, o *Object, off, end int) (string, error) {
+	p, err := o.Part(ctx, int64(off), int64(end))
+	if err != nil {
+		return "", err
+	}
+	defer p.Close()
+	var b strings.Builder
+	err = p.Send(ctx, &b)
+	return b.String(), err
+}
+
+// chunkAt is a chunk from wherever it is to be had, for somebody who shares it.
+func chunkAt(f *Filler, c chunk) (string, Source, error) {
+	d, err := f.fetch(f.locate(c), false)
+	return string(d.view), d.source, err
+}
+
+// isHeld reports whether memory of reads is held.
+func isHeld(f *Filler) bool {
+	b := f.budgets
+	return b.streams.pool.Held()+b.streams.resident.Held()+b.serving.pool.Held()+b.loads.Held() > 0 || len(b.streams.held) > 0
+}

@@ -7,8 +7,10 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"larder/keys"
 	"larder/store"
 )
 
@@ -27,12 +29,8 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := o.Reader(t.Context(), int64(size/2))
 			for _, off := range []int{0, size / 2, max(0, size-3), size} {
-				if _, err := r.Seek(int64(off), io.SeekStart); err != nil {
-					t.Fatal(err)
-				}
-				if rest, err := io.ReadAll(r); err != nil || string(rest) != body[off:] {
+				if rest, err := partOf(t.Context(), o, off, size); err != nil || rest != body[off:] {
 					t.Errorf("from %d: %d bytes, %v", off, len(rest), err)
 				}
 			}
@@ -55,27 +53,18 @@ func TestAPartCostsItsChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := st.asked.Load()
-	r := o.Reader(t.Context(), 300<<10)
-	if _, err := r.Seek(64<<10, io.SeekStart); err != nil {
-		t.Fatal(err)
-	}
-	part := make([]byte, 236<<10)
-	if _, err := io.ReadFull(r, part); err != nil || string(part) != body[64<<10:300<<10] {
+	if got, err := partOf(t.Context(), o, 64<<10, 300<<10); err != nil || got != body[64<<10:300<<10] {
 		t.Errorf("other bytes, or %v", err)
 	}
-	r.Close()
 	f.Close() // after which nothing is under way
 	if n := st.asked.Load() - before; n != 3 {
 		t.Errorf("three chunks cost %d requests", n)
 	}
-	r = o.Reader(t.Context(), o.Head.Size)
-	if _, err := r.Seek(400<<10, io.SeekStart); err != nil {
+	p, err := o.Part(t.Context(), 400<<10, o.Head.Size)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(r, part[:1]); err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
+	p.Close()
 	if n := len(f.budgets.streams.held); n > 0 {
 		t.Errorf("%d chunks are held", n)
 	}
@@ -130,7 +119,7 @@ func TestColdReadsShareTheirMemory(t *testing.T) {
 	if st.asked.Load() < 30 {
 		t.Errorf("the store was asked %d times", st.asked.Load())
 	}
-	if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) || len(f.budgets.streams.held) > 0 {
+	if isHeld(f) {
 		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
 	}
 }
@@ -164,7 +153,7 @@ func TestStreamsShareTheirMemory(t *testing.T) {
 	}
 	readers.Wait()
 	f.Close()
-	if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) || len(f.budgets.streams.held) > 0 {
+	if isHeld(f) {
 		t.Errorf("memory was not given back: %d chunks are held", len(f.budgets.streams.held))
 	}
 }
@@ -177,4 +166,82 @@ func (w *breaks) Write(b []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	return len(b), nil
+}
+
+// stuck is a caller who takes nothing until he is let go.
+type stuck struct{ letGo chan struct{} }
+
+func (w stuck) Write(b []byte) (int, error) {
+	<-w.letGo
+	return len(b), nil
+}
+
+// However many slow readers a user has, another one reads what is in memory and
+// what is not.
+func TestSlowReadersAreNobodyElsesFault(t *testing.T) {
+	const chunk = 128 << 10
+	f, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Plan = chunk, planOf(64*chunk, chunk) })
+	body := strings.Repeat("0123456789abcdef", 2*chunk/16)
+	var all []keys.Key
+	for range 14 {
+		k := newKey(t)
+		put(t, k, body)
+		all = append(all, k)
+	}
+	for _, k := range all[1:] {
+		read(t, f, k)
+	}
+	letGo := make(chan struct{})
+	var readers sync.WaitGroup
+	for _, k := range all[2:] {
+		readers.Go(func() {
+			o, err := f.Open(t.Context(), k, Options{User: "slow"})
+			if err != nil { // it waited until the end of the test
+				return
+			}
+			defer o.Close()
+			_ = o.Send(t.Context(), stuck{letGo})
+		})
+	}
+	within(t, "the slow hold what they get", func() bool { return f.budgets.streams.pool.Held() >= 5*chunk })
+	for i, k := range all[:2] {
+		if got, err := open(t.Context(), f, k, Options{User: "another"}); err != nil || got != body {
+			t.Errorf("object %d: %d bytes, %v", i, len(got), err)
+		}
+	}
+	close(letGo)
+	readers.Wait()
+	f.Close()
+	if isHeld(f) {
+		t.Error("memory is held")
+	}
+}
+
+// A lookup that waits for memory for what the store gives lets the store go.
+func TestNoAnswerOfTheStoreWaitsForMemory(t *testing.T) {
+	f, st, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Plan = 128<<10, planOf(16<<20, 128<<10) })
+	k := newKey(t)
+	body := strings.Repeat("x", 100<<10)
+	put(t, k, body)
+	all, err := f.budgets.streams.hold(t.Context(), "a", chunkID{newKey(t), 0}, f.budgets.streams.pool.Most())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answered atomic.Int64
+	st.interfere(nil, func() { answered.Add(1) })
+	got := make(chan string, 1)
+	go func() { got <- read(t, f, k) }()
+	within(t, "the store is let go", func() bool { return answered.Load() == 1 })
+	select {
+	case <-got:
+		t.Error("it took memory that there is not")
+	default:
+	}
+	all.release()
+	if b := <-got; b != body {
+		t.Errorf("%d bytes", len(b))
+	}
+	if n := st.asked.Load(); n != 2 {
+		t.Errorf("the store was asked %d times", n)
+	}
 }

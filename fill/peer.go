@@ -6,11 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/golang/groupcache"
 
 	"larder/cluster"
 	"larder/heads"
@@ -24,7 +20,7 @@ const maxDetail = 1 << 10
 // The questions that a node answers to its peers.
 const (
 	headRoute  = "fill/head"    // whose text is a headQuestion
-	chunkRoute = "fill/chunk/2" // whose text is a chunkQuestion, and that of the answer a Source
+	chunkRoute = "fill/chunk/2" // whose text is a chunkText, and that of the answer a Source
 	keepRoute  = "fill/keep/2"  // the same, with the chunk itself, which was just written
 )
 
@@ -32,9 +28,6 @@ var (
 	// errOwnerSays marks an error that the owner found out for certain, so
 	// that asking the store once more would only say it later.
 	errOwnerSays = errors.New("the owner says")
-	// errNotOwner refuses a peer's question that another node would have to
-	// answer: it is not passed on.
-	errNotOwner = errors.New("not the owner")
 )
 
 // headQuestion asks for what an owner knows of a key, as JSON.
@@ -52,32 +45,6 @@ type headAnswer struct {
 	Source Source
 	Lease  time.Duration // from the moment the question was asked; 0: for this request only
 	First  bool
-}
-
-// chunkQuestion names a chunk: the object's size, the asker's chunk size and
-// the chunk's key, with a space between.
-type chunkQuestion struct {
-	size, chunk int64
-	key         string
-}
-
-func (q chunkQuestion) String() string {
-	b := strconv.AppendInt(make([]byte, 0, 48+len(q.key)), q.size, 10)
-	b = strconv.AppendInt(append(b, ' '), q.chunk, 10)
-	return string(append(append(b, ' '), q.key...))
-}
-
-func parseChunkQuestion(text string) (q chunkQuestion, err error) {
-	size, rest, _ := strings.Cut(text, " ")
-	chunk, key, _ := strings.Cut(rest, " ")
-	q.key = key
-	if q.size, err = strconv.ParseInt(size, 10, 64); err == nil {
-		q.chunk, err = strconv.ParseInt(chunk, 10, 64)
-	}
-	if err != nil {
-		return q, fmt.Errorf("%w: not a chunk of an object: %w", keys.ErrBadKey, err)
-	}
-	return q, nil
 }
 
 // Answer registers what this node answers to its peers.
@@ -113,7 +80,7 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 		if err := f.check(ctx, f.chunkOf(k, h.Head, 0), said.Body, Peer); err != nil {
 			return answer{}, 0, err
 		}
-		a.first, a.hasFirst = viewOf(said.Body), true
+		a.first, a.hasFirst = said.Body, true
 	}
 	return a, h.Lease, nil
 }
@@ -178,7 +145,7 @@ func (f *Filler) answerHead(ctx context.Context, asked cluster.Asked) cluster.An
 	if !self || q.Chunk != f.cfg.ChunkSize {
 		return refusal(errNotOwner)
 	}
-	a, err := f.resolveAs(ctx, k, want(q.Bytes), owner, self)
+	a, err := f.resolveAs(ctx, k, want(q.Bytes), k.Org, owner, self)
 	if err != nil {
 		return refusal(err)
 	}
@@ -188,140 +155,32 @@ func (f *Filler) answerHead(ctx context.Context, asked cluster.Asked) cluster.An
 	if err != nil {
 		return refusal(err)
 	}
-	return cluster.Answer{Status: http.StatusOK, Text: text, Body: bytesOf(first)}
+	return cluster.Answer{Status: http.StatusOK, Text: text, Body: first}
 }
 
 // forPeer makes of what this node knows an answer for the peer that asked, with
 // a lease and a small first chunk if it can give them.
-func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAnswer, groupcache.ByteView) {
+func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAnswer, []byte) {
 	h := headAnswer{Known: a.Known, Source: a.Source}
 	if granted, lease := f.heads.Grant(k, from); lease > 0 {
 		h.Known, h.Lease = granted, lease
 	}
 	length := f.chunkLen(h.Head.Size, 0)
 	if !bytes || h.Absent || length <= 0 || length > freeLen {
-		return h, groupcache.ByteView{}
+		return h, nil
 	}
 	if a.hasFirst && versionOf(a.Head) == versionOf(h.Head) {
 		h.First = true
 		return h, a.first
 	}
-	first, source, err := f.ownChunk(f.chunkOf(k, h.Head, 0))
+	c := f.chunkOf(k, h.Head, 0)
+	first, source, err := f.owned.Get(c, c.name())
 	if err != nil { // the peer asks for it by itself, and hears why
-		return h, groupcache.ByteView{}
+		return h, nil
 	}
 	if source == S3 {
 		h.Source = S3
 	}
 	h.First = true
 	return h, first
-}
-
-// holdAsked takes memory for the chunk that a peer's question is about, if this
-// node owns it.
-func (f *Filler) holdAsked(ctx context.Context, text string) (chunk, *pin, error) {
-	c, err := f.askedFor(text)
-	if err != nil {
-		return c, nil, err
-	}
-	held, err := f.budgets.serving.hold(ctx, c.key, c.n, c.length)
-	return c, held, err
-}
-
-func (f *Filler) askedFor(text string) (c chunk, err error) {
-	q, err := parseChunkQuestion(text)
-	if err != nil {
-		return c, err
-	}
-	if c.key, c.version, c.n, err = keys.ParseChunk(q.key); err != nil {
-		return c, err
-	}
-	if c.size, c.length = q.size, f.chunkLen(q.size, c.n); c.length <= 0 || int64(c.n) > q.size/f.cfg.ChunkSize {
-		return c, fmt.Errorf("%w: not a chunk of an object", keys.ErrBadKey)
-	}
-	_, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
-	if !self || q.chunk != f.cfg.ChunkSize {
-		return c, errNotOwner
-	}
-	return c, nil
-}
-
-// answerChunk answers a peer that asks for a chunk which this node owns.
-func (f *Filler) answerChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
-	c, held, err := f.holdAsked(ctx, asked.Text)
-	if err != nil {
-		return refusal(err)
-	}
-	v, source, err := f.ownChunk(c)
-	if err != nil {
-		held.release()
-		return refusal(err)
-	}
-	return cluster.Answer{Status: http.StatusOK, Text: []byte(source), Body: bytesOf(v), Sent: held.release}
-}
-
-// askChunk asks a chunk's owner for it.
-func (f *Filler) askChunk(c chunk, owner cluster.Member) ([]byte, Source, error) {
-	said, err := f.ask(context.Background(), owner, f.chunkQuestion(c))
-	if err != nil {
-		return nil, "", err
-	}
-	if n := int64(len(said.Body)); n != c.length {
-		return nil, "", wrongLength(owner, n, c)
-	}
-	if err := f.check(context.Background(), c, said.Body, Peer); err != nil {
-		return nil, "", err
-	}
-	return said.Body, sourceOf(said), nil
-}
-
-func (f *Filler) chunkQuestion(c chunk) cluster.Question {
-	return cluster.Question{Route: chunkRoute, Text: f.textOf(c), Room: c.length, Within: fetchLimit}
-}
-
-func (f *Filler) textOf(c chunk) string {
-	return chunkQuestion{size: c.size, chunk: f.cfg.ChunkSize, key: c.id()}.String()
-}
-
-func wrongLength(owner cluster.Member, n int64, c chunk) error {
-	return fmt.Errorf("%s gave %d bytes of a chunk of %d", owner.Name, n, c.length)
-}
-
-// sourceOf is where a chunk came from that its owner gave.
-func sourceOf(said cluster.Answer) Source {
-	if string(said.Text) == string(S3) {
-		return S3
-	}
-	return Peer
-}
-
-// sendChunk gives a chunk that was just written to its owner.
-func (f *Filler) sendChunk(ctx context.Context, owner cluster.Member, c chunk, b []byte) error {
-	q := cluster.Question{Route: keepRoute, Text: f.textOf(c), Body: b, Within: fetchLimit}
-	if _, err := f.ask(ctx, owner, q); err != nil {
-		return fmt.Errorf("send a chunk to %s: %w", owner.Name, err)
-	}
-	return nil
-}
-
-// keepChunk keeps a chunk that a peer has just written, if its bytes are those
-// that the store holds.
-func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
-	c, held, err := f.holdAsked(ctx, asked.Text)
-	if err != nil {
-		return refusal(err)
-	}
-	defer held.release()
-	if asked.Size != c.length {
-		return refusal(fmt.Errorf("%w: %d bytes of a chunk of %d", keys.ErrBadKey, asked.Size, c.length))
-	}
-	b, err := asked.ReadBody(c.length)
-	if err != nil {
-		return refusal(fmt.Errorf("%w: %w", keys.ErrBadKey, err))
-	}
-	if err := f.prove(ctx, c, b); err != nil {
-		return refusal(err)
-	}
-	f.prime(c, viewOf(b))
-	return cluster.Answer{Status: http.StatusOK}
 }

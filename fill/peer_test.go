@@ -157,7 +157,7 @@ func TestAnnouncedChunksAreRefused(t *testing.T) {
 		"a chunk beyond the end":     {testChunk, testChunk, 1, testChunk},
 		"a chunk far beyond the end": {1000, testChunk, math.MaxInt, testChunk},
 	} {
-		text := chunkQuestion{size: q.size, chunk: q.chunk, key: keys.Chunk(k, keys.Version{ETag: "v"}, q.n)}.String()
+		text := chunkText{size: q.size, chunk: q.chunk, name: keys.Chunk(k, keys.Version{ETag: "v"}, q.n)}.String()
 		said := ring.routes[keepRoute](t.Context(), cluster.Asked{Text: text, Body: unread{t}, Size: q.announced})
 		if said.Status != http.StatusBadRequest && said.Status != http.StatusMisdirectedRequest {
 			t.Errorf("%s: %d %s", name, said.Status, said.Text)

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/golang/groupcache"
-
 	"larder/budget"
 	"larder/cluster"
 	"larder/heads"
@@ -40,7 +38,7 @@ const (
 type answer struct {
 	heads.Known
 	Source   Source
-	first    groupcache.ByteView // the first chunk, if hasFirst
+	first    []byte // the first chunk, if hasFirst
 	hasFirst bool
 	pin      *pin // of the first chunk, for whoever has the answer
 	kept     bool // the head was trusted when the lookup ended
@@ -74,6 +72,7 @@ func (l *lookups) of(k keys.Key) *flights { return &l[k.Hash()%uint64(len(l))] }
 // flight is one lookup that any number of callers wait for.
 type flight struct {
 	began heads.Moment
+	user  string        // who asked first, and is charged
 	done  chan struct{} // closed when the fields below are set
 	ans   answer
 	err   error
@@ -100,15 +99,15 @@ func (fl *flight) letGo() {
 
 // resolve finds the head of k: under a live lease, else by one lookup for all
 // who ask at once.
-func (f *Filler) resolve(ctx context.Context, k keys.Key, w want) (answer, error) {
+func (f *Filler) resolve(ctx context.Context, k keys.Key, w want, user string) (answer, error) {
 	owner, self := f.ring.Owner(k.Hash())
-	return f.resolveAs(ctx, k, w, owner, self)
+	return f.resolveAs(ctx, k, w, user, owner, self)
 }
 
-func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluster.Member, self bool) (answer, error) {
+func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, user string, owner cluster.Member, self bool) (answer, error) {
 	arrived := time.Now()
 	for {
-		a, fl := f.join(k, w, owner, self)
+		a, fl := f.join(k, w, user, owner, self)
 		if fl == nil {
 			return a, nil
 		}
@@ -136,7 +135,7 @@ func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, owner cluste
 //
 // Rule 3: nobody joins a lookup of a key that was dropped since it began. Who joined
 // takes the answer if it was kept, or if the lookup began after the joiner asked.
-func (f *Filler) join(k keys.Key, w want, owner cluster.Member, self bool) (answer, *flight) {
+func (f *Filler) join(k keys.Key, w want, user string, owner cluster.Member, self bool) (answer, *flight) {
 	s := f.lookups.of(k)
 	fk := flightKey{key: k, asOwner: self, want: w}
 	s.mu.Lock()
@@ -158,7 +157,7 @@ func (f *Filler) join(k keys.Key, w want, owner cluster.Member, self bool) (answ
 		running.waiters++
 		return answer{}, running
 	}
-	fl := &flight{began: now, done: make(chan struct{}), waiters: 1}
+	fl := &flight{began: now, user: user, done: make(chan struct{}), waiters: 1}
 	s.running[fk] = fl
 	f.flights.Go(func() { f.fly(s, fk, fl, owner) })
 	return answer{}, fl
@@ -182,9 +181,9 @@ func (f *Filler) fly(s *flights, fk flightKey, fl *flight, owner cluster.Member)
 		close(fl.done)
 	}()
 	if fk.asOwner {
-		fl.ans, fl.err = f.lookAsOwner(ctx, fk.key, fk.want, fl.began)
+		fl.ans, fl.err = f.lookAsOwner(ctx, fk, fl)
 	} else {
-		fl.ans, fl.err = f.lookAtOwner(ctx, fk.key, fk.want, fl.began, owner)
+		fl.ans, fl.err = f.lookAtOwner(ctx, fk, fl, owner)
 	}
 	fl.err = outOfTime(fl.err)
 }
@@ -199,15 +198,16 @@ func outOfTime(err error) error {
 }
 
 // lookAsOwner asks the store, keeps the head and puts the first chunk into memory.
-func (f *Filler) lookAsOwner(ctx context.Context, k keys.Key, w want, began heads.Moment) (answer, error) {
-	a, err := f.fromStore(ctx, k, w)
+func (f *Filler) lookAsOwner(ctx context.Context, fk flightKey, fl *flight) (answer, error) {
+	k := fk.key
+	a, err := f.fromStore(ctx, k, fk.want, fl.user)
 	if err != nil {
 		return answer{}, err
 	}
 	if a.hasFirst {
-		f.prime(f.chunkOf(k, a.Head, 0), a.first)
+		f.owned.Add(f.chunkOf(k, a.Head, 0).name(), a.first)
 	}
-	a.kept = f.heads.KeepOwned(k, began, a.Known)
+	a.kept = f.heads.KeepOwned(k, fl.began, a.Known)
 	return a, nil
 }
 
@@ -215,9 +215,10 @@ func (f *Filler) lookAsOwner(ctx context.Context, k keys.Key, w want, began head
 //
 // Rule 2: if that gives no answer, or is unsettled, the store's answer is good for
 // this request and is not kept. A node that is not the owner in its own view gives none.
-func (f *Filler) lookAtOwner(ctx context.Context, k keys.Key, w want, began heads.Moment, owner cluster.Member) (answer, error) {
+func (f *Filler) lookAtOwner(ctx context.Context, fk flightKey, fl *flight, owner cluster.Member) (answer, error) {
+	k, w := fk.key, fk.want
 	if f.heads.Unsettled(owner.ID) {
-		return f.fromStore(ctx, k, w)
+		return f.fromStore(ctx, k, w, fl.user)
 	}
 	a, lease, err := f.askHead(ctx, owner, k, w)
 	if errors.Is(err, errOwnerSays) {
@@ -225,9 +226,9 @@ func (f *Filler) lookAtOwner(ctx context.Context, k keys.Key, w want, began head
 	}
 	if err != nil {
 		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
-		return f.fromStore(ctx, k, w)
+		return f.fromStore(ctx, k, w, fl.user)
 	}
-	a.kept = f.heads.KeepLease(k, began, a.Known, lease)
+	a.kept = f.heads.KeepLease(k, fl.began, a.Known, lease)
 	if a.Source != S3 {
 		a.Source = Peer
 	}
@@ -236,16 +237,17 @@ func (f *Filler) lookAtOwner(ctx context.Context, k keys.Key, w want, began head
 
 // fresh asks the store for this caller alone. An owner keeps the answer; any
 // other node forgets what it held, which can only be as new or older.
-func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err error) {
+func (f *Filler) fresh(ctx context.Context, k keys.Key, w want, user string) (a answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = f.panicked(k, p)
 		}
 	}()
 	if _, self := f.ring.Owner(k.Hash()); self {
-		return f.lookAsOwner(ctx, k, w, f.heads.Now(k))
+		fk := flightKey{key: k, asOwner: true, want: w}
+		return f.lookAsOwner(ctx, fk, &flight{began: f.heads.Now(k), user: user})
 	}
-	a, err = f.fromStore(ctx, k, w)
+	a, err = f.fromStore(ctx, k, w, user)
 	if err == nil {
 		f.heads.Forget(k)
 		f.heads.Remember(k, a.Known)
@@ -259,14 +261,14 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want) (a answer, err e
 // Who holds the first chunk of the version that was there last asks for the head
 // alone, and compares more than the ETag: a read under the condition of an ETag,
 // If-None-Match, would be answered 304 for other bytes of the same MD5 too.
-func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want) (a answer, err error) {
+func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string) (a answer, err error) {
 	a.Source = S3
 	last, held := f.lastHeld(k, w)
 	if w == headOnly || held {
 		a.Head, err = f.store.Head(ctx, k.Place())
 	}
 	if w == withBytes && err == nil && (!held || versionOf(a.Head) != versionOf(last)) {
-		err = twice(func() error { return f.firstFromStore(ctx, k, &a) })
+		err = twice(func() error { return f.firstFromStore(ctx, k, user, &a) })
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		a, err = answer{Known: heads.Known{Absent: true, Archived: errors.Is(err, store.ErrArchived)}, Source: S3}, nil
@@ -298,31 +300,48 @@ func (f *Filler) lastHeld(k keys.Key, w want) (store.Head, bool) {
 	if c.length == 0 {
 		return last, true
 	}
-	if _, ok := f.copies.get(c.id()); ok {
+	name := c.name()
+	if _, ok := f.hot.get(name); ok {
 		return last, true
 	}
-	_, _, err := f.get(&fetch{Context: context.Background(), chunk: c, inOwn: true})
-	return last, err == nil
+	b, ok := f.owned.Peek(name)
+	return last, ok && c.isLong(b) == nil
 }
 
 // firstFromStore reads the head and the first chunk, for which it takes memory
-// as soon as its length is known, and compares the bytes with their digest.
-func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, a *answer) (err error) {
+// as soon as its length is known, and compares the bytes with their digest. If it
+// has to wait for memory it lets the store go meanwhile, whose patience with who
+// reads nothing is short, and then asks again.
+func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, user string, a *answer) (err error) {
 	defer func() {
 		if err != nil {
 			a.pin.release()
 			a.pin = nil
 		}
 	}()
+	id, streams := chunkID{k, 0}, f.budgets.streams
 	var body []byte
-	a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize, func(n int64) ([]byte, error) {
-		a.pin.release() // of a try that failed
-		var busy error
-		if a.pin, busy = f.budgets.streams.hold(ctx, k, 0, n); busy != nil {
-			return nil, busy
+	for held, lacks := int64(0), int64(1); lacks > 0; {
+		lacks = 0
+		a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize, func(n int64) ([]byte, error) {
+			if n > held {
+				a.pin.release()
+				var ok bool
+				if a.pin, ok = streams.holdAtOnce(user, id, n); !ok {
+					held, lacks = 0, n
+					return nil, budget.ErrBusy
+				}
+				held = n
+			}
+			return make([]byte, n), nil
+		})
+		if lacks > 0 {
+			if a.pin, err = streams.hold(ctx, user, id, lacks); err != nil {
+				return err
+			}
+			held = lacks
 		}
-		return make([]byte, n), nil
-	})
+	}
 	if err != nil {
 		return err
 	}
@@ -331,7 +350,7 @@ func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, a *answer) (err
 	if err = f.checkSum(ctx, f.chunkOf(k, a.Head, 0), body, sum, S3); err != nil {
 		return err
 	}
-	a.first, a.hasFirst = viewOf(body), true
+	a.first, a.hasFirst = body, true
 	return nil
 }
 

@@ -2,8 +2,7 @@ package fill
 
 import (
 	"context"
-
-	"github.com/golang/groupcache"
+	"io"
 )
 
 // maxAhead is how many chunks are fetched, at most, while one is being sent. A
@@ -21,7 +20,7 @@ type stream struct {
 	object *Object
 	window []*fetched // fetched, or being fetched, and not taken
 	next   int        // the chunk after those
-	end    int        // the chunk before which fetching ahead ends
+	end    int        // the chunk before which the stream ends
 	// depth is how many chunks are fetched while one is being sent. It begins
 	// with one and doubles each time that the caller had to wait: who reads
 	// slowly holds little memory.
@@ -30,33 +29,46 @@ type stream struct {
 
 // fetched is a chunk that is being fetched, for one stream.
 type fetched struct {
-	done   chan struct{} // closed when the fields below are set
-	view   groupcache.ByteView
-	source Source
-	err    error
-	pin    *pin   // set from the start
-	piece  *piece // what holds the view, if it is nobody else's
+	data
+	err  error
+	done chan struct{} // closed when data and err are set; nil if they are from the start
 }
 
-// stream reads the chunks from first on. Those from end on are fetched only when
-// they are taken.
-func (o *Object) stream(first, end int) stream {
-	return stream{object: o, next: first, end: end, depth: 1}
+// stream reads the chunks from first on, before the byte end.
+func (o *Object) stream(first int, end int64) stream {
+	size := o.filler.cfg.ChunkSize
+	return stream{object: o, next: first, end: int((end + size - 1) / size), depth: 1}
 }
 
-// first is the number of the chunk that take returns.
-func (s *stream) first() int { return s.next - len(s.window) }
+// send sends the bytes from off to end, which begin in the next chunk.
+func (s *stream) send(ctx context.Context, w io.Writer, off, end int64) error {
+	for off < end {
+		first := int64(s.next-len(s.window)) * s.object.filler.cfg.ChunkSize
+		c, err := s.take(ctx)
+		if err != nil {
+			return err
+		}
+		b := c.view[off-first : min(end-first, int64(len(c.view)))]
+		_, err = s.object.to(w, c.pin).Write(b)
+		c.drop()
+		if err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	return nil
+}
 
 // take waits for the next chunk, while those after it are fetched. The caller
 // drops it.
 func (s *stream) take(ctx context.Context) (*fetched, error) {
 	if len(s.window) == 0 { // there was no memory to fetch it ahead
-		o := s.object
-		p, err := o.filler.budgets.streams.hold(ctx, o.key, s.next, o.filler.chunkLen(o.Head.Size, s.next))
+		p := s.locate()
+		held, err := s.object.filler.reserve(ctx, s.object.user, &p)
 		if err != nil {
 			return nil, err
 		}
-		s.fetch(p)
+		s.fetch(p, held)
 	}
 	c := s.window[0]
 	s.window = s.window[1:]
@@ -68,12 +80,20 @@ func (s *stream) take(ctx context.Context) (*fetched, error) {
 	return c, nil
 }
 
+// ready waits until the next chunk is here, and returns where it came from.
+func (s *stream) ready(ctx context.Context) (Source, error) {
+	c, err := s.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	s.window = append([]*fetched{c}, s.window...)
+	return c.source, nil
+}
+
 // wait waits for a chunk, and fetches more at once from then on if it has to.
 func (s *stream) wait(ctx context.Context, c *fetched) error {
-	select {
-	case <-c.done:
+	if c.isThere() {
 		return c.err
-	default:
 	}
 	s.depth = min(2*s.depth, maxAhead)
 	s.fetchAhead()
@@ -85,31 +105,49 @@ func (s *stream) wait(ctx context.Context, c *fetched) error {
 	}
 }
 
-// fetchAhead begins to fetch the chunks after the one to be sent, as far as the
-// depth and the budget go.
-func (s *stream) fetchAhead() {
+func (s *stream) locate() place {
 	o := s.object
+	return o.filler.locate(o.filler.chunkOf(o.key, o.Head, s.next))
+}
+
+// fetchAhead begins to fetch the chunks after the one to be sent, as far as the
+// depth and the memory go.
+func (s *stream) fetchAhead() {
+	streams, user := s.object.filler.budgets.streams, s.object.user
 	for s.next < s.end && len(s.window) < s.depth {
-		p, ok := o.filler.budgets.streams.tryHold(o.key, s.next, o.filler.chunkLen(o.Head.Size, s.next))
+		p := s.locate()
+		var held *pin
+		ok := false
+		if p.here() {
+			held, ok = streams.holdResident(user, chunkID{p.key, p.n}, p.length)
+		}
+		if !ok {
+			held, ok = streams.holdAhead(user, chunkID{p.key, p.n}, p.length)
+		}
 		if !ok {
 			return
 		}
-		s.fetch(p)
+		s.fetch(p, held)
 	}
 }
 
 // fetch begins to fetch the chunk after those of the window.
-func (s *stream) fetch(p *pin) {
-	o, next := s.object, s.object.filler.chunkOf(s.object.key, s.object.Head, s.next)
-	c := &fetched{done: make(chan struct{}), pin: p}
+func (s *stream) fetch(p place, held *pin) {
+	f, c := s.object.filler, &fetched{data: data{pin: held, view: p.view, source: p.source}}
 	s.window = append(s.window, c)
 	s.next++
-	o.filler.flights.Go(func() {
+	if p.here() {
+		return
+	}
+	c.done = make(chan struct{})
+	f.flights.Go(func() {
 		defer close(c.done)
-		var r *relay
-		if c.view, r, c.source, c.err = o.filler.chunkToSend(next, p); r != nil {
-			c.view, c.piece, c.source, c.err = r.fetch(c.source)
+		d, err := f.fetch(p, !held.shared())
+		if d.relay != nil {
+			d, err = d.relay.fetch(d.source)
 		}
+		d.pin = held
+		c.data, c.err = d, err
 	})
 }
 
@@ -121,11 +159,24 @@ func (s *stream) close() {
 	s.window = nil
 }
 
+// isThere reports whether the chunk has been fetched.
+func (c *fetched) isThere() bool {
+	if c.done == nil {
+		return true
+	}
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // drop gives the chunk's memory back once it has been fetched. Its bytes are not
 // read any more.
 func (c *fetched) drop() {
-	<-c.done // every fetch is bounded
-	c.view = groupcache.ByteView{}
-	c.piece.release()
-	c.pin.release()
+	if c.done != nil {
+		<-c.done // every fetch is bounded
+	}
+	c.close()
 }

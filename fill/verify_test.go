@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,7 +69,7 @@ func TestTwoContentsOfOneETag(t *testing.T) {
 			if err != nil || h.Version != first.Version || h.Write == first.Write {
 				t.Fatalf("%+v after %+v, %v: the blocks should share their ETag and not their write", h, first, err)
 			}
-			if _, _, err := f.chunk(f.chunkOf(k, store.Head{Version: first.Version, Write: "aaaaaaaaaaaaaaaaaaaaaaaaaa", Size: 128}, 0)); !errors.Is(err, store.ErrPrecondition) {
+			if _, _, err := chunkAt(f, f.chunkOf(k, store.Head{Version: first.Version, Write: "aaaaaaaaaaaaaaaaaaaaaaaaaa", Size: 128}, 0)); !errors.Is(err, store.ErrPrecondition) {
 				t.Errorf("the bytes of another write were given: %v", err)
 			}
 		})
@@ -131,12 +130,9 @@ func open(ctx context.Context, f *Filler, k keys.Key, o Options) (string, error)
 	defer obj.Close()
 	var b strings.Builder
 	if o.Lazy {
-		r := obj.Reader(ctx, obj.Head.Size)
-		defer r.Close()
-		_, err = io.Copy(&b, r)
-	} else {
-		err = obj.Send(ctx, &b)
+		return partOf(ctx, obj, 0, int(obj.Head.Size))
 	}
+	err = obj.Send(ctx, &b)
 	return b.String(), err
 }
 
@@ -259,16 +255,16 @@ func TestKeepIsProven(t *testing.T) {
 		if got := keep(k, forged, n, chunk); got == 200 {
 			t.Errorf("%s: bytes of a write that never was were kept", name)
 		}
-		if _, _, err := f.get(&fetch{Context: t.Context(), chunk: f.chunkOf(k, h, n), inOwn: true}); !errors.Is(err, errNotHeld) {
-			t.Errorf("%s: it is in memory: %v", name, err)
+		if _, ok := f.owned.Peek(f.chunkOf(k, h, n).name()); ok {
+			t.Errorf("%s: it is in memory", name)
 		}
 		if got := keep(k, h, n, chunk); got != 200 {
 			t.Errorf("%s: what was written was not kept: %d", name, got)
 		}
 		asked := st.asked.Load()
-		v, source, err := f.chunk(f.chunkOf(k, h, n))
-		if err != nil || v.String() != chunk || source != Memory || st.asked.Load() != asked {
-			t.Errorf("%s: %d bytes from %s, %v", name, v.Len(), source, err)
+		got, source, err := chunkAt(f, f.chunkOf(k, h, n))
+		if err != nil || got != chunk || source != Memory || st.asked.Load() != asked {
+			t.Errorf("%s: %d bytes from %s, %v", name, len(got), source, err)
 		}
 	}
 	if n := f.Stats().Mismatches[Writer]; n != 2 {

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -49,6 +48,7 @@ func (a *API) sendWhole(c *call, o fill.Options) error {
 	if obj.Head.Size > autoLength {
 		c.w.Header().Set("Content-Length", strconv.FormatInt(obj.Head.Size, 10))
 	}
+	c.w.taker = obj
 	return obj.Send(c.Context(), c.w)
 }
 
@@ -67,16 +67,13 @@ func (a *API) sendJudged(c *call, o fill.Options) error {
 	if v.status >= http.StatusMultipleChoices {
 		return notSent(c, obj.Head, modified, v)
 	}
-	content := obj.Reader(c.Context(), v.end)
-	defer content.Close()
-	if _, err := content.Seek(v.first, io.SeekStart); err != nil {
-		return err
-	}
 	// The first byte that is sent decides where the answer comes from, and is
 	// fetched before the header, so that a failure has a status of its own.
-	if err := content.Ready(); err != nil {
+	part, err := obj.Part(c.Context(), v.first, v.end)
+	if err != nil {
 		return err
 	}
+	defer part.Close()
 	if obj.Source != "" {
 		c.source = obj.Source
 	}
@@ -86,8 +83,8 @@ func (a *API) sendJudged(c *call, o fill.Options) error {
 		c.w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", v.first, v.end-1, obj.Head.Size))
 	}
 	c.w.WriteHeader(v.status)
-	_, err = io.CopyN(c.w, content, v.end-v.first)
-	return err
+	c.w.taker = obj
+	return part.Send(c.Context(), c.w)
 }
 
 func (a *API) head(c *call) error {
@@ -123,12 +120,17 @@ func notSent(c *call, h store.Head, modified time.Time, v verdict) error {
 
 // options of a read, from the request.
 func options(c *call) fill.Options {
-	for _, v := range c.Header.Values("Cache-Control") {
+	return fill.Options{User: c.who.Org + "/" + c.who.User, Fresh: wantsFresh(c.Header.Values("Cache-Control")), Cut: c.w.cut}
+}
+
+// wantsFresh reports whether a request asks the store itself.
+func wantsFresh(cacheControl []string) bool {
+	for _, v := range cacheControl {
 		for d := range strings.SplitSeq(v, ",") {
 			if d = strings.ToLower(strings.TrimSpace(d)); d == "no-cache" || d == "no-store" || d == "max-age=0" {
-				return fill.Options{Fresh: true}
+				return true
 			}
 		}
 	}
-	return fill.Options{}
+	return false
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
+	"net/http"
 	"sync"
 	"time"
-
-	"github.com/golang/groupcache"
 
 	"larder/cluster"
 	"larder/keys"
@@ -29,7 +29,7 @@ const (
 // use again. Its user sends or fetches it, once, and closes it.
 type relay struct {
 	filler *Filler
-	chunk  chunk
+	place  place
 
 	mu    sync.Mutex    // guards the fields below; held while bytes are read
 	rest  io.ReadCloser // what the owner gives; nil when it has been let go
@@ -68,26 +68,41 @@ func (p *passing) write(w io.Writer, b []byte) error {
 	return err
 }
 
-// askRelay asks a chunk's owner for it, as askChunk does, and leaves its bytes to
-// be read.
-func (f *Filler) askRelay(c chunk, owner cluster.Member) (r *relay, source Source, err error) {
+// askOwner asks a chunk's owner for it: for all of it, or, if it may arrive later,
+// for a relay.
+func (f *Filler) askOwner(p place, arriving bool) (d data, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			r, err = nil, f.panicked(c.key, p)
+		if caught := recover(); caught != nil {
+			d, err = data{}, f.panicked(p.key, caught)
 		}
 	}()
-	q := f.chunkQuestion(c)
-	q.Arriving = true
-	said, err := f.ask(context.Background(), owner, q)
+	ctx := context.Background() // it is bounded
+	said, err := f.ask(ctx, p.owner, cluster.Question{
+		Route: chunkRoute, Text: f.textOf(p.chunk), Room: p.length, Within: fetchLimit, Arriving: arriving,
+	})
 	if err != nil {
-		return nil, "", err
+		return data{}, err
 	}
-	r = &relay{filler: f, chunk: c, rest: said.Rest, left: said.Size}
-	if said.Size != c.length {
-		r.close()
-		return nil, "", wrongLength(owner, said.Size, c)
+	d.source = Peer
+	if string(said.Text) == string(S3) {
+		d.source = S3
 	}
-	return r, sourceOf(said), nil
+	n := int64(len(said.Body))
+	if said.Rest != nil {
+		n = said.Size
+		d.relay = &relay{filler: f, place: p, rest: said.Rest, left: n}
+	}
+	switch {
+	case n != p.length:
+		err = fmt.Errorf("%s gave %d bytes of a chunk of %d", p.owner.Name, n, p.length)
+	case said.Rest == nil:
+		d.view = said.Body
+		err = f.check(ctx, p.chunk, said.Body, Peer)
+	}
+	if err != nil {
+		d.close()
+	}
+	return d, err
 }
 
 // send sends the chunk as it arrives. If the owner breaks off, what is left comes
@@ -95,15 +110,15 @@ func (f *Filler) askRelay(c chunk, owner cluster.Member) (r *relay, source Sourc
 // are held back until all have been compared with the chunk's digest.
 func (r *relay) send(w io.Writer) error {
 	defer r.close()
-	p := r.filler.pieces.get(min(r.chunk.length, relayPiece))
+	p := r.filler.buffers.get(min(r.place.length, relayPiece))
 	defer p.release()
-	if r.chunk.length > int64(len(p.buf)) {
+	if r.place.length > int64(len(p.bytes)) {
 		defer time.AfterFunc(relayLimit, r.takeRest).Stop()
 	}
-	passed := r.filler.newPassing(context.Background(), r.chunk)
-	for sent := int64(0); sent < r.chunk.length; {
-		b, err := r.next(p.buf)
-		if sent+int64(len(b)) == r.chunk.length && err == nil {
+	passed := r.filler.newPassing(context.Background(), r.place.chunk)
+	for sent := int64(0); sent < r.place.length; {
+		b, err := r.next(p.bytes)
+		if sent+int64(len(b)) == r.place.length && err == nil {
 			err = r.compare(passed, b)
 		}
 		if err != nil {
@@ -123,7 +138,7 @@ func (r *relay) compare(passed *passing, b []byte) error {
 		return nil
 	}
 	_, _ = passed.sum.Write(b) // a hash takes everything
-	return r.filler.compare(r.chunk, passed.want, [sha256.Size]byte(passed.sum.Sum(nil)), Peer)
+	return r.filler.compare(r.place.chunk, passed.want, [sha256.Size]byte(passed.sum.Sum(nil)), Peer)
 }
 
 // sendElsewhere sends what the owner did not give, from elsewhere. What was sent
@@ -132,13 +147,13 @@ func (r *relay) sendElsewhere(w io.Writer, passed *passing, sent int64, why erro
 	if errors.Is(why, errDigest) && sent > 0 {
 		return why
 	}
-	v, _, err := r.elsewhere(why)
+	d, err := r.elsewhere(why)
 	if err != nil {
 		return err
 	}
-	b := bytesOf(v)
+	b := d.view
 	if passed.known && sent > 0 {
-		if err := r.filler.compare(r.chunk, sha256.Sum256(b[:sent]), [sha256.Size]byte(passed.sum.Sum(nil)), Peer); err != nil {
+		if err := r.filler.compare(r.place.chunk, sha256.Sum256(b[:sent]), [sha256.Size]byte(passed.sum.Sum(nil)), Peer); err != nil {
 			return err
 		}
 	}
@@ -190,33 +205,27 @@ func (r *relay) takeRest() {
 }
 
 // elsewhere fetches a chunk whose owner broke off.
-func (r *relay) elsewhere(why error) (groupcache.ByteView, Source, error) {
+func (r *relay) elsewhere(why error) (data, error) {
 	r.close()
-	f, c := r.filler, r.chunk
-	f.log.Debug().Err(why).Stringer("key", c.key).Msg("owner broke off in a chunk, fetching it elsewhere")
-	owner, self := f.ring.Owner(keys.ChunkHash(c.key, c.n))
-	if self {
-		return f.ownChunk(c)
-	}
-	return f.copyOf(c, owner, why)
+	r.filler.log.Debug().Err(why).Stringer("key", r.place.key).Msg("owner broke off in a chunk, fetching it elsewhere")
+	return r.filler.copyOf(r.place, why)
 }
 
 // fetch reads all of the chunk, for who sends it later. If the owner breaks off,
-// it comes from elsewhere. The piece, which may be nil, is what holds it.
-func (r *relay) fetch(source Source) (groupcache.ByteView, *piece, Source, error) {
+// it comes from elsewhere.
+func (r *relay) fetch(source Source) (data, error) {
 	defer r.close()
-	p := r.filler.pieces.get(r.chunk.length)
-	b := p.buf[:r.chunk.length]
+	buf := r.filler.buffers.get(r.place.length)
+	b := buf.bytes[:r.place.length]
 	_, err := io.ReadFull(r.rest, b)
 	if err == nil {
-		err = r.filler.check(context.Background(), r.chunk, b, Peer)
+		err = r.filler.check(context.Background(), r.place.chunk, b, Peer)
 	}
 	if err != nil {
-		p.release()
-		v, source, err := r.elsewhere(err)
-		return v, nil, source, err
+		buf.release()
+		return r.elsewhere(err)
 	}
-	return viewOf(b), p, source, nil
+	return data{view: b, source: source, buffer: buf}, nil
 }
 
 // close lets the owner go.
@@ -234,43 +243,73 @@ func (r *relay) letGo() {
 	}
 }
 
-// pieces are the buffers of relays that are not in use.
-type pieces struct {
-	few, piece, whole *sync.Pool // of freeLen, relayPiece and chunkSize bytes
-	chunkSize         int64
-}
-
-// piece is a buffer that is in use.
-type piece struct {
-	buf  []byte
-	pool *sync.Pool // nil if nobody will use it again
-}
-
-func newPieces(chunkSize int64) pieces {
-	pool := func(n int64) *sync.Pool {
-		p := &sync.Pool{}
-		p.New = func() any { return &piece{make([]byte, n), p} }
-		return p
+// holdAsked takes memory for the chunk that a peer's question is about, if this
+// node owns it.
+func (f *Filler) holdAsked(ctx context.Context, text string) (c chunk, name string, held *pin, err error) {
+	if c, name, err = f.askedFor(text); err != nil {
+		return c, name, nil, err
 	}
-	return pieces{few: pool(freeLen), piece: pool(relayPiece), whole: pool(chunkSize), chunkSize: chunkSize}
+	held, err = f.budgets.serving.hold(ctx, c.key.Org, chunkID{c.key, c.n}, c.length)
+	return c, name, held, err
 }
 
-// get returns a buffer that has room for n bytes, and no more if they are counted.
-func (p pieces) get(n int64) *piece {
-	switch {
-	case n <= freeLen:
-		return p.few.Get().(*piece)
-	case n == relayPiece:
-		return p.piece.Get().(*piece)
-	case n == p.chunkSize:
-		return p.whole.Get().(*piece)
+func (f *Filler) askedFor(text string) (chunk, string, error) {
+	c, name, err := chunkNamed(text, f.cfg.ChunkSize)
+	if err != nil {
+		return c, "", err
 	}
-	return &piece{buf: make([]byte, n)}
+	if _, self := f.ring.Owner(keys.ChunkHash(c.key, c.n)); !self {
+		return c, "", errNotOwner
+	}
+	return c, name, nil
 }
 
-// release gives the buffer back. A nil piece is released any time.
-func (p *piece) release() {
-	if p != nil && p.pool != nil {
-		p.pool.Put(p)
+// answerChunk answers a peer that asks for a chunk which this node owns.
+func (f *Filler) answerChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	c, name, held, err := f.holdAsked(ctx, asked.Text)
+	if err != nil {
+		return refusal(err)
 	}
+	b, source, err := f.owned.Get(c, name)
+	if err != nil {
+		held.release()
+		return refusal(err)
+	}
+	return cluster.Answer{Status: http.StatusOK, Text: []byte(source), Body: b, Sent: held.release}
+}
+
+// sendChunk gives a chunk that was just written to its owner.
+func (f *Filler) sendChunk(ctx context.Context, owner cluster.Member, c chunk, b []byte) error {
+	q := cluster.Question{Route: keepRoute, Text: f.textOf(c), Body: b, Within: fetchLimit}
+	if _, err := f.ask(ctx, owner, q); err != nil {
+		return fmt.Errorf("send a chunk to %s: %w", owner.Name, err)
+	}
+	return nil
+}
+
+// keepChunk keeps a chunk that a peer has just written, if its bytes are those
+// that the store holds.
+func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	c, name, held, err := f.holdAsked(ctx, asked.Text)
+	if err != nil {
+		return refusal(err)
+	}
+	defer held.release()
+	if asked.Size != c.length {
+		return refusal(fmt.Errorf("%w: %d bytes of a chunk of %d", keys.ErrBadKey, asked.Size, c.length))
+	}
+	b, err := asked.ReadBody(c.length)
+	if err != nil {
+		return refusal(fmt.Errorf("%w: %w", keys.ErrBadKey, err))
+	}
+	if err := f.prove(ctx, c, b); err != nil {
+		return refusal(err)
+	}
+	f.owned.Add(name, b)
+	return cluster.Answer{Status: http.StatusOK}
+}
+
+// textOf names a chunk to its owner.
+func (f *Filler) textOf(c chunk) string {
+	return chunkText{size: c.size, chunk: f.cfg.ChunkSize, name: c.name()}.String()
 }

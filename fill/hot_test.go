@@ -13,9 +13,19 @@ import (
 	"larder/store"
 )
 
+func hotOf(t *testing.T, room func() int64) *hot {
+	t.Helper()
+	h, err := newHot(room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 func TestCopiesKeepWhatWasUsedLast(t *testing.T) {
-	room := int64(100)
-	c := newCopies(func() int64 { return room })
+	one := bytesOf("a", make([]byte, 24))
+	room := 4 * one
+	c := hotOf(t, func() int64 { return room })
 	has := func(want string) {
 		t.Helper()
 		var got []string
@@ -32,23 +42,23 @@ func TestCopiesKeepWhatWasUsedLast(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"a", "b", "c", "d"} {
-		c.keep(key, viewOf(make([]byte, 24)))
+		c.keep(key, make([]byte, 24))
 	}
-	if h := c.held(); h != (Held{Bytes: 100, Chunks: 4}) {
+	if h := c.held(); h != (Held{Bytes: 4 * one, Chunks: 4}) {
 		t.Errorf("%+v", h)
 	}
-	if v, ok := c.get("a"); !ok || v.Len() != 24 {
+	if v, ok := c.get("a"); !ok || len(v) != 24 {
 		t.Error("a is not there")
 	}
-	c.keep("a", viewOf(make([]byte, 24))) // it is there
-	c.keep("e", viewOf(make([]byte, 24))) // at the cost of b
+	c.keep("a", make([]byte, 24)) // it is there
+	c.keep("e", make([]byte, 24)) // at the cost of b
 	has("acde")
-	c.keep("b", viewOf(make([]byte, 100))) // never fits
+	c.keep("b", make([]byte, 4*one)) // never fits
 	has("acde")
-	if h := c.held(); h != (Held{Bytes: 100, Chunks: 4, Evictions: 1}) {
+	if h := c.held(); h != (Held{Bytes: 4 * one, Chunks: 4, Evictions: 1}) {
 		t.Errorf("%+v", h)
 	}
-	room = 60
+	room = 3*one - 1
 	c.fit()
 	has("de")
 	room = 0
@@ -67,7 +77,7 @@ func TestCopiesMakeRoomForOwnChunks(t *testing.T) {
 	fetch := func(from, to int, want Source) {
 		t.Helper()
 		for n := from; n < to; n++ {
-			if _, source, err := f.chunk(f.chunkOf(k, h, n)); err != nil || source != want {
+			if _, source, err := chunkAt(f, f.chunkOf(k, h, n)); err != nil || source != want {
 				t.Fatalf("chunk %d from %s, %v", n, source, err)
 			}
 		}
@@ -96,13 +106,13 @@ func TestCopiesMakeRoomForOwnChunks(t *testing.T) {
 
 	ring.other.Store(false)
 	for n := range 20 {
-		f.prime(f.chunkOf(k, h, 100+n), viewOf(make([]byte, testChunk)))
+		f.owned.Add(f.chunkOf(k, h, 100+n).name(), make([]byte, testChunk))
 	}
 	if own, hot := within(); own != 20 || hot != 43 { // the keys take some bytes, too
 		t.Errorf("%d own chunks, %d copies", own, hot)
 	}
 	for n := range 80 {
-		f.prime(f.chunkOf(k, h, 120+n), viewOf(make([]byte, testChunk)))
+		f.owned.Add(f.chunkOf(k, h, 120+n).name(), make([]byte, testChunk))
 	}
 	if own, hot := within(); own != 61 || hot != 2 { // a 32nd, and what 61 chunks leave
 		t.Errorf("%d own chunks, %d copies", own, hot)
@@ -116,9 +126,9 @@ func TestCopiesMakeRoomForOwnChunks(t *testing.T) {
 //	copy: is kept
 func TestCopyAndOwnChunkAtOnce(t *testing.T) {
 	var own sync.WaitGroup
-	var c *copies
-	room := int64(100)
-	c = newCopies(func() int64 {
+	var c *hot
+	room := int64(1000)
+	c = hotOf(t, func() int64 {
 		was := room
 		if room > 0 {
 			room = 0
@@ -130,7 +140,7 @@ func TestCopyAndOwnChunkAtOnce(t *testing.T) {
 		}
 		return was
 	})
-	c.keep("a", viewOf(make([]byte, 24)))
+	c.keep("a", make([]byte, 24))
 	own.Wait()
 	if h := c.held(); h.Bytes > 0 {
 		t.Errorf("%+v, and no room", h)
@@ -143,8 +153,8 @@ func TestChunksServeOnWhenTheOwnerChanges(t *testing.T) {
 	f, st, ring := newFiller(t, nil)
 	is := func(k keys.Key, h store.Head, want Source) {
 		t.Helper()
-		if v, source, err := f.chunk(f.chunkOf(k, h, 0)); err != nil || int64(v.Len()) != h.Size || source != want {
-			t.Errorf("%q from %s, %v; want %s", v.String(), source, err, want)
+		if v, source, err := chunkAt(f, f.chunkOf(k, h, 0)); err != nil || int64(len(v)) != h.Size || source != want {
+			t.Errorf("%q from %s, %v; want %s", v, source, err, want)
 		}
 	}
 	mine, others := newKey(t), newKey(t)
@@ -173,28 +183,6 @@ func TestChunksServeOnWhenTheOwnerChanges(t *testing.T) {
 	}
 }
 
-// Who only looks for a chunk spoils it for nobody who wants it at that moment.
-func TestLookersDoNotSpoilALoad(t *testing.T) {
-	f, _, _ := newFiller(t, nil)
-	k := newKey(t)
-	h := put(t, k, "bytes")
-	for n := range 200 {
-		c := f.chunkOf(k, h, 0)
-		c.n, c.length = n, 5
-		f.copies.keep(c.id(), viewOf([]byte("bytes"))) // so that a load takes no time
-		var all sync.WaitGroup
-		for range 4 {
-			all.Go(func() { _, _, _ = f.get(&fetch{Context: t.Context(), chunk: c, inOwn: true}) })
-			all.Go(func() {
-				if _, _, err := f.ownChunk(c); err != nil {
-					t.Error(n, err)
-				}
-			})
-		}
-		all.Wait()
-	}
-}
-
 // However many ask at once for a chunk that another node owns, it is asked once.
 func TestOneFetchOfACopy(t *testing.T) {
 	f, _, ring := newFiller(t, nil)
@@ -205,12 +193,12 @@ func TestOneFetchOfACopy(t *testing.T) {
 	f.ring = slow{ring, asked, answer}
 	ring.other.Store(true)
 	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("other")})
-	f.copies.wanted(f.chunkOf(k, h, 0).id(), 5) // it was fetched before: who comes late finds a copy
+	f.hot.wanted(f.chunkOf(k, h, 0).name(), 5) // it was fetched before: who comes late finds a copy
 	var callers sync.WaitGroup
 	for range 50 {
 		callers.Go(func() {
-			if v, source, err := f.chunk(f.chunkOf(k, h, 0)); err != nil || v.String() != "other" || source != Peer && source != Hot {
-				t.Errorf("%q from %s, %v", v.String(), source, err)
+			if v, source, err := chunkAt(f, f.chunkOf(k, h, 0)); err != nil || v != "other" || source != Peer && source != Hot {
+				t.Errorf("%q from %s, %v", v, source, err)
 			}
 		})
 	}

@@ -114,7 +114,7 @@ func TestRelay(t *testing.T) {
 			if n := st.asked.Load(); n > 1 || n > 0 && c.until == min(c.size, 8<<20) {
 				t.Errorf("the store was asked %d times", n)
 			}
-			if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) {
+			if isHeld(f) {
 				t.Error("memory was not given back")
 			}
 		})
@@ -129,8 +129,8 @@ func TestRelayOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (o.relay != nil) != (i == 0) || o.Source != want {
-			t.Errorf("read %d: relayed %v, from %s", i, o.relay != nil, o.Source)
+		if (o.first.relay != nil) != (i == 0) || o.Source != want {
+			t.Errorf("read %d: relayed %v, from %s", i, o.first.relay != nil, o.Source)
 		}
 		o.Close()
 		if _, open := g.state(); open != 0 {
@@ -168,8 +168,8 @@ func TestRelayRefused(t *testing.T) {
 			if got := read(t, f, k); got != g.body {
 				t.Errorf("%d bytes", len(got))
 			}
-			if asked, _ := g.state(); asked != 1 || st.asked.Load() != 1 || f.copies.held().Chunks != 0 {
-				t.Errorf("the owner was asked %d times, the store %d times; %+v", asked, st.asked.Load(), f.copies.held())
+			if asked, _ := g.state(); asked != 1 || st.asked.Load() != 1 || f.hot.held().Chunks != 0 {
+				t.Errorf("the owner was asked %d times, the store %d times; %+v", asked, st.asked.Load(), f.hot.held())
 			}
 		})
 	}
@@ -184,23 +184,21 @@ func TestPanicInARelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer o.Close()
-	r := o.Reader(t.Context(), o.Head.Size)
-	if got, err := io.ReadAll(r); err != nil || string(got) != g.body {
+	if got, err := partOf(t.Context(), o, 0, len(g.body)); err != nil || got != g.body {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	r.Close()
-	if !f.budgets.streams.budget.TryAcquire(f.budgets.streams.most) {
+	if isHeld(f) {
 		t.Error("memory was not given back")
 	}
 }
 
 // What is counted takes no more memory than that.
-func TestPieces(t *testing.T) {
+func TestBuffers(t *testing.T) {
 	const chunk = 8 << 20
-	p := newPieces(chunk)
+	p := newBuffers(chunk)
 	for _, n := range []int64{1, freeLen, freeLen + 1, relayPiece - 1, relayPiece, relayPiece + 1, chunk - 1, chunk} {
 		b := p.get(n)
-		if got := int64(len(b.buf)); got < n || got > max(n, freeLen) {
+		if got := int64(len(b.bytes)); got < n || got > max(n, freeLen) {
 			t.Errorf("%d bytes for %d", got, n)
 		}
 		b.release()
@@ -283,11 +281,8 @@ func TestRelaysShareMemory(t *testing.T) {
 					return
 				}
 				defer o.Close()
-				r := o.Reader(t.Context(), size)
-				defer r.Close()
-				_, _ = r.Seek(size/2, io.SeekStart)
-				b, err := io.ReadAll(r)
-				is(i, b, size-size/2, err)
+				b, err := partOf(t.Context(), o, size/2, size)
+				is(i, []byte(b), size-size/2, err)
 			})
 		}
 	}
