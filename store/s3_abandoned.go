@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // Abandoned implements Uploads. It is one request for every 1,000 uploads under
@@ -79,16 +77,4 @@ func (s *S3) uploads(in *s3.ListMultipartUploadsInput, out *s3.ListMultipartUplo
 	}
 	in.KeyMarker, in.UploadIdMarker = &next, out.NextUploadIdMarker
 	return uploads, nil
-}
-
-// listedKey is a key out of a listing, which may be encoded.
-func listedKey(key *string, encoding types.EncodingType) (string, error) {
-	if encoding != types.EncodingTypeUrl {
-		return aws.ToString(key), nil
-	}
-	decoded, err := url.QueryUnescape(aws.ToString(key))
-	if err != nil {
-		return "", fmt.Errorf("%w: the key %q in a listing", errUnreadable, aws.ToString(key))
-	}
-	return decoded, nil
 }
