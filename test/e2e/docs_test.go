@@ -155,3 +155,27 @@ func TestDebuggingNamesWhatThereIs(t *testing.T) {
 		}
 	}
 }
+
+// Files that documents name are there, and declare what is named behind them.
+func TestDocumentsNameWhatThereIs(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile("`((?:[a-z0-9]+/)+[a-zA-Z0-9_.]+\\.(?:go|py|md|json|yaml))`((?:(?:,| →)? `[A-Za-z]+`)*)")
+	word := regexp.MustCompile(`[A-Za-z]+`)
+	for _, page := range []string{
+		"README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/debugging.md", "docs/protocol.md", "docs/metrics.md", "docs/s3.md",
+	} {
+		for _, m := range named.FindAllStringSubmatch(readDoc(t, page), -1) {
+			file, err := os.ReadFile("../../" + m[1])
+			if err != nil {
+				t.Errorf("%s names a file that is not there: %v", page, err)
+				continue
+			}
+			for _, name := range word.FindAllString(m[2], -1) {
+				declared := regexp.MustCompile(`(?m)^func (\([^)]+\) )?` + name + `\(|^type ` + name + ` |^\s+(self\.)?` + name + `\s+[=A-Za-z\[(*]|^\s*(async )?def ` + name + `\(`)
+				if !declared.Match(file) {
+					t.Errorf("%s names %s of %s, which is not there", page, name, m[1])
+				}
+			}
+		}
+	}
+}
