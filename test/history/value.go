@@ -1,4 +1,4 @@
-package chaos
+package history
 
 import (
 	"bytes"
@@ -11,10 +11,11 @@ import (
 // maxPad is the most by which a value is padded.
 const maxPad = 64 << 10
 
-var errMixed = errors.New("these bytes are no value that was ever written")
+// ErrMixed says that bytes are no value.
+var ErrMixed = errors.New("these bytes are no value that was ever written")
 
-// body makes the bytes of a value: its name, padding, and the digest of both.
-func body(rng *rand.Rand, name string) []byte {
+// Body makes the bytes of a value: its name, padding, and the digest of both.
+func Body(rng *rand.Rand, name string) []byte {
 	size := rng.IntN(512)
 	if rng.IntN(4) == 0 {
 		size = rng.IntN(maxPad)
@@ -24,26 +25,26 @@ func body(rng *rand.Rand, name string) []byte {
 	copy(seed[:], name)
 	pad := make([]byte, size)
 	_, _ = rand.NewChaCha8(seed).Read(pad)
-	return sealed(append(b, pad...))
+	return Sealed(append(b, pad...))
 }
 
-// sealed adds the digest that valueOf looks for.
-func sealed(b []byte) []byte {
+// Sealed adds the digest that ValueOf looks for.
+func Sealed(b []byte) []byte {
 	sum := sha256.Sum256(b)
 	return append(b, sum[:]...)
 }
 
-// valueOf returns the name of the value that these bytes are, all of them and
+// ValueOf returns the name of the value that these bytes are, all of them and
 // no others.
-func valueOf(b []byte) (string, error) {
+func ValueOf(b []byte) (string, error) {
 	if len(b) < sha256.Size {
-		return "", fmt.Errorf("%w: %d bytes", errMixed, len(b))
+		return "", fmt.Errorf("%w: %d bytes", ErrMixed, len(b))
 	}
 	content, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	want := sha256.Sum256(content)
 	name, _, ok := bytes.Cut(content, []byte{'\n'})
 	if !ok || !bytes.Equal(sum, want[:]) {
-		return "", fmt.Errorf("%w: %d bytes that begin with %.20q", errMixed, len(b), b)
+		return "", fmt.Errorf("%w: %d bytes that begin with %.20q", ErrMixed, len(b), b)
 	}
 	return string(name), nil
 }
