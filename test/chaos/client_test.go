@@ -20,6 +20,8 @@ const (
 	// by 15 s and a write by 45 s.
 	readLimit  = 20 * time.Second
 	writeLimit = 60 * time.Second
+	// maxPad is the most by which a value is padded, in bytes.
+	maxPad = 64 << 10
 	// metaValue names the value in an object's metadata, for HEAD.
 	metaValue = "Larder-Meta-Value"
 )
@@ -121,7 +123,7 @@ func (c *client) request(ctx context.Context, o *history.Op) (*http.Request, err
 	case history.Head:
 		method = http.MethodHead
 	case history.Put, history.Create:
-		method, content = http.MethodPut, history.Body(c.rng, o.Value)
+		method, content = http.MethodPut, history.Body(c.rng, o.Value, maxPad)
 	case history.Remove:
 		method = http.MethodDelete
 	default:

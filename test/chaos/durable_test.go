@@ -109,7 +109,7 @@ func (w *durableWriter) run(ctx context.Context) {
 // content is a value's bytes; now and then there are more than a chunk.
 func (w *durableWriter) content(value string) []byte {
 	if w.rng.IntN(40) > 0 {
-		return history.Body(w.rng, value)
+		return history.Body(w.rng, value, maxPad)
 	}
 	return history.Sealed(append([]byte(value+"\n"), make([]byte, largeBody)...))
 }

@@ -127,7 +127,7 @@ func (r *running) check(t *testing.T) {
 			return !r.agree() && st.Age <= revalidate+time.Duration(st.Read.Ret-st.Read.Call)
 		})
 		if len(tooOld) > 0 {
-			t.Errorf("%d reads were too old, the first by %s:\n%s\nreplaced by\n%s", len(tooOld), tooOld[0].age, tooOld[0].read, tooOld[0].by)
+			t.Errorf("%d reads were too old, the first by %s:\n%s\nreplaced by\n%s", len(tooOld), tooOld[0].Age, tooOld[0].Read, tooOld[0].By)
 		}
 		judged := ops
 		if !r.agree() {

@@ -8,17 +8,15 @@ import (
 	"math/rand/v2"
 )
 
-// maxPad is the most by which a value is padded.
-const maxPad = 64 << 10
-
 // ErrMixed says that bytes are no value.
 var ErrMixed = errors.New("these bytes are no value that was ever written")
 
-// Body makes the bytes of a value: its name, padding, and the digest of both.
-func Body(rng *rand.Rand, name string) []byte {
+// Body makes the bytes of a value: its name, padding, and the digest of both. One
+// in four is padded by up to so many bytes, the others by up to 512.
+func Body(rng *rand.Rand, name string, most int) []byte {
 	size := rng.IntN(512)
 	if rng.IntN(4) == 0 {
-		size = rng.IntN(maxPad)
+		size = rng.IntN(most)
 	}
 	b := append([]byte(name), '\n')
 	seed := [32]byte{}
