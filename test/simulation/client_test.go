@@ -20,8 +20,8 @@ const (
 	writeLimit = 60 * time.Second
 	// metaValue names the value in an object's metadata, for HEAD.
 	metaValue = "Larder-Meta-Value"
-	// maxPad makes one object in sixteen larger than a chunk.
-	maxPad = chunkSize * 4 / 3
+	// maxPad makes a few objects larger than a chunk.
+	maxPad = chunkSize + 64
 )
 
 // client does one operation after another through whoever is in its slot.

@@ -93,7 +93,7 @@ type plan struct {
 // planOf makes up a plan. It is a pure function.
 func planOf(seed uint64) plan {
 	rng := rand.New(rand.NewPCG(seed, 'p'))
-	p := plan{seed: seed, nodes: 3 + rng.IntN(3), spare: 1, clients: 2, pause: time.Duration(200+rng.IntN(600)) * time.Millisecond}
+	p := plan{seed: seed, nodes: 3 + rng.IntN(3), spare: 1, clients: 2, pause: time.Duration(300+rng.IntN(1200)) * time.Millisecond}
 	for i := range 2 + rng.IntN(5) {
 		p.keys = append(p.keys, fmt.Sprint("key-", i))
 	}
