@@ -115,7 +115,7 @@ func (c *client) do(n *node, o *history.Op) {
 func serve(h http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p != http.ErrAbortHandler { //nolint:errorlint // as net/http itself compares it
+			if p != http.ErrAbortHandler { // as net/http itself compares it
 				panic(p)
 			}
 			w = nil

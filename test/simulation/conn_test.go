@@ -150,6 +150,9 @@ func (c *conn) send(b []byte) {
 	for again := resend; !l.cut && l.lost(); again *= 2 {
 		due = due.Add(again)
 	}
+	if l.stalled > 0 && l.rng.Float64() < l.stalled {
+		due = due.Add(time.Duration(l.rng.Int64N(int64(l.stall))))
+	}
 	to := c.peer
 	if last := len(to.arrives) - 1; last >= 0 && to.arrives[last].due.After(due) {
 		due = to.arrives[last].due

@@ -66,6 +66,8 @@ func (w *world) ofNetwork(ctx context.Context, f fault) {
 		return
 	case loss:
 		from, to, do = w.slots, w.slots, func(l *link) { l.loss = f.share }
+	case stall:
+		from, to, do = w.slots, w.slots, func(l *link) { l.stalled, l.stall = f.share, f.delay }
 	case slow:
 		do = func(l *link) { l.slower = f.delay }
 	case apart:

@@ -45,6 +45,8 @@ type link struct {
 	slower  time.Duration
 	cut     bool
 	loss    float64 // of packets; lost bytes of a connection are sent again
+	stalled float64 // of what connections carry, up to stall later than it was
+	stall   time.Duration
 }
 
 func newNetwork(seed uint64) *network {
@@ -221,7 +223,7 @@ func (n *network) heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range n.links {
-		l.cut, l.loss, l.slower = false, 0, 0
+		l.cut, l.loss, l.slower, l.stalled = false, 0, 0, 0
 	}
 	n.wakeAll()
 }

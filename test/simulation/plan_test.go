@@ -25,6 +25,7 @@ const (
 	apart kind = "apart" // nothing passes from one node to all others, or back
 	slow  kind = "slow"  // packets between two nodes take their time
 	loss  kind = "loss"  // packets are lost everywhere
+	stall kind = "stall" // some of what connections carry takes long, packets do not: one path of several is bad
 	reset kind = "reset" // all connections of a node are broken
 
 	s3Slow   kind = "s3-slow"   // S3 takes its time, for the request and for the answer
@@ -40,7 +41,7 @@ const (
 func tracks() [][]kind {
 	return [][]kind{
 		{kill, off, hiccup, pause, roll, scale},
-		{blip, cut, apart, slow, loss, reset},
+		{blip, cut, apart, slow, loss, stall, reset},
 		{s3Slow, s3Broken, s3Lost, s3Busy, s3Gone, s3Late},
 	}
 }
@@ -90,16 +91,18 @@ type plan struct {
 	faults       []fault
 }
 
-// planOf makes up a plan. It is a pure function.
-func planOf(seed uint64) plan {
+// planOf makes up a plan, of faults of these kinds or of any. It is a pure function.
+func planOf(seed uint64, kinds ...kind) plan {
 	rng := rand.New(rand.NewPCG(seed, 'p'))
 	p := plan{seed: seed, nodes: 3 + rng.IntN(3), spare: 1, clients: 2, pause: time.Duration(300+rng.IntN(1200)) * time.Millisecond}
 	for i := range 2 + rng.IntN(5) {
 		p.keys = append(p.keys, fmt.Sprint("key-", i))
 	}
-	kinds := slices.Concat(tracks()...)
-	rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
-	kinds = kinds[:1+rng.IntN(len(kinds))] // so that some seeds have much of one kind
+	if len(kinds) == 0 {
+		kinds = slices.Concat(tracks()...)
+		rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+		kinds = kinds[:1+rng.IntN(len(kinds))] // so that some seeds have much of one kind
+	}
 	for range faultsAMany {
 		p.faults = append(p.faults, faultOf(rng, kinds[rng.IntN(len(kinds))], p.nodes))
 	}
@@ -122,6 +125,8 @@ func faultOf(rng *rand.Rand, k kind, nodes int) fault {
 		}
 	}
 	switch k {
+	case stall:
+		f.share /= 2
 	case hiccup, blip:
 		f.lasts = between(100*time.Millisecond, 900*time.Millisecond)
 	case loss:

@@ -23,6 +23,7 @@ import (
 var (
 	first   = flag.Uint64("seed", 1, "the first seed; 0 is by chance")
 	seeds   = flag.Int("seeds", 40, "how many seeds")
+	only    = flag.String("kinds", "", "the kinds of faults, with commas between them; any if empty")
 	verbose = flag.Bool("story", false, "tell the story of every seed, with the nodes' debug lines")
 )
 
@@ -44,7 +45,7 @@ func TestSeeds(t *testing.T) {
 				if failures.Load() >= mostFailures {
 					return
 				}
-				judge(t, simulate(t, planOf(seed), *verbose))
+				judge(t, simulate(t, planOf(seed, kinds()...), *verbose))
 				if t.Failed() {
 					failures.Add(1)
 					fmt.Printf("SEED=%d failed\n", seed)
@@ -53,6 +54,16 @@ func TestSeeds(t *testing.T) {
 		}
 	})
 	fmt.Printf("seeds=%d failures=%d from SEED=%d\n", *seeds, failures.Load(), from)
+}
+
+// kinds are those of the flag.
+func kinds() (all []kind) {
+	for name := range strings.SplitSeq(*only, ",") {
+		if name != "" {
+			all = append(all, kind(name))
+		}
+	}
+	return all
 }
 
 // simulate runs a plan in a bubble.
