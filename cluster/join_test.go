@@ -323,7 +323,7 @@ func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
 func freePort(t *testing.T, hosts ...string) int {
 	t.Helper()
 	for range 20 {
-		first, err := bindGossip(&realNetwork{}, hosts[0] + ":0")
+		first, err := bindGossip(&realNetwork{}, hosts[0]+":0")
 		if err != nil {
 			t.Fatal(err)
 		}
