@@ -22,7 +22,7 @@ import (
 
 var (
 	first   = flag.Uint64("seed", 1, "the first seed; 0 is by chance")
-	seeds   = flag.Int("seeds", 40, "how many seeds")
+	seeds   = flag.Int("seeds", 24, "how many seeds")
 	only    = flag.String("kinds", "", "the kinds of faults, with commas between them; any if empty")
 	verbose = flag.Bool("story", false, "tell the story of every seed, with the nodes' debug lines")
 )
