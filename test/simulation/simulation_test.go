@@ -45,7 +45,9 @@ func TestSeeds(t *testing.T) {
 				if failures.Load() >= mostFailures {
 					return
 				}
-				judge(t, simulate(t, planOf(seed, kinds()...), *verbose))
+				w := simulate(t, planOf(seed, kinds()...), *verbose)
+				judge(t, w)
+				w.release()
 				if t.Failed() {
 					failures.Add(1)
 					fmt.Printf("SEED=%d failed\n", seed)
@@ -197,5 +199,6 @@ func sortLines(lines []string) {
 // TestMain lets garbage lie for longer: there is much of it, and little that lives.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(800)
+	debug.SetMemoryLimit(1 << 30)
 	m.Run()
 }

@@ -221,4 +221,15 @@ func (w *world) tale(ops []*history.Op) string {
 	return strings.Join(lines, "\n")
 }
 
+// release lets go of what the nodes' groups, which groupcache never forgets,
+// would keep alive.
+func (w *world) release() {
+	clear(w.network.hosts)
+	clear(w.network.links)
+	clear(w.bucket.objects)
+	clear(w.bucket.uploads)
+	w.network, w.bucket, w.history, w.slots = nil, nil, nil, nil
+	w.story = bytes.Buffer{}
+}
+
 var _ cluster.Network = (*host)(nil)
