@@ -61,6 +61,7 @@ type Config struct {
 	Join       []string // members to join: host:port, or dns+NAME:PORT
 	Label      string   // clusters with different labels never merge
 	Secrets    *Secrets // protect gossip and peer connections; nil protects nothing: for loopback only
+	Network    Network  // nil is the machine's; see peer.Config.Dial of another's connections
 	Log        zerolog.Logger
 }
 
@@ -135,11 +136,14 @@ func New(cfg Config) (*Cluster, error) {
 	case len(cfg.Label) > memberlist.LabelMaxSize:
 		return nil, fmt.Errorf("cluster label: %d bytes, at most %d are possible", len(cfg.Label), memberlist.LabelMaxSize)
 	}
-	sockets, err := bindGossip(cfg.GossipAddr)
+	if cfg.Network == nil {
+		cfg.Network = &realNetwork{}
+	}
+	sockets, err := bindGossip(cfg.Network, cfg.GossipAddr)
 	if err != nil {
 		return nil, err
 	}
-	peers, err := net.Listen("tcp", cfg.PeerAddr)
+	peers, err := cfg.Network.Listen("tcp", cfg.PeerAddr)
 	if err != nil {
 		sockets.close()
 		return nil, bindError("--peer-addr", cfg.PeerAddr, err)
@@ -199,7 +203,7 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 	if _, err := encodeMeta(c.self, true); err != nil {
 		return nil, err
 	}
-	c.port = peer.New(peer.Config{ID: c.self.ID, Label: cfg.Label, Keys: keys, Log: c.log})
+	c.port = peer.New(peer.Config{ID: c.self.ID, Label: cfg.Label, Keys: keys, Dial: cfg.Network.DialContext, Log: c.log})
 	c.joinLog, c.metaLog, c.askerLog = seldom(c.log), seldom(c.log), seldom(c.log)
 	c.hints = newHints(c)
 	c.records[c.self.ID] = c.newRecord(c.self, "")

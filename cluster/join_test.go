@@ -323,14 +323,14 @@ func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
 func freePort(t *testing.T, hosts ...string) int {
 	t.Helper()
 	for range 20 {
-		first, err := bindGossip(hosts[0] + ":0")
+		first, err := bindGossip(&realNetwork{}, hosts[0]+":0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		port := first.addr().Port
 		first.close()
 		if !slices.ContainsFunc(hosts[1:], func(host string) bool {
-			s, err := bindBoth(fmt.Sprintf("%s:%d", host, port))
+			s, err := bindBoth(&realNetwork{}, fmt.Sprintf("%s:%d", host, port))
 			if err == nil {
 				s.close()
 			}

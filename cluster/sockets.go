@@ -23,8 +23,9 @@ const (
 
 // gossipSockets are one port, bound for TCP and UDP.
 type gossipSockets struct {
-	tcp *net.TCPListener
-	udp *net.UDPConn
+	network Network
+	tcp     net.Listener
+	udp     net.PacketConn
 }
 
 func (s gossipSockets) addr() *net.TCPAddr { return s.tcp.Addr().(*net.TCPAddr) }
@@ -34,7 +35,7 @@ func (s gossipSockets) close() {
 	_ = s.udp.Close()
 }
 
-func bindGossip(addr string) (gossipSockets, error) {
+func bindGossip(network Network, addr string) (gossipSockets, error) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return gossipSockets{}, bindError("--gossip-addr", addr, err)
@@ -45,26 +46,27 @@ func bindGossip(addr string) (gossipSockets, error) {
 	}
 	for range tries {
 		var s gossipSockets
-		if s, err = bindBoth(addr); err == nil {
+		if s, err = bindBoth(network, addr); err == nil {
 			return s, nil
 		}
 	}
 	return gossipSockets{}, bindError("--gossip-addr", addr, err)
 }
 
-func bindBoth(addr string) (gossipSockets, error) {
-	tcp, err := net.Listen("tcp", addr)
+func bindBoth(network Network, addr string) (gossipSockets, error) {
+	tcp, err := network.Listen("tcp", addr)
 	if err != nil {
 		return gossipSockets{}, err
 	}
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
+	udp, err := network.ListenPacket("udp", tcp.Addr().String())
 	if err != nil {
 		_ = tcp.Close()
 		return gossipSockets{}, err
 	}
-	s := gossipSockets{tcp: tcp.(*net.TCPListener), udp: udp.(*net.UDPConn)}
-	_ = s.udp.SetReadBuffer(udpBuffer) // the kernel caps it silently; gossip survives a small one
-	return s, nil
+	if socket, ok := udp.(*net.UDPConn); ok {
+		_ = socket.SetReadBuffer(udpBuffer) // the kernel caps it silently; gossip survives a small one
+	}
+	return gossipSockets{network: network, tcp: tcp, udp: udp}, nil
 }
 
 // bindError names the flag that has to change.
@@ -160,8 +162,9 @@ func (t *gossipTransport) WriteToAddress(b []byte, a memberlist.Address) (time.T
 // DialTimeout connects to a member.
 func (t *gossipTransport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	ctx, release := t.life.bind(context.Background())
-	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	dialing, cancel := context.WithTimeout(ctx, timeout)
+	conn, err := t.sockets.network.DialContext(dialing, "tcp", addr)
+	cancel()
 	if err != nil {
 		release()
 		return nil, fmt.Errorf("%w: %w", errNobody, err)

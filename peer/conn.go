@@ -146,18 +146,10 @@ func (q Question) until(began time.Time, step time.Duration) (end time.Time) {
 }
 
 // alive reports whether nothing has arrived on an idle connection: not its end
-// either. raw.Read would fail once the deadline of the last answer has passed,
-// raw.Control does not mind it.
+// either.
 func (c *askConn) alive() bool {
-	raw, err := c.Conn.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return false
-	}
-	var arrived error
-	err = raw.Control(func(fd uintptr) {
-		_, _, arrived = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	})
-	return err == nil && errors.Is(arrived, syscall.EAGAIN)
+	_, err := peek(c.Conn)
+	return errors.Is(err, syscall.EAGAIN)
 }
 
 func timedOut(err error) bool {

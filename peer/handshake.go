@@ -64,9 +64,10 @@ var (
 // that made the hello, so that nodes whose secret is being replaced understand
 // each other.
 type handshake struct {
-	keys  func() [][]byte // those that are accepted now; the first is used to send
-	label string
-	self  string
+	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+	keys   func() [][]byte // those that are accepted now; the first is used to send
+	label  string
+	self   string
 }
 
 // shake is what the two ends of one connection have said.
@@ -106,8 +107,9 @@ func (h handshake) keyOf(s shake, mac []byte) []byte {
 
 // dial connects to the process with the ID to.
 func (h handshake) dial(ctx context.Context, addr, to string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+	conn, err := h.dialer(dialing, "tcp", addr)
+	cancel()
 	if err != nil {
 		return nil, err
 	}

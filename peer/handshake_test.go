@@ -42,7 +42,7 @@ func received(t *testing.T, conn net.Conn) []byte {
 
 // testHandshake is the handshake of a node with these secrets.
 func testHandshake(self, label string, secrets ...string) handshake {
-	return handshake{keys: keysOf(secrets...), label: label, self: self}
+	return handshake{dialer: new(net.Dialer).DialContext, keys: keysOf(secrets...), label: label, self: self}
 }
 
 // hello is what the node that hs is of says first to the process to.

@@ -16,6 +16,9 @@ type Config struct {
 	// Keys returns the keys that prove who belongs here, one at least. The
 	// first is used to send, and whatever comes under any of them is accepted.
 	Keys func() [][]byte
+	// Dial connects to a member; nil is the real network. A connection that is
+	// no socket has to be a Peeker.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	Log  zerolog.Logger
 }
 
@@ -29,9 +32,12 @@ type Port struct {
 
 // New makes a Port, which answers nothing until Serve.
 func New(cfg Config) *Port {
+	if cfg.Dial == nil {
+		cfg.Dial = new(net.Dialer).DialContext
+	}
 	return &Port{
 		cfg:       cfg,
-		handshake: handshake{keys: cfg.Keys, label: cfg.Label, self: cfg.ID},
+		handshake: handshake{dialer: cfg.Dial, keys: cfg.Keys, label: cfg.Label, self: cfg.ID},
 		handlers:  make(map[string]Handler),
 		wakeful:   newWakeful(),
 	}

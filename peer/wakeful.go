@@ -60,17 +60,6 @@ func (w *wakeful) stoppedSince(t time.Time) bool { return w.look(time.Now()).Aft
 // closed reports whether the asker has closed the connection. What is still to
 // be read from it hides its end.
 func (c *answerConn) closed() bool {
-	sc, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return true
-	}
-	n, arrived := 0, error(nil)
-	err = raw.Control(func(fd uintptr) {
-		n, _, arrived = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	})
-	return err != nil || n <= 0 && !errors.Is(arrived, syscall.EAGAIN)
+	n, err := peek(c.Conn)
+	return n <= 0 && !errors.Is(err, syscall.EAGAIN)
 }

@@ -11,6 +11,8 @@ import (
 	"net/http/httptrace"
 	"strconv"
 	"time"
+
+	"larder/test/history"
 )
 
 const (
@@ -18,6 +20,8 @@ const (
 	// by 15 s and a write by 45 s.
 	readLimit  = 20 * time.Second
 	writeLimit = 60 * time.Second
+	// maxPad is the most by which a value is padded, in bytes.
+	maxPad = 64 << 10
 	// metaValue names the value in an object's metadata, for HEAD.
 	metaValue = "Larder-Meta-Value"
 )
@@ -28,7 +32,7 @@ type client struct {
 	node    *node
 	keys    []string
 	rng     *rand.Rand
-	history *history
+	history *history.History
 	mixed   func(error) // told of bytes that are no value
 	reader  bool        // it never writes, so that it never waits for a writer
 	puts    int
@@ -45,7 +49,7 @@ func (c *client) run(ctx context.Context) {
 		c.do(o)
 		c.node.exit()
 		pause := time.Duration(c.rng.IntN(20)) * time.Millisecond
-		if o.outcome != done { // many unknown outcomes at once are hard to check
+		if o.Outcome != history.Done { // many unknown outcomes at once are hard to check
 			pause += time.Duration(200+c.rng.IntN(300)) * time.Millisecond
 		}
 		sleep(ctx, pause)
@@ -53,37 +57,37 @@ func (c *client) run(ctx context.Context) {
 }
 
 // choose makes up the next operation.
-func (c *client) choose() *op {
-	o := &op{client: c.id, node: c.node.index, key: c.keys[c.rng.IntN(len(c.keys))]}
+func (c *client) choose() *history.Op {
+	o := &history.Op{Client: c.id, Node: c.node.index, Key: c.keys[c.rng.IntN(len(c.keys))]}
 	n := c.rng.IntN(100)
 	if c.reader {
 		n = c.rng.IntN(60)
 	}
 	switch {
 	case n < 45:
-		o.verb = get
+		o.Verb = history.Get
 	case n < 52:
-		o.verb, o.fresh = get, true
+		o.Verb, o.Fresh = history.Get, true
 	case n < 60:
-		o.verb = head
+		o.Verb = history.Head
 	case n < 80:
-		o.verb = put
+		o.Verb = history.Put
 	case n < 90:
-		o.verb = create
+		o.Verb = history.Create
 	default:
-		o.verb = remove
+		o.Verb = history.Remove
 	}
-	if o.verb == put || o.verb == create {
+	if o.Verb == history.Put || o.Verb == history.Create {
 		c.puts++
-		o.value = fmt.Sprintf("%d-%d", c.id, c.puts)
+		o.Value = fmt.Sprintf("%d-%d", c.id, c.puts)
 	}
 	return o
 }
 
 // do carries an operation out and records it.
-func (c *client) do(o *op) {
+func (c *client) do(o *history.Op) {
 	limit := writeLimit
-	if o.reads() {
+	if o.Reads() {
 		limit = readLimit
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -94,78 +98,78 @@ func (c *client) do(o *op) {
 	if err != nil {
 		panic(err)
 	}
-	o.call = c.history.now()
+	o.Call = c.history.Now()
 	resp, err := c.node.http.RoundTrip(req)
 	var answer []byte
 	if err == nil {
 		answer, err = io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 	}
-	o.ret = c.history.now()
+	o.Ret = c.history.Now()
 	switch {
 	case err == nil:
 		c.conclude(o, resp, answer)
-	case o.reads() || !sent:
-		o.outcome, o.detail = refused, err.Error()
+	case o.Reads() || !sent:
+		o.Outcome, o.Detail = history.Refused, err.Error()
 	default:
-		o.outcome, o.detail = unknown, err.Error()
+		o.Outcome, o.Detail = history.Unknown, err.Error()
 	}
-	c.history.add(o)
+	c.history.Add(o)
 }
 
-func (c *client) request(ctx context.Context, o *op) (*http.Request, error) {
+func (c *client) request(ctx context.Context, o *history.Op) (*http.Request, error) {
 	method, content := http.MethodGet, []byte(nil)
-	switch o.verb {
-	case head:
+	switch o.Verb {
+	case history.Head:
 		method = http.MethodHead
-	case put, create:
-		method, content = http.MethodPut, body(c.rng, o.value)
-	case remove:
+	case history.Put, history.Create:
+		method, content = http.MethodPut, history.Body(c.rng, o.Value, maxPad)
+	case history.Remove:
 		method = http.MethodDelete
 	default:
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.node.url()+"/v1/objects/"+o.key, bytes.NewReader(content))
+	req, err := http.NewRequestWithContext(ctx, method, c.node.url()+"/v1/objects/"+o.Key, bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}
-	if o.value != "" {
-		req.Header.Set(metaValue, o.value)
+	if o.Value != "" {
+		req.Header.Set(metaValue, o.Value)
 	}
-	if o.verb == create {
+	if o.Verb == history.Create {
 		req.Header.Set("If-None-Match", "*")
 	}
-	if o.fresh {
+	if o.Fresh {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
 	return req, nil
 }
 
 // conclude takes in an answer.
-func (c *client) conclude(o *op, resp *http.Response, answer []byte) {
-	o.status, o.outcome = resp.StatusCode, done
+func (c *client) conclude(o *history.Op, resp *http.Response, answer []byte) {
+	o.Status, o.Outcome = resp.StatusCode, history.Done
 	switch {
-	case o.reads() && o.status == http.StatusNotFound:
-	case o.reads() && o.status == http.StatusOK:
+	case o.Reads() && o.Status == http.StatusNotFound:
+	case o.Reads() && o.Status == http.StatusOK:
 		c.read(o, resp, answer)
-	case o.verb != remove && (o.status == http.StatusCreated || o.status == http.StatusOK),
-		o.verb == remove && o.status == http.StatusNoContent:
-		o.took = true
-	case o.verb == create && o.status == http.StatusPreconditionFailed,
-		o.verb == remove && o.status == http.StatusNotFound:
+	case o.Verb != history.Remove && (o.Status == http.StatusCreated || o.Status == http.StatusOK),
+		o.Verb == history.Remove && o.Status == http.StatusNoContent:
+		o.Took = true
+	case o.Verb == history.Create && o.Status == http.StatusPreconditionFailed,
+		o.Verb == history.Remove && o.Status == http.StatusNotFound:
 	default:
 		c.failed(o, resp, answer)
 	}
 }
 
 // read finds out which value an answer is.
-func (c *client) read(o *op, resp *http.Response, answer []byte) {
-	o.found = resp.Header.Get(metaValue)
-	if o.verb == head {
+func (c *client) read(o *history.Op, resp *http.Response, answer []byte) {
+	o.Found = resp.Header.Get(metaValue)
+	if o.Verb == history.Head {
 		return
 	}
-	name, err := valueOf(answer)
-	if err == nil && name != o.found {
-		err = fmt.Errorf("%w: the bytes of %s under the head of %s", errMixed, name, o.found)
+	name, err := history.ValueOf(answer)
+	if err == nil && name != o.Found {
+		err = fmt.Errorf("%w: the bytes of %s under the head of %s", history.ErrMixed, name, o.Found)
 	}
 	if err != nil {
 		c.mixed(fmt.Errorf("%s: %w", o, err))
@@ -173,14 +177,14 @@ func (c *client) read(o *op, resp *http.Response, answer []byte) {
 }
 
 // failed takes in an answer that is none.
-func (c *client) failed(o *op, resp *http.Response, answer []byte) {
+func (c *client) failed(o *history.Op, resp *http.Response, answer []byte) {
 	var problem struct{ Type, Detail string }
 	if err := json.Unmarshal(answer, &problem); err != nil {
 		problem.Detail = strconv.Quote(string(answer[:min(len(answer), 200)]))
 	}
-	o.detail, o.advice = problem.Type+" "+problem.Detail, resp.Header.Get("Retry-After")
-	o.outcome = unknown
-	if o.reads() || o.status < 500 || problem.Type == "urn:larder:problem:not-written" {
-		o.outcome = refused
+	o.Detail, o.Advice = problem.Type+" "+problem.Detail, resp.Header.Get("Retry-After")
+	o.Outcome = history.Unknown
+	if o.Reads() || o.Status < 500 || problem.Type == "urn:larder:problem:not-written" {
+		o.Outcome = history.Refused
 	}
 }

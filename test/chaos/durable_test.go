@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"larder/test/history"
 	"larder/test/testcluster"
 )
 
@@ -108,9 +109,9 @@ func (w *durableWriter) run(ctx context.Context) {
 // content is a value's bytes; now and then there are more than a chunk.
 func (w *durableWriter) content(value string) []byte {
 	if w.rng.IntN(40) > 0 {
-		return body(w.rng, value)
+		return history.Body(w.rng, value, maxPad)
 	}
-	return sealed(append([]byte(value+"\n"), make([]byte, largeBody)...))
+	return history.Sealed(append([]byte(value+"\n"), make([]byte, largeBody)...))
 }
 
 // check asks for every key, and takes what is there for what is known from now on.
@@ -143,7 +144,7 @@ func (w *durableWriter) read(ctx context.Context, key string) (string, error) {
 		case err == nil && status == http.StatusNotFound:
 			return "", nil
 		case err == nil && status == http.StatusOK:
-			return valueOf(content)
+			return history.ValueOf(content)
 		}
 		sleep(ctx, 50*time.Millisecond)
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"larder/test/history"
 )
 
 // trouble is a fault as it happened.
@@ -18,7 +20,7 @@ type trouble struct {
 type inflictor struct {
 	t       *testing.T
 	cluster *cluster
-	history *history
+	history *history.History
 	nodes   int // of the cluster when it is not scaled
 
 	mu       sync.Mutex // guards troubles
@@ -46,14 +48,14 @@ func (i *inflictor) run(faults []fault) {
 // the one before is over.
 func (i *inflictor) follow(ctx context.Context, faults []fault, inflict func(context.Context, fault)) {
 	for _, f := range faults {
-		sleep(ctx, time.Until(i.history.began.Add(f.at)))
+		sleep(ctx, time.Until(i.history.Began.Add(f.at)))
 		if ctx.Err() != nil {
 			return
 		}
-		from := i.history.now()
+		from := i.history.Now()
 		inflict(ctx, f)
 		i.mu.Lock()
-		i.troubles = append(i.troubles, trouble{fault: f, window: window{from: from, to: i.history.now()}})
+		i.troubles = append(i.troubles, trouble{fault: f, window: window{from: from, to: i.history.Now()}})
 		i.mu.Unlock()
 	}
 }
@@ -139,9 +141,9 @@ func (i *inflictor) stop(n *node) {
 // during does something that is trouble for a node.
 func (i *inflictor) during(n *node, do func()) {
 	i.t.Helper()
-	from := i.history.now()
+	from := i.history.Now()
 	do()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.trouble = append(n.trouble, window{from: from, to: i.history.now()})
+	n.trouble = append(n.trouble, window{from: from, to: i.history.Now()})
 }

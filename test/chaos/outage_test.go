@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"larder/test/history"
 	"larder/test/testcluster"
 )
 
@@ -25,7 +26,7 @@ const (
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, config{nodes: 3, seed: 11, flags: []string{"--lease", "1m", "--revalidate", "1m"}})
-	h := newHistory()
+	h := history.New()
 	o := &outageClients{t: t, cluster: c, history: h}
 	var held, away []string // in memory under a live lease everywhere, and nowhere
 	for i := range 6 {
@@ -34,7 +35,7 @@ func TestOutage(t *testing.T) {
 	values := map[string]string{}
 	for i, key := range append(append([]string{}, held...), away...) {
 		values[key] = fmt.Sprintf("before-%d", i)
-		o.must(o.ask(0, &op{key: key, verb: put, value: values[key]}), values[key])
+		o.must(o.ask(0, &history.Op{Key: key, Verb: history.Put, Value: values[key]}), values[key])
 	}
 	for _, n := range c.nodes { // away is forgotten with what else the nodes know
 		n.Stop()
@@ -44,7 +45,7 @@ func TestOutage(t *testing.T) {
 	c.waitMembers()
 	for n := range c.nodes {
 		for _, key := range held {
-			o.must(o.ask(n, &op{key: key, verb: get}), values[key])
+			o.must(o.ask(n, &history.Op{Key: key, Verb: history.Get}), values[key])
 		}
 	}
 
@@ -66,8 +67,8 @@ func TestOutage(t *testing.T) {
 	back := time.Now()
 	for n := range c.nodes {
 		testcluster.Eventually(t, backLimit, "all is as before", func() error {
-			w := o.ask(n, &op{key: fmt.Sprintf("new-%d", n), verb: put, value: fmt.Sprintf("after-%d", n)})
-			if w.outcome != done {
+			w := o.ask(n, &history.Op{Key: fmt.Sprintf("new-%d", n), Verb: history.Put, Value: fmt.Sprintf("after-%d", n)})
+			if w.Outcome != history.Done {
 				return fmt.Errorf("%s", w)
 			}
 			return nil
@@ -82,11 +83,11 @@ func TestOutage(t *testing.T) {
 type outageClients struct {
 	t       *testing.T
 	cluster *cluster
-	history *history
+	history *history.History
 }
 
-func (o *outageClients) ask(n int, a *op) *op {
-	a.node = n
+func (o *outageClients) ask(n int, a *history.Op) *history.Op {
+	a.Node = n
 	c := &client{
 		node: o.cluster.nodes[n], history: o.history, rng: rand.New(rand.NewPCG(11, uint64(n))),
 		mixed: func(err error) { o.t.Error(err) },
@@ -96,8 +97,8 @@ func (o *outageClients) ask(n int, a *op) *op {
 }
 
 // must fails the test unless a is done; a read must have found value.
-func (o *outageClients) must(a *op, value string) {
-	if a.outcome != done || a.reads() && a.found != value {
+func (o *outageClients) must(a *history.Op, value string) {
+	if a.Outcome != history.Done || a.Reads() && a.Found != value {
 		o.t.Errorf("%s; wanted %s", a, value)
 	}
 }
@@ -106,7 +107,7 @@ func (o *outageClients) must(a *op, value string) {
 func (o *outageClients) served(ctx context.Context, n int, held []string, values map[string]string) {
 	for i := 0; ctx.Err() == nil; i++ {
 		key := held[i%len(held)]
-		o.must(o.ask(n, &op{key: key, verb: get}), values[key])
+		o.must(o.ask(n, &history.Op{Key: key, Verb: history.Get}), values[key])
 		sleep(ctx, 20*time.Millisecond)
 	}
 }
@@ -115,12 +116,12 @@ func (o *outageClients) served(ctx context.Context, n int, held []string, values
 // have an outcome that is not known; both are 503.
 func (o *outageClients) refused(ctx context.Context, n int, away []string) {
 	for i := 0; ctx.Err() == nil; i++ {
-		for _, a := range []*op{
-			{key: away[i%len(away)], verb: get},
-			{key: fmt.Sprintf("new-%d", n), verb: put, value: fmt.Sprintf("during-%d-%d", n, i)},
+		for _, a := range []*history.Op{
+			{Key: away[i%len(away)], Verb: history.Get},
+			{Key: fmt.Sprintf("new-%d", n), Verb: history.Put, Value: fmt.Sprintf("during-%d-%d", n, i)},
 		} {
 			o.ask(n, a)
-			if a.status != http.StatusServiceUnavailable || a.advice == "" {
+			if a.Status != http.StatusServiceUnavailable || a.Advice == "" {
 				o.t.Errorf("not a 503 with Retry-After while S3 is gone: %s", a)
 			}
 		}
@@ -132,11 +133,11 @@ func (o *outageClients) refused(ctx context.Context, n int, away []string) {
 func (o *outageClients) kept(held, away []string, values map[string]string) {
 	for n := range o.cluster.nodes {
 		for _, key := range append(append([]string{}, held...), away...) {
-			o.must(o.ask(n, &op{key: key, verb: get}), values[key])
+			o.must(o.ask(n, &history.Op{Key: key, Verb: history.Get}), values[key])
 		}
 		key, value := fmt.Sprintf("new-%d", n), fmt.Sprintf("after-%d", n)
 		for at := range o.cluster.nodes {
-			o.must(o.ask(at, &op{key: key, verb: get, fresh: true}), value)
+			o.must(o.ask(at, &history.Op{Key: key, Verb: history.Get, Fresh: true}), value)
 		}
 	}
 }
@@ -145,14 +146,14 @@ func (o *outageClients) kept(held, away []string, values map[string]string) {
 func (o *outageClients) toll() string {
 	var served, unavailable, writes int
 	var slowServed, slowUnavailable, slowWrite time.Duration
-	for _, a := range o.history.all() {
-		took := time.Duration(a.ret - a.call)
+	for _, a := range o.history.All() {
+		took := time.Duration(a.Ret - a.Call)
 		switch {
-		case a.reads() && a.outcome == done:
+		case a.Reads() && a.Outcome == history.Done:
 			served, slowServed = served+1, max(slowServed, took)
-		case a.reads():
+		case a.Reads():
 			unavailable, slowUnavailable = unavailable+1, max(slowUnavailable, took)
-		case a.outcome != done:
+		case a.Outcome != history.Done:
 			writes, slowWrite = writes+1, max(slowWrite, took)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"larder/test/history"
 )
 
 const (
@@ -38,14 +40,14 @@ func run(t *testing.T, s scenario) {
 	for _, f := range faults {
 		t.Log(f)
 	}
-	r := &running{scenario: s, cluster: c, history: newHistory()}
+	r := &running{scenario: s, cluster: c, history: history.New()}
 	for i := range keysShared {
 		r.keys = append(r.keys, fmt.Sprintf("s%d-key-%d", s.seed, i))
 	}
 	i := &inflictor{t: t, cluster: c, history: r.history, nodes: s.nodes}
 	r.under(t, func() {
 		i.run(faults)
-		sleep(t.Context(), time.Until(r.history.began.Add(s.lasts)))
+		sleep(t.Context(), time.Until(r.history.Began.Add(s.lasts)))
 		c.waitMembers()
 	})
 	r.finish(t)
@@ -57,7 +59,7 @@ func run(t *testing.T, s scenario) {
 type running struct {
 	scenario
 	cluster *cluster
-	history *history
+	history *history.History
 	keys    []string
 
 	mu    sync.Mutex // guards mixed
@@ -89,7 +91,7 @@ func (r *running) under(t *testing.T, do func()) {
 		clients.Go(func() { c.run(ctx) })
 	}
 	do()
-	t.Logf("%d operations", len(r.history.all()))
+	t.Logf("%d operations", len(r.history.All()))
 }
 
 // finish reads every key at every node, once all faults are over. Where
@@ -100,12 +102,12 @@ func (r *running) finish(t *testing.T) {
 	}
 	nodes := r.cluster.running()
 	for _, key := range r.keys {
-		truth := &op{client: -1, node: nodes[0].index, key: key, verb: get, fresh: true}
+		truth := &history.Op{Client: -1, Node: nodes[0].index, Key: key, Verb: history.Get, Fresh: true}
 		r.client(-1, nodes[0]).do(truth)
 		for i, n := range nodes {
-			o := &op{client: -2 - i, node: n.index, key: key, verb: get}
-			r.client(o.client, n).do(o)
-			if truth.outcome != done || o.outcome != done || o.found != truth.found {
+			o := &history.Op{Client: -2 - i, Node: n.index, Key: key, Verb: history.Get}
+			r.client(o.Client, n).do(o)
+			if truth.Outcome != history.Done || o.Outcome != history.Done || o.Found != truth.Found {
 				t.Errorf("when all was over:\n%s\n%s", truth, o)
 			}
 		}
@@ -117,49 +119,52 @@ func (r *running) check(t *testing.T) {
 	for _, err := range r.mixed {
 		t.Error(err)
 	}
-	var all []stale
-	for key, ops := range r.history.byKey() {
-		old := staleReads(ops)
+	var all []history.Stale
+	for key, ops := range r.history.ByKey() {
+		old := history.StaleReads(ops)
 		all = append(all, old...)
-		tooOld := slices.DeleteFunc(slices.Clone(old), func(st stale) bool {
-			return !r.agree() && st.age <= revalidate+time.Duration(st.read.ret-st.read.call)
+		tooOld := slices.DeleteFunc(slices.Clone(old), func(st history.Stale) bool {
+			return !r.agree() && st.Age <= revalidate+time.Duration(st.Read.Ret-st.Read.Call)
 		})
 		if len(tooOld) > 0 {
-			t.Errorf("%d reads were too old, the first by %s:\n%s\nreplaced by\n%s", len(tooOld), tooOld[0].age, tooOld[0].read, tooOld[0].by)
+			t.Errorf("%d reads were too old, the first by %s:\n%s\nreplaced by\n%s", len(tooOld), tooOld[0].Age, tooOld[0].Read, tooOld[0].By)
 		}
 		judged := ops
 		if !r.agree() {
-			judged = authoritative(ops)
+			judged = history.Authoritative(ops)
+			for _, o := range judged {
+				o.Lenient = true
+			}
 		}
-		v := linearizable(judged, !r.agree())
+		v := history.Linearizable(judged)
 		if v.CheckResult == porcupine.Ok {
 			continue
 		}
-		path, err := report(fmt.Sprintf("%d-%s", r.seed, key), v, judged)
+		path, err := history.Report(fmt.Sprintf("%d-%s", r.seed, key), v, judged)
 		t.Errorf("%s: linearizable: %s; see %s (%v)", key, v.CheckResult, path, err)
 	}
-	oldest := stale{}
+	oldest := history.Stale{}
 	for _, st := range all {
-		if st.age > oldest.age {
+		if st.Age > oldest.Age {
 			oldest = st
 		}
 	}
-	t.Logf("stale reads: %d, the oldest by %s", len(all), oldest.age)
+	t.Logf("stale reads: %d, the oldest by %s", len(all), oldest.Age)
 }
 
 // availability shows the toll of each fault and asserts what must not fail.
 func (r *running) availability(t *testing.T, troubles []trouble) {
-	ops := r.history.all()
+	ops := r.history.All()
 	t.Log(table(tolls(ops, r.cluster.nodes, troubles)))
 	for _, o := range ops {
-		if o.outcome == done || !r.cluster.nodes[o.node].well(o) {
+		if o.Outcome == history.Done || !r.cluster.nodes[o.Node].well(o) {
 			continue
 		}
 		excused := slices.ContainsFunc(troubles, func(tr trouble) bool {
 			tr.to += int64(s3Aftermath)
 			return tr.kind.track() == ofS3 && tr.overlaps(o)
 		})
-		if o.reads() && !excused || r.smooth() {
+		if o.Reads() && !excused || r.smooth() {
 			t.Errorf("not answered: %s", o)
 		}
 	}

@@ -5,13 +5,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"larder/test/history"
 )
 
 // overlaps reports whether an operation was under way during a window.
-func (w window) overlaps(o *op) bool { return o.call <= w.to && o.ret >= w.from }
+func (w window) overlaps(o *history.Op) bool { return o.Call <= w.to && o.Ret >= w.from }
 
 // well reports whether the node was well while it had the operation.
-func (n *node) well(o *op) bool {
+func (n *node) well(o *history.Op) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return !slices.ContainsFunc(n.trouble, func(w window) bool { return w.overlaps(o) })
@@ -24,22 +26,22 @@ type toll struct {
 	slowRead, slowWrite     time.Duration
 }
 
-func (c *toll) add(o *op) {
-	took := time.Duration(o.ret - o.call)
-	if o.reads() {
+func (c *toll) add(o *history.Op) {
+	took := time.Duration(o.Ret - o.Call)
+	if o.Reads() {
 		c.reads++
 		c.slowRead = max(c.slowRead, took)
-		if o.outcome != done {
+		if o.Outcome != history.Done {
 			c.unanswered++
 		}
 		return
 	}
 	c.writes++
 	c.slowWrite = max(c.slowWrite, took)
-	switch o.outcome {
-	case refused:
+	switch o.Outcome {
+	case history.Refused:
 		c.refused++
-	case unknown:
+	case history.Unknown:
 		c.asking++
 	default:
 	}
@@ -47,10 +49,10 @@ func (c *toll) add(o *op) {
 
 // tolls returns the toll of each kind of fault that happened; "none" stands
 // for the time without.
-func tolls(ops []*op, nodes []*node, troubles []trouble) map[kind]*toll {
+func tolls(ops []*history.Op, nodes []*node, troubles []trouble) map[kind]*toll {
 	by := map[kind]*toll{"none": {}}
 	for _, o := range ops {
-		if !nodes[o.node].well(o) {
+		if !nodes[o.Node].well(o) {
 			continue
 		}
 		struck := map[kind]bool{}

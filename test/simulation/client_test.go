@@ -1,0 +1,196 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"larder/test/history"
+)
+
+const (
+	// readLimit and writeLimit are a client's patience.
+	readLimit  = 20 * time.Second
+	writeLimit = 60 * time.Second
+	// metaValue names the value in an object's metadata, for HEAD.
+	metaValue = "Larder-Meta-Value"
+	// maxPad makes a few objects larger than a chunk.
+	maxPad = chunkSize + 64
+)
+
+// client does one operation after another through whoever is in its slot.
+type client struct {
+	world *world
+	slot  *slot
+	id    int
+	rng   *rand.Rand
+	puts  int
+}
+
+// run works until ctx ends.
+func (c *client) run(ctx context.Context) {
+	for sleep(ctx, time.Duration(c.rng.Int64N(int64(2*c.world.pause)))) {
+		n := c.slot.node.Load()
+		if n == nil || !n.serving.Load() {
+			continue
+		}
+		o := c.choose()
+		c.do(n, o)
+		if o.Outcome != history.Done { // many unknown outcomes at once are hard to check
+			sleep(ctx, time.Duration(300+c.rng.IntN(700))*time.Millisecond)
+		}
+	}
+}
+
+// choose makes up the next operation.
+func (c *client) choose() *history.Op {
+	o := &history.Op{Client: c.id, Node: c.slot.index, Key: c.world.keys[c.rng.IntN(len(c.world.keys))]}
+	switch n := c.rng.IntN(100); {
+	case n < 60:
+		o.Verb = history.Get
+	case n < 65:
+		o.Verb, o.Fresh = history.Get, true
+	case n < 75:
+		o.Verb = history.Head
+	case n < 88:
+		o.Verb = history.Put
+	case n < 94:
+		o.Verb = history.Create
+	default:
+		o.Verb = history.Remove
+	}
+	if o.Verb == history.Put || o.Verb == history.Create {
+		c.puts++
+		o.Value = fmt.Sprintf("%d-%d", c.id, c.puts)
+	}
+	return o
+}
+
+// do carries an operation out and records it.
+func (c *client) do(n *node, o *history.Op) {
+	limit := writeLimit
+	if o.Reads() {
+		limit = readLimit
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	r := c.request(ctx, o)
+	answered := make(chan *httptest.ResponseRecorder, 1)
+	o.Call = c.world.history.Now()
+	go func() {
+		if !n.host.runs(ctx) { // a host that is stopped hears it later
+			answered <- nil
+			return
+		}
+		w := serve(n.api, r)
+		if !n.host.runs(ctx) {
+			w = nil
+		}
+		answered <- w
+	}()
+	var w *httptest.ResponseRecorder
+	select {
+	case w = <-answered:
+	case <-n.host.ended:
+	}
+	o.Ret = c.world.history.Now()
+	switch {
+	case w != nil:
+		c.conclude(o, w)
+	case o.Reads():
+		o.Outcome, o.Detail = history.Refused, "no answer"
+	default:
+		o.Outcome, o.Detail = history.Unknown, "no answer"
+	}
+	c.world.history.Add(o)
+}
+
+// serve has a request answered; nil is an answer that was broken off.
+func serve(h http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler { // as net/http itself compares it
+				panic(p)
+			}
+			w = nil
+		}
+	}()
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func (c *client) request(ctx context.Context, o *history.Op) *http.Request {
+	method, content := http.MethodGet, []byte(nil)
+	switch o.Verb {
+	case history.Head:
+		method = http.MethodHead
+	case history.Put, history.Create:
+		method, content = http.MethodPut, history.Body(c.rng, o.Value, maxPad)
+	case history.Remove:
+		method = http.MethodDelete
+	default:
+	}
+	r := httptest.NewRequestWithContext(ctx, method, "/v1/objects/"+o.Key, bytes.NewReader(content))
+	if o.Value != "" {
+		r.Header.Set(metaValue, o.Value)
+	}
+	if o.Verb == history.Create {
+		r.Header.Set("If-None-Match", "*")
+	}
+	if o.Fresh {
+		r.Header.Set("Cache-Control", "no-cache")
+	}
+	return r
+}
+
+// conclude takes in an answer.
+func (c *client) conclude(o *history.Op, w *httptest.ResponseRecorder) {
+	o.Status, o.Outcome = w.Code, history.Done
+	switch {
+	case o.Reads() && o.Status == http.StatusNotFound:
+	case o.Reads() && o.Status == http.StatusOK:
+		c.read(o, w)
+	case o.Verb != history.Remove && (o.Status == http.StatusCreated || o.Status == http.StatusOK),
+		o.Verb == history.Remove && o.Status == http.StatusNoContent:
+		o.Took = true
+	case o.Verb == history.Create && o.Status == http.StatusPreconditionFailed,
+		o.Verb == history.Remove && o.Status == http.StatusNotFound:
+	default:
+		failed(o, w)
+	}
+}
+
+// read finds out which value an answer is.
+func (c *client) read(o *history.Op, w *httptest.ResponseRecorder) {
+	o.Found = w.Header().Get(metaValue)
+	if o.Verb == history.Head {
+		return
+	}
+	name, err := history.ValueOf(w.Body.Bytes())
+	if err == nil && name != o.Found {
+		err = fmt.Errorf("%w: the bytes of %s under the head of %s", history.ErrMixed, name, o.Found)
+	}
+	if err != nil {
+		c.world.fail("%s: %v", o, err)
+	}
+}
+
+// failed takes in an answer that is none.
+func failed(o *history.Op, w *httptest.ResponseRecorder) {
+	var problem struct{ Type, Detail string }
+	if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
+		problem.Detail = w.Body.String()
+	}
+	o.Detail = strings.TrimPrefix(problem.Type, "urn:larder:problem:") + ": " + problem.Detail
+	o.Outcome = history.Unknown
+	if o.Reads() || o.Status < 500 || strings.HasSuffix(problem.Type, ":not-written") {
+		o.Outcome = history.Refused
+	}
+}

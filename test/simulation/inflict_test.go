@@ -1,0 +1,122 @@
+package simulation
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// inflict carries out the faults of the plan, each track by itself, each fault
+// when it is due or when the one before is over.
+func (w *world) inflict(ctx context.Context) {
+	var all sync.WaitGroup
+	for i := range tracks() {
+		all.Go(func() {
+			for _, f := range w.faults {
+				if f.track == i && sleep(ctx, time.Until(w.history.Began.Add(f.at))) {
+					w.tell("%s", f)
+					w.suffer(ctx, f)
+					w.tell("over: %s", f)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// suffer carries out one fault.
+func (w *world) suffer(ctx context.Context, f fault) {
+	switch f.track {
+	case 0:
+		w.ofNode(ctx, f, w.slots[f.node])
+	case 1:
+		w.ofNetwork(ctx, f)
+	default:
+		w.bucket.trouble(trouble(f))
+		sleep(ctx, f.lasts)
+		w.bucket.trouble(troubled{})
+	}
+}
+
+func trouble(f fault) troubled {
+	t := troubled{share: f.share}
+	switch f.kind {
+	case s3Slow:
+		t.slow = f.delay
+	case s3Broken:
+		t.broken = true
+	case s3Lost:
+		t.lost = true
+	case s3Busy:
+		t.busy = true
+	case s3Gone:
+		t.gone = true
+	default:
+		t.late = true
+	}
+	return t
+}
+
+func (w *world) ofNetwork(ctx context.Context, f fault) {
+	from, to := []*slot{w.slots[f.node]}, []*slot{w.slots[f.peer]}
+	do := func(l *link) { l.cut = true }
+	switch f.kind {
+	case reset:
+		w.slots[f.node].node.Load().host.reset()
+		return
+	case loss:
+		from, to, do = w.slots, w.slots, func(l *link) { l.loss = f.share }
+	case stall:
+		from, to, do = w.slots, w.slots, func(l *link) { l.stalled, l.stall = f.share, f.delay }
+	case slow:
+		do = func(l *link) { l.slower = f.delay }
+	case apart:
+		to = w.slots
+	default:
+	}
+	for _, a := range from {
+		for _, b := range to {
+			w.network.change(a.addr, b.addr, do)
+			if !f.oneWay {
+				w.network.change(b.addr, a.addr, do)
+			}
+		}
+	}
+	sleep(ctx, f.lasts)
+	w.network.heal()
+}
+
+func (w *world) ofNode(ctx context.Context, f fault, s *slot) {
+	n := s.node.Load()
+	switch f.kind {
+	case kill, off:
+		w.ending()
+		n.crash(f.kind == off)
+		w.look()
+		sleep(ctx, f.lasts)
+		w.start(s)
+		w.welcome(s)
+	case hiccup, pause:
+		n.host.hold(true)
+		sleep(ctx, f.lasts)
+		n.host.hold(false)
+	case roll:
+		w.leave(n)
+		w.start(s)
+		w.welcome(s)
+	default: // scale
+		s := w.slots[w.nodes]
+		n := w.start(s)
+		w.welcome(s)
+		sleep(ctx, f.lasts)
+		w.leave(n)
+	}
+}
+
+// leave is a graceful end of a node, which its clients leave first.
+func (w *world) leave(n *node) {
+	w.ending()
+	n.serving.Store(false)
+	w.look()
+	n.leave()
+}
