@@ -1,0 +1,193 @@
+"""Threads of several processes, each in environments of its own, against a cluster: is every value its key's?
+
+    make cluster                                  # in one terminal
+    export LARDER_URL=http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083
+    python bench/soak.py --seconds 600            # in another, with larder installed
+
+Kill a node with -9 in the middle and start it again: both commands are among those that `make cluster` prints. Each
+value says of which name, date and settings it is. Each value that a call returns, and at the end each that is stored,
+is compared with its key. Nothing but the function's own errors may come out of a decorated function, and nothing but
+NotFound and Unavailable out of a service. Prints what it counted, and exits with 1 after a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import functools
+import multiprocessing
+import os
+import random
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import larder
+
+DATES = [f"2022-01-{day:02}" for day in range(1, 6)]
+COSTS = [0.1, 0.2, 0.3]
+SIZES = [10, 1_000, 100_000]  # bytes of padding, with which no two values of a key are equal
+NUMBERS = range(10)
+PREFIX = "soak"
+EXPECTED = (larder.NotFound, larder.Unavailable)  # others remove what is read; a node is killed
+
+
+@dataclasses.dataclass
+class Value:
+    """What is stored: its name, the environment that it was made in, and padding. It is a strategy as well."""
+
+    name: str
+    date: str
+    costs: float
+    padding: bytes
+
+    @classmethod
+    def of(cls, name: str) -> Value:
+        """A new value of a name, in the current environment."""
+        env = larder.env()
+        return cls(name, env.env_date, env["costs"], os.urandom(random.choice(SIZES)))
+
+    def key(self, service: str) -> str:
+        """The key that the value belongs to, without a hash for objects whose keys have none."""
+        env = larder.Environment(self.date, larder.env().client, {"costs": self.costs})
+        if service == "strategies":
+            return env.strategy_service().key_of(self.name)
+        return f"{self.name}_{env.asofdate}_{env.env_hash}"
+
+
+@larder.strategy_service_cache(f"{PREFIX} plain")
+def plain() -> Value:
+    """A strategy, of a function without arguments."""
+    return Value.of(f"{PREFIX} plain")
+
+
+@larder.strategy_service_cache(f"{PREFIX} scaled")
+def scaled(number: int, scale: float = 2.0) -> Value:
+    """A strategy, of a function with arguments."""
+    return Value.of(f"{PREFIX} scaled(number={number}, scale={scale})")
+
+
+@larder.object_service_cache(f"{PREFIX} valued", settings=True)
+def valued(number: int) -> Value:
+    """An object, of a function with arguments."""
+    return Value.of(f"{PREFIX} valued(number={number})")
+
+
+@larder.object_service_cache(lambda number: f"{PREFIX} named {number}", settings=True)
+def named(number: int) -> Value:
+    """An object with a name of its own."""
+    return Value.of(f"{PREFIX} named {number}")
+
+
+def decorated() -> Value:
+    """Call a decorated function, now and then whatever is stored. No error of the cache may come out of it."""
+    function: Any = random.choice([plain, scaled, valued, named])
+    args = () if function is plain else (random.choice(NUMBERS),)
+    return (function.refresh if random.random() < 0.1 else function)(*args)
+
+
+def service_call() -> Value | None:
+    """Put, get or remove an object or a strategy, or forget what a decorated function has stored."""
+    env, number = larder.env(), random.choice(NUMBERS)
+    objects, strategies = env.object_service(), env.strategy_service()
+    value = Value.of(f"{PREFIX} {number}")
+    calls: list[Callable[[], Any]] = [
+        lambda: objects.put(value.key("objects"), value),
+        lambda: objects.get(value.key("objects")),
+        lambda: objects.delete(value.key("objects")),
+        lambda: strategies.cache_strategy(value),
+        lambda: strategies.get_strategy_by_name(value.name),
+        lambda: strategies.remove_strategy_by_name(value.name),
+        lambda: random.choice([scaled, valued, named]).forget(number),
+        lambda: plain.forget(),
+    ]
+    returned = random.choice(calls)()
+    return returned if isinstance(returned, Value) else None
+
+
+class Worker:
+    """The threads of one process, and what they count."""
+
+    def __init__(self, deadline: float, pause: float) -> None:
+        self.deadline, self.pause = deadline, pause
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def thread(self) -> None:
+        """Change this thread's environment, make a call, look at what it returned, until the deadline."""
+        while time.monotonic() < self.deadline:
+            if random.random() < 0.5 or not larder.is_initialised():
+                larder.init(random.choice(DATES), costs=random.choice(COSTS))
+            else:
+                larder.env()["costs"] = random.choice(COSTS)
+            call = random.choice([decorated, service_call])
+            try:
+                self.compare(call())
+                self.counts[call.__name__] += 1
+            except Exception as error:
+                if call is decorated or not isinstance(error, EXPECTED):
+                    self.counts["FAULT an error escaped"] += 1
+                    traceback.print_exc()
+                self.counts[type(error).__name__] += 1
+            time.sleep(random.random() * self.pause)
+
+    def compare(self, value: Value | None) -> None:
+        """Count a value of another environment than this thread's as a fault."""
+        env = larder.env()
+        if value is not None and (value.date, value.costs) != (env.env_date, env["costs"]):
+            self.counts["FAULT a value of another environment"] += 1
+            print(f"in {env}: {value.name} of {value.date}, {value.costs}", file=sys.stderr)
+
+
+def work(seconds: float, threads: int, pause: float, _: int) -> collections.Counter[str]:
+    """Run one process, and return what its threads counted."""
+    worker = Worker(time.monotonic() + seconds, pause)
+    warnings.simplefilter("always")
+    warnings.showwarning = lambda message, *_, **__: worker.counts.update([f"warning: {str(message)[:60]}"])
+    running = [threading.Thread(target=worker.thread) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return worker.counts
+
+
+def stored() -> collections.Counter[str]:
+    """Compare everything that is stored with its key, and remove it."""
+    counts: collections.Counter[str] = collections.Counter()
+    env = larder.init(DATES[0])
+    for service, kind in ((env.object_service(), "objects"), (env.strategy_service(), "strategies")):
+        keys = list(service)
+        for key, value in service.get_many([key for key in keys if key.startswith(PREFIX)]).items():
+            counts["stored"] += 1
+            if value.key(kind) != key:
+                counts["FAULT a value under another's key"] += 1
+                print(f"{key} has {value.name} of {value.date}, {value.costs}", file=sys.stderr)
+        service.remove_by_prefix(PREFIX, ask=False)
+    return counts
+
+
+def main() -> int:
+    """Run the processes, and print what they counted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=25)
+    parser.add_argument("--pause", type=float, default=0.1, help="the most seconds between two calls of a thread")
+    args = parser.parse_args()
+    run = functools.partial(work, args.seconds, args.threads, args.pause)
+    with ProcessPoolExecutor(args.processes, multiprocessing.get_context("spawn")) as pool:
+        counts = sum(pool.map(run, range(args.processes)), collections.Counter[str]())
+    counts += stored()
+    for name, count in sorted(counts.items()):
+        print(f"{count:8}  {name}")
+    return int(any(name.startswith("FAULT") for name in counts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
