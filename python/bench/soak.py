@@ -35,6 +35,7 @@ COSTS = [0.1, 0.2, 0.3]
 SIZES = [10, 1_000, 100_000]  # bytes of padding, with which no two values of a key are equal
 NUMBERS = range(10)
 PREFIX = "soak"
+Returned = tuple[str, str, Any]  # the service, a key of it, and the value that a call returned for that key
 EXPECTED = (larder.NotFound, larder.Unavailable)  # others remove what is read; a node is killed
 
 
@@ -53,10 +54,10 @@ class Value:
         env = larder.env()
         return cls(name, env.env_date, env["costs"], os.urandom(random.choice(SIZES)))
 
-    def key(self, service: str) -> str:
+    def key(self, kind: str) -> str:
         """The key that the value belongs to, without a hash for objects whose keys have none."""
         env = larder.Environment(self.date, larder.env().client, {"costs": self.costs})
-        if service == "strategies":
+        if kind == "strategies":
             return env.strategy_service().key_of(self.name)
         return f"{self.name}_{env.asofdate}_{env.env_hash}"
 
@@ -85,30 +86,35 @@ def named(number: int) -> Value:
     return Value.of(f"{PREFIX} named {number}")
 
 
-def decorated() -> Value:
+FUNCTIONS: list[tuple[str, Any]] = [("strategies", plain), ("strategies", scaled), ("objects", valued), ("objects", named)]
+
+
+def decorated() -> Returned:
     """Call a decorated function, now and then whatever is stored. No error of the cache may come out of it."""
-    function: Any = random.choice([plain, scaled, valued, named])
+    kind, function = random.choice(FUNCTIONS)
     args = () if function is plain else (random.choice(NUMBERS),)
-    return (function.refresh if random.random() < 0.1 else function)(*args)
+    value = (function.refresh if random.random() < 0.1 else function)(*args)
+    return kind, function.key(*args), value
 
 
-def service_call() -> Value | None:
+def service_call() -> Returned:
     """Put, get or remove an object or a strategy, or forget what a decorated function has stored."""
     env, number = larder.env(), random.choice(NUMBERS)
     objects, strategies = env.object_service(), env.strategy_service()
     value = Value.of(f"{PREFIX} {number}")
+    object_key, strategy_key = value.key("objects"), value.key("strategies")
     calls: list[Callable[[], Any]] = [
-        lambda: objects.put(value.key("objects"), value),
-        lambda: objects.get(value.key("objects")),
-        lambda: objects.delete(value.key("objects")),
-        lambda: strategies.cache_strategy(value),
-        lambda: strategies.get_strategy_by_name(value.name),
+        lambda: objects.put(object_key, value),
+        lambda: ("objects", object_key, objects.get(object_key)),
+        lambda: objects.delete(object_key),
+        lambda: ("strategies", strategies.cache_strategy(value)[0], value),
+        lambda: ("strategies", strategy_key, strategies.get_strategy_by_name(value.name)),
         lambda: strategies.remove_strategy_by_name(value.name),
         lambda: random.choice([scaled, valued, named]).forget(number),
         lambda: plain.forget(),
     ]
     returned = random.choice(calls)()
-    return returned if isinstance(returned, Value) else None
+    return returned if isinstance(returned, tuple) else ("objects", object_key, value)
 
 
 class Worker:
@@ -127,7 +133,7 @@ class Worker:
                 larder.env()["costs"] = random.choice(COSTS)
             call = random.choice([decorated, service_call])
             try:
-                self.compare(call())
+                self.compare(*call())
                 self.counts[call.__name__] += 1
             except Exception as error:
                 if call is decorated or not isinstance(error, EXPECTED):
@@ -136,12 +142,11 @@ class Worker:
                 self.counts[type(error).__name__] += 1
             time.sleep(random.random() * self.pause)
 
-    def compare(self, value: Value | None) -> None:
-        """Count a value of another environment than this thread's as a fault."""
-        env = larder.env()
-        if value is not None and (value.date, value.costs) != (env.env_date, env["costs"]):
-            self.counts["FAULT a value of another environment"] += 1
-            print(f"in {env}: {value.name} of {value.date}, {value.costs}", file=sys.stderr)
+    def compare(self, kind: str, key: str, value: Value) -> None:
+        """Count a value that is of another key as a fault."""
+        if value.key(kind) != key:
+            self.counts["FAULT a value of another key was returned"] += 1
+            print(f"{key}: {value.name} of {value.date}, {value.costs}", file=sys.stderr)
 
 
 def work(seconds: float, threads: int, pause: float, _: int) -> collections.Counter[str]:
