@@ -1,4 +1,4 @@
-"""Threads of several processes, each in environments of its own, against a cluster: is every value its key's?
+"""Threads of several processes, most in environments of their own, against a cluster: is every value its key's?
 
     make cluster                                  # in one terminal
     export LARDER_URL=http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083
@@ -52,7 +52,9 @@ class Value:
     def of(cls, name: str) -> Value:
         """A new value of a name, in the current environment."""
         env = larder.env()
-        return cls(name, env.env_date, env["costs"], os.urandom(random.choice(SIZES)))
+        costs = env["costs"]
+        time.sleep(random.random() * 0.01)  # in which another thread may change a shared environment, and change it back
+        return cls(name, env.env_date, costs, os.urandom(random.choice(SIZES)))
 
     def key(self, kind: str) -> str:
         """The key that the value belongs to, without a hash for objects whose keys have none."""
@@ -124,16 +126,24 @@ class Worker:
         self.deadline, self.pause = deadline, pause
         self.counts: collections.Counter[str] = collections.Counter()
 
-    def thread(self) -> None:
-        """Change this thread's environment, make a call, look at what it returned, until the deadline."""
+    def thread(self, own: bool) -> None:
+        """Change the environment, make a call, look at what it returned, until the deadline.
+
+        Threads without an environment of their own share that of the process, which the others of them change while
+        a function runs. What that returns may be of any settings, but must not be stored under the key of others.
+        """
+        if own:
+            larder.init(random.choice(DATES), costs=random.choice(COSTS))
         while time.monotonic() < self.deadline:
-            if random.random() < 0.5 or not larder.is_initialised():
+            if own and random.random() < 0.5:
                 larder.init(random.choice(DATES), costs=random.choice(COSTS))
             else:
                 larder.env()["costs"] = random.choice(COSTS)
-            call = random.choice([decorated, service_call])
+            call = random.choice([decorated, service_call]) if own else decorated
             try:
-                self.compare(*call())
+                returned = call()
+                if own:
+                    self.compare(*returned)
                 self.counts[call.__name__] += 1
             except Exception as error:
                 if call is decorated or not isinstance(error, EXPECTED):
@@ -153,8 +163,9 @@ def work(seconds: float, threads: int, pause: float, _: int) -> collections.Coun
     """Run one process, and return what its threads counted."""
     worker = Worker(time.monotonic() + seconds, pause)
     warnings.simplefilter("always")
-    warnings.showwarning = lambda message, *_, **__: worker.counts.update([f"warning: {str(message)[:60]}"])
-    running = [threading.Thread(target=worker.thread) for _ in range(threads)]
+    warnings.showwarning = lambda message, *_, **__: worker.counts.update([f"warning: …{str(message)[-60:]}"])
+    larder.init(DATES[0], costs=COSTS[0])
+    running = [threading.Thread(target=worker.thread, args=(number % 5 > 0,)) for number in range(threads)]
     for thread in running:
         thread.start()
     for thread in running:
