@@ -64,8 +64,8 @@ test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
 	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
 
-wheel: $(PYVENV)/bin/pytest ## the Python client as a wheel, in bin/wheel
-	$(PYVENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(BIN)/wheel ./python
+wheel: ## the Python client as a wheel, in bin/wheel
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir $(BIN)/wheel ./python
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 	set -e; for m in $(MODULES); do (cd $$m && $< run --allow-parallel-runners ./...); done

@@ -126,6 +126,9 @@ func (c *checkCmd) step(ctx context.Context, node string, s checkStep, version *
 	if err != nil {
 		return err
 	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("answered %s: %s; the token that is sent is the one in LARDER_TOKEN", resp.Status, bytes.TrimSpace(got))
+	}
 	if resp.StatusCode != s.status {
 		return fmt.Errorf("answered %s where %d was expected: %s", resp.Status, s.status, bytes.TrimSpace(got))
 	}

@@ -257,6 +257,35 @@ def test_settings_that_change_meanwhile(env: larder.Environment, unique: str) ->
     assert key not in env.strategy_service()
 
 
+@pytest.mark.parametrize("before", [{}, {"costs": 0.1}])
+def test_settings_that_change_and_are_as_before(env: larder.Environment, before: dict[str, float], unique: str) -> None:
+    env.update(before)
+
+    @larder.strategy_service_cache(unique)
+    def build() -> float:
+        with ThreadPoolExecutor() as other:
+            other.submit(env.update, costs=0.5).result()
+            seen: float = larder.env()["costs"]
+            other.submit(lambda: env.update(before) if before else env.pop("costs")).result()
+        return seen
+
+    with pytest.warns(larder.LarderWarning, match="settings were changed while it was built"):
+        assert build() == 0.5
+    assert build.key() not in env.strategy_service()
+
+
+def test_a_setting_that_is_set_to_what_it_is(env: larder.Environment, unique: str) -> None:
+    env["universe"] = ["SAP"]
+
+    @larder.strategy_service_cache(unique)
+    def build() -> str:
+        larder.env()["universe"] = ("SAP",)
+        return "built"
+
+    assert build() == "built"
+    assert build.key() in env.strategy_service()
+
+
 class Panic(BaseException):
     """As extension modules in Rust raise it."""
 

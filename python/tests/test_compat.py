@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import larder
 import larder.compat.sigtech as sig
 from tests.conftest import Node
 
@@ -74,6 +75,18 @@ def test_it_runs(package: str, node: Node, tmp_path: Path) -> None:
     environment = {**os.environ, "LARDER_URL": node.url, "LARDER_SIGNING_KEY": "a-key-of-the-whole-group"}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "done\n", done.stderr
+
+
+def test_a_setting_by_hand_within_a_function(node: Node, unique: str) -> None:
+    env = sig.init("2022-01-30", client=larder.Client(node.url))
+
+    @larder.strategy_service_cache(unique)
+    def build() -> str:
+        sig.env()[sig.config.DEFAULT_RS_START_DATE] = "2009-01-02"
+        return "built"
+
+    assert build() == "built"
+    assert build.key() in env.strategy_service()
 
 
 def test_config() -> None:

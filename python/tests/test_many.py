@@ -183,6 +183,7 @@ def test_remove_by_prefix(objects: larder.ObjectService, prefix: str, monkeypatc
     assert (found.count, found.bytes, found.dry_run) == (9, sum(e.size for e in objects.keys(prefix).entries), True)
     assert str(found).startswith("9 keys, ")
     assert str(found).endswith(" would be removed")
+    assert str(objects.remove_by_prefix(f"{prefix}0", dry_run=True)).startswith("1 key, ")
     asked: list[str] = []
 
     def answer(question: str) -> str:

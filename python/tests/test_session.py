@@ -189,6 +189,9 @@ def test_without_cloudpickle(node: Node) -> None:
     said = run(node, cell, "put('session/side', Side.BUY); put('session/side', Side.BUY); put('session/f', f)\n", args=("nocloud",))
     assert said.count("Side is defined in this script or notebook, and cloudpickle is not installed") == 1, said
     assert said.count("f is defined in this script or notebook") == 1
+    for value in ("lambda: 1", "{'f': lambda: 1}", "(lambda: (lambda: 1))()"):
+        said = run(node, f"put('session/lambda', {value})\n", args=("nocloud",), code=1)
+        assert "<lambda> cannot be imported by others; pip install cloudpickle" in said
     assert "and no copy of it was stored: define it here" in run(node, "get('session/side')\n", code=1)
 
 

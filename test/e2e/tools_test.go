@@ -30,6 +30,9 @@ func TestTools(t *testing.T) {
 				t.Errorf("node check does not report %s: %s", step, out)
 			}
 		}
+		if said := refusal(t, []string{"check", c.Nodes[0].URL()}); !strings.Contains(said, "LARDER_TOKEN") {
+			t.Errorf("node check without a token: %s", said)
+		}
 	})
 }
 

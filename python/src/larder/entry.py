@@ -52,6 +52,7 @@ class Slot:
     client: Client
     key: str
     env_hash: str
+    changes: int  # of the environment's settings, until the call began
 
     @property
     def flight(self) -> Hashable:
@@ -117,6 +118,7 @@ class Entry:
     def slot(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Slot:
         """Where the result for these arguments is kept. Raises Unbound, LarderError, and what a name function does."""
         environment = self.environment()
+        changes = environment.changes()
         try:
             bound = self._arguments.bind(args, kwargs)
         except TypeError as error:
@@ -133,7 +135,7 @@ class Entry:
             key = f"{text}|{environment.env_date}||{env_hash}"
         else:
             key = f"{text}_{environment.asofdate}" + (f"_{env_hash}" if self.options.settings else "")
-        return Slot(environment, environment.client, key, env_hash)
+        return Slot(environment, environment.client, key, env_hash, changes)
 
     def find_slot(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Slot | None:
         """As slot; None, after a warning, for arguments of which no key can be made."""
@@ -203,7 +205,7 @@ class Entry:
     def keep(self, slot: Slot, value: Any, seconds: float) -> bool:
         """Store a value, or warn. Reports whether it is stored."""
         try:
-            if slot.environment.env_hash != slot.env_hash:
+            if (slot.environment.env_hash, slot.environment.changes()) != (slot.env_hash, slot.changes):
                 self._warn("changed", f"{slot.key!r} is returned and not cached: the settings were changed while it was built")
                 return False
             if self.options.service == STRATEGIES:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from larder import config
 from larder.client import Client
 from larder.envhash import canonical, env_hash
-from larder.errors import ConfigError, NotInitialised, short_traceback
+from larder.errors import ConfigError, NotInitialised, SettingError, short_traceback
 from larder.listing import html_table
 from larder.objects import ObjectService
 from larder.strategies import StrategyService
@@ -40,6 +40,7 @@ class Environment(MutableMapping[str, Any]):
         self._date = _parse_date(env_date)
         self._client = client
         self._settings: dict[str, Any] = {}
+        self._changes = 0
         self.update(settings)
         self._before: _State | None = None
 
@@ -75,6 +76,10 @@ class Environment(MutableMapping[str, Any]):
         """The settings that the hash is of: all of them."""
         return self._settings
 
+    def changes(self) -> int:
+        """How often a setting that the hash is of was set to something else, or removed."""
+        return self._changes
+
     def strategy_service(self) -> StrategyService:
         """The strategies of this environment."""
         return StrategyService(self._client, self)
@@ -89,12 +94,21 @@ class Environment(MutableMapping[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         if not isinstance(name, str):
             raise ConfigError(f"the name of a setting is text, not {name!r}")
-        canonical(value, f"the setting {name!r}")
+        encoded = canonical(value, f"the setting {name!r}")
         canonical(name, "the name of a setting")
+        if self._differs(name, encoded):
+            self._changes += 1
         self._settings[name] = value
+
+    def _differs(self, name: str, encoded: bytes) -> bool:
+        try:
+            return name not in self._settings or canonical(self._settings[name], name) != encoded
+        except SettingError:  # what is there was changed in place to what has no hash
+            return True
 
     def __delitem__(self, name: str) -> None:
         del self._settings[name]
+        self._changes += 1
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._settings)

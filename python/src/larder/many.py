@@ -47,7 +47,9 @@ class Removed:
     dry_run: bool = False
 
     def __str__(self) -> str:
-        return f"{self.count} keys, {human_size(self.bytes)}" + (" would be removed" if self.dry_run else " removed")
+        return f"{self.count} key{'s' * (self.count != 1)}, {human_size(self.bytes)}" + (
+            " would be removed" if self.dry_run else " removed"
+        )
 
 
 def each(what: str, function: Callable[[str], T], keys: Iterable[str], at_once: int) -> dict[str, T]:

@@ -94,13 +94,18 @@ class _Pickler(pickle.Pickler):
         self._notes.note(obj)
         if isinstance(obj, type) and of_main(obj):
             return self._notes.refer(obj)
-        if isinstance(obj, (types.FunctionType, TypeVar)) and obj.__module__ in MAIN and _cloudpickle is None:
-            if "<" not in obj.__name__ and "<locals>" not in getattr(obj, "__qualname__", ""):
-                _warn_of_reference(obj.__name__)
+        if _cloudpickle is None and _has_name_in_main(obj):
+            _warn_of_reference(obj.__name__)
             return NotImplemented
         if not _is_reduced(obj) and not is_importable(obj):
             raise _NeedsCopy(getattr(obj, "__qualname__", repr(obj)))
         return NotImplemented
+
+
+def _has_name_in_main(obj: Any) -> bool:
+    """Reports whether a function or type variable of ``__main__`` can be found there by its name."""
+    named = isinstance(obj, (types.FunctionType, TypeVar)) and obj.__module__ in MAIN
+    return named and "<" not in getattr(obj, "__qualname__", obj.__name__)
 
 
 def _is_reduced(obj: Any) -> bool:

@@ -74,8 +74,8 @@ def check(client: Client) -> list[dict[str, Any]]:
     checks = [_found("token", bool(settings.token), "set", "none; some clusters take none (LARDER_TOKEN)", needed=False)]
     unsigned = "none: whoever can write to the cache can run code on who reads pickles (LARDER_SIGNING_KEY)"
     checks.append(_found("signing key", bool(settings.signing_keys), "set", unsigned, needed=False))
-    for module, why in (("cloudpickle", "lambdas, and classes of a notebook"), ("pandas", "DataFrames"), ("pyarrow", "Arrow")):
-        checks.append(_found(module, here(module) != "none", here(module), f"not installed: {why} need it", needed=False))
+    for module, why in (("cloudpickle", "lambdas, and classes of a notebook"), ("pandas", "DataFrames"), ("pyarrow", "Arrow tables")):
+        checks.append(_found(module, here(module) != "none", here(module), f"not installed; needed for {why}", needed=False))
     for node in settings.nodes:
         try:
             with client.of_node(node) as one:

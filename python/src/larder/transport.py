@@ -166,7 +166,7 @@ class Transport:
         advice = "is LARDER_URL right, and is a node running there?"
         if unknown:
             advice = "the write may have happened: read the key, or send the same write again"
-        return kind(f"{request.what}: no answer from {nodes} after {attempts} attempts ({reason}); {advice}")
+        return kind(f"{request.what}: no answer from {nodes} after {attempts} attempt{'s' * (attempts != 1)} ({reason}); {advice}")
 
     def _choose(self, request: Request, tried: list[Node]) -> Node:
         """The first node of this process's order that is not known to be down, and rather one that was not tried."""

@@ -27,6 +27,10 @@ class Environment(_Environment):
         """The settings that the hash is of."""
         return self._given
 
+    def changes(self) -> int:
+        """None: settings made by hand are not among those."""
+        return 0
+
 
 @short_traceback
 def init(env_date: EnvDate, *, client: Client | None = None, **settings: Any) -> Environment:
