@@ -12,7 +12,7 @@ const (
 	probeAgain = 250 * time.Millisecond
 	// believeAfter is how long memberlist must take a process for alive that this
 	// node cannot reach. By then it would long have seen that a dead one is dead.
-	believeAfter = 10 * time.Second
+	believeAfter = 30 * time.Second
 )
 
 // gone remembers the processes that died or left, the last goneAtMost of them.
