@@ -113,7 +113,7 @@ func (n *node) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	n.drain()
-	_ = n.heads.Retire(ctx) // what is not done in time has an unknown outcome, as in life
+	_ = n.heads.Retire(ctx)  // what is not done in time has an unknown outcome, as in life
 	_ = n.cluster.Leave(ctx) // nobody may be there to hear it
 	n.stop()
 	<-n.stopped
