@@ -392,13 +392,3 @@ func (t cutTransport) DialAddressTimeout(a memberlist.Address, timeout time.Dura
 	}
 	return t.NodeAwareTransport.DialAddressTimeout(a, timeout)
 }
-
-func TestPartitionHeals(t *testing.T) {
-	var net network
-	nodes := startAll(t, 4, net.setup())
-	net.split(nodes[0], nodes[1])
-	agree(t, nodes[:2]...)
-	agree(t, nodes[2:]...)
-	net.split()
-	agree(t, nodes...)
-}
