@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from larder.errors import ServerError
@@ -42,14 +43,20 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
 
 
+@lru_cache(maxsize=256)
+def _http_date(text: str) -> datetime:
+    """A date of HTTP. The same few come again and again, and reading one takes as long as all else that is read of an answer."""
+    return parsedate_to_datetime(text)
+
+
 def info_of(key: str, headers: Mapping[str, str]) -> Info:
     """What an answer says of an object. Raises ServerError for what is not as it should be."""
     meta = {name.removeprefix(META): text for name, text in headers.items() if name.startswith(META)}
     try:
         size = int(headers.get("content-length", "0"))
-        answered = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+        answered = _http_date(headers["date"]) if "date" in headers else datetime.now(UTC)
         # The end of the second in which it was written; a node leaves it out until two seconds after the write.
-        modified = parsedate_to_datetime(headers["last-modified"]) if "last-modified" in headers else answered
+        modified = _http_date(headers["last-modified"]) if "last-modified" in headers else answered
         age = max((answered - modified).total_seconds(), 0) + 1
     except (ValueError, TypeError, OverflowError) as error:
         raise ServerError(f"info {key!r}: what the node says of the object is not as it should be: {error}") from None
