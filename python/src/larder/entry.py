@@ -162,7 +162,8 @@ class Entry:
     def look(self, slot: Slot) -> Any:
         """The value that is stored, or a Missing."""
         try:
-            value, info = slot.client.fetch(self.options.service, slot.key, judge=self.judge, patient=False)
+            judge = self.judge if self.options.max_age is not None or self.options.code == "recompute" else None
+            value, info = slot.client.fetch(self.options.service, slot.key, judge=judge, patient=False)
             remarks = list(self._remarks(slot, info))
         except NotFound:
             self._served()
@@ -191,14 +192,13 @@ class Entry:
     def _remarks(self, slot: Slot, info: Info) -> Iterator[tuple[Hashable, str]]:
         """Why a value that is there may not be what the function would return."""
         code, env_hash = info.meta.get("code", ""), info.meta.get("env-hash", "")
-        stored = f"{info.writer or 'somebody'} stored on {info.modified:%Y-%m-%d %H:%M} UTC"
         if self.options.code == "warn" and code_differs(code, self.code):
-            yield ("code", code), f"the code of {self.title} differs from what {stored} as {slot.key!r}; refresh() replaces it"
+            yield ("code", code), f"the code of {self.title} differs from what {_authorship(info)} as {slot.key!r}; refresh() replaces it"
         if env_hash and env_hash != slot.env_hash and self.options.service == OBJECTS:
             differ = settings_differences(info.meta.get("settings", ""), slot.environment) or "their hash is another"
             yield (
                 ("settings", env_hash, slot.env_hash),
-                f"{slot.key!r}, which {stored}, was made with other settings ({differ}); "
+                f"{slot.key!r}, which {_authorship(info)}, was made with other settings ({differ}); "
                 "settings=True in the decorator puts them into the key, refresh() replaces what is there",
             )
 
@@ -266,6 +266,10 @@ class Entry:
         if cause not in self._warned:
             self._warned.add(cause)
             warn(text)
+
+
+def _authorship(info: Info) -> str:
+    return f"{info.writer or 'somebody'} stored on {info.modified:%Y-%m-%d %H:%M} UTC"
 
 
 def _cause(error: BaseException) -> tuple[Any, ...]:
