@@ -69,6 +69,9 @@ func (s *S3) entries(out *s3.ListObjectsV2Output, prefix string) ([]Entry, error
 		if !ok || !strings.HasPrefix(name, prefix) {
 			return nil, fmt.Errorf("%w: a listing of %q holds a name outside of it", errUnreadable, prefix)
 		}
+		if aws.ToInt64(object.Size) < 0 {
+			return nil, fmt.Errorf("%w: a listing gives %q a size of %d bytes", errUnreadable, name, *object.Size)
+		}
 		entries = append(entries, Entry{
 			Name:     name,
 			Version:  unquoted(object.ETag),
