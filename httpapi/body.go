@@ -150,6 +150,8 @@ func (b *pacedBody) cutShort() error {
 	switch {
 	case b.isCut.Load():
 		return errCut
+	case errors.Is(b.err, errBody):
+		return b.err
 	case errors.Is(b.err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: after %d bytes, less than a megabyte came in %s", errBody, b.received, recvStall)
 	}

@@ -96,6 +96,7 @@ func kinds() []kind {
 			advice: "there is no object of this key in your organisation; ?prefix= lists those that there are"},
 		{err: errMethod, status: 405, name: "method-not-allowed", title: "Method not allowed"},
 		{err: errLength, status: 411, name: "length-required", title: "Length required"},
+		{err: errBatchType, status: 415, name: "batch-type", title: "No batch"},
 		{err: errForm, status: 415, name: "form", title: "Not a form"},
 		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", hide: true,
 			advice: "somebody else is writing this key; read it again and decide anew"},
@@ -210,7 +211,7 @@ const (
 // clients send all of it before they look for an answer, and would see a broken
 // connection instead. A client that waits for 100-continue has sent nothing.
 func (a *API) discardBody(c *call) {
-	if c.Method != http.MethodPut || strings.EqualFold(c.Header.Get("Expect"), "100-continue") {
+	if c.Method != http.MethodPut && c.Method != http.MethodPost || strings.EqualFold(c.Header.Get("Expect"), "100-continue") {
 		return
 	}
 	most, limit := int64(discardAtMost), discardLimit

@@ -25,6 +25,9 @@ type route struct {
 // otherOp is the operation of a request that was refused before it had one.
 const otherOp = "other"
 
+// batchOp is that of an exchange of many objects, each of which has its own besides.
+const batchOp = "batch"
+
 // routes are all that there is.
 func routes() []route {
 	return []route{
@@ -34,6 +37,7 @@ func routes() []route {
 		{http.MethodDelete, "/v1/{service}/{key}", "delete", (*API).delete},
 		{http.MethodGet, "/v1/{service}", "list", (*API).serveList},
 		{http.MethodHead, "/v1/{service}", "list", (*API).serveList},
+		{http.MethodPost, "/v1/batch/{service}", batchOp, (*API).batch},
 		{http.MethodGet, "/v1/whoami", "whoami", (*API).whoami},
 		{http.MethodHead, "/v1/whoami", "whoami", (*API).whoami},
 	}

@@ -82,9 +82,9 @@ func describe(e *zerolog.Event, c *call) *zerolog.Event {
 func shownPath(c *call) string { return c.URL.Path[:min(len(c.URL.Path), pathShown)] }
 
 // isAudited reports whether a request wrote, or tried to, or came from someone
-// who may not ask.
+// who may not ask. What a batch writes is audited object by object.
 func (c *call) isAudited() bool {
-	return !c.reads() || c.w.status == http.StatusUnauthorized || c.w.status == http.StatusForbidden
+	return !c.reads() && c.op != batchOp || c.w.status == http.StatusUnauthorized || c.w.status == http.StatusForbidden
 }
 
 func (c *call) reads() bool { return c.Method == http.MethodGet || c.Method == http.MethodHead }

@@ -1,0 +1,249 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"larder/keys"
+)
+
+const (
+	// maxBatch is how many keys a batch may name.
+	maxBatch = 1000
+	// maxBatchList is how long the list of them may be, as JSON.
+	maxBatchList = 4 << 20
+	// batchAhead objects of a batch are under way at once, and heldPart bytes of each
+	// are held. A longer one is passed on as it comes, alone.
+	batchAhead = 16
+	heldPart   = 64 << 10
+)
+
+var errBatchType = errors.New(`a batch is application/json, {"get": [key, …]}, or multipart/mixed with a part for each object`)
+
+// batch gets or puts many objects in one exchange. Each of them is answered, counted
+// and audited as a request of its own would be, and fails for itself alone.
+func (a *API) batch(c *call) error {
+	media, params, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; the Content-Type is %q", errBatchType, c.Header.Get("Content-Type"))
+	case media == "application/json":
+		return a.batchGet(c)
+	case media == "multipart/mixed" && params["boundary"] != "":
+		return a.batchPut(c, params["boundary"])
+	}
+	return fmt.Errorf("%w; the Content-Type is %q", errBatchType, c.Header.Get("Content-Type"))
+}
+
+// batchCall is a request for one object of a batch. Its answer goes to w.
+func (a *API) batchCall(c *call, method string, h http.Header, k keys.Key, w http.ResponseWriter) *call {
+	r := &http.Request{Method: method, URL: c.URL, Header: h, Body: http.NoBody, RemoteAddr: c.RemoteAddr, Host: c.Host, TLS: c.TLS}
+	if credential := c.Header.Get("Authorization"); credential != "" { // looked at again when a body has come
+		h.Set("Authorization", credential)
+	}
+	return &call{
+		Request: r.WithContext(c.Context()), w: &recorder{ResponseWriter: w, least: a.cfg.ChunkSize, last: new(atomic.Bool)},
+		id: c.id, who: c.who, op: strings.ToLower(method), service: c.service, key: k, query: url.Values{},
+	}
+}
+
+// do answers one object of a batch. It panics as ServeHTTP does if the answer is
+// broken off.
+func (a *API) do(c *call, handle func(*call) error) {
+	began := time.Now()
+	if err := handle(c); err != nil {
+		a.fail(c, err)
+	}
+	a.served(c, time.Since(began))
+}
+
+// heldAnswer holds an answer to one object of a batch.
+type heldAnswer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+	most   int
+}
+
+// errTooLong ends an answer that is not held.
+var errTooLong = errors.New("the answer is too long to be held")
+
+func newHeldAnswer(most int) *heldAnswer { return &heldAnswer{header: http.Header{}, most: most} }
+
+func (h *heldAnswer) Header() http.Header    { return h.header }
+func (h *heldAnswer) WriteHeader(status int) { h.status = status }
+
+func (h *heldAnswer) Write(b []byte) (int, error) {
+	if h.status == 0 {
+		h.status = http.StatusOK
+	}
+	if h.body.Len()+len(b) > h.most {
+		return 0, errTooLong
+	}
+	return h.body.Write(b)
+}
+
+// batchHold takes the memory for what is held of a batch of n objects.
+func (a *API) batchHold(c *call, n int) (release func(), err error) {
+	grant, err := a.bodies.Take(c.Context(), c.who.Org+"/"+c.who.User, int64(min(n, batchAhead)*heldPart))
+	if err != nil {
+		return nil, err
+	}
+	return grant.Release, nil
+}
+
+// batchGet answers multipart/mixed, a part for each key, in their order.
+func (a *API) batchGet(c *call) error {
+	names, err := a.batchNames(c)
+	if err != nil {
+		return err
+	}
+	release, err := a.batchHold(c, len(names))
+	if err != nil {
+		return err
+	}
+	defer release()
+	out := multipart.NewWriter(c.w)
+	c.w.Header().Set("Content-Type", "multipart/mixed; boundary="+out.Boundary())
+	c.w.WriteHeader(http.StatusOK)
+	ctx, cancel := context.WithCancel(c.Context())
+	answers := make([]chan *heldAnswer, len(names))
+	under := make(chan struct{}, batchAhead) // an element for each that is under way or held
+	var running sync.WaitGroup
+	defer running.Wait() // each read is bounded
+	defer cancel()
+	for i := range answers {
+		answers[i] = make(chan *heldAnswer, 1)
+	}
+	running.Go(func() {
+		for i, name := range names {
+			select {
+			case under <- struct{}{}:
+				running.Go(func() { answers[i] <- a.holdPart(c, name) })
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for i, name := range names {
+		if err := a.sendPart(c, out, name, <-answers[i]); err != nil {
+			return err
+		}
+		<-under
+	}
+	return out.Close()
+}
+
+// batchNames reads which keys a batch asks for.
+func (a *API) batchNames(c *call) ([]string, error) {
+	body := newPacedBody(c)
+	defer func() {
+		body.done()
+		c.received += body.received
+	}()
+	list, err := a.receive(c, body, maxBatchList)
+	if err != nil {
+		return nil, err
+	}
+	defer list.grant.Release()
+	if list.more || c.ContentLength > maxBatchList {
+		return nil, fmt.Errorf("%w: a list of more than %d bytes", errBody, maxBatchList)
+	}
+	var asked struct {
+		Get []string `json:"get"`
+	}
+	from := json.NewDecoder(bytes.NewReader(list.bytes))
+	from.DisallowUnknownFields()
+	if err := from.Decode(&asked); err != nil {
+		return nil, fmt.Errorf(`%w: it is no {"get": [key, …]}: %w`, errBody, err)
+	}
+	if from.More() {
+		return nil, fmt.Errorf(`%w: something follows {"get": [key, …]}`, errBody)
+	}
+	if len(asked.Get) > maxBatch {
+		return nil, fmt.Errorf("%w: a batch of %d keys; at most %d go at once", errBody, len(asked.Get), maxBatch)
+	}
+	return asked.Get, nil
+}
+
+// getPart answers for one key.
+func (a *API) getPart(c *call, name string, w http.ResponseWriter) {
+	h := http.Header{}
+	if v := c.Header.Values("Cache-Control"); len(v) > 0 {
+		h["Cache-Control"] = v
+	}
+	k, err := keys.New(c.who.Org, c.service, name)
+	a.do(a.batchCall(c, http.MethodGet, h, k, w), func(sub *call) error {
+		if err != nil {
+			return err
+		}
+		return a.get(sub)
+	})
+}
+
+// holdPart is the answer for one key; nil if it was broken off, being too long to be
+// held, or for what will break it off again when it is sent.
+func (a *API) holdPart(c *call, name string) (held *heldAnswer) {
+	defer func() {
+		if p := recover(); p != nil {
+			held = nil
+		}
+	}()
+	held = newHeldAnswer(heldPart)
+	a.getPart(c, name, held)
+	return held
+}
+
+// sendPart sends the part of one key.
+func (a *API) sendPart(c *call, out *multipart.Writer, name string, held *heldAnswer) error {
+	location := "/v1/" + c.service + "/" + url.PathEscape(name)
+	if held == nil {
+		a.getPart(c, name, &partWriter{out: out, header: http.Header{}, location: location})
+		return nil
+	}
+	held.header.Set("Content-Length", strconv.Itoa(held.body.Len()))
+	w := &partWriter{out: out, header: held.header, location: location}
+	w.WriteHeader(held.status)
+	_, err := w.Write(held.body.Bytes())
+	return err
+}
+
+// partWriter writes an answer as a part of a batch.
+type partWriter struct {
+	out      *multipart.Writer
+	header   http.Header
+	location string
+	part     io.Writer
+	err      error
+}
+
+func (p *partWriter) Header() http.Header { return p.header }
+
+func (p *partWriter) WriteHeader(status int) {
+	p.header.Set("Content-Location", p.location)
+	p.header.Set("Larder-Status", strconv.Itoa(status))
+	p.part, p.err = p.out.CreatePart(map[string][]string(p.header))
+}
+
+func (p *partWriter) Write(b []byte) (int, error) {
+	if p.part == nil && p.err == nil {
+		p.WriteHeader(http.StatusOK)
+	}
+	if p.err != nil {
+		return 0, p.err
+	}
+	return p.part.Write(b)
+}

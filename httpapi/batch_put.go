@@ -1,0 +1,171 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"larder/keys"
+)
+
+// putLine says what became of one object of a batch.
+type putLine struct {
+	Key    string  `json:"key"`
+	Status int     `json:"status"`
+	ETag   *string `json:"etag"`
+	Type   *string `json:"type"` // of the problem; null if there was none
+	Detail string  `json:"detail,omitempty"`
+}
+
+// batchPut puts each part, and answers a line of JSON for each, in the order in which
+// they ended. The lines are sent when the body has come, since many clients do not
+// read before. A body that ends too early leaves what came before it stored, and says
+// so in a last line, which has no key.
+func (a *API) batchPut(c *call, boundary string) error {
+	if !c.who.Role.CanWrite() {
+		return errReadOnly
+	}
+	release, err := a.batchHold(c, batchAhead)
+	if err != nil {
+		return err
+	}
+	defer release()
+	body := newPacedBody(c)
+	defer func() {
+		body.done()
+		c.received += body.received
+	}()
+	b := &putBatch{api: a, call: c, under: make(chan struct{}, batchAhead), seen: map[string]bool{}}
+	if err := b.read(multipart.NewReader(body, boundary)); err != nil {
+		p := problemOf(err)
+		b.add(putLine{Status: p.Status, Type: &p.Type, Detail: p.Detail})
+	}
+	b.running.Wait()
+	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	_, err = c.w.Write(b.lines.Bytes())
+	return err
+}
+
+// putBatch is a batch of puts under way.
+type putBatch struct {
+	api     *API
+	call    *call
+	under   chan struct{} // an element for each that is under way
+	running sync.WaitGroup
+	seen    map[string]bool // the keys so far
+
+	mu    sync.Mutex // guards lines
+	lines bytes.Buffer
+}
+
+func (b *putBatch) add(l putLine) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_ = json.NewEncoder(&b.lines).Encode(l) // strings and numbers, to memory: never fails
+}
+
+// read puts each part as it comes: short ones beside each other, a long one alone.
+func (b *putBatch) read(parts *multipart.Reader) error {
+	for n := 0; ; n++ {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errBody, err)
+		}
+		if n == maxBatch {
+			return fmt.Errorf("%w: a batch of more than %d parts; the first %d were taken", errBody, maxBatch, maxBatch)
+		}
+		first, err := io.ReadAll(io.LimitReader(part, heldPart+1))
+		if err != nil {
+			return fmt.Errorf("%w: %w", errBody, err)
+		}
+		name, err := b.nameOf(part)
+		if len(first) > heldPart { // there may be more
+			b.put(name, err, part, io.MultiReader(bytes.NewReader(first), part))
+			continue
+		}
+		b.under <- struct{}{}
+		b.running.Go(func() {
+			defer func() { <-b.under }()
+			b.put(name, err, part, bytes.NewReader(first))
+		})
+	}
+}
+
+// nameOf is the key of a part, which its Content-Location names as a path. Two parts
+// of one key would be stored in no certain order.
+func (b *putBatch) nameOf(part *multipart.Part) (string, error) {
+	location := part.Header.Get("Content-Location")
+	u, err := url.Parse(location)
+	if err != nil {
+		return location, fmt.Errorf("%w: Content-Location: %w", keys.ErrBadKey, err)
+	}
+	escaped, ok := strings.CutPrefix(u.EscapedPath(), "/v1/"+b.call.service)
+	if !ok || u.Host != "" {
+		return location, fmt.Errorf("%w: a part names its key as 'Content-Location: /v1/%s/KEY', not %q", keys.ErrBadKey, b.call.service, location)
+	}
+	name, err := keyText(strings.TrimPrefix(escaped, "/"), u.Query())
+	if err != nil {
+		return location, err
+	}
+	if b.seen[name] {
+		return name, fmt.Errorf("%w: it is in this batch twice", keys.ErrBadKey)
+	}
+	b.seen[name] = true
+	return name, nil
+}
+
+// put puts one part, unless there is something wrong with its key already.
+func (b *putBatch) put(name string, wrong error, part *multipart.Part, body io.Reader) {
+	answer := newHeldAnswer(heldPart)
+	k := keys.Key{}
+	if wrong == nil {
+		k, wrong = keys.New(b.call.who.Org, b.call.service, name)
+	}
+	sub := b.api.batchCall(b.call, http.MethodPut, http.Header(part.Header), k, answer)
+	sub.Body, sub.ContentLength = io.NopCloser(&partBody{r: body, stated: part.Header.Get("Content-Length")}), -1
+	sub.TransferEncoding = []string{"chunked"} // the boundary ends it
+	b.api.do(sub, func(sub *call) error {
+		if wrong != nil {
+			return wrong
+		}
+		return b.api.put(sub)
+	})
+	line := putLine{Key: name, Status: answer.status}
+	if etag := answer.header.Get("Etag"); etag != "" {
+		line.ETag = &etag
+	}
+	if sub.problem != "" {
+		var p problem
+		_ = json.Unmarshal(answer.body.Bytes(), &p) // as fail wrote it
+		line.Type, line.Detail = &p.Type, p.Detail
+	}
+	b.add(line)
+}
+
+// partBody is the body of a part, and ends with an error if it has not the length that
+// its header states.
+type partBody struct {
+	r      io.Reader
+	n      int64
+	stated string // empty if it does not
+}
+
+func (p *partBody) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	p.n += int64(n)
+	if err == io.EOF && p.stated != "" && p.stated != strconv.FormatInt(p.n, 10) {
+		return n, fmt.Errorf("%w: the part has %d bytes, and its Content-Length is %s", errBody, p.n, p.stated)
+	}
+	return n, err
+}
