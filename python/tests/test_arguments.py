@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import inspect
+import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -219,3 +222,34 @@ def test_functions_of_libraries_have_names() -> None:
     digests = {fingerprint(f, "f") for f in (np.sum, np.mean, np.add, len, max, functools.reduce, os.path.join)}
     assert len(digests) == 7
     assert fingerprint(np.sum, "f") == fingerprint(np.sum, "f")
+
+
+def signatures() -> list[Callable[..., Any]]:
+    def plain(a: Any, b: Any = 2, c: Any = None) -> None: ...
+    def keywords(a: Any, *, b: Any, c: Any = 3) -> None: ...
+    def positional(a: Any, /, b: Any = 2) -> None: ...
+    def several(a: Any, *b: Any, c: Any = 3) -> None: ...
+    def others(a: Any = 1, **b: Any) -> None: ...
+
+    return [plain, keywords, positional, several, others, lambda: None]
+
+
+@pytest.mark.parametrize("function", signatures(), ids=lambda f: f.__name__)
+def test_arguments_are_bound_as_a_call_binds_them(function: Callable[..., Any]) -> None:
+    arguments, signature = Arguments(function, "f", ()), inspect.signature(function)
+    fitting = 0
+    for args in ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), (inspect.Parameter.empty,)):
+        for names in itertools.chain.from_iterable(itertools.combinations("abcd", n) for n in range(5)):
+            kwargs = {name: name for name in reversed(names)}
+            try:
+                expected = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                with pytest.raises(TypeError, match=re.escape(str(error))):
+                    arguments.bind(args, kwargs)
+                continue
+            expected.apply_defaults()
+            bound = arguments.bind(args, kwargs)
+            assert list(bound.arguments.items()) == list(expected.arguments.items())
+            assert (bound.args, bound.kwargs) == (expected.args, expected.kwargs)
+            fitting += 1
+    assert fitting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.envhash import canonical, env_hash
+from larder.envhash import Hash, canonical, env_hash
 from larder.errors import SettingError
 
 
@@ -88,6 +89,32 @@ def test_vector(settings: dict[str, Any], hash_: str) -> None:
 def test_order_of_names_does_not_matter() -> None:
     assert env_hash({"a": 1, "b": {"c": 2, "d": 3}}) == env_hash({"b": {"d": 3, "c": 2}, "a": 1})
     assert env_hash({"a": [1, 2]}) != env_hash({"a": [2, 1]})
+
+
+def test_a_hash_knows_whether_it_holds() -> None:
+    settings: dict[str, Any] = {"a": [1, "x"], "b": {"c": [2]}, "t": ([3],), "s": {4}, "f": 1.5}
+    hash_ = Hash(settings)
+    assert hash_.text == env_hash(settings)
+    assert hash_.holds()
+    changes: list[tuple[Callable[[], Any], Callable[[], Any]]] = [
+        (lambda: settings["a"].append(1), lambda: settings["a"].pop()),
+        (lambda: settings["a"].__setitem__(0, True), lambda: settings["a"].__setitem__(0, 1)),
+        (lambda: settings["a"].__setitem__(0, 1.0), lambda: settings["a"].__setitem__(0, 1)),
+        (lambda: settings["b"]["c"].append(3), lambda: settings["b"]["c"].pop()),
+        (lambda: settings["b"].update(c=2), lambda: settings["b"].update(c=[2])),
+        (lambda: settings["t"][0].append(1), lambda: settings["t"][0].pop()),
+        (lambda: settings["s"].add(5), lambda: settings["s"].remove(5)),
+    ]
+    for change, undo in changes:
+        change()
+        assert not hash_.holds()
+        assert Hash(settings).text == env_hash(settings) != hash_.text
+        undo()
+        assert hash_.holds()
+    settings["a"][0] = object()
+    assert not hash_.holds()
+    with pytest.raises(SettingError, match="settings\\['a'\\]"):
+        Hash(settings)
 
 
 def itself() -> list[Any]:

@@ -82,12 +82,14 @@ def test_pickles_can_be_refused(node: Node) -> None:
     assert not Bomb.went_off
 
 
-def test_warns_once_without_a_key(node: Node) -> None:
+def test_warns_once_without_a_key(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("larder.client._Warned.of_pickles", False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         objects = of(node)
         objects.put("x", 1)
         objects.get("x")
+        of(node).get("x")
         of(node, signing_key=KEY).put("x", 1)
     assert [str(w.message).partition(":")[0] for w in caught] == ["no signing key is set"]
     assert caught[0].filename == __file__

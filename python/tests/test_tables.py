@@ -219,6 +219,18 @@ def test_a_slice_is_stored_without_the_rest(whole: Any) -> None:
     assert get(data).equals(part)
 
 
+@pytest.mark.parametrize("more", [[], [lambda: 0]], ids=["pickle", "cloudpickle"])
+def test_a_slice_within_another_object_is_stored_without_the_rest(more: list[Any]) -> None:
+    table = pa.table({"a": range(200_000), "b": ["text"] * 200_000, "c": [[1]] * 200_000, "d": [None, True] * 100_000})
+    frame = pd.DataFrame({"a": pd.Series(["text"] * 200_000, dtype=pd.ArrowDtype(pa.string()))})
+    parts = [table.slice(5, 10), table["b"].chunk(0).slice(9, 0), table.to_batches()[0].slice(7, 3), frame.iloc[5:10]]
+    _, data = put([parts, *more])
+    assert len(data) < 10_000
+    got = get(data, allow_pickle=True)[0]
+    assert all(one.equals(part) for one, part in zip(got, parts, strict=True))
+    got[0].validate(full=True)
+
+
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     polars, arrow, table = put(pl.DataFrame({"a": [1]}))[1], put(pa.array([1]))[1], put(TABLES["text"])[1]
     for name in ("polars", "pyarrow"):

@@ -18,7 +18,7 @@ from tests.conftest import Node
 SCRIPT = """
 import asyncio, joblib, larder, sys
 
-@larder.object_service_cache(lambda t: f"{t} momentum")
+@larder.object_service_cache(lambda t: f"{t} momentum {larder.env()['window']}")
 def momentum(t):
     return t, str(larder.env().asofdate), larder.env()["window"]
 

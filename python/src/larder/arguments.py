@@ -25,6 +25,7 @@ _ANYTHING = inspect.Signature(
         inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
     ]
 )
+_PLAIN = (str, int, float, bool, type(None), date)
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -32,22 +33,40 @@ class Arguments:
     """The arguments of one function. ``ignore`` names those that the key leaves out."""
 
     def __init__(self, function: Callable[..., Any], title: str, ignore: Sequence[str]) -> None:
-        try:
-            self.signature = inspect.signature(function)
-        except (TypeError, ValueError):  # some functions in C
-            self.signature = _ANYTHING
+        self.signature = _signature(function)
         self._title = title
         self._ignore = frozenset(ignore)
         unknown = sorted(self._ignore - set(self.signature.parameters))
         takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in self.signature.parameters.values())
         if unknown and not takes_more:
             raise TypeError(f"ignore names {unknown[0]!r}, which is no argument of {title}: it takes {self.signature}")
+        parameters = self.signature.parameters.values()
+        self._is_common = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
+        self._defaults = {p.name: p.default for p in parameters}
+        self._positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self._name_function: tuple[Callable[..., Any], Mapping[str, inspect.Parameter]] | None = None
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         """The arguments by name, defaults among them. Raises TypeError as a call does."""
+        common = self._common(args, kwargs) if self._is_common else None
+        if common is not None:
+            return inspect.BoundArguments(self.signature, common)
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound
+
+    def _common(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The arguments of a call that fits a signature of the common form, ten times as fast; None if it does not."""
+        arguments = self._defaults.copy()
+        given = self._positional[: len(args)]
+        arguments.update(zip(given, args, strict=False))
+        if kwargs:
+            arguments.update(kwargs)
+            if not kwargs.keys().isdisjoint(given):
+                return None
+        if len(args) > len(given) or len(arguments) > len(self._defaults):
+            return None
+        return None if any(value is inspect.Parameter.empty for value in arguments.values()) else arguments
 
     def text(self, bound: inspect.BoundArguments) -> str:
         """The arguments as text: ``ticker='SAP', window=20``. Raises ArgumentError."""
@@ -55,14 +74,16 @@ class Arguments:
         for name, value in self._named(bound):
             path = f"the argument {name.lstrip('*')!r} of {self._title}"
             text = plain_text(value)
-            if text is None or len(text.encode()) > _MAX_VALUE:
+            if text is None or _size(text) > _MAX_VALUE:
                 text = "#" + fingerprint(value, path)
             parts.append(f"{name}={text}")
             digests.append((name, text))
         whole = ", ".join(parts)
-        return whole if len(whole.encode()) <= _MAX_ALL else "#" + fingerprint(digests, self._title)
+        return whole if _size(whole) <= _MAX_ALL else "#" + fingerprint(digests, self._title)
 
     def _named(self, bound: inspect.BoundArguments) -> list[tuple[str, Any]]:
+        if self._is_common and not self._ignore:
+            return list(bound.arguments.items())
         named: list[tuple[str, Any]] = []
         for name, value in bound.arguments.items():
             kind = self.signature.parameters[name].kind
@@ -78,10 +99,9 @@ class Arguments:
 
     def name_by(self, function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
         """What a name function makes of the arguments, of which it may take fewer than there are."""
-        try:
-            wanted = inspect.signature(function).parameters
-        except (TypeError, ValueError):
-            return function(*bound.args, **bound.kwargs)
+        if self._name_function is None or self._name_function[0] is not function:
+            self._name_function = function, _signature(function).parameters
+        wanted = self._name_function[1]
         if any(p.kind in _VARIABLE for p in wanted.values()):
             return function(*bound.args, **bound.kwargs)
         if set(wanted) <= set(bound.arguments):
@@ -109,10 +129,23 @@ class Arguments:
                 )
 
 
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # some functions in C
+        return _ANYTHING
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def plain_text(value: Any, depth: int = 0) -> str | None:
     """A plain value as text that no other value has, or None. Sets and mappings are in one order."""
-    value = plain_scalar(value)
     kind = type(value)
+    if kind not in _PLAIN:
+        value = plain_scalar(value)
+        kind = type(value)
     if value is None or kind in (bool, int, bytes):
         return repr(value)
     if kind is str:

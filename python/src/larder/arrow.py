@@ -8,6 +8,7 @@ from typing import Any
 
 from larder.frame import Buffer
 
+_SMALL = 4 << 10  # bytes of buffers that are not looked at
 _POLARS = ("DataFrame", "Series")
 _PYARROW = ("Table", "RecordBatch", "Array", "ChunkedArray")
 
@@ -60,6 +61,24 @@ def _write_pyarrow(pa: Any, name: str, value: Any) -> tuple[str, Buffer] | None:
         return f"pyarrow.{name}", memoryview(sink.getvalue())
     except pa.ArrowException:
         return None
+
+
+def _is_array(pa: Any, value: Any) -> bool:
+    kind: Any = getattr(pa, "Array", ())
+    return isinstance(value, kind) and not isinstance(value.type, pa.BaseExtensionType)
+
+
+def reduce_slice(value: Any) -> Any:
+    """How pickle has a column of pyarrow that is a small part of its buffers: as a copy of that part. Else NotImplemented."""
+    pa: Any = sys.modules.get("pyarrow")
+    if pa is None or not _is_array(pa, value):
+        return NotImplemented
+    try:
+        if value.get_total_buffer_size() <= 2 * value.nbytes + _SMALL:
+            return NotImplemented
+        return pa.ipc.open_stream(_write_pyarrow(pa, "Array", value)[1]).read_all().column(0).combine_chunks().__reduce_ex__(5)  # type: ignore[index]
+    except (pa.ArrowException, NotImplementedError, TypeError):  # of a type that Arrow streams do not have
+        return NotImplemented
 
 
 def read(kind: str, data: Buffer) -> Any:

@@ -19,6 +19,7 @@ from larder.http1 import Response
 from larder.listing import Info, html_table
 from larder.progress import SHOWN, bar
 from larder.raw import RawClient, path_of
+from larder.settings import setting
 from larder.transport import Request
 
 OBJECTS = "objects"
@@ -27,6 +28,13 @@ STRATEGIES = "strategies"
 _MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
 
 Judge = Callable[[Info], None]
+
+
+class _Warned:
+    """Of what this process was warned, whichever client it uses."""
+
+    of_pickles = False
+    in_clear: set[str] = set()  # noqa: RUF012  # it is one for the process
 
 
 @short_tracebacks
@@ -61,21 +69,20 @@ class Client(RawClient):
         retries: int = 4,
         progress: bool | None = None,
     ) -> None:
-        settings = config.make(
-            url,
-            token,
-            signing_key,
-            org=org,
-            allow_pickle=allow_pickle,
-            max_object=max_object,
+        settings = config.Config(
+            nodes=config.parse_nodes(url),
+            token=credentials.find(token),
+            signing_keys=config.read_signing_keys(signing_key),
+            org=setting("org") if org is None else org,
+            max_object=config.read_max_object(max_object),
             timeout=timeout,
             connect_timeout=connect_timeout,
             retries=retries,
+            allow_pickle=allow_pickle,
             progress=progress,
         )
         super().__init__(settings)
         self._org = settings.org
-        self._warned = False
         self._tier = local.tier()
         self._warn_if_in_clear()
 
@@ -109,10 +116,6 @@ class Client(RawClient):
             )
         names = ("allow_pickle", "org", "max_object", "timeout", "connect_timeout", "retries", "progress")
         return partial(Client, [str(n) for n in c.nodes], **{name: getattr(c, name) for name in names}), ()
-
-    def has(self, settings: config.Config) -> bool:
-        """Reports whether these are the client's settings."""
-        return self._config == settings
 
     @property
     def settings(self) -> config.Config:
@@ -198,11 +201,10 @@ class Client(RawClient):
         __tracebackhide__ = True
         return self._load(service, key, None, patient)[0]
 
-    def fetch(self, service: str, key: str, *, judge: Judge | None = None, patient: bool = True) -> tuple[Any, Info]:
-        """Get a value and what is known of it. ``judge`` may raise a LarderError before the bytes are received."""
+    def fetch(self, service: str, key: str, *, judge: Judge | None = None, patient: bool = True) -> tuple[Any, Mapping[str, str]]:
+        """Get a value, and the headers that say what is known of it. ``judge`` may raise a LarderError before the bytes are received."""
         __tracebackhide__ = True
-        value, headers = self._load(service, key, judge, patient)
-        return value, info_of(key, headers)
+        return self._load(service, key, judge, patient)
 
     def _load(self, service: str, key: str, judge: Judge | None, patient: bool) -> tuple[Any, Mapping[str, str]]:
         __tracebackhide__ = True
@@ -281,14 +283,15 @@ class Client(RawClient):
         return frame.Place(self._org, service, key)
 
     def _warn_if_in_clear(self) -> None:
-        far = [str(n) for n in self._config.nodes if n.scheme == "http" and not n.loopback]
-        if far and self._config.token:
-            warn(f"the token travels to {', '.join(far)} in clear, and who listens there has it: is there an https address (LARDER_URL)?")
+        far = ", ".join(str(n) for n in self._config.nodes if n.scheme == "http" and not n.loopback)
+        if far and self._config.token and far not in _Warned.in_clear:
+            _Warned.in_clear.add(far)
+            warn(f"the token travels to {far} in clear, and who listens there has it: is there an https address (LARDER_URL)?")
 
     def _warn_if_unsigned(self) -> None:
-        if self._config.signing_keys or self._warned or not self._config.allow_pickle:
+        if self._config.signing_keys or _Warned.of_pickles or not self._config.allow_pickle:
             return
-        self._warned = True
+        _Warned.of_pickles = True
         warn(
             "no signing key is set: whoever can write to this cache can run code on everyone who reads pickles from it. "
             "Set LARDER_SIGNING_KEY to a secret that your group shares (docs/python.md)"

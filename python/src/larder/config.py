@@ -73,34 +73,6 @@ class Config:
             raise ConfigError(f"org is the name of an organisation, not {self.org!r}")
 
 
-def make(
-    url: str | Sequence[str] | None = None,
-    token: credentials.Given = None,
-    signing_key: str | bytes | Sequence[str | bytes] | None = None,
-    *,
-    org: str | None = None,
-    allow_pickle: bool = True,
-    max_object: int | None = None,
-    timeout: float = 60.0,
-    connect_timeout: float = 3.0,
-    retries: int = 4,
-    progress: bool | None = None,
-) -> Config:
-    """The settings given, and for what is None those of the environment. Raises ConfigError."""
-    return Config(
-        nodes=parse_nodes(url),
-        token=credentials.find(token),
-        signing_keys=read_signing_keys(signing_key),
-        org=setting("org") if org is None else org,
-        max_object=read_max_object(max_object),
-        timeout=timeout,
-        connect_timeout=connect_timeout,
-        retries=retries,
-        allow_pickle=allow_pickle,
-        progress=progress,
-    )
-
-
 def parse_nodes(url: str | Sequence[str] | None) -> tuple[Node, ...]:
     """The nodes of one URL, several, or several in one text with commas; by default those of LARDER_URL."""
     if url is None:

@@ -9,7 +9,7 @@ import asyncio
 import functools
 import pickle
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from larder.arguments import Arguments
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.codedigest import code_digest
 from larder.definitions import MAIN
+from larder.describe import META, info_of
 from larder.differences import about_environment, code_differs, code_statement, settings_differences
 from larder.environment import Environment, env, is_initialised, use
 from larder.errors import BadRequest, DecodeError, IntegrityError, LarderError, NotFound, NotInitialised, OutcomeUnknown, warn
@@ -93,6 +94,7 @@ class Entry:
         self.title = title_of(function) or repr(function)
         self.name: Name = self.title if options.name is None else options.name
         self.code = code_digest(function)
+        self.stated_code = code_statement(self.code)
         self._arguments = Arguments(function, self.title, options.ignore)
         self._carried = b""
         self._warned: set[Hashable] = set()
@@ -124,7 +126,8 @@ class Entry:
         except TypeError as error:
             raise Unbound(str(error)) from None
         if callable(self.name):
-            text = self._arguments.name_by(self.name, bound)
+            with use(environment):
+                text = self._arguments.name_by(self.name, bound)
             if not isinstance(text, str) or not text:
                 raise BadRequest(f"the name function of {self.title} returned {text!r}; a name is text that is not empty")
         else:
@@ -163,8 +166,8 @@ class Entry:
         """The value that is stored, or a Missing."""
         try:
             judge = self.judge if self.options.max_age is not None or self.options.code == "recompute" else None
-            value, info = slot.client.fetch(self.options.service, slot.key, judge=judge, patient=False)
-            remarks = list(self._remarks(slot, info))
+            value, headers = slot.client.fetch(self.options.service, slot.key, judge=judge, patient=False)
+            remarks = list(self._remarks(slot, headers))
         except NotFound:
             self._served()
             return Missing(store=True)
@@ -189,12 +192,14 @@ class Entry:
         if self.options.code == "recompute" and code_differs(info.meta.get("code", ""), self.code):
             raise NotFound(f"{info.key!r} was made by other code of {self.title}", type="other-code")
 
-    def _remarks(self, slot: Slot, info: Info) -> Iterator[tuple[Hashable, str]]:
+    def _remarks(self, slot: Slot, headers: Mapping[str, str]) -> Iterator[tuple[Hashable, str]]:
         """Why a value that is there may not be what the function would return."""
-        code, env_hash = info.meta.get("code", ""), info.meta.get("env-hash", "")
-        if self.options.code == "warn" and code_differs(code, self.code):
-            yield ("code", code), f"the code of {self.title} differs from what {_authorship(info)} as {slot.key!r}; refresh() replaces it"
+        code, env_hash = headers.get(META + "code", ""), headers.get(META + "env-hash", "")
+        if self.options.code == "warn" and code != self.stated_code and code_differs(code, self.code):
+            by = _authorship(info_of(slot.key, headers))
+            yield ("code", code), f"the code of {self.title} differs from what {by} as {slot.key!r}; refresh() replaces it"
         if env_hash and env_hash != slot.env_hash and self.options.service == OBJECTS:
+            info = info_of(slot.key, headers)
             differ = settings_differences(info.meta.get("settings", ""), slot.environment) or "their hash is another"
             yield (
                 ("settings", env_hash, slot.env_hash),
@@ -213,7 +218,7 @@ class Entry:
             about = {
                 **about_environment(slot.environment, slot.env_hash),
                 "function": self.title[:_MAX_TITLE],
-                "code": code_statement(self.code),
+                "code": self.stated_code,
             }
             slot.client.store(self.options.service, slot.key, value, build_seconds=seconds, about=about, patient=False)
         except BaseException as error:

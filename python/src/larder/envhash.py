@@ -49,6 +49,48 @@ def env_hash(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(_PREFIX + canonical(settings)).hexdigest()[:32]
 
 
+class Hash:
+    """The hash of settings as they are now, which tells later whether it still is that of what they hold.
+
+    Values that cannot change are not looked at again. Of a list or tuple of plain values there is a copy to compare
+    it with; anything else is encoded again.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._watched: list[tuple[Any, list[Any] | bytes]] = []
+        pairs: dict[bytes, bytes] = {}
+        for name, value in dict(settings).items():
+            copied = _copy(value)
+            encoded = canonical(value if copied is None else copied, f"settings[{name!r}]")
+            pairs[canonical(name)] = encoded
+            if type(value) not in _FIXED and type(value) is not datetime:
+                self._watched.append((value, encoded if copied is None else copied))
+        self.text = hashlib.sha256(_PREFIX + _joined(pairs)).hexdigest()[:32]
+
+    def holds(self) -> bool:
+        """Reports whether no value was changed in place. Raises SettingError if one was, to what has no hash."""
+        return all(_is_still(value, seen) for value, seen in self._watched)
+
+
+# Types whose values cannot change, and of which two that are equal and of one type have one encoding.
+_FIXED = (str, int, float, bool, type(None), bytes, date, timedelta, Decimal)
+
+
+def _copy(value: Any) -> list[Any] | None:
+    """A copy of a list or tuple of plain values; None for anything else."""
+    if type(value) not in (list, tuple):
+        return None
+    copied = list(value)
+    return copied if all(type(v) in _FIXED for v in copied) else None
+
+
+def _is_still(value: Any, seen: list[Any] | bytes) -> bool:
+    if isinstance(seen, bytes):
+        return canonical(value) == seen
+    now = list(value)
+    return now == seen and list(map(type, now)) == list(map(type, seen))  # 1, 1.0 and True are equal
+
+
 def canonical(value: Any, path: str = "settings") -> bytes:
     """The canonical encoding of a value. ``path`` is what an error calls it."""
     return _encode(value, path, 0)
@@ -74,6 +116,10 @@ def _mapping(value: Mapping[Any, Any], path: str, depth: int) -> bytes:
         pairs[_scalar(k, f"a key of {path}")] = _encode(v, f"{path}[{k!r}]", depth + 1)
     if len(pairs) != len(value):
         raise SettingError(f"two keys of {path} have the same encoding, for example a number and numpy's of the same value")
+    return _joined(pairs)
+
+
+def _joined(pairs: Mapping[bytes, bytes]) -> bytes:
     return b"m%d:" % len(pairs) + b"".join(k + pairs[k] for k in sorted(pairs))
 
 

@@ -17,9 +17,8 @@ from datetime import UTC, date, datetime
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from larder import config
 from larder.client import Client
-from larder.envhash import canonical, env_hash
+from larder.envhash import Hash, canonical
 from larder.errors import ConfigError, NotInitialised, SettingError, short_traceback
 from larder.listing import html_table
 from larder.objects import ObjectService
@@ -37,10 +36,14 @@ class Environment(MutableMapping[str, Any]):
     """
 
     def __init__(self, env_date: EnvDate, client: Client, settings: dict[str, Any]) -> None:
-        self._date = _parse_date(env_date)
+        self._date = d = _parse_date(env_date)
+        self._asofdate = d if (d.hour, d.minute, d.second, d.microsecond) != (0, 0, 0, 0) else d.date()
+        self._env_date = d.isoformat()
         self._client = client
         self._settings: dict[str, Any] = {}
         self._changes = 0
+        self._version = object()  # another one after each setting that is set or removed
+        self._hash: tuple[object, Hash] | None = None  # of which version
         self.update(settings)
         self._before: _State | None = None
 
@@ -59,18 +62,20 @@ class Environment(MutableMapping[str, Any]):
     @property
     def asofdate(self) -> date:
         """The environment's date: a date if its time is midnight in UTC, else a datetime in UTC."""
-        d = self._date
-        return d if (d.hour, d.minute, d.second, d.microsecond) != (0, 0, 0, 0) else d.date()
+        return self._asofdate
 
     @property
     def env_date(self) -> str:
         """ENV_DATE of this environment's keys: RFC 3339, in UTC."""
-        return self._date.isoformat()
+        return self._env_date
 
     @property
     def env_hash(self) -> str:
         """ENV_HASH of this environment's keys: 32 hex digits that depend on the settings alone."""
-        return env_hash(self.hashed())
+        known, version = self._hash, self._version
+        if known is None or known[0] is not version or not known[1].holds():
+            known = self._hash = version, Hash(self.hashed())
+        return known[1].text
 
     def hashed(self) -> Mapping[str, Any]:
         """The settings that the hash is of: all of them."""
@@ -99,6 +104,7 @@ class Environment(MutableMapping[str, Any]):
         if self._differs(name, encoded):
             self._changes += 1
         self._settings[name] = value
+        self._version = object()  # only now: who reads meanwhile must not take what it reads for the new version
 
     def _differs(self, name: str, encoded: bytes) -> bool:
         try:
@@ -108,6 +114,7 @@ class Environment(MutableMapping[str, Any]):
 
     def __delitem__(self, name: str) -> None:
         del self._settings[name]
+        self._version = object()
         self._changes += 1
 
     def __iter__(self) -> Iterator[str]:
@@ -274,8 +281,9 @@ def begin(kind: type[E], env_date: EnvDate, client: Client | None, settings: dic
     if client is not None and not isinstance(client, Client):
         raise ConfigError(f"client is a larder.Client, for example larder.Client('http://127.0.0.1:8080'), not {client!r}")
     if client is None:
-        before = _current() or _Process.environment
-        client = before.client if before is not None and before.client.has(config.make()) else Client()
+        before, client = _current() or _Process.environment, Client()
+        if before is not None and before.client.settings == client.settings:
+            client = before.client
     environment = kind(env_date, client, settings)
     _set(environment)
     return environment

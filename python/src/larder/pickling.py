@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from larder import libraries, session, unpickle
+from larder import arrow, libraries, session, unpickle
 from larder.culprit import find_culprit
 from larder.definitions import MAIN, describe, name_of, of_main
 from larder.errors import DecodeError, EncodeError, VersionMismatch, warn
@@ -90,7 +90,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         """How an object is pickled that is not of Python's simplest types."""
         if not isinstance(obj, _GLOBALS):
-            return NotImplemented
+            return arrow.reduce_slice(obj)
         self._notes.note(obj)
         if isinstance(obj, type) and of_main(obj):
             return self._notes.refer(obj)
@@ -133,7 +133,7 @@ def _cloud_pickler() -> Any:
 
         def reducer_override(self, obj: Any) -> Any:
             if not isinstance(obj, _GLOBALS):
-                return NotImplemented
+                return arrow.reduce_slice(obj)
             self._notes.note(obj)
             if isinstance(obj, type) and of_main(obj):
                 return self._copy(obj) if obj is self._copied else self._notes.refer(obj)
