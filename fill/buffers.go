@@ -1,10 +1,14 @@
 package fill
 
-import "sync"
+import (
+	"sync"
+
+	"larder/budget"
+)
 
 // buffers are those of relays that are not in use.
 type buffers struct {
-	few, piece, whole *sync.Pool // of freeLen, relayPiece and chunkSize bytes
+	few, piece, whole *sync.Pool // of budget.FreeLen, relayPiece and chunkSize bytes
 	chunkSize         int64
 }
 
@@ -20,14 +24,14 @@ func newBuffers(chunkSize int64) buffers {
 		p.New = func() any { return &buffer{make([]byte, n), p} }
 		return p
 	}
-	return buffers{few: pool(freeLen), piece: pool(relayPiece), whole: pool(chunkSize), chunkSize: chunkSize}
+	return buffers{few: pool(budget.FreeLen), piece: pool(relayPiece), whole: pool(chunkSize), chunkSize: chunkSize}
 }
 
 // get returns a buffer of at least n bytes; of exactly n where n is charged to a
 // budget, so that the charge is true.
 func (b buffers) get(n int64) *buffer {
 	switch {
-	case n <= freeLen:
+	case n <= budget.FreeLen:
 		return b.few.Get().(*buffer)
 	case n == relayPiece:
 		return b.piece.Get().(*buffer)

@@ -6,10 +6,42 @@ import (
 	"errors"
 	"fmt"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
+
+// budgets bound the bytes of chunks that are held beside the memory tier, by
+// what for. Each kind waits only for those below it, so that no two nodes wait
+// for each other:
+//
+//	streams  chunks on their way to callers
+//	serving  chunks on their way to peers
+//	loads    chunks on their way from the store
+type budgets struct {
+	streams, serving *budget.Pins[chunkID]
+	loads            *budget.Pool
+}
+
+func newBudgets(p budget.Plan) budgets {
+	return budgets{
+		streams: budget.NewPins[chunkID](
+			budget.NewPool("chunks on their way to callers", p.Streams, 0),
+			budget.NewPool("chunks of the memory tier on their way to callers", p.Resident, 0)),
+		serving: budget.NewPins[chunkID](budget.NewPool("chunks on their way to peers", p.Serving, 0), nil),
+		loads:   budget.NewPool("chunks on their way from the store", p.Loads, 0),
+	}
+}
+
+// chunkID is a chunk of a key, of whichever version.
+type chunkID struct {
+	key keys.Key
+	n   int
+}
+
+// pin is what counts the memory of one chunk.
+type pin = budget.Pin[chunkID]
 
 // place is where a chunk is to be had, by one look at the ring and one at the
 // memory tier.
@@ -64,7 +96,7 @@ func (d *data) close() {
 		d.relay.close()
 	}
 	d.buffer.release()
-	d.pin.release()
+	d.pin.Release()
 	*d = data{}
 }
 
@@ -75,7 +107,7 @@ func (f *Filler) take(ctx context.Context, user string, c chunk) (data, error) {
 	if err != nil {
 		return data{}, err
 	}
-	d, err := f.fetch(p, !held.shared())
+	d, err := f.fetch(p, !held.Shared())
 	d.pin = held
 	if err != nil {
 		d.close()
@@ -87,12 +119,12 @@ func (f *Filler) take(ctx context.Context, user string, c chunk) (data, error) {
 func (f *Filler) reserve(ctx context.Context, user string, p *place) (*pin, error) {
 	id := chunkID{p.key, p.n}
 	if p.here() {
-		if held, ok := f.budgets.streams.holdResident(user, id, p.length); ok {
+		if held, ok := f.budgets.streams.HoldResident(user, id, p.length); ok {
 			return held, nil
 		}
 		p.leave()
 	}
-	held, err := f.budgets.streams.hold(ctx, user, id, p.length)
+	held, err := f.budgets.streams.Hold(ctx, user, id, p.length)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", p.key, err)
 	}

@@ -153,7 +153,7 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 // Stat finds the head of a key. Absence is store.ErrNotFound.
 func (f *Filler) Stat(ctx context.Context, k keys.Key, o Options) (store.Head, Source, error) {
 	a, err := f.find(ctx, k, headOnly, o)
-	a.pin.release()
+	a.pin.Release()
 	return a.Head, a.Source, err
 }
 

@@ -268,6 +268,5 @@ func chunkAt(f *Filler, c chunk) (string, Source, error) {
 
 // isHeld reports whether memory of reads is held.
 func isHeld(f *Filler) bool {
-	b := f.budgets
-	return b.streams.pool.Held()+b.streams.resident.Held()+b.serving.pool.Held()+b.loads.Held() > 0 || len(b.streams.held) > 0
+	return f.budgets.streams.Held()+f.budgets.serving.Held()+f.budgets.loads.Held() > 0
 }

@@ -81,7 +81,7 @@ type watched struct {
 
 func (w watched) Write(b []byte) (int, error) {
 	o := w.object
-	if o.holder = w.pin.watch(o.cut); o.holder != nil {
+	if o.holder = w.pin.Watch(o.cut); o.holder != nil {
 		defer func() {
 			o.holder.Done()
 			o.holder = nil

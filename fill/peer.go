@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
@@ -61,7 +62,7 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 	if err != nil {
 		return answer{}, 0, fmt.Errorf("ask for a head: %w", err)
 	}
-	said, err := f.ask(ctx, owner, cluster.Question{Route: headRoute, Text: string(text), Room: freeLen})
+	said, err := f.ask(ctx, owner, cluster.Question{Route: headRoute, Text: string(text), Room: budget.FreeLen})
 	if err != nil {
 		return answer{}, 0, err
 	}
@@ -150,7 +151,7 @@ func (f *Filler) answerHead(ctx context.Context, asked cluster.Asked) cluster.An
 		return refusal(err)
 	}
 	h, first := f.forPeer(asked.From, k, a, q.Bytes)
-	a.pin.release() // a chunk that is counted is asked for by itself
+	a.pin.Release() // a chunk that is counted is asked for by itself
 	text, err := json.Marshal(h)
 	if err != nil {
 		return refusal(err)
@@ -166,7 +167,7 @@ func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAns
 		h.Known, h.Lease = granted, lease
 	}
 	length := f.chunkLen(h.Head.Size, 0)
-	if !bytes || h.Absent || length <= 0 || length > freeLen {
+	if !bytes || h.Absent || length <= 0 || length > budget.FreeLen {
 		return h, nil
 	}
 	if a.hasFirst && versionOf(a.Head) == versionOf(h.Head) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"larder/budget"
 	"larder/cluster"
 	"larder/keys"
 	"larder/store"
@@ -227,5 +229,20 @@ func TestAnOlderOwner(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// An owner without memory for a chunk does not say that the store is unavailable:
+// who asked it reads the store itself.
+func TestBusyIsNoVerdict(t *testing.T) {
+	busy := outOfTime(fmt.Errorf("%w: %w", budget.ErrBusy, context.DeadlineExceeded))
+	if !errors.Is(busy, budget.ErrBusy) || errors.Is(busy, store.ErrUnavailable) {
+		t.Error(busy)
+	}
+	if err := peerError(cluster.Member{}, refusal(busy)); errors.Is(err, errOwnerSays) {
+		t.Error(err)
+	}
+	if err := peerError(cluster.Member{}, refusal(outOfTime(context.DeadlineExceeded))); !errors.Is(err, errOwnerSays) || !errors.Is(err, store.ErrUnavailable) {
+		t.Error(err)
 	}
 }

@@ -249,7 +249,7 @@ func (f *Filler) holdAsked(ctx context.Context, text string) (c chunk, name stri
 	if c, name, err = f.askedFor(text); err != nil {
 		return c, name, nil, err
 	}
-	held, err = f.budgets.serving.hold(ctx, c.key.Org, chunkID{c.key, c.n}, c.length)
+	held, err = f.budgets.serving.Hold(ctx, c.key.Org, chunkID{c.key, c.n}, c.length)
 	return c, name, held, err
 }
 
@@ -272,10 +272,10 @@ func (f *Filler) answerChunk(ctx context.Context, asked cluster.Asked) cluster.A
 	}
 	b, source, err := f.owned.Get(c, name)
 	if err != nil {
-		held.release()
+		held.Release()
 		return refusal(err)
 	}
-	return cluster.Answer{Status: http.StatusOK, Text: []byte(source), Body: b, Sent: held.release}
+	return cluster.Answer{Status: http.StatusOK, Text: []byte(source), Body: b, Sent: held.Release}
 }
 
 // sendChunk gives a chunk that was just written to its owner.
@@ -294,7 +294,7 @@ func (f *Filler) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Ans
 	if err != nil {
 		return refusal(err)
 	}
-	defer held.release()
+	defer held.Release()
 	if asked.Size != c.length {
 		return refusal(fmt.Errorf("%w: %d bytes of a chunk of %d", keys.ErrBadKey, asked.Size, c.length))
 	}

@@ -93,7 +93,7 @@ func (fl *flight) leave(s *flights) {
 // holds mu.
 func (fl *flight) letGo() {
 	if fl.ended && fl.waiters == 0 {
-		fl.ans.pin.release()
+		fl.ans.pin.Release()
 	}
 }
 
@@ -120,7 +120,7 @@ func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, user string,
 		}
 		if fl.err != nil || fl.ans.kept || !fl.began.At.Before(arrived) {
 			a := fl.ans
-			a.pin = a.pin.again()
+			a.pin = a.pin.Again()
 			fl.leave(s)
 			return a, fl.err
 		}
@@ -315,7 +315,7 @@ func (f *Filler) lastHeld(k keys.Key, w want) (store.Head, bool) {
 func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, user string, a *answer) (err error) {
 	defer func() {
 		if err != nil {
-			a.pin.release()
+			a.pin.Release()
 			a.pin = nil
 		}
 	}()
@@ -325,9 +325,9 @@ func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, user string, a 
 		lacks = 0
 		a.Head, body, err = f.store.Get(ctx, k.Place(), f.cfg.ChunkSize, func(n int64) ([]byte, error) {
 			if n > held {
-				a.pin.release()
+				a.pin.Release()
 				var ok bool
-				if a.pin, ok = streams.holdAtOnce(user, id, n); !ok {
+				if a.pin, ok = streams.HoldAtOnce(user, id, n); !ok {
 					held, lacks = 0, n
 					return nil, budget.ErrBusy
 				}
@@ -336,7 +336,7 @@ func (f *Filler) firstFromStore(ctx context.Context, k keys.Key, user string, a 
 			return make([]byte, n), nil
 		})
 		if lacks > 0 {
-			if a.pin, err = streams.hold(ctx, user, id, lacks); err != nil {
+			if a.pin, err = streams.Hold(ctx, user, id, lacks); err != nil {
 				return err
 			}
 			held = lacks

@@ -119,10 +119,10 @@ func (s *stream) fetchAhead() {
 		var held *pin
 		ok := false
 		if p.here() {
-			held, ok = streams.holdResident(user, chunkID{p.key, p.n}, p.length)
+			held, ok = streams.HoldResident(user, chunkID{p.key, p.n}, p.length)
 		}
 		if !ok {
-			held, ok = streams.holdAhead(user, chunkID{p.key, p.n}, p.length)
+			held, ok = streams.HoldAhead(user, chunkID{p.key, p.n}, p.length)
 		}
 		if !ok {
 			return
@@ -142,7 +142,7 @@ func (s *stream) fetch(p place, held *pin) {
 	c.done = make(chan struct{})
 	f.flights.Go(func() {
 		defer close(c.done)
-		d, err := f.fetch(p, !held.shared())
+		d, err := f.fetch(p, !held.Shared())
 		if d.relay != nil {
 			d, err = d.relay.fetch(d.source)
 		}
