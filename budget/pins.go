@@ -68,7 +68,7 @@ func (p *Pins[K]) Hold(ctx context.Context, user string, id K, size int64) (*Pin
 }
 
 // ask asks the pool for room, on behalf of all who join meanwhile. A pin that
-// gets none is not found any more: who would join it could only fail with it.
+// gets none is not found any more: a caller who joined it could only fail with it.
 func (h *Pin[K]) ask(ctx context.Context, user string, size int64) {
 	defer close(h.ready)
 	if h.grant, h.err = h.pins.pool.Take(ctx, user, size); h.err == nil {

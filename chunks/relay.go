@@ -69,7 +69,8 @@ func (r *relay) send(w io.Writer) error {
 	return nil
 }
 
-// compare compares the chunk that ends with b with its digest.
+// compare adds b, which ends the chunk, to the digest of what was sent on, and compares
+// that with the chunk's digest.
 func (r *relay) compare(b []byte) error {
 	if !r.known {
 		return nil
@@ -163,7 +164,7 @@ func (r *relay) elsewhere(why error) (Data, error) {
 	return r.chunks.copyOf(r.place, why)
 }
 
-// fetch reads all of the chunk, for who sends it later. If the owner breaks off,
+// fetch reads all of the chunk, for a caller who sends it later. If the owner breaks off,
 // it comes from elsewhere.
 func (r *relay) fetch(source Source) (Data, error) {
 	defer r.close()
@@ -187,7 +188,7 @@ func (r *relay) close() {
 	r.letGo()
 }
 
-// letGo is close for who holds mu.
+// letGo is close for a caller who holds mu.
 func (r *relay) letGo() {
 	if r.rest != nil {
 		_ = r.rest.Close() // it was read from, and is done with

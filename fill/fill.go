@@ -78,7 +78,7 @@ func (f *Filler) Close() {
 type Options struct {
 	// Fresh asks the store itself, whatever leases say.
 	Fresh bool
-	// Lazy opens an object without its first chunk, for who reads parts of it.
+	// Lazy opens an object without its first chunk, for a caller who reads parts of it.
 	Lazy bool
 	// User is whom the memory of the read is charged to. No user holds all of it.
 	User string
@@ -91,8 +91,8 @@ type Options struct {
 // Open finds the newest version of a key, and its first chunk unless o says
 // otherwise. Absence is store.ErrNotFound; budget.ErrBusy says that there is no memory
 // for the chunk; store.ErrPrecondition that the version was rewritten between its
-// head and its bytes, also if Part or Send say it: who opens the key again,
-// with Fresh, gets the new one. The Object stays readable while its version is in
+// head and its bytes, also if Part or Send return it: Open with Fresh then gets
+// the new one. The Object stays readable while its version is in
 // memory or in the store.
 func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	obj := &Object{filler: f, key: k, user: o.User, cut: o.Cut}

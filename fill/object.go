@@ -52,8 +52,8 @@ func (o *Object) sendFirst(w io.Writer) error {
 	return o.first.Send(o.to(w, &o.first))
 }
 
-// Moved notes that the caller has taken bytes of what Send writes. Who writes much
-// at once calls it for each piece: a caller who takes less than 16 KiB a second
+// Moved notes that the caller has taken bytes of what Send writes. A writer that
+// passes on much at once calls it for each piece: a caller who takes less than 16 KiB a second
 // while others wait for memory is cut off.
 func (o *Object) Moved(n int) {
 	if o.holder != nil {

@@ -114,8 +114,9 @@ func (f *Filler) resolve(ctx context.Context, k keys.Key, w want, user string, o
 // join returns what is known under a live lease, or the lookup to wait for, and
 // then to leave: one that is under way, or a new one.
 //
-// Rule 3: nobody joins a lookup of a key that was dropped since it began. Who joined
-// takes the answer if it was kept, or if the lookup began after the joiner asked.
+// Rule 3: nobody joins a lookup of a key that was dropped since it began. A caller
+// that joined uses the answer if it was kept, or if the lookup began after that
+// caller asked.
 func (f *Filler) join(k keys.Key, w want, user string, owner chunks.Owner) (answer, *flight) {
 	s := f.lookups.of(k)
 	fk := flightKey{key: k, asOwner: owner.Self, want: w}
@@ -126,7 +127,7 @@ func (f *Filler) join(k keys.Key, w want, user string, owner chunks.Owner) (answ
 	if running != nil && !running.began.Undisturbed(now) {
 		running = nil
 	}
-	// Who wants the bytes waits for a lookup that brings them even if the head
+	// A caller who wants the bytes waits for a lookup that brings them even if the head
 	// is known meanwhile: the chunk would be a second request.
 	if live && (running == nil || w != withBytes) {
 		return answer{Known: is, Source: chunks.Memory}, nil
@@ -223,8 +224,8 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want, user string, own
 // fromStore asks the store: for the head, and in the same request for the first
 // chunk if that is wanted. Absence is an answer.
 //
-// Who holds the first chunk of the version that was there last asks for the head
-// alone, and compares more than the ETag: a read under the condition of an ETag,
+// A node that holds the first chunk of the version that was there last asks for the
+// head alone, and compares more than the ETag: a read under the condition of an ETag,
 // If-None-Match, would be answered 304 for other bytes of the same MD5 too.
 func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string) (a answer, err error) {
 	a.Source = chunks.S3

@@ -201,7 +201,7 @@ const (
 	// refused.
 	discardAtMost = 64 << 20
 	discardLimit  = 10 * time.Second
-	// strangersBody and strangersLimit are that for who has no credential.
+	// strangersBody and strangersLimit are the same for callers without a credential.
 	strangersBody  = 256 << 10
 	strangersLimit = time.Second
 )

@@ -52,7 +52,7 @@ func (o *Own) Get(name string) ([]byte, bool) {
 }
 
 // Fill returns a chunk from memory, or what load returns, which is then kept. Of all
-// who call it at once for a chunk, one has its load called, in its own goroutine.
+// callers at once for one chunk, one has its load called, in its own goroutine.
 func (o *Own) Fill(name string, load func() ([]byte, error)) ([]byte, error) {
 	var b string // a view of the bytes: StringSink copies nothing
 	err := o.group.Get(context.Background(), name, &sink{Sink: groupcache.StringSink(&b), load: load})
