@@ -10,10 +10,11 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/rs/zerolog"
 
-	"larder/fill"
+	"larder/chunks"
 	"larder/heads"
 	"larder/httpapi"
 	"larder/store"
+	"larder/tier"
 	"larder/writepath"
 )
 
@@ -54,12 +55,12 @@ func TestRequestsAreCounted(t *testing.T) {
 		served httpapi.Served
 		labels []string
 	}{
-		{httpapi.Served{Op: "get", Status: 200, Source: fill.Hot, Sent: 7}, []string{"op", "get", "status", "2xx", "source", "hot"}},
-		{httpapi.Served{Op: "get", Status: 206, Source: fill.S3, Broken: true}, []string{"op", "get", "status", "broken", "source", "s3"}},
-		{httpapi.Served{Op: "head", Status: 304, Source: fill.Peer}, []string{"op", "head", "status", "3xx", "source", "peer"}},
+		{httpapi.Served{Op: "get", Status: 200, Source: chunks.Hot, Sent: 7}, []string{"op", "get", "status", "2xx", "source", "hot"}},
+		{httpapi.Served{Op: "get", Status: 206, Source: chunks.S3, Broken: true}, []string{"op", "get", "status", "broken", "source", "s3"}},
+		{httpapi.Served{Op: "head", Status: 304, Source: chunks.Peer}, []string{"op", "head", "status", "3xx", "source", "peer"}},
 		{httpapi.Served{Op: "put", Status: 412, Received: 9}, []string{"op", "put", "status", "4xx", "source", ""}},
 		{httpapi.Served{Op: "list", Status: 503}, []string{"op", "list", "status", "5xx", "source", ""}},
-		{httpapi.Served{Op: "put", Status: 200, Source: fill.Memory}, []string{"op", "other", "status", "2xx", "source", ""}}, // of no set
+		{httpapi.Served{Op: "put", Status: 200, Source: chunks.Memory}, []string{"op", "other", "status", "2xx", "source", ""}}, // of no set
 	} {
 		before := value(t, m, "larder_http_requests_total", c.labels...)
 		m.Request(c.served)
@@ -78,7 +79,7 @@ func TestRequestsAreCounted(t *testing.T) {
 // Counting is on the path of every read.
 func TestCountingTakesNoMemory(t *testing.T) {
 	m := New(zerolog.Nop()).Metrics
-	s := httpapi.Served{Op: "get", Status: 200, Source: fill.Memory, Sent: 1024, Took: time.Millisecond}
+	s := httpapi.Served{Op: "get", Status: 200, Source: chunks.Memory, Sent: 1024, Took: time.Millisecond}
 	if n := testing.AllocsPerRun(100, func() { m.Request(s) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -107,8 +108,8 @@ func TestS3Results(t *testing.T) {
 // What the parts of a node count themselves comes out under its own name.
 func TestPartsAreRead(t *testing.T) {
 	m := New(zerolog.Nop()).Metrics
-	m.Memory(100, func() fill.Stats {
-		return fill.Stats{Own: fill.Held{Bytes: 1, Chunks: 2, Evictions: 3}, Hot: fill.Held{Bytes: 4, Chunks: 5, Evictions: 6}}
+	m.Memory(100, func() chunks.Stats {
+		return chunks.Stats{Own: tier.Held{Bytes: 1, Chunks: 2, Evictions: 3}, Hot: tier.Held{Bytes: 4, Chunks: 5, Evictions: 6}}
 	})
 	m.Heads(func() heads.Stats {
 		return heads.Stats{Live: 7, Granted: 8, Dropped: 14, Refused: 15, Unsettled: 20}

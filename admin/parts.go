@@ -5,9 +5,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"larder/chunks"
 	"larder/cluster"
-	"larder/fill"
 	"larder/heads"
+	"larder/tier"
 	"larder/writepath"
 )
 
@@ -18,7 +19,7 @@ func (m *Metrics) Freed(age time.Duration) { m.freed.Observe(age.Seconds()) }
 func (m *Metrics) Waited(d time.Duration) { m.waited.Observe(d.Seconds()) }
 
 // Memory exposes the memory tier, with its budget in bytes.
-func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
+func (m *Metrics) Memory(budget int64, stats func() chunks.Stats) {
 	p := &polled{}
 	bytes := p.add("larder_memory_bytes", "Bytes of chunks and chunk keys in the memory tier.", prometheus.GaugeValue, "copy")
 	chunks := p.add("larder_memory_chunks", "Chunks in the memory tier.", prometheus.GaugeValue, "copy")
@@ -34,7 +35,7 @@ func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 		emit(unverified, float64(s.Unverified))
 		for _, part := range []struct {
 			copy string
-			fill.Held
+			tier.Held
 		}{{"own", s.Own}, {"hot", s.Hot}} {
 			emit(bytes, float64(part.Bytes), part.copy)
 			emit(chunks, float64(part.Chunks), part.copy)

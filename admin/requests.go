@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"larder/fill"
+	"larder/chunks"
 	"larder/httpapi"
 )
 
@@ -20,13 +20,13 @@ type requests struct {
 // outcome is the labels of one series of larder_http_requests_total.
 type outcome struct {
 	op, status string
-	source     fill.Source
+	source     chunks.Source
 }
 
 // way is the labels of one series of larder_http_request_seconds.
 type way struct {
 	op     string
-	source fill.Source
+	source chunks.Source
 }
 
 const (
@@ -52,9 +52,9 @@ func newRequests(r prometheus.Registerer) *requests {
 		}),
 	}
 	for _, op := range httpapi.Operations() {
-		sources := []fill.Source{""}
+		sources := []chunks.Source{""}
 		if op == "get" || op == "head" {
-			sources = append(sources, fill.Memory, fill.Hot, fill.Peer, fill.S3)
+			sources = append(sources, chunks.Memory, chunks.Hot, chunks.Peer, chunks.S3)
 		}
 		for _, source := range sources {
 			q.seconds[way{op, source}] = seconds.WithLabelValues(op, string(source))

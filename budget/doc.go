@@ -6,7 +6,8 @@
 // in one way. No user of a pool keeps all others from it: a user may hold no more
 // than three times what is left (dynamic thresholds: Choudhury and Hahne, IEEE/ACM
 // Transactions on Networking, 1998), whoever holds least is served first, and a
-// holder that stalls while others wait is cut off.
+// holder that stalls while others wait is cut off. Pins charge a pool once for a
+// chunk, however many callers it is on its way to.
 //
 // The package knows nothing of what the bytes are. Everything here is safe for
 // concurrent use.

@@ -28,10 +28,6 @@ const (
 	aloneAfter = 30 * time.Second
 )
 
-// errNobody says that all addresses to join are known and nobody listens there,
-// not even to refuse this node.
-var errNobody = errors.New("nobody listens there")
-
 // seed is one entry of Config.Join: a name or an address under which members
 // may be found.
 type seed struct {

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
-
-	"larder/peer"
 )
 
 const (
@@ -24,15 +22,6 @@ type Departure struct {
 	At     time.Time // when this node noticed
 
 	gossipAddr string // where it may be found again if it was only cut off
-}
-
-// record is what this node knows of one start of one node.
-type record struct {
-	Member
-	gossipAddr string
-	leaving    bool       // it said goodbye
-	replaced   bool       // a later start of the same name is live
-	pool       *peer.Pool // its end is the member's death, as this node sees it
 }
 
 func (c *Cluster) newRecord(m Member, gossipAddr string) *record {

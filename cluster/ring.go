@@ -2,11 +2,26 @@ package cluster
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"sync"
 
 	"larder/keys"
+	"larder/peer"
 )
+
+// shareSample is how many hashes a share is estimated from. The error is a
+// third of a percent of the share at three members, 3 % of it at fifty.
+const shareSample = 1 << 16
+
+// record is what this node knows of one start of one node.
+type record struct {
+	Member
+	gossipAddr string
+	leaving    bool       // it said goodbye
+	replaced   bool       // a later start of the same name is live
+	pool       *peer.Pool // its end is the member's death, as this node sees it
+}
 
 // ring is one immutable state of the view: who is a member, and who owns what.
 type ring struct {
@@ -40,6 +55,16 @@ func newRing(version uint64, self Member, records map[string]*record) *ring {
 	}
 	r.parts = sync.OnceValue(r.estimate)
 	return r
+}
+
+// estimate returns each owner's part of the sample.
+func (r *ring) estimate() []float64 {
+	parts := make([]float64, len(r.owners))
+	sample := rand.NewPCG(1, 2) // the same on every node and at every change
+	for range shareSample {
+		parts[keys.Heaviest(r.hashes, sample.Uint64())] += 1.0 / shareSample
+	}
+	return parts
 }
 
 // newest picks the latest start of each name, leaving or not: a node that

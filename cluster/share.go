@@ -1,15 +1,5 @@
 package cluster
 
-import (
-	"math/rand/v2"
-
-	"larder/keys"
-)
-
-// shareSample is how many hashes a share is estimated from. The error is a
-// third of a percent of the share at three members, 3 % of it at fifty.
-const shareSample = 1 << 16
-
 // Share is a member and the part of all hashes that the ring gives it.
 type Share struct {
 	Member
@@ -41,13 +31,3 @@ func (c *Cluster) Part() float64 {
 
 // Changes returns how often the ring has changed since the node started.
 func (c *Cluster) Changes() uint64 { return c.ring.Load().version - 1 }
-
-// estimate returns each owner's part of the sample.
-func (r *ring) estimate() []float64 {
-	parts := make([]float64, len(r.owners))
-	sample := rand.NewPCG(1, 2) // the same on every node and at every change
-	for range shareSample {
-		parts[keys.Heaviest(r.hashes, sample.Uint64())] += 1.0 / shareSample
-	}
-	return parts
-}

@@ -21,6 +21,10 @@ const (
 	resolveWait   = 5 * time.Second
 )
 
+// errNobody says that all addresses to join are known and nobody listens there,
+// not even to refuse this node.
+var errNobody = errors.New("nobody listens there")
+
 // gossipSockets are one port, bound for TCP and UDP.
 type gossipSockets struct {
 	network Network

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"larder/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
@@ -54,7 +55,7 @@ func BenchmarkHeadLookup(b *testing.B) {
 	f, k := warm(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if a, err := f.resolve(b.Context(), k, headOnly, ""); err != nil || a.Source != Memory {
+		if a, err := f.resolve(b.Context(), k, headOnly, "", f.ownerOf(k)); err != nil || a.Source != chunks.Memory {
 			b.Fatal(a.Source, err)
 		}
 	}
@@ -68,8 +69,8 @@ func BenchmarkChunkHit(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if d, err := f.take(b.Context(), "", f.chunkOf(k, h, 0)); err != nil || d.source != Memory {
-			b.Fatal(d.source, err)
+		if d, err := f.chunks.Take(b.Context(), "", f.chunks.Of(k, h, 0), nil); err != nil || d.Source != chunks.Memory {
+			b.Fatal(d.Source, err)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"larder/chunks"
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
@@ -84,13 +85,13 @@ func TestPanicBecomesAnError(t *testing.T) {
 	k := newKey(t)
 	h := put(t, k, "bytes")
 	st.interfere(func() { panic("broken") }, nil)
-	if _, err := f.Open(t.Context(), k, Options{}); !errors.Is(err, ErrPanic) {
+	if _, err := f.Open(t.Context(), k, Options{}); !errors.Is(err, chunks.ErrPanic) {
 		t.Errorf("a lookup: %v", err)
 	}
-	if _, err := f.Open(t.Context(), k, Options{Fresh: true}); !errors.Is(err, ErrPanic) {
+	if _, err := f.Open(t.Context(), k, Options{Fresh: true}); !errors.Is(err, chunks.ErrPanic) {
 		t.Errorf("a fresh lookup: %v", err)
 	}
-	if _, _, err := chunkAt(f, f.chunkOf(k, h, 0)); !errors.Is(err, ErrPanic) {
+	if _, _, err := chunkAt(f, f.chunks.Of(k, h, 0)); !errors.Is(err, chunks.ErrPanic) {
 		t.Errorf("a chunk: %v", err)
 	}
 	st.interfere(nil, nil)
@@ -323,8 +324,8 @@ func TestOwnerDiesInMidAnswer(t *testing.T) {
 	h := put(t, k, "whole bytes")
 	ring.other.Store(true)
 	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("whole")})
-	v, source, err := chunkAt(f, f.chunkOf(k, h, 0))
-	if err != nil || v != "whole bytes" || source != S3 {
+	v, source, err := chunkAt(f, f.chunks.Of(k, h, 0))
+	if err != nil || v != "whole bytes" || source != chunks.S3 {
 		t.Errorf("got %q from %s, %v", v, source, err)
 	}
 	if n := st.asked.Load(); n != 1 {
@@ -340,10 +341,10 @@ func TestOwnersVerdict(t *testing.T) {
 	ring.other.Store(true)
 	for status, want := range map[int]error{503: store.ErrUnavailable, 502: store.ErrUnexpected, 412: store.ErrPrecondition} {
 		ring.answer.Store(&cluster.Answer{Status: status, Text: []byte("because")})
-		if _, _, err := chunkAt(f, f.chunkOf(k, h, 0)); !errors.Is(err, want) {
+		if _, _, err := chunkAt(f, f.chunks.Of(k, h, 0)); !errors.Is(err, want) {
 			t.Errorf("chunk, status %d: %v", status, err)
 		}
-		if _, err := f.resolve(t.Context(), k, headOnly, ""); !errors.Is(err, want) {
+		if _, err := f.resolve(t.Context(), k, headOnly, "", f.ownerOf(k)); !errors.Is(err, want) {
 			t.Errorf("head, status %d: %v", status, err)
 		}
 	}

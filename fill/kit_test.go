@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"larder/budget"
+	"larder/chunks"
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
@@ -131,6 +132,19 @@ func (a *alone) Departed(time.Duration) []cluster.Departure { return nil }
 
 func (a *alone) Fanout(context.Context, []cluster.Member, string, string) []cluster.Ack { return nil }
 
+// anyStore and anyRing are what a Filler reads from. A test may put others in their
+// place before it reads.
+type (
+	anyStore struct{ Store }
+	anyRing  struct{ Ring }
+)
+
+func setStore(f *Filler, s Store) { f.store.(*anyStore).Store = s }
+func setRing(f *Filler, r Ring)   { f.ring.(*anyRing).Ring = r }
+
+// ringOf is the ring that a Filler was made with.
+func ringOf(f *Filler) *alone { return f.ring.(*anyRing).Ring.(*alone) }
+
 // meet has the node meet a member that it cannot settle with, and part has that go.
 func meet(f *Filler, a *alone) { a.met.Store(true); f.heads.RingChanged() }
 func part(f *Filler, a *alone) { a.met.Store(false); f.heads.RingChanged() }
@@ -179,7 +193,7 @@ func trusting(t *testing.T, trust heads.Config, change func(*Config)) (*Filler, 
 		change(&cfg)
 	}
 	st, ring := &counted{S3: testStore}, &alone{}
-	f, err := New(cfg, st, heads.New(trust, ring), ring)
+	f, err := New(cfg, &anyStore{st}, heads.New(trust, ring), &anyRing{ring})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,14 +274,18 @@ func partOf(ctx context.Context, o *Object, off, end int) (string, error) {
 	return b.String(), err
 }
 
-// chunkAt is a chunk from wherever it is to be had, for somebody who shares it.
-func chunkAt(f *Filler, c chunk) (string, Source, error) {
-	d, err := f.fetch(f.locate(c), false)
-	return string(d.view), d.source, err
+// chunkAt is a chunk from wherever it is to be had.
+func chunkAt(f *Filler, c chunks.Chunk) (string, chunks.Source, error) {
+	got, err := f.chunks.Begin(context.Background(), "", c, false)
+	if err != nil {
+		return "", "", err
+	}
+	defer got.Close()
+	err = got.Wait(context.Background())
+	return string(got.View), got.Source, err
 }
 
 // isHeld reports whether memory of reads is held.
 func isHeld(f *Filler) bool {
-	b := f.budgets
-	return b.streams.pool.Held()+b.streams.resident.Held()+b.serving.pool.Held()+b.loads.Held() > 0 || len(b.streams.held) > 0
+	return f.Stats().Underway > 0
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"larder/budget"
+	"larder/chunks"
 	"larder/keys"
 	"larder/store"
 )
@@ -14,32 +15,32 @@ import (
 type Object struct {
 	Head store.Head
 	// Source is where the first bytes came from; empty if none were read.
-	Source Source
+	Source chunks.Source
 	// HeadSource is where the head came from, of an object opened without bytes.
-	HeadSource Source
+	HeadSource chunks.Source
 
 	filler *Filler
 	key    keys.Key
 	user   string
 	cut    func()
 	holder *budget.Holder // watches over the caller while it takes bytes that others may wait for
-	first  data           // the first chunk, unless the object was opened without
+	first  chunks.Data    // the first chunk, unless the object was opened without
 }
 
 // Close gives back the memory that the object holds.
-func (o *Object) Close() { o.first.close() }
+func (o *Object) Close() { o.first.Close() }
 
 // Send writes the whole object, and fetches the next chunks while one is written.
 // An error means that fewer bytes were written: bytes of another version never
 // are. The object must have been opened with its first chunk, and is sent once.
 func (o *Object) Send(ctx context.Context, w io.Writer) error {
-	size := o.filler.cfg.ChunkSize
+	size := o.filler.size
 	if o.Head.Size <= size {
 		return o.sendFirst(w)
 	}
 	s := o.stream(1, o.Head.Size)
 	defer s.close()
-	s.fetchAhead()
+	s.fetchAhead(ctx)
 	if err := o.sendFirst(w); err != nil {
 		return err
 	}
@@ -48,16 +49,11 @@ func (o *Object) Send(ctx context.Context, w io.Writer) error {
 }
 
 func (o *Object) sendFirst(w io.Writer) error {
-	w = o.to(w, o.first.pin)
-	if o.first.relay != nil {
-		return o.first.relay.send(w)
-	}
-	_, err := w.Write(o.first.view)
-	return err
+	return o.first.Send(o.to(w, &o.first))
 }
 
-// Moved notes that the caller has taken bytes of what Send writes. Who writes much
-// at once calls it for each piece: a caller who takes less than 16 KiB a second
+// Moved notes that the caller has taken bytes of what Send writes. A writer that
+// passes on much at once calls it for each piece: a caller who takes less than 16 KiB a second
 // while others wait for memory is cut off.
 func (o *Object) Moved(n int) {
 	if o.holder != nil {
@@ -65,23 +61,23 @@ func (o *Object) Moved(n int) {
 	}
 }
 
-// to is the caller, watched over while it takes bytes that a pin holds.
-func (o *Object) to(w io.Writer, p *pin) io.Writer {
-	if p == nil || o.cut == nil {
+// to is the caller, watched over while it takes the bytes of a chunk.
+func (o *Object) to(w io.Writer, d *chunks.Data) io.Writer {
+	if !d.IsCounted() || o.cut == nil {
 		return w
 	}
-	return watched{w, o, p}
+	return watched{w, o, d}
 }
 
 type watched struct {
 	io.Writer
 	object *Object
-	pin    *pin
+	data   *chunks.Data
 }
 
 func (w watched) Write(b []byte) (int, error) {
 	o := w.object
-	if o.holder = w.pin.watch(o.cut); o.holder != nil {
+	if o.holder = w.data.Watch(o.cut); o.holder != nil {
 		defer func() {
 			o.holder.Done()
 			o.holder = nil
@@ -101,7 +97,7 @@ type Part struct {
 // object's Source. Only the chunks that hold those bytes are fetched.
 func (o *Object) Part(ctx context.Context, off, end int64) (*Part, error) {
 	p := &Part{object: o, off: off, end: min(end, o.Head.Size)}
-	p.stream = o.stream(int(off/o.filler.cfg.ChunkSize), p.end)
+	p.stream = o.stream(int(off/o.filler.size), p.end)
 	if off >= p.end {
 		return p, nil
 	}

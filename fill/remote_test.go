@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"larder/chunks"
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
@@ -44,14 +45,14 @@ func (g *giver) Ask(_ context.Context, _ cluster.Member, q cluster.Question) (cl
 	}
 	body := g.body[:min(q.Room, int64(len(g.body)))]
 	if !q.Arriving {
-		return cluster.Answer{Status: http.StatusOK, Text: []byte(Memory), Body: []byte(body)}, nil
+		return cluster.Answer{Status: http.StatusOK, Text: []byte(chunks.Memory), Body: []byte(body)}, nil
 	}
 	g.open++
 	given := io.Reader(strings.NewReader(body))
 	if g.asked-1 == g.which {
 		given = io.MultiReader(strings.NewReader(body[:g.until]), brokenOff{})
 	}
-	return cluster.Answer{Status: http.StatusOK, Text: []byte(Memory), Size: int64(len(body)), Rest: &giving{Reader: given, from: g}}, nil
+	return cluster.Answer{Status: http.StatusOK, Text: []byte(chunks.Memory), Size: int64(len(body)), Rest: &giving{Reader: given, from: g}}, nil
 }
 
 // state is how often the owner was asked, and how many answers are being given.
@@ -89,7 +90,7 @@ func relayed(t *testing.T, size, until int) (f *Filler, g *giver, st *counted, k
 	g = &giver{alone: ring, body: strings.Repeat("0123456789abcdef", size/16+1)[:size], until: until}
 	h := put(t, k, g.body)
 	ring.other.Store(true)
-	f.ring = g
+	setRing(f, g)
 	f.heads.KeepLease(k, f.heads.Now(k), heads.Known{Head: h}, time.Minute)
 	return f, g, st, k
 }
@@ -124,13 +125,13 @@ func TestRelay(t *testing.T) {
 // The second who asks lately has a copy made, and the third has it.
 func TestRelayOnce(t *testing.T) {
 	f, g, _, k := relayed(t, 1<<20, 1<<20)
-	for i, want := range []Source{Peer, Peer, Hot} {
+	for i, want := range []chunks.Source{chunks.Peer, chunks.Peer, chunks.Hot} {
 		o, err := f.Open(t.Context(), k, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (o.first.relay != nil) != (i == 0) || o.Source != want {
-			t.Errorf("read %d: relayed %v, from %s", i, o.first.relay != nil, o.Source)
+		if (o.first.View == nil) != (i == 0) || o.Source != want {
+			t.Errorf("read %d: relayed %v, from %s", i, o.first.View == nil, o.Source)
 		}
 		o.Close()
 		if _, open := g.state(); open != 0 {
@@ -168,8 +169,8 @@ func TestRelayRefused(t *testing.T) {
 			if got := read(t, f, k); got != g.body {
 				t.Errorf("%d bytes", len(got))
 			}
-			if asked, _ := g.state(); asked != 1 || st.asked.Load() != 1 || f.hot.held().Chunks != 0 {
-				t.Errorf("the owner was asked %d times, the store %d times; %+v", asked, st.asked.Load(), f.hot.held())
+			if asked, _ := g.state(); asked != 1 || st.asked.Load() != 1 || f.Stats().Hot.Chunks != 0 {
+				t.Errorf("the owner was asked %d times, the store %d times; %+v", asked, st.asked.Load(), f.Stats().Hot)
 			}
 		})
 	}
@@ -189,19 +190,6 @@ func TestPanicInARelay(t *testing.T) {
 	}
 	if isHeld(f) {
 		t.Error("memory was not given back")
-	}
-}
-
-// What is counted takes no more memory than that.
-func TestBuffers(t *testing.T) {
-	const chunk = 8 << 20
-	p := newBuffers(chunk)
-	for _, n := range []int64{1, freeLen, freeLen + 1, relayPiece - 1, relayPiece, relayPiece + 1, chunk - 1, chunk} {
-		b := p.get(n)
-		if got := int64(len(b.bytes)); got < n || got > max(n, freeLen) {
-			t.Errorf("%d bytes for %d", got, n)
-		}
-		b.release()
 	}
 }
 
@@ -248,7 +236,7 @@ func TestRelaysShareMemory(t *testing.T) {
 	asker, _, _ := newFiller(t, func(c *Config) { c.ChunkSize, c.Plan = chunk, planOf(64*chunk, chunk) })
 	ring := &toOwner{routes: map[string]cluster.Handler{}}
 	owner.Answer(func(route string, a cluster.Handler) { ring.routes[route] = a })
-	asker.ring = ring
+	setRing(asker, ring)
 	var all []keys.Key
 	for i := range 20 {
 		k := newKey(t)
@@ -292,13 +280,14 @@ func TestRelaysShareMemory(t *testing.T) {
 // An owner that gives other bytes than were written is found out before the last
 // of them is sent on. If none was sent yet, the caller gets the right ones.
 func TestRelayOfOtherBytes(t *testing.T) {
+	const piece = 512 << 10 // what is sent on at once
 	for name, c := range map[string]struct {
 		size, at int
 		want     error
 	}{
-		"small": {3000, 1500, nil}, "a piece": {relayPiece, 0, nil}, "more than a piece": {relayPiece + 1, relayPiece, errDigest},
-		"large, in the first byte": {5 << 20, 0, errDigest}, "large, in the last": {5 << 20, 5<<20 - 1, errDigest},
-		"a whole chunk": {8 << 20, 4 << 20, errDigest},
+		"small": {3000, 1500, nil}, "a piece": {piece, 0, nil}, "more than a piece": {piece + 1, piece, store.ErrUnexpected},
+		"large, in the first byte": {5 << 20, 0, store.ErrUnexpected}, "large, in the last": {5 << 20, 5<<20 - 1, store.ErrUnexpected},
+		"a whole chunk": {8 << 20, 4 << 20, store.ErrUnexpected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, g, _, k := relayed(t, c.size, c.size)
@@ -308,7 +297,7 @@ func TestRelayOfOtherBytes(t *testing.T) {
 			if !errors.Is(err, c.want) || err == nil && got != right || err != nil && len(got) >= c.size {
 				t.Errorf("%d bytes of %d, %v", len(got), c.size, err)
 			}
-			if n := f.Stats().Mismatches[Peer]; n != 1 {
+			if n := f.Stats().Mismatches[chunks.Peer]; n != 1 {
 				t.Errorf("%d mismatches were counted", n)
 			}
 			if _, open := g.state(); open != 0 {
@@ -324,7 +313,7 @@ func TestRelayOfOtherBytesThatBreaksOff(t *testing.T) {
 	f, g, _, k := relayed(t, 5<<20, 3<<20)
 	right := g.body
 	g.body = "!" + right[1:]
-	if got, err := open(t.Context(), f, k, Options{}); !errors.Is(err, errDigest) || len(got) >= len(right) {
+	if got, err := open(t.Context(), f, k, Options{}); !errors.Is(err, store.ErrUnexpected) || len(got) >= len(right) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
@@ -356,7 +345,7 @@ func TestPeersThatGiveOtherBytes(t *testing.T) {
 			}
 		}
 	}
-	if asker.Stats().Mismatches[Peer] == 0 || atAsker.asked.Load() == 0 {
+	if asker.Stats().Mismatches[chunks.Peer] == 0 || atAsker.asked.Load() == 0 {
 		t.Errorf("%+v, the store was asked %d times", asker.Stats(), atAsker.asked.Load())
 	}
 }

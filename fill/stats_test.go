@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"larder/chunks"
 	"larder/cluster"
 	"larder/keys"
 	"larder/store"
@@ -17,8 +18,8 @@ func TestMemoryTellsHotCopiesFromItsOwn(t *testing.T) {
 	f, _, ring := newFiller(t, nil)
 	k := newKey(t)
 	h := put(t, k, "own")
-	for _, want := range []Source{S3, Memory} {
-		if v, source, err := chunkAt(f, f.chunkOf(k, h, 0)); err != nil || v != "own" || source != want {
+	for _, want := range []chunks.Source{chunks.S3, chunks.Memory} {
+		if v, source, err := chunkAt(f, f.chunks.Of(k, h, 0)); err != nil || v != "own" || source != want {
 			t.Errorf("%q from %s, want %s: %v", v, source, want, err)
 		}
 	}
@@ -29,8 +30,8 @@ func TestMemoryTellsHotCopiesFromItsOwn(t *testing.T) {
 	ring.other.Store(true)
 	ring.answer.Store(&cluster.Answer{Status: http.StatusOK, Body: []byte("other")})
 	h = store.Head{Version: "v", Size: 5}
-	for _, want := range []Source{Peer, Peer, Hot} {
-		if v, source, err := chunkAt(f, f.chunkOf(k, h, 0)); err != nil || v != "other" || source != want {
+	for _, want := range []chunks.Source{chunks.Peer, chunks.Peer, chunks.Hot} {
+		if v, source, err := chunkAt(f, f.chunks.Of(k, h, 0)); err != nil || v != "other" || source != want {
 			t.Errorf("%q from %s, want %s: %v", v, source, want, err)
 		}
 	}

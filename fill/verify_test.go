@@ -6,11 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"larder/chunks"
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
@@ -50,8 +52,8 @@ func TestTwoContentsOfOneETag(t *testing.T) {
 		},
 		"found after its time": func(t *testing.T, f *Filler, k keys.Key) {
 			put(t, k, two)
-			meet(f, f.ring.(*alone))
-			part(f, f.ring.(*alone))
+			meet(f, ringOf(f))
+			part(f, ringOf(f))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +71,7 @@ func TestTwoContentsOfOneETag(t *testing.T) {
 			if err != nil || h.Version != first.Version || h.Write == first.Write {
 				t.Fatalf("%+v after %+v, %v: the blocks should share their ETag and not their write", h, first, err)
 			}
-			if _, _, err := chunkAt(f, f.chunkOf(k, store.Head{Version: first.Version, Write: "aaaaaaaaaaaaaaaaaaaaaaaaaa", Size: 128}, 0)); !errors.Is(err, store.ErrPrecondition) {
+			if _, _, err := chunkAt(f, f.chunks.Of(k, store.Head{Version: first.Version, Write: "aaaaaaaaaaaaaaaaaaaaaaaaaa", Size: 128}, 0)); !errors.Is(err, store.ErrPrecondition) {
 				t.Errorf("the bytes of another write were given: %v", err)
 			}
 		})
@@ -117,7 +119,7 @@ func newSpoilt(t *testing.T, f *Filler, st *counted, times int64) *spoilt {
 	t.Helper()
 	s := &spoilt{counted: st}
 	s.times.Store(times)
-	f.store, f.lists.store = s, s
+	setStore(f, s)
 	return s
 }
 
@@ -149,7 +151,7 @@ func TestTheStoreMixesUpHeadAndBytes(t *testing.T) {
 			if !errors.Is(err, want) || err == nil && got != "what was written" || err != nil && got != "" {
 				t.Errorf("%s, %d wrong answers: %q, %v", name, times, got, err)
 			}
-			if n := f.Stats().Mismatches[S3]; n != times {
+			if n := f.Stats().Mismatches[chunks.S3]; n != times {
 				t.Errorf("%s: %d mismatches were counted of %d", name, n, times)
 			}
 			if got := read(t, f, k); got != "what was written" {
@@ -198,7 +200,7 @@ func TestChunksOfLargeObjects(t *testing.T) {
 			if !errors.Is(err, want) || err == nil && got != body || !strings.HasPrefix(body, got) {
 				t.Errorf("chunk at %d, %d wrong answers: %d bytes, %v", off, times, len(got), err)
 			}
-			if got := read(t, f, k); got != body || f.Stats().Mismatches[S3] != times || f.Stats().Unverified != 0 {
+			if got := read(t, f, k); got != body || f.Stats().Mismatches[chunks.S3] != times || f.Stats().Unverified != 0 {
 				t.Errorf("chunk at %d: afterwards %d bytes, %+v", off, len(got), f.Stats())
 			}
 		}
@@ -233,12 +235,25 @@ func TestListsThatAreOfNoUse(t *testing.T) {
 	}
 }
 
+// giveChunk gives a chunk to its owner as a peer does that has just written it, and
+// returns the status of the answer.
+func giveChunk(t *testing.T, f *Filler, k keys.Key, h store.Head, n int, b string) (status int) {
+	t.Helper()
+	name := keys.Chunk(k, chunks.VersionOf(h), n)
+	asked := cluster.Asked{Text: fmt.Sprintf("%d %d %s", h.Size, testChunk, name), Body: strings.NewReader(b), Size: int64(len(b))}
+	f.Answer(func(route string, answer cluster.Handler) {
+		if route == "fill/keep/2" {
+			status = answer(t.Context(), asked).Status
+		}
+	})
+	return status
+}
+
 // A peer that hands over other bytes than were written poisons nothing.
 func TestKeepIsProven(t *testing.T) {
 	f, st, _ := newFiller(t, nil)
 	keep := func(k keys.Key, h store.Head, n int, b string) int {
-		asked := cluster.Asked{Text: f.textOf(f.chunkOf(k, h, n)), Body: strings.NewReader(b), Size: int64(len(b))}
-		return f.keepChunk(t.Context(), asked).Status
+		return giveChunk(t, f, k, h, n, b)
 	}
 	for name, write := range map[string]func(*testing.T, keys.Key, string) store.Head{"one chunk": put, "two": listed} {
 		k := newKey(t)
@@ -255,19 +270,19 @@ func TestKeepIsProven(t *testing.T) {
 		if got := keep(k, forged, n, chunk); got == 200 {
 			t.Errorf("%s: bytes of a write that never was were kept", name)
 		}
-		if _, ok := f.owned.Peek(f.chunkOf(k, h, n).name()); ok {
+		if f.chunks.Has(f.chunks.Of(k, h, n)) {
 			t.Errorf("%s: it is in memory", name)
 		}
 		if got := keep(k, h, n, chunk); got != 200 {
 			t.Errorf("%s: what was written was not kept: %d", name, got)
 		}
 		asked := st.asked.Load()
-		got, source, err := chunkAt(f, f.chunkOf(k, h, n))
-		if err != nil || got != chunk || source != Memory || st.asked.Load() != asked {
+		got, source, err := chunkAt(f, f.chunks.Of(k, h, n))
+		if err != nil || got != chunk || source != chunks.Memory || st.asked.Load() != asked {
 			t.Errorf("%s: %d bytes from %s, %v", name, len(got), source, err)
 		}
 	}
-	if n := f.Stats().Mismatches[Writer]; n != 2 {
+	if n := f.Stats().Mismatches[chunks.Writer]; n != 2 {
 		t.Errorf("%d mismatches were counted", n)
 	}
 }
@@ -276,10 +291,9 @@ func TestKeepIsProven(t *testing.T) {
 func TestKeepOfForeignObjects(t *testing.T) {
 	f, _, _ := newFiller(t, nil)
 	k := newKey(t)
-	f.store = foreign{body: []byte("by hand")}
+	setStore(f, foreign{body: []byte("by hand")})
 	h, _ := f.store.Head(t.Context(), "")
-	asked := cluster.Asked{Text: f.textOf(f.chunkOf(k, h, 0)), Body: strings.NewReader("by hand"), Size: 7}
-	if got := f.keepChunk(t.Context(), asked).Status; got == 200 {
+	if got := giveChunk(t, f, k, h, 0, "by hand"); got == 200 {
 		t.Error("it was kept")
 	}
 }
@@ -314,7 +328,7 @@ func TestObjectsWithoutETag(t *testing.T) {
 	k := newKey(t)
 	at := time.Unix(1700000000, 0)
 	for _, o := range []foreign{{[]byte("first"), at}, {[]byte("later"), at.Add(time.Second)}, {[]byte("longer"), at.Add(time.Second)}} {
-		f.store = o
+		setStore(f, o)
 		f.heads.Drop(k)
 		if got := read(t, f, k); got != string(o.body) {
 			t.Errorf("read %q, want %q", got, o.body)
@@ -329,8 +343,8 @@ func TestBytesInMemoryAreNotReadAgain(t *testing.T) {
 	for name, forget := range map[string]func(*Filler, keys.Key){
 		"its time is over": func(f *Filler, k keys.Key) { f.heads.Forget(k) },
 		"a member joined": func(f *Filler, _ keys.Key) {
-			meet(f, f.ring.(*alone))
-			part(f, f.ring.(*alone))
+			meet(f, ringOf(f))
+			part(f, ringOf(f))
 		},
 		"a peer was about to write": func(f *Filler, k keys.Key) { f.heads.Drop(k) },
 		"a write was refused":       func(f *Filler, k keys.Key) { begin(t, f, k).End(heads.Outcome{}) },

@@ -202,7 +202,7 @@ func (t *Table) handleSettle(ctx context.Context, asked cluster.Asked) cluster.A
 	return cluster.Answer{Status: http.StatusNoContent}
 }
 
-// wasAway takes in that a member asks to settle, who is not asked in return.
+// wasAway notes that a member, which this node does not ask to settle, asks it to.
 //
 // Rule 17: if this node knew it, this node was away without knowing. It forgets all
 // heads, takes the asker for unsettled, and asks it in return.

@@ -16,7 +16,7 @@ func (t *Table) Remember(k keys.Key, is Known) {
 	s.remember(k, is)
 }
 
-// remember is Remember for who holds mu.
+// remember is Remember for a caller who holds mu.
 func (s *shard) remember(k keys.Key, is Known) {
 	now := time.Now()
 	if _, live := s.live(k, now); live {
@@ -49,7 +49,7 @@ func (t *Table) Forget(k keys.Key) {
 	s.forget(k)
 }
 
-// forget is Forget for who holds mu.
+// forget is Forget for a caller who holds mu.
 func (s *shard) forget(k keys.Key) {
 	if e := s.entries[k]; e != nil {
 		e.until, e.owned = time.Time{}, false

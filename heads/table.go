@@ -310,7 +310,7 @@ func (t *Table) DropVersion(k keys.Key, version keys.Version) {
 	}
 }
 
-// drop is Drop for who holds mu.
+// drop is Drop for a caller who holds mu.
 func (s *shard) drop(k keys.Key) {
 	s.gen++
 	s.forget(k)

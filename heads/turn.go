@@ -15,7 +15,7 @@ var (
 	// belongs to another node.
 	ErrNotOwner = errors.New("not the owner of the key")
 	// ErrAbandoned says that a write has not reached the store and will not, since
-	// nobody waits for it. Who does, after all, tries again.
+	// nobody waits for it. A caller who does, after all, tries again.
 	ErrAbandoned = fmt.Errorf("nobody is known to wait for the write: %w", ErrNotOwner)
 )
 
@@ -33,7 +33,8 @@ type queue struct {
 	uploaded chan struct{} // not nil while the store is being changed; then closed
 }
 
-// Turn is that of one write at its key. Who got it from Begin ends it with End.
+// Turn is the turn of one write at its key. The caller who got it from Begin ends it
+// with End.
 type Turn struct {
 	// Began is the begin: no lease is granted from here on.
 	Began time.Time
@@ -148,8 +149,8 @@ func (w *Turn) begin(s *shard) {
 // Upload marks the key as being changed in the store, which the caller does next.
 // revoked is when every lease on it had ended. The errors are those of Begin.
 //
-// Rule 12: who settles with this node from the mark on waits for the upload, and who
-// did before is in the ring already; so the owner is looked up again after it. A
+// Rule 12: a member that settles with this node after the mark waits for the upload, and
+// one that did before is in the ring already; so the owner is looked up again after it. A
 // process that was stopped since the revocation begins anew.
 func (w *Turn) Upload(revoked time.Time) error {
 	if !w.mark() {

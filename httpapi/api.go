@@ -16,6 +16,7 @@ import (
 
 	"larder/auth"
 	"larder/budget"
+	"larder/chunks"
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
@@ -25,7 +26,7 @@ import (
 // Reader is the read path.
 type Reader interface {
 	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
-	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, fill.Source, error)
+	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
 }
 
 // Writer is the write path.
@@ -112,7 +113,7 @@ type call struct {
 	id     string // names the request, in the answer and in the logs
 	who    auth.Principal
 	op     string // of its route; "other" until that is known
-	source fill.Source
+	source chunks.Source
 
 	// What the path and the query name.
 	service string
@@ -199,5 +200,5 @@ func (a *API) recovered(c *call, p any) {
 		c.broken = true
 		panic(http.ErrAbortHandler)
 	}
-	a.fail(c, fill.ErrPanic)
+	a.fail(c, chunks.ErrPanic)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"larder/fill"
+	"larder/chunks"
 	"larder/store"
 )
 
@@ -25,7 +25,7 @@ const (
 // For a small object the header costs more than the bytes, so its values are
 // slices of one array, and those that are made here parts of one string. A map of
 // up to eight entries is one allocation, and net/http makes a copy of it.
-func setHeaders(h http.Header, o store.Head, modified time.Time, source fill.Source) {
+func setHeaders(h http.Header, o store.Head, modified time.Time, source chunks.Source) {
 	values := make([]string, 0, 10)
 	set := func(name, value string) {
 		values = append(values, value)
@@ -91,11 +91,11 @@ func validators(o store.Head, modified time.Time) (etag, date, digest string) {
 }
 
 // cacheStatus is the field of RFC 9211.
-func cacheStatus(s fill.Source) string {
+func cacheStatus(s chunks.Source) string {
 	switch s {
-	case fill.Memory, fill.Hot:
+	case chunks.Memory, chunks.Hot:
 		return "larder; hit; detail=memory"
-	case fill.Peer:
+	case chunks.Peer:
 		return "larder; hit; detail=peer"
 	default:
 		return "larder; fwd=miss; detail=s3"

@@ -20,6 +20,7 @@ import (
 
 	"larder/auth"
 	"larder/budget"
+	"larder/chunks"
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
@@ -160,7 +161,7 @@ func TestStatuses(t *testing.T) {
 		budget.ErrBusy:           503,
 		errTooLarge:              413,
 		errRange:                 416,
-		fill.ErrPanic:            500,
+		chunks.ErrPanic:          500,
 		errors.New("unforeseen"): 500,
 		store.ErrUnexpected:      502,
 		store.ErrUnavailable:     503,
@@ -181,7 +182,7 @@ func (b broken) Open(context.Context, keys.Key, fill.Options) (*fill.Object, err
 	return nil, b.fail()
 }
 
-func (b broken) Stat(context.Context, keys.Key, fill.Options) (store.Head, fill.Source, error) {
+func (b broken) Stat(context.Context, keys.Key, fill.Options) (store.Head, chunks.Source, error) {
 	return store.Head{}, "", b.fail()
 }
 

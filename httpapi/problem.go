@@ -13,7 +13,7 @@ import (
 
 	"larder/auth"
 	"larder/budget"
-	"larder/fill"
+	"larder/chunks"
 	"larder/keys"
 	"larder/store"
 	"larder/writepath"
@@ -108,7 +108,7 @@ func kinds() []kind {
 			advice: "this node holds as many bytes under way as it may; try again"},
 		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
 		{err: errRange, status: 416, name: "no-such-range", title: "No such range"},
-		{err: fill.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,
+		{err: chunks.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,
 			advice: "a fault in this node, which has logged it; nothing was lost"},
 		{err: writepath.ErrUnknown, status: 503, name: "outcome-unknown", title: "Outcome of the write unknown",
 			hide: true, advice: "the write may have happened: read the key, or send the same write again"},
@@ -202,7 +202,7 @@ const (
 	// refused.
 	discardAtMost = 64 << 20
 	discardLimit  = 10 * time.Second
-	// strangersBody and strangersLimit are that for who has no credential.
+	// strangersBody and strangersLimit are the same for callers without a credential.
 	strangersBody  = 256 << 10
 	strangersLimit = time.Second
 )

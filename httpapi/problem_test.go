@@ -13,7 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/budget"
-	"larder/fill"
+	"larder/chunks"
 	"larder/store"
 	"larder/writepath"
 )
@@ -24,7 +24,7 @@ func TestWordsOfTheInside(t *testing.T) {
 	const words = `Get "http://10.1.2.3:9000/our-bucket/v1/acme": arn:aws:sts::123:assumed-role/larder is not authorized`
 	for _, kind := range []error{
 		store.ErrUnavailable, store.ErrUnexpected, store.ErrMetadata, store.ErrConflict, store.ErrPrecondition, store.ErrNotFound,
-		writepath.ErrNotApplied, writepath.ErrUnknown, budget.ErrBusy, fill.ErrPanic, errors.New("anything"),
+		writepath.ErrNotApplied, writepath.ErrUnknown, budget.ErrBusy, chunks.ErrPanic, errors.New("anything"),
 	} {
 		a, log, _ := logging(t, zerolog.DebugLevel)
 		b := broken{func() error { return fmt.Errorf("%w: %s", kind, words) }}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/fill"
+	"larder/chunks"
 )
 
 // Served is what there is to say of a request that was answered.
@@ -18,7 +18,7 @@ type Served struct {
 	// left, or the rest of the bytes was not to be had.
 	Broken bool
 	// Source is where the first bytes came from; empty if none were read.
-	Source         fill.Source
+	Source         chunks.Source
 	Received, Sent int64 // bytes of bodies
 	Took           time.Duration
 }

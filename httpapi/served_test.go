@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/auth"
-	"larder/fill"
+	"larder/chunks"
 	"larder/keys"
 	"larder/store"
 	"larder/writepath"
@@ -261,11 +261,11 @@ func TestLogsThatAreOffTakeNoMemory(t *testing.T) {
 
 // Cache-Status tells a hit from a miss; a hot copy is this node's memory.
 func TestCacheStatus(t *testing.T) {
-	for source, want := range map[fill.Source]string{
-		fill.Memory: "larder; hit; detail=memory",
-		fill.Hot:    "larder; hit; detail=memory",
-		fill.Peer:   "larder; hit; detail=peer",
-		fill.S3:     "larder; fwd=miss; detail=s3",
+	for source, want := range map[chunks.Source]string{
+		chunks.Memory: "larder; hit; detail=memory",
+		chunks.Hot:    "larder; hit; detail=memory",
+		chunks.Peer:   "larder; hit; detail=peer",
+		chunks.S3:     "larder; fwd=miss; detail=s3",
 	} {
 		if got := cacheStatus(source); got != want {
 			t.Errorf("%s: %s", source, got)

@@ -23,38 +23,11 @@ func platformOf(arch string) *v1.Platform { return &v1.Platform{OS: "linux", Arc
 // assemble makes the image: the certificates, which seldom change, then the node
 // with its licences.
 func assemble(ctx context.Context, o options, arch, binary string) (v1.Image, error) {
-	roots, err := rootsPEM()
+	below, err := certificates()
 	if err != nil {
 		return nil, err
 	}
-	node, err := os.ReadFile(binary)
-	if err != nil {
-		return nil, err
-	}
-	below, err := layer([]file{
-		{name: "data/", mode: 0o700, owner: user}, // where the embedded S3 may write, if no volume is there
-		{name: "etc/", mode: 0o755},
-		{name: "etc/ssl/", mode: 0o755},
-		{name: "etc/ssl/certs/", mode: 0o755},
-		{name: "etc/ssl/certs/ca-certificates.crt", mode: 0o644, data: roots},
-	})
-	if err != nil {
-		return nil, err
-	}
-	license, err := os.ReadFile(filepath.Join(o.Source, "LICENSE"))
-	if err != nil {
-		return nil, err
-	}
-	notice, err := notices(ctx, o.Source, binary)
-	if err != nil {
-		return nil, err
-	}
-	above, err := layer([]file{
-		{name: "licenses/", mode: 0o755},
-		{name: "licenses/LICENSE", mode: 0o644, data: license},
-		{name: "licenses/NOTICE", mode: 0o644, data: notice},
-		{name: "node", mode: 0o755, data: node},
-	})
+	above, err := program(ctx, o, binary)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +58,43 @@ func assemble(ctx context.Context, o options, arch, binary string) (v1.Image, er
 		},
 	}
 	return mutate.ConfigFile(img, config)
+}
+
+// certificates is the layer that the node stands on.
+func certificates() (v1.Layer, error) {
+	roots, err := rootsPEM()
+	if err != nil {
+		return nil, err
+	}
+	return layer([]file{
+		{name: "data/", mode: 0o700, owner: user}, // where the embedded S3 may write, if no volume is there
+		{name: "etc/", mode: 0o755},
+		{name: "etc/ssl/", mode: 0o755},
+		{name: "etc/ssl/certs/", mode: 0o755},
+		{name: "etc/ssl/certs/ca-certificates.crt", mode: 0o644, data: roots},
+	})
+}
+
+// program is the layer of the node and its licences.
+func program(ctx context.Context, o options, binary string) (v1.Layer, error) {
+	node, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
+	license, err := os.ReadFile(filepath.Join(o.Source, "LICENSE"))
+	if err != nil {
+		return nil, err
+	}
+	notice, err := notices(ctx, o.Source, binary)
+	if err != nil {
+		return nil, err
+	}
+	return layer([]file{
+		{name: "licenses/", mode: 0o755},
+		{name: "licenses/LICENSE", mode: 0o644, data: license},
+		{name: "licenses/NOTICE", mode: 0o644, data: notice},
+		{name: "node", mode: 0o755, data: node},
+	})
 }
 
 // file is an entry of a layer; a name that ends in / is a folder.

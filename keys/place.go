@@ -184,8 +184,8 @@ func escapedRune(r rune, size int) bool {
 	return r == utf8.RuneError && size == 1
 }
 
-// decode undoes appendEncoded. It takes more than that writes: its callers
-// encode the outcome again and compare.
+// decode undoes appendEncoded. It also accepts texts that appendEncoded never writes:
+// its callers encode the outcome again and compare.
 func decode(encoded string) string {
 	if strings.IndexByte(encoded, '%') < 0 && strings.IndexByte(encoded, '~') < 0 {
 		return encoded

@@ -41,7 +41,7 @@ const (
 
 	// metadataLimit is S3's own: bytes in all names and values together. AWS
 	// counts the names without the prefix that they have as headers, MinIO with
-	// it, and what every server takes is wanted.
+	// it. Counted with it, metadata fits every server.
 	metadataLimit  = 2 << 10
 	metadataHeader = "x-amz-meta-"
 

@@ -7,7 +7,37 @@ import (
 	"sync"
 
 	"larder/budget"
+	"larder/keys"
+	"larder/store"
 )
+
+// uploads bound the memory that uploads hold on this node.
+type uploads struct {
+	partSize int64
+	buffers  *buffers     // of parts on their way
+	kept     *budget.Pool // written parts that wait to be put into memory; nobody waits for it
+	bodies   *budget.Pool // objects of one chunk that other nodes forward
+}
+
+func newUploads(partSize int64, plan budget.Plan) uploads {
+	return uploads{
+		partSize: partSize,
+		buffers:  newBuffers(partSize, plan.Parts),
+		kept:     budget.NewPool("written parts", plan.Kept, 0),
+		bodies:   budget.NewPool("bodies that other nodes forward", plan.Forwarded, 0),
+	}
+}
+
+// PartSize is what objects larger than a chunk are cut into on their way to the
+// store, in bytes: whole chunks, of which S3 takes no smaller ones and not too many.
+func PartSize(chunk, maxObject int64) int64 {
+	chunk = max(chunk, 1)
+	least := max(store.MinPart, maxObject/store.MaxParts+1)
+	return (least + chunk - 1) / chunk * chunk
+}
+
+// userOf names the user whom the memory of a write is counted for.
+func userOf(k keys.Key, h store.Head) string { return k.Org + "/" + h.Writer }
 
 // buffers are the memory of the parts that are on their way on this node. One
 // that is given back serves whichever upload is next: if each upload kept its

@@ -33,32 +33,6 @@ const (
 	abortLimit = 10 * time.Second
 )
 
-// uploads bound the memory that uploads hold on this node.
-type uploads struct {
-	partSize int64
-	buffers  *buffers     // of parts on their way
-	kept     *budget.Pool // written parts that wait to be put into memory; nobody waits for it
-	bodies   *budget.Pool // objects of one chunk that other nodes forward
-}
-
-func newUploads(cfg Config) uploads {
-	part := PartSize(cfg.ChunkSize, cfg.MaxObject)
-	return uploads{
-		partSize: part,
-		buffers:  newBuffers(part, cfg.Plan.Parts),
-		kept:     budget.NewPool("written parts", cfg.Plan.Kept, 0),
-		bodies:   budget.NewPool("bodies that other nodes forward", cfg.Plan.Forwarded, 0),
-	}
-}
-
-// PartSize is what objects larger than a chunk are cut into on their way to the
-// store, in bytes: whole chunks, of which S3 takes no smaller ones and not too many.
-func PartSize(chunk, maxObject int64) int64 {
-	chunk = max(chunk, 1)
-	least := max(store.MinPart, maxObject/store.MaxParts+1)
-	return (least + chunk - 1) / chunk * chunk
-}
-
 // Upload is an object of any size that is to be written.
 type Upload struct {
 	store.Head
@@ -164,9 +138,6 @@ type kept struct {
 	bytes []byte
 	grant *budget.Grant
 }
-
-// userOf names the user whom the memory of a write is counted for.
-func userOf(k keys.Key, h store.Head) string { return k.Org + "/" + h.Writer }
 
 // run reads body to its end and stores it. When it returns, no part is on its
 // way any more and the parts are in order.

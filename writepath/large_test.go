@@ -204,7 +204,7 @@ func TestUploadsShareTheirBuffers(t *testing.T) {
 	n := startNode(t, "alone", time.Minute)
 	cfg := n.path.cfg
 	cfg.Plan = planOf(8<<20, testChunk) // two parts, none of them kept
-	n.path.uploads = newUploads(cfg)
+	n.path.uploads = newUploads(PartSize(cfg.ChunkSize, cfg.MaxObject), cfg.Plan)
 	body := noise(3 * int(n.path.uploads.partSize))
 	r := recording{mu: &sync.Mutex{}, seen: map[*byte]bool{}}
 	n.path.counts.inParts.Add(1) // as if there always were one more

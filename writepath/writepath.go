@@ -114,7 +114,7 @@ func New(cfg Config, st Store, table *heads.Table, memory Memory, c Cluster) *Pa
 		heads:   table,
 		memory:  memory,
 		cluster: c,
-		uploads: newUploads(cfg),
+		uploads: newUploads(PartSize(cfg.ChunkSize, cfg.MaxObject), cfg.Plan),
 		log:     cfg.Log.With().Str("component", "writepath").Logger(),
 		audit:   cfg.Log.With().Str("component", "audit").Logger(),
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"larder/chunks"
 	"larder/cluster"
 	"larder/fill"
 	"larder/store"
@@ -308,7 +309,7 @@ func TestRefusedByTheStore(t *testing.T) {
 		if got := get(t, n, k); got != "v1" {
 			t.Errorf("%s says %q", n.name, got)
 		}
-		if _, source, err := nodes[0].fill.Stat(t.Context(), k, fill.Options{}); err != nil || source != fill.Memory {
+		if _, source, err := nodes[0].fill.Stat(t.Context(), k, fill.Options{}); err != nil || source != chunks.Memory {
 			t.Errorf("read from %q, %v", source, err)
 		}
 	}

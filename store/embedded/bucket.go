@@ -185,7 +185,7 @@ func (b *bucket) GetBucketCors(_ context.Context, name string) ([]byte, error) {
 	return nil, s3err.GetBucketErr(s3err.ErrNoSuchCORSConfiguration, name)
 }
 
-// GetBucketVersioning says that there is none.
+// GetBucketVersioning answers that versioning is off.
 func (b *bucket) GetBucketVersioning(context.Context, string) (s3response.GetBucketVersioningOutput, error) {
 	return s3response.GetBucketVersioningOutput{}, nil
 }

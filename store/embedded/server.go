@@ -264,8 +264,8 @@ func (s *Server) close() error {
 	return err
 }
 
-// onlyRoot knows the root account alone. versitygw's own such service has
-// unknown access keys answered 404, which is not what S3 does.
+// onlyRoot knows the root account alone. With versitygw's own service for one account
+// an unknown access key is answered 404, which S3 does not do.
 type onlyRoot struct{ auth.IAMService }
 
 // GetUserAccount implements auth.IAMService. It is not asked for the root.

@@ -26,5 +26,5 @@
 //
 // A schedule of faults is a pure function of its seed. Faults between nodes
 // and pods need network namespaces of their own, so root: a test of its own
-// says whether there are any. Only tests are in this package.
+// reports whether there are any. Only tests are in this package.
 package chaos

@@ -1,4 +1,4 @@
-package fill
+package chunks
 
 import (
 	"context"
@@ -7,11 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/golang/groupcache/lru"
-	"github.com/golang/groupcache/singleflight"
-
 	"larder/keys"
 	"larder/store"
+	"larder/tier"
 )
 
 const (
@@ -29,19 +27,16 @@ const (
 type lists struct {
 	store   Store
 	chunk   int64
-	flights singleflight.Group
+	flights tier.Flights[store.Sums]
 
-	mu    sync.Mutex // guards the fields below
-	kept  *lru.Cache // place → store.Sums, without digests if there is no such list
-	bytes int64
-	most  int64
-	rest  time.Time // no list is read before
+	mu   sync.Mutex            // guards the fields below
+	kept *tier.LRU[store.Sums] // by place; without digests if there is no such list
+	most int64                 // bytes of memory
+	rest time.Time             // no list is read before
 }
 
 func newLists(cfg Config, st Store) *lists {
-	l := &lists{store: st, chunk: cfg.ChunkSize, kept: lru.New(0), most: max(cfg.Plan.Digests, leastLists)}
-	l.kept.OnEvicted = func(place lru.Key, sums any) { l.bytes -= listSize(place.(string), sums.(store.Sums)) }
-	return l
+	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewLRU[store.Sums](), most: max(cfg.Plan.Digests, leastLists)}
 }
 
 // listSize is about what a list takes of memory.
@@ -50,7 +45,7 @@ func listSize(place string, s store.Sums) int64 {
 }
 
 // digest is the SHA-256 of a chunk, if its object has a list that tells.
-func (l *lists) digest(ctx context.Context, c chunk) (sum [sha256.Size]byte, known bool) {
+func (l *lists) digest(ctx context.Context, c Chunk) (sum [sha256.Size]byte, known bool) {
 	s, ok := l.of(ctx, c)
 	if !ok || s.Size != c.size || s.Piece != l.chunk || s.Name != c.key.Place() || c.n >= len(s.Digests) {
 		return sum, false
@@ -59,7 +54,7 @@ func (l *lists) digest(ctx context.Context, c chunk) (sum [sha256.Size]byte, kno
 }
 
 // of is the list of a chunk's object: one that is kept, or the store's.
-func (l *lists) of(ctx context.Context, c chunk) (store.Sums, bool) {
+func (l *lists) of(ctx context.Context, c Chunk) (store.Sums, bool) {
 	if !store.IsWriteName(c.version.Write) {
 		return store.Sums{}, false
 	}
@@ -73,17 +68,16 @@ func (l *lists) of(ctx context.Context, c chunk) (store.Sums, bool) {
 			return store.Sums{}, false
 		}
 		var err error
-		if s, err = l.flights.Do(place, func() (any, error) { return l.read(ctx, place) }); err != nil {
+		if s, err = l.flights.Do(place, func() (store.Sums, error) { return l.read(ctx, place) }); err != nil {
 			return store.Sums{}, false
 		}
 	}
-	sums := s.(store.Sums)
-	return sums, len(sums.Digests) > 0
+	return s, len(s.Digests) > 0
 }
 
 // read reads a list, and keeps it. That there is none, or one that cannot be
 // read, is kept as well: the list is written before its object.
-func (l *lists) read(ctx context.Context, place string) (any, error) {
+func (l *lists) read(ctx context.Context, place string) (store.Sums, error) {
 	ctx, cancel := context.WithTimeout(ctx, listLimit)
 	defer cancel()
 	s, err := l.store.Sums(ctx, place)
@@ -94,7 +88,7 @@ func (l *lists) read(ctx context.Context, place string) (any, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.rest = time.Now().Add(listRest)
-		return nil, err
+		return s, err
 	}
 	l.keep(place, s)
 	return s, nil
@@ -106,8 +100,6 @@ func (l *lists) keep(place string, s store.Sums) {
 	if _, there := l.kept.Get(place); there {
 		return
 	}
-	l.kept.Add(place, s)
-	for l.bytes += listSize(place, s); l.bytes > l.most; {
-		l.kept.RemoveOldest()
-	}
+	l.kept.Add(place, s, listSize(place, s))
+	l.kept.Shrink(l.most, nil)
 }

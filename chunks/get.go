@@ -1,0 +1,318 @@
+package chunks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"larder/budget"
+	"larder/cluster"
+	"larder/keys"
+)
+
+// Source is where an answer came from.
+type Source string
+
+// The sources, as Cache-Status and the metrics name them.
+const (
+	Memory Source = "memory" // this node's
+	Hot    Source = "hot"    // this node's copy of a chunk that another owns
+	Peer   Source = "peer"   // the owner's memory
+	S3     Source = "s3"
+	// Writer is the source of chunks that nodes give to the owner after a write.
+	Writer Source = "writer"
+)
+
+// Data is a chunk on its way to one caller: its bytes, or a relay of those that
+// its owner gives. Its user closes it.
+type Data struct {
+	Source Source // empty if there is no chunk
+	View   []byte
+	relay  *relay  // nil if the bytes are here
+	pin    *pin    // what counts its memory
+	buffer *buffer // of the view, if nobody else has that
+}
+
+// pin is what counts the memory of one chunk.
+type pin = budget.Pin[id]
+
+// IsHere reports whether there is a chunk.
+func (d *Data) IsHere() bool { return d.Source != "" }
+
+// IsCounted reports whether the chunk is charged to a budget, for which others may
+// wait.
+func (d *Data) IsCounted() bool { return d.pin != nil }
+
+// Watch watches over the caller that the chunk is being sent to, until Done: if it
+// stalls while others wait for memory, cut ends it. It returns nil if there is nothing
+// to watch.
+func (d *Data) Watch(cut func()) *budget.Holder { return d.pin.Watch(cut) }
+
+// Share is the same chunk for one more caller.
+func (d *Data) Share() Data { return Data{Source: d.Source, View: d.View, pin: d.pin.Again()} }
+
+// Send writes the chunk, once.
+func (d *Data) Send(w io.Writer) error {
+	if d.relay != nil {
+		return d.relay.send(w)
+	}
+	_, err := w.Write(d.View)
+	return err
+}
+
+// Close gives back the memory of a chunk. Its bytes are not read any more.
+func (d *Data) Close() {
+	if d.relay != nil {
+		d.relay.close()
+	}
+	d.buffer.release()
+	d.pin.Release()
+	*d = Data{}
+}
+
+// Owner is the member that owns a chunk.
+type Owner struct {
+	cluster.Member
+	Self bool // it is this node
+}
+
+// place is where a chunk is to be had, by one look at the ring and one at the
+// memory tier.
+type place struct {
+	Chunk
+	name  string // in the memory tier
+	owner Owner
+	Data  // the chunk, if the tier has it
+}
+
+// locate looks for a chunk. If its owner is known already, the ring is not asked.
+func (s *Chunks) locate(c Chunk, owner *Owner) place {
+	p := place{Chunk: c}
+	if c.length == 0 {
+		p.Source = Memory
+		return p
+	}
+	p.name = c.name()
+	if owner != nil {
+		p.owner = *owner
+	} else {
+		p.owner.Member, p.owner.Self = s.ring.Owner(keys.ChunkHash(c.key, c.n))
+	}
+	s.look(&p)
+	return p
+}
+
+// look looks for a chunk in the part of the memory tier that it belongs to.
+func (s *Chunks) look(p *place) {
+	get, source := s.hot.Get, Hot
+	if p.owner.Self {
+		get, source = s.own.Get, Memory
+	}
+	if b, ok := get(p.name); ok {
+		p.Data = Data{View: b, Source: source}
+	}
+}
+
+// Take returns a chunk for one caller, once there is memory for it. Its owner may be
+// nil, if the caller does not know it.
+func (s *Chunks) Take(ctx context.Context, user string, c Chunk, owner *Owner) (Data, error) {
+	p := s.locate(c, owner)
+	held, err := s.reserve(ctx, user, &p, false)
+	if err != nil {
+		return Data{}, err
+	}
+	d, err := s.fetch(p, !held.Shared())
+	d.pin = held
+	if err != nil {
+		d.Close()
+	}
+	return d, err
+}
+
+// reserve takes memory for a chunk that a user is about to have; ahead, only if the
+// memory is there at once.
+func (s *Chunks) reserve(ctx context.Context, user string, p *place, ahead bool) (*pin, error) {
+	if p.IsHere() {
+		if held, ok := s.streams.HoldResident(user, p.id(), p.length); ok {
+			return held, nil
+		}
+	}
+	if ahead {
+		if held, ok := s.streams.HoldAhead(user, p.id(), p.length); ok {
+			return held, nil
+		}
+		return nil, budget.ErrBusy
+	}
+	p.Data = Data{} // it may leave the tier while its holder waits for memory
+	held, err := s.streams.Hold(ctx, user, p.id(), p.length)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", p.key, err)
+	}
+	return held, nil
+}
+
+// fetch returns a chunk from wherever it is to be had. If the store no longer has
+// its version: store.ErrPrecondition. A chunk that another node owns is relayed to
+// a caller who can take that, unless somebody else here is likely to want it soon.
+func (s *Chunks) fetch(p place, relays bool) (Data, error) {
+	switch {
+	case p.IsHere():
+		return p.Data, nil
+	case p.owner.Self:
+		return s.load(p)
+	case relays && !s.hot.Known(p.name, p.length):
+		d, err := s.askOwner(p, true)
+		if err == nil {
+			return d, nil
+		}
+		return s.copyOf(p, err)
+	}
+	return s.copyOf(p, nil)
+}
+
+// load has the tier of own chunks get one: from the hot copies if another node
+// owned it until now, or from the store. To a caller who waits for another's load it
+// comes from memory.
+func (s *Chunks) load(p place) (Data, error) {
+	d := Data{Source: Memory}
+	b, err := s.own.Fill(p.name, func() ([]byte, error) {
+		if b, ok := s.hot.Take(p.name); ok {
+			d.Source = Hot
+			return b, nil
+		}
+		d.Source = S3
+		return s.read(p.Chunk)
+	})
+	if err == nil {
+		err = p.isLong(b)
+	}
+	if err != nil {
+		return Data{}, err
+	}
+	d.View = b
+	return d, nil
+}
+
+// copyOf returns a chunk that another node owns, for all who want it at once: from
+// this node's copies, from the owner, or, if that does not have it to give, from
+// what this node owned before. If the owner gives no answer, then from the store.
+// If the owner was asked already and has not given all of it, refused says why.
+func (s *Chunks) copyOf(p place, refused error) (Data, error) {
+	if s.look(&p); p.IsHere() {
+		return p.Data, nil
+	}
+	return s.copies.Do(p.name, func() (d Data, err error) {
+		if s.look(&p); p.IsHere() { // another flight ended meanwhile
+			return p.Data, nil
+		}
+		if err = refused; err == nil {
+			d, err = s.askOwner(p, false)
+		}
+		if err != nil {
+			d, err = s.instead(p, err)
+		}
+		if err == nil && refused == nil && s.hot.Wanted(p.name, p.length) {
+			s.hot.Keep(p.name, d.View)
+		}
+		return d, err
+	})
+}
+
+// instead returns a chunk that its owner did not give, for the reason why.
+func (s *Chunks) instead(p place, why error) (Data, error) {
+	if b, ok := s.own.Get(p.name); ok && p.isLong(b) == nil {
+		return Data{View: b, Source: Memory}, nil
+	}
+	if errors.Is(why, ErrOwnerSays) {
+		return Data{}, why
+	}
+	s.log.Debug().Err(why).Str("peer", p.owner.Name).Msg("owner gave no chunk, reading the store")
+	b, err := s.read(p.Chunk)
+	return Data{View: b, Source: S3}, err
+}
+
+// Coming is a chunk that is being fetched, for one caller. Its user closes it.
+type Coming struct {
+	Data // once it is there
+	err  error
+	done chan struct{} // closed when the data and err are set; nil if they are from the start
+}
+
+// Begin begins to fetch a chunk, once there is memory for it. Ahead, it does not wait
+// for memory, but leaves some for those who wait, and fails with budget.ErrBusy.
+func (s *Chunks) Begin(ctx context.Context, user string, of Chunk, ahead bool) (*Coming, error) {
+	p := s.locate(of, nil)
+	held, err := s.reserve(ctx, user, &p, ahead)
+	if err != nil {
+		return nil, err
+	}
+	c := &Coming{Data: p.Data}
+	c.pin = held
+	if p.IsHere() {
+		return c, nil
+	}
+	c.done = make(chan struct{})
+	s.fetches.Go(func() {
+		defer close(c.done)
+		d, err := s.fetch(p, !held.Shared())
+		if d.relay != nil {
+			d, err = d.relay.fetch(d.Source)
+		}
+		d.pin = held
+		c.Data, c.err = d, err
+	})
+	return c, nil
+}
+
+// IsThere reports whether the chunk has been fetched, or could not be.
+func (c *Coming) IsThere() bool {
+	if c.done == nil {
+		return true
+	}
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Wait waits until the chunk has been fetched. An error says why it could not be.
+func (c *Coming) Wait(ctx context.Context) error {
+	if c.done == nil {
+		return nil
+	}
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close gives the chunk's memory back once it has been fetched. Its bytes are not
+// read any more.
+func (c *Coming) Close() {
+	if c.done != nil {
+		<-c.done // every fetch is bounded
+	}
+	c.Data.Close()
+}
+
+// Keep puts a chunk that this node owns into memory, whose bytes are known to be
+// right.
+func (s *Chunks) Keep(c Chunk, b []byte) { s.own.Add(c.name(), b) }
+
+// Has reports whether memory has a chunk.
+func (s *Chunks) Has(c Chunk) bool {
+	if c.length == 0 {
+		return true
+	}
+	name := c.name()
+	if _, ok := s.hot.Get(name); ok {
+		return true
+	}
+	b, ok := s.own.Get(name)
+	return ok && c.isLong(b) == nil
+}

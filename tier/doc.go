@@ -1,0 +1,13 @@
+// Package tier is the memory tier: it keeps chunks, by name, in the memory that
+// --memory gives it.
+//
+// It has two parts. Own keeps the chunks that the node owns, which groupcache fills:
+// one load of a chunk however many callers want it at once. Hot keeps copies of
+// chunks that other nodes own. Both drop what was used longest ago, and together
+// they take no more bytes than the tier has.
+//
+// A chunk is a name and bytes that never change, and the package knows nothing else
+// of it: not where it is loaded from, whose it is, or what is right about it. Package
+// chunks calls it. It must never copy the bytes of a chunk, or load one by itself.
+// Everything is safe for concurrent use.
+package tier
