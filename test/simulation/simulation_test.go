@@ -22,6 +22,7 @@ var (
 	only    = flag.String("kinds", "", "the kinds of faults, with commas between them; any if empty")
 	verbose = flag.Bool("story", false, "tell the story of every seed, with the nodes' debug lines")
 	reduces = flag.Bool("reduce", true, "look for the least of a seed's faults and clients that still fails")
+	most    = flag.Int64("failures", 3, "how many seeds may fail before no more are tried")
 	repeats = flag.Int("repeat", 1, "how often each seed is run")
 
 	// These are one seed's, in a process of its own.
@@ -30,12 +31,8 @@ var (
 	clients = flag.Int("clients", 2, "how many clients each node has")
 )
 
-const (
-	// mostFailures is how many seeds may fail before no more are tried.
-	mostFailures = 3
-	// seedLimit bounds one seed in real time.
-	seedLimit = 2 * time.Minute
-)
+// seedLimit bounds one seed in real time.
+const seedLimit = 10 * time.Minute
 
 // TestSeeds simulates a cluster for each seed, each in a process of its own: what a
 // seed does depends on nothing that ran before it.
@@ -57,7 +54,7 @@ func TestSeeds(t *testing.T) {
 				t.Parallel()
 				work <- struct{}{}
 				defer func() { <-work }()
-				if *repeats == 1 && failures.Load() >= mostFailures {
+				if *repeats == 1 && failures.Load() >= *most {
 					return
 				}
 				if story, ok := elsewhere(t, whole(p)); !ok {

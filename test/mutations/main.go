@@ -1,0 +1,155 @@
+// Command mutations leaves one rule of docs/protocol.md after the other out of the code,
+// and prints which of the nets catch that, and after how long: the unit tests of the
+// packages that keep the protocol, the simulation, and the model, whose own mutations are
+// named. It fails if a rule's absence is caught by no test of the code, or if a change no
+// longer applies. Nothing is changed on disk: go build's -overlay carries the changes.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"larder/test/overlay"
+)
+
+// limit bounds a net's search, and each build.
+const (
+	limit      = time.Minute
+	buildLimit = 10 * time.Minute
+)
+
+var (
+	errUncaught = errors.New("not caught")
+	failedTest  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	modelled    = regexp.MustCompile(`(?m)^\s+(\w+)\s+bool // rule (\d+):`)
+)
+
+func main() {
+	only := flag.String("only", "", "the numbers of the rules, with commas between them; all if empty")
+	check := flag.Bool("check", false, "only see whether every change applies")
+	flag.Parse()
+	if err := run(*only, *check); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(only string, check bool) error {
+	model, err := modelNames()
+	if err != nil {
+		return err
+	}
+	var missed []string
+	if !check {
+		fmt.Println("| rule | left out | unit tests | simulation | model |\n|---|---|---|---|---|")
+	}
+	for _, m := range mutations() {
+		if only != "" && !slices.Contains(strings.Split(only, ","), m.name) {
+			continue
+		}
+		unit, simulated, err := m.try(check)
+		if err != nil && !errors.Is(err, errUncaught) {
+			return fmt.Errorf("rule %s, %s: %w", m.name, m.what, err)
+		}
+		if check {
+			continue
+		}
+		fmt.Printf("| %s | %s | %s | %s | %s |\n", m.name, m.what, unit, simulated, strings.Join(model[m.name], ", "))
+		if err != nil {
+			missed = append(missed, m.what)
+		}
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("%w: %s", errUncaught, strings.Join(missed, "; "))
+	}
+	return nil
+}
+
+// modelNames are the model's mutations, by rule.
+func modelNames() (map[string][]string, error) {
+	b, err := os.ReadFile("test/model/config.go")
+	if err != nil {
+		return nil, fmt.Errorf("run it in the root: %w", err)
+	}
+	names := map[string][]string{}
+	for _, m := range modelled.FindAllStringSubmatch(string(b), -1) {
+		names[m[2]] = append(names[m[2]], m[1])
+	}
+	return names, nil
+}
+
+// try has the nets look for a mutation, and returns what each of them found.
+func (m mutation) try(check bool) (unit, simulated string, err error) {
+	dir, err := os.MkdirTemp("", "mutation-")
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	root, err := filepath.Abs(".")
+	if err != nil {
+		return "", "", err
+	}
+	list, err := overlay.Write(dir, root, m.code)
+	if err != nil || check {
+		return "", "", err
+	}
+	packages := []string{"./heads", "./fill", "./writepath"}
+	for _, p := range append(packages, "./test/simulation") {
+		if out, err := command(buildLimit, "go", "test", "-overlay", list, "-vet=off", "-c", "-o", filepath.Join(dir, filepath.Base(p)), p); err != nil {
+			return "", "", fmt.Errorf("build %s: %w\n%s", p, err, out)
+		}
+	}
+	caught := false
+	for _, p := range packages {
+		began := time.Now()
+		if out, err := commandIn(p, limit, filepath.Join(dir, filepath.Base(p)), "-test.failfast", "-test.count=1"); err != nil {
+			unit, caught = fmt.Sprintf("%s %s, %.1f s", p[2:], found(out), time.Since(began).Seconds()), true
+			break
+		}
+	}
+	began := time.Now()
+	if out, err := commandIn("./test/simulation", limit, filepath.Join(dir, "simulation"), "-seeds=1000", "-reduce=false", "-failures=1"); err != nil && strings.Contains(out, "SEED=") {
+		simulated, caught = fmt.Sprintf("%s, %.1f s", found(out), time.Since(began).Seconds()), true
+	}
+	if !caught {
+		return "no", "no", errUncaught
+	}
+	return unit, simulated, nil
+}
+
+// found is the test or the seed that failed.
+func found(out string) string {
+	if _, rest, ok := strings.Cut(out, "SEED="); ok {
+		return "seed " + strings.Fields(rest)[0]
+	}
+	if t := failedTest.FindStringSubmatch(out); t != nil {
+		return t[1]
+	}
+	return "panic or time"
+}
+
+func command(most time.Duration, name string, args ...string) (string, error) {
+	return commandIn(".", most, name, args...)
+}
+
+func commandIn(dir string, most time.Duration, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	return out.String(), err
+}
