@@ -69,6 +69,7 @@ type Filler struct {
 	budgets  budgets
 	flights  sync.WaitGroup
 	verified verified
+	audits   audits
 	log      zerolog.Logger
 	foreign  zerolog.Logger // one line a minute
 }

@@ -109,6 +109,7 @@ func (f *Filler) resolveAs(ctx context.Context, k keys.Key, w want, user string,
 	for {
 		a, fl := f.join(k, w, user, owner, self)
 		if fl == nil {
+			f.sample(k)
 			return a, nil
 		}
 		s := f.lookups.of(k)
@@ -204,7 +205,7 @@ func (f *Filler) lookAsOwner(ctx context.Context, fk flightKey, fl *flight) (ans
 	if err != nil {
 		return answer{}, err
 	}
-	if a.hasFirst {
+	if a.hasFirst && f.heads.Must(k, int64(len(a.first)) == f.chunkLen(a.Head.Size, 0), "a first chunk is as long as its head says") {
 		f.owned.Add(f.chunkOf(k, a.Head, 0).name(), a.first)
 	}
 	a.kept = f.heads.KeepOwned(k, fl.began, a.Known)
@@ -228,7 +229,7 @@ func (f *Filler) lookAtOwner(ctx context.Context, fk flightKey, fl *flight, owne
 		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
 		return f.fromStore(ctx, k, w, fl.user)
 	}
-	a.kept = f.heads.KeepLease(k, fl.began, a.Known, lease)
+	a.kept = f.heads.Must(k, !a.hasFirst || !a.Absent, "what is absent has no bytes") && f.heads.KeepLease(k, fl.began, a.Known, lease)
 	if a.Source != S3 {
 		a.Source = Peer
 	}

@@ -7,6 +7,8 @@ type Stats struct {
 	Mismatches map[Source]int64
 	// Unverified chunks had no digest to be compared with.
 	Unverified int64
+	// Audits are the reads under a live head that were compared with the store.
+	Audits map[Verdict]int64
 }
 
 // Held is one part of the memory tier: the chunks that the node owns, or its
@@ -26,5 +28,8 @@ func (f *Filler) Stats() Stats {
 			S3: f.verified.s3.Load(), Peer: f.verified.peer.Load(), Writer: f.verified.writer.Load(),
 		},
 		Unverified: f.verified.unknown.Load(),
+		Audits: map[Verdict]int64{
+			Same: f.audits.same.Load(), Changed: f.audits.changed.Load(), Differs: f.audits.differs.Load(), Failed: f.audits.failed.Load(),
+		},
 	}
 }

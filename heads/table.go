@@ -195,6 +195,7 @@ func (t *Table) keep(k keys.Key, asked Moment, e entry) bool {
 	if !t.must(s, k, !asked.At.After(e.used), "an answer comes after its question") || !t.isSound(s, k, e, e.used) || !s.put(k, e) {
 		return false
 	}
+	t.must(s, k, len(s.entries) <= s.max, "no more heads than there is memory for")
 	t.trace(Event{Kind: Kept, Key: k, Known: e.Known, Owned: e.owned, Asked: asked.At, Until: e.until})
 	return true
 }
