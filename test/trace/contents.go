@@ -1,17 +1,17 @@
 package trace
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // forget is how long what the store held before is of interest: longer than any
-// question.
-const forget = 10 * time.Minute
+// question whose answer is kept.
+const forget = time.Minute
 
 // contents are the states in which the store may be, as far as one key goes.
 type contents struct {
@@ -43,23 +43,36 @@ func newContents() *contents {
 func (c *contents) String() string {
 	var all []string
 	for _, s := range c.states {
-		all = append(all, s.key())
+		var held []string
+		for _, h := range s.held {
+			held = append(held, fmt.Sprintf("%d %s", h.upload, s.names[h.upload]))
+		}
+		all = append(all, fmt.Sprintf("it held %s, and %d may follow", strings.Join(held, ", then "), s.waiting))
 	}
-	return strings.Join(all, " or ")
+	return strings.Join(all, "; or ")
 }
 
-// key tells states apart.
-func (s state) key() string {
-	var b strings.Builder
-	for _, h := range s.held {
-		fmt.Fprintf(&b, "%d", h.upload)
-		if name, known := s.names[h.upload]; known {
-			fmt.Fprintf(&b, " (%s)", name)
+// merged is a state for two that differ in nothing but when contents were replaced.
+func (s state) merged(other state) state {
+	s.held = slices.Clone(s.held)
+	for i, h := range other.held {
+		if h.to.After(s.held[i].to) {
+			s.held[i].to = h.to
 		}
-		b.WriteString(", ")
 	}
-	fmt.Fprintf(&b, "waiting %v", s.waiting)
-	return b.String()
+	return s
+}
+
+// appendKey appends what tells states apart, but for when contents were replaced.
+func (s state) appendKey(b []byte) []byte {
+	for _, h := range s.held {
+		b = append(strconv.AppendInt(b, int64(h.upload), 10), ' ')
+		b = append(append(b, s.names[h.upload]...), ' ')
+	}
+	for _, upload := range s.waiting {
+		b = append(strconv.AppendInt(b, int64(upload), 10), '?')
+	}
+	return b
 }
 
 // mark adds an upload that may be applied from now on.
@@ -122,8 +135,21 @@ func (c *contents) set(all []state) bool {
 	if len(all) == 0 {
 		return false
 	}
-	slices.SortStableFunc(all, func(a, b state) int { return cmp.Compare(a.key(), b.key()) })
-	c.states = slices.CompactFunc(all, func(a, b state) bool { return a.key() == b.key() })
+	if len(all) == 1 {
+		c.states = all
+		return true
+	}
+	c.states = nil
+	seen, b := map[string]int{}, []byte(nil)
+	for _, s := range all {
+		b = s.appendKey(b[:0])
+		if i, known := seen[string(b)]; known {
+			c.states[i] = c.states[i].merged(s)
+			continue
+		}
+		seen[string(b)] = len(c.states)
+		c.states = append(c.states, s)
+	}
 	return true
 }
 
@@ -148,7 +174,14 @@ func (c *contents) reachable(now time.Time) []state {
 
 // forgetting is a state without what it held long ago.
 func (s state) forgetting(now time.Time) state {
-	if len(s.held) > 1 && now.Sub(s.held[0].to) > forget {
+	if len(s.held) == 1 || now.Sub(s.held[0].to) <= forget {
+		return s
+	}
+	s.names = maps.Clone(s.names)
+	for len(s.held) > 1 && now.Sub(s.held[0].to) > forget {
+		if s.held[0].upload > 0 {
+			delete(s.names, s.held[0].upload)
+		}
 		s.held = s.held[1:]
 	}
 	return s
