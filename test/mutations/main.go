@@ -31,35 +31,45 @@ var (
 	modelled    = regexp.MustCompile(`(?m)^\s+(\w+)\s+bool // rule (\d+):`)
 )
 
+// options say what is tried.
+type options struct {
+	only  string
+	net   string
+	check bool
+	limit time.Duration
+}
+
 func main() {
-	only := flag.String("only", "", "the numbers of the rules, with commas between them; all if empty")
-	check := flag.Bool("check", false, "only see whether every change applies")
-	limit := flag.Duration("limit", time.Minute, "how long each net may look; a busy machine needs more")
+	var o options
+	flag.StringVar(&o.only, "only", "", "the numbers of the rules, with commas between them; all if empty")
+	flag.StringVar(&o.net, "net", "", "unit or simulation; both if empty")
+	flag.BoolVar(&o.check, "check", false, "only see whether every change applies")
+	flag.DurationVar(&o.limit, "limit", time.Minute, "how long each net may look; a busy machine needs more")
 	flag.Parse()
-	if err := run(*only, *check, *limit); err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(only string, check bool, limit time.Duration) error {
+func run(o options) error {
 	model, err := modelNames()
 	if err != nil {
 		return err
 	}
 	var missed []string
-	if !check {
+	if !o.check {
 		fmt.Println("| rule | left out | unit tests | simulation | model |\n|---|---|---|---|---|")
 	}
 	for _, m := range mutations() {
-		if only != "" && !slices.Contains(strings.Split(only, ","), m.name) {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.name) {
 			continue
 		}
-		unit, simulated, err := m.try(check, limit)
+		unit, simulated, err := m.try(o)
 		if err != nil && !errors.Is(err, errUncaught) {
 			return fmt.Errorf("rule %s, %s: %w", m.name, m.what, err)
 		}
-		if check {
+		if o.check {
 			continue
 		}
 		fmt.Printf("| %s | %s | %s | %s | %s |\n", m.name, m.what, unit, simulated, strings.Join(model[m.name], ", "))
@@ -87,8 +97,7 @@ func modelNames() (map[string][]string, error) {
 }
 
 // try has the nets look for a mutation, and returns what each of them found.
-func (m mutation) try(check bool, limit time.Duration) (unit, simulated string, err error) {
-	unit, simulated = "no", "no"
+func (m mutation) try(o options) (unit, simulated string, err error) {
 	dir, err := os.MkdirTemp("", "mutation-")
 	if err != nil {
 		return "", "", err
@@ -99,31 +108,48 @@ func (m mutation) try(check bool, limit time.Duration) (unit, simulated string, 
 		return "", "", err
 	}
 	list, err := overlay.Write(dir, root, m.code)
-	if err != nil || check {
+	if err != nil || o.check {
 		return "", "", err
 	}
-	packages := []string{"./heads", "./fill", "./writepath"}
-	for _, p := range append(packages, "./test/simulation") {
-		if out, err := command(buildLimit, "go", "test", "-overlay", list, "-vet=off", "-c", "-o", filepath.Join(dir, filepath.Base(p)), p); err != nil {
-			return "", "", fmt.Errorf("build %s: %w\n%s", p, err, out)
-		}
-	}
-	caught := false
-	for _, p := range packages {
-		began := time.Now()
-		if out, err := commandIn(p, limit, filepath.Join(dir, filepath.Base(p)), "-test.failfast", "-test.count=1"); err != nil {
-			unit, caught = fmt.Sprintf("%s %s, %.1f s", p[2:], found(out), time.Since(began).Seconds()), true
+	unit, simulated = "no", "no"
+	for _, p := range m.packages() {
+		if unit != "no" || o.net == "simulation" {
 			break
 		}
+		if unit, err = o.look(list, dir, p, "-test.failfast", "-test.count=1"); err != nil {
+			return "", "", err
+		}
 	}
-	began := time.Now()
-	if out, _ := commandIn("./test/simulation", limit, filepath.Join(dir, "simulation"), "-seeds=1000", "-reduce=false", "-failures=1"); strings.Contains(out, "SEED=") {
-		simulated, caught = fmt.Sprintf("%s, %.1f s", found(out), time.Since(began).Seconds()), true
+	if o.net != "unit" {
+		simulated, err = o.look(list, dir, "test/simulation", "-seeds=1000", "-reduce=false", "-failures=1")
 	}
-	if !caught {
+	if err == nil && unit == "no" && simulated == "no" {
 		err = errUncaught
 	}
 	return unit, simulated, err
+}
+
+// packages are those that keep the protocol, the one that is changed first.
+func (m mutation) packages() []string {
+	changed := filepath.Dir(m.code[0][0])
+	return append([]string{changed}, slices.DeleteFunc([]string{"heads", "fill", "writepath"}, func(p string) bool { return p == changed })...)
+}
+
+// look builds the tests of a package under the overlay, runs them, and returns which
+// failed and after how long, or no.
+func (o options) look(list, dir, p string, flags ...string) (string, error) {
+	test := filepath.Join(dir, filepath.Base(p))
+	if out, err := command(".", buildLimit, "go", "test", "-overlay", list, "-vet=off", "-c", "-o", test, "./"+p); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", p, err, out)
+	}
+	began := time.Now()
+	out, err := command(p, o.limit, test, flags...)
+	took := time.Since(began)
+	switch {
+	case err == nil, took >= o.limit && !strings.Contains(out, "SEED="):
+		return "no", nil
+	}
+	return fmt.Sprintf("%s %s, %.1f s", p, found(out), took.Seconds()), nil
 }
 
 // found is the test or the seed that failed.
@@ -137,11 +163,7 @@ func found(out string) string {
 	return "panic or time"
 }
 
-func command(most time.Duration, name string, args ...string) (string, error) {
-	return commandIn(".", most, name, args...)
-}
-
-func commandIn(dir string, most time.Duration, name string, args ...string) (string, error) {
+func command(dir string, most time.Duration, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
