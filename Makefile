@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: help build test test-python s3-suite wheel lint cluster chaos simulate durable lifecycle bench chart image vuln tools clean
+.PHONY: help build test test-python s3-suite wheel lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,7 @@ test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with 
 	# The nodes that the tests run are built beside them, so Go would take old results for new: -count=1.
 	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -count=1 -timeout 30m $$(go list ./... | grep -v -e /test/model -e /test/simulation)
 	go test ./test/model # one goroutine, and many states
+	go run ./test/mutations -check # each change that leaves out a rule still applies
 	go test -count=1 ./test/simulation # under the race detector synctest with many timers ends the process before Go 1.27: golang/go#76691
 	cd helm/check && go test -count=1 -timeout 10m ./... # what they test is outside their modules, so Go would take old results for new
 	cd image && go test -count=1 -timeout 10m ./...
@@ -42,9 +43,13 @@ SEEDS ?= 200
 chaos: ## kill, pause, cut off and restart nodes under load; SEED=… DURATION=…
 	go test -race -v -count 1 -timeout 0 -run TestFaults ./test/chaos -seed $(SEED) -duration $(DURATION)
 
+# Under the overlay of Go's runtime a seed does the same each time; see docs/decisions/0046-same-seed-same-run.md.
 simulate: ## real nodes on a simulated network and S3, five minutes of faults for each seed; SEEDS=… SEED=…
-	go test -c -o $(BIN)/simulation ./test/simulation
+	set -e; o=$$(go run ./test/simulation/runtime $(BIN)/runtime); go test -overlay $$o -c -o $(BIN)/simulation ./test/simulation
 	$(BIN)/simulation -seed $(SEED) -seeds $(SEEDS) -test.timeout 0
+
+mutations: ## leave out one rule of the protocol after the other, and see which tests catch that; RULES=4,10
+	go run ./test/mutations -only '$(RULES)'
 
 durable: ## kill a node under load again and again, and look for every acknowledged write; KILLS=… SEED=…
 	go test -v -count 1 -timeout 0 -run TestDurable ./test/chaos -seed $(SEED) -kills $(KILLS)

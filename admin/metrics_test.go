@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/chunks"
+	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
 	"larder/store"
@@ -108,8 +109,8 @@ func TestS3Results(t *testing.T) {
 // What the parts of a node count themselves comes out under its own name.
 func TestPartsAreRead(t *testing.T) {
 	m := New(zerolog.Nop()).Metrics
-	m.Memory(100, func() chunks.Stats {
-		return chunks.Stats{Own: tier.Held{Bytes: 1, Chunks: 2, Evictions: 3}, Hot: tier.Held{Bytes: 4, Chunks: 5, Evictions: 6}}
+	m.Memory(100, func() fill.Stats {
+		return fill.Stats{Stats: chunks.Stats{Own: tier.Held{Bytes: 1, Chunks: 2, Evictions: 3}, Hot: tier.Held{Bytes: 4, Chunks: 5, Evictions: 6}}}
 	})
 	m.Heads(func() heads.Stats {
 		return heads.Stats{Live: 7, Granted: 8, Dropped: 14, Refused: 15, Unsettled: 20}

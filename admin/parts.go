@@ -5,8 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill"
 	"larder/heads"
 	"larder/tier"
 	"larder/writepath"
@@ -19,7 +19,7 @@ func (m *Metrics) Freed(age time.Duration) { m.freed.Observe(age.Seconds()) }
 func (m *Metrics) Waited(d time.Duration) { m.waited.Observe(d.Seconds()) }
 
 // Memory exposes the memory tier, with its budget in bytes.
-func (m *Metrics) Memory(budget int64, stats func() chunks.Stats) {
+func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 	p := &polled{}
 	bytes := p.add("larder_memory_bytes", "Bytes of chunks and chunk keys in the memory tier.", prometheus.GaugeValue, "copy")
 	chunks := p.add("larder_memory_chunks", "Chunks in the memory tier.", prometheus.GaugeValue, "copy")
@@ -27,10 +27,14 @@ func (m *Metrics) Memory(budget int64, stats func() chunks.Stats) {
 	limit := p.add("larder_memory_limit_bytes", "The budget of the memory tier.", prometheus.GaugeValue)
 	mismatches := p.add("larder_digest_mismatch_total", "Chunks from outside whose bytes were not those that were written.", prometheus.CounterValue, "source")
 	unverified := p.add("larder_digest_unknown_total", "Chunks from outside that had no digest to be compared with.", prometheus.CounterValue)
+	audits := p.add("larder_audit_total", "Reads under a live head that were compared with S3's own answer.", prometheus.CounterValue, "result")
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
 		for source, n := range s.Mismatches {
 			emit(mismatches, float64(n), string(source))
+		}
+		for verdict, n := range s.Audits {
+			emit(audits, float64(n), string(verdict))
 		}
 		emit(unverified, float64(s.Unverified))
 		for _, part := range []struct {
@@ -53,8 +57,10 @@ func (m *Metrics) Heads(stats func() heads.Stats) {
 	granted := p.add("larder_leases_granted_total", "Leases on heads that this node granted to others.", prometheus.CounterValue)
 	received := p.add("larder_revocations_received_total", "Revocations received, by this node's answer.", prometheus.CounterValue, "result")
 	unsettled := p.add("larder_cluster_strangers", "Members that this node has not settled with.", prometheus.GaugeValue)
+	broken := p.add("larder_invariant_broken_total", "Invariants of the lease protocol that did not hold.", prometheus.CounterValue)
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
+		emit(broken, float64(s.Broken))
 		emit(live, float64(s.Live))
 		emit(granted, float64(s.Granted))
 		emit(received, float64(s.Dropped), "acknowledged")

@@ -28,6 +28,7 @@ func (c *Cluster) memberlistConfig(t memberlist.Transport) *memberlist.Config {
 	cfg.GossipToTheDeadTime = c.forget
 	cfg.PushPullInterval = 15 * time.Second
 	cfg.TCPTimeout = 5 * time.Second
+	cfg.EnableCompression = false // packets have a hundred bytes, and a compressor takes its tables anew for each
 	cfg.Delegate = delegate{c}
 	cfg.Events = delegate{c}
 	cfg.DelegateProtocolMin, cfg.DelegateProtocolVersion, cfg.DelegateProtocolMax = 1, 1, 1

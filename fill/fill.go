@@ -33,6 +33,7 @@ type Filler struct {
 	chunks  *chunks.Chunks
 	lookups lookups
 	flights sync.WaitGroup
+	audits  audits
 	log     zerolog.Logger
 	foreign zerolog.Logger // one line a minute
 }
@@ -65,7 +66,18 @@ func (f *Filler) Prime(ctx context.Context, k keys.Key, h store.Head, n int, b [
 }
 
 // Stats counts.
-func (f *Filler) Stats() chunks.Stats { return f.chunks.Stats() }
+func (f *Filler) Stats() Stats {
+	return Stats{f.chunks.Stats(), map[Verdict]int64{
+		Same: f.audits.same.Load(), Changed: f.audits.changed.Load(), Differs: f.audits.differs.Load(), Failed: f.audits.failed.Load(),
+	}}
+}
+
+// Stats of what a node holds, and of what it did since it started.
+type Stats struct {
+	chunks.Stats
+	// Audits are the reads under a live head that were compared with the store.
+	Audits map[Verdict]int64
+}
 
 // Close waits until every lookup and fetch that is under way has ended. Each is
 // bounded.

@@ -167,7 +167,7 @@ func TestUnknownOutcomeLeavesNoHead(t *testing.T) {
 	f, st, _ := newFiller(t, nil)
 	k := newKey(t)
 	put(t, k, "v1")
-	begin(t, f, k).End(heads.Outcome{Unknown: true})
+	upload(t, begin(t, f, k)).End(heads.Outcome{Unknown: true})
 	if got := read(t, f, k); got != "v1" {
 		t.Errorf("read %q", got)
 	}
@@ -241,7 +241,7 @@ func TestANodeThatLeavesTrustsNothing(t *testing.T) {
 func TestUnknownOutcomeOutlivesTheNextWrite(t *testing.T) {
 	f, _, _ := newFiller(t, nil)
 	k := newKey(t)
-	begin(t, f, k).End(heads.Outcome{Unknown: true})
+	upload(t, begin(t, f, k)).End(heads.Outcome{Unknown: true})
 	turn := begin(t, f, k)
 	h := put(t, k, "v3")
 	end(t, turn, h)

@@ -167,13 +167,19 @@ func begin(t *testing.T, f *Filler, k keys.Key) *heads.Turn {
 	return turn
 }
 
-// end ends a write that happened.
-func end(t *testing.T, turn *heads.Turn, h store.Head) {
+// upload marks a write.
+func upload(t *testing.T, turn *heads.Turn) *heads.Turn {
 	t.Helper()
 	if err := turn.Upload(time.Now()); err != nil {
 		t.Error(err)
 	}
-	turn.End(heads.Outcome{Done: true, Known: heads.Known{Head: h}})
+	return turn
+}
+
+// end ends a write that happened.
+func end(t *testing.T, turn *heads.Turn, h store.Head) {
+	t.Helper()
+	upload(t, turn).End(heads.Outcome{Done: true, Known: heads.Known{Head: h}})
 }
 
 var groups atomic.Int64

@@ -90,6 +90,7 @@ func (f *Filler) resolve(ctx context.Context, k keys.Key, w want, user string, o
 	for {
 		a, fl := f.join(k, w, user, owner)
 		if fl == nil {
+			f.sample(k)
 			return a, nil
 		}
 		s := f.lookups.of(k)
@@ -172,7 +173,7 @@ func (f *Filler) lookAsOwner(ctx context.Context, fk flightKey, fl *flight) (ans
 	if err != nil {
 		return answer{}, err
 	}
-	if a.first.IsHere() {
+	if a.first.IsHere() && f.heads.Must(k, int64(len(a.first.View)) == min(a.Head.Size, f.size), "a first chunk is as long as its head says") {
 		f.chunks.Keep(f.chunks.Of(k, a.Head, 0), a.first.View)
 	}
 	a.kept = f.heads.KeepOwned(k, fl.began, a.Known)
@@ -196,7 +197,7 @@ func (f *Filler) lookAtOwner(ctx context.Context, fk flightKey, fl *flight, owne
 		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
 		return f.fromStore(ctx, k, w, fl.user)
 	}
-	a.kept = f.heads.KeepLease(k, fl.began, a.Known, lease)
+	a.kept = f.heads.Must(k, !a.first.IsHere() || !a.Absent, "what is absent has no bytes") && f.heads.KeepLease(k, fl.began, a.Known, lease)
 	if a.Source != chunks.S3 {
 		a.Source = chunks.Peer
 	}

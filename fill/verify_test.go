@@ -348,7 +348,7 @@ func TestBytesInMemoryAreNotReadAgain(t *testing.T) {
 		},
 		"a peer was about to write": func(f *Filler, k keys.Key) { f.heads.Drop(k) },
 		"a write was refused":       func(f *Filler, k keys.Key) { begin(t, f, k).End(heads.Outcome{}) },
-		"a write may have happened": func(f *Filler, k keys.Key) { begin(t, f, k).End(heads.Outcome{Unknown: true}) },
+		"a write may have happened": func(f *Filler, k keys.Key) { upload(t, begin(t, f, k)).End(heads.Outcome{Unknown: true}) },
 		"it is being written": func(f *Filler, k keys.Key) {
 			if !writing[k] {
 				writing[k] = true

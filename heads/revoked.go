@@ -67,6 +67,7 @@ func (t *Table) handleRevoke(ctx context.Context, asked cluster.Asked) cluster.A
 		}
 	}
 	t.Drop(k)
+	t.trace(Event{Kind: Revoked, Key: k, Peer: asked.From})
 	t.counts.dropped.Add(1)
 	return cluster.Answer{Status: http.StatusNoContent}
 }

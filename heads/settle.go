@@ -122,6 +122,7 @@ func (t *Table) forgetFor(unsettled map[string]member) {
 		s.mu.Unlock()
 	}
 	t.unsettled.Store(&unsettled) // after no lookup and no write from before can be kept
+	t.trace(Event{Kind: Changed, Unsettled: len(unsettled)})
 	if len(unsettled) > 0 {
 		select {
 		case t.settling.kick <- struct{}{}: // once Run finds them

@@ -17,10 +17,12 @@ type Stats struct {
 	Dropped, Refused int64
 	// Unsettled members.
 	Unsettled int64
+	// Broken invariants: faults of this program.
+	Broken int64
 }
 
 // counts are what Stats is made of.
-type counts struct{ granted, dropped, refused atomic.Int64 }
+type counts struct{ granted, dropped, refused, broken atomic.Int64 }
 
 // Stats counts.
 func (t *Table) Stats() Stats {
@@ -30,6 +32,7 @@ func (t *Table) Stats() Stats {
 		Dropped:   t.counts.dropped.Load(),
 		Refused:   t.counts.refused.Load(),
 		Unsettled: int64(len(*t.unsettled.Load())),
+		Broken:    t.counts.broken.Load(),
 	}
 }
 

@@ -27,7 +27,10 @@ type Config struct {
 	Lease time.Duration
 	// Revalidate is how long an owner trusts a head without asking the store.
 	Revalidate time.Duration
-	Log        zerolog.Logger
+	// Trace hears of every event. It may be nil, must return soon, and must not call
+	// the Table.
+	Trace func(Event)
+	Log   zerolog.Logger
 }
 
 // Table is what this node knows of keys now. Make one with New.
@@ -42,6 +45,8 @@ type Table struct {
 	writing   sync.WaitGroup // writers that hold a turn or wait for one
 	counts    counts
 	log       zerolog.Logger
+	// invariants is where broken ones are logged: ten a minute.
+	invariants zerolog.Logger
 }
 
 const shards = 256
@@ -93,6 +98,7 @@ func New(cfg Config, c Cluster) *Table {
 		settling: settling{met: map[string]bool{}, kick: make(chan struct{}, 1)},
 		log:      cfg.Log.With().Str("component", "heads").Logger(),
 	}
+	t.invariants = t.log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Minute})
 	t.unsettled.Store(&map[string]member{})
 	for i := range t.shards {
 		t.shards[i] = shard{
@@ -134,7 +140,12 @@ func (t *Table) Get(k keys.Key) (is Known, live bool, now Moment) {
 	defer s.mu.Unlock()
 	now.gen = s.gen
 	e, live := s.live(k, now.At)
-	return e.Known, live, now
+	if !live || !t.isSound(s, k, e, now.At) {
+		now.gen = s.gen
+		return Known{}, false, now
+	}
+	t.trace(Event{Kind: Hit, Key: k, Known: e.Known})
+	return e.Known, true, now
 }
 
 // live returns the entry of k if its lease runs. The caller holds mu.
@@ -181,7 +192,12 @@ func (t *Table) keep(k keys.Key, asked Moment, e entry) bool {
 	if s.gen != asked.gen || s.barred(k, asked.At) || !e.used.Before(e.until) || e.owned && !t.mayOwn(k) {
 		return false
 	}
-	return s.put(k, e)
+	if !t.must(s, k, !asked.At.After(e.used), "an answer comes after its question") || !t.isSound(s, k, e, e.used) || !s.put(k, e) {
+		return false
+	}
+	t.must(s, k, len(s.entries) <= s.max, "no more heads than there is memory for")
+	t.trace(Event{Kind: Kept, Key: k, Known: e.Known, Owned: e.owned, Asked: asked.At, Until: e.until})
+	return true
 }
 
 // mayOwn reports whether this node may trust the store's answer as the key's owner:
@@ -208,13 +224,15 @@ func (s *shard) isUnknown(k keys.Key, at time.Time) bool {
 	return ok && at.Before(until)
 }
 
-// markUnknown marks k for a time, and forgets the marks that are over. The caller
+// markUnknown marks k for the time of revalidation, and forgets the marks that are over. The caller
 // holds mu.
 //
 // Rule 13: no other write takes the mark away, and it stays long enough for the
 // lookups and writes that began under it to see that.
-func (s *shard) markUnknown(k keys.Key, d time.Duration) {
+func (t *Table) markUnknown(s *shard, k keys.Key) {
+	d := t.cfg.Revalidate
 	now := time.Now()
+	t.must(s, k, !s.unknown[k].After(now.Add(d)), "the mark of an unknown outcome is never shortened")
 	for other, until := range s.unknown {
 		if now.After(until.Add(d)) { // longer than a lookup or a write that began under the mark
 			delete(s.unknown, other)
@@ -261,32 +279,38 @@ func (t *Table) Grant(k keys.Key, to string) (Known, time.Duration) {
 	if _, ok := t.cluster.Member(to); !ok {
 		return Known{}, 0
 	}
-	e, left := t.owned(k)
-	if left <= 0 {
+	s := t.of(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, now, ok := t.owned(s, k)
+	if !ok || !t.must(s, k, to != t.cluster.Self().ID, "no node is granted a lease by itself") ||
+		!t.must(s, k, !s.barred(k, now), "no lease is granted on a key that is written, or may be yet") {
 		return Known{}, 0
 	}
+	lease := min(t.cfg.Lease, e.until.Sub(now))
 	t.counts.granted.Add(1)
-	return e.Known, min(t.cfg.Lease, left)
+	t.trace(Event{Kind: Granted, Key: k, Peer: to, Known: e.Known, Until: now.Add(lease)})
+	return e.Known, lease
 }
 
 // Owned returns the live head of k that this node holds as the key's owner.
 func (t *Table) Owned(k keys.Key) (is Known, ok bool) {
-	e, left := t.owned(k)
-	return e.Known, left > 0
-}
-
-// owned returns the live entry of k that this node holds as the key's owner, and for
-// how long it is live.
-func (t *Table) owned(k keys.Key) (e entry, left time.Duration) {
 	s := t.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	e, ok := s.live(k, now)
-	if !ok || !e.owned {
-		return entry{}, 0
+	e, _, ok := t.owned(s, k)
+	return e.Known, ok
+}
+
+// owned returns the entry of k that this node holds as the key's owner, if that is
+// live now. The caller holds the shard's mu.
+func (t *Table) owned(s *shard, k keys.Key) (e entry, now time.Time, ok bool) {
+	now = time.Now()
+	e, live := s.live(k, now)
+	if !live || !e.owned || !t.isSound(s, k, e, now) {
+		return entry{}, now, false
 	}
-	return e, e.until.Sub(now)
+	return e, now, true
 }
 
 // Drop forgets the head of k, and makes lookups of it that are under way useless to
@@ -297,6 +321,7 @@ func (t *Table) Drop(k keys.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop(k)
+	t.trace(Event{Kind: Dropped, Key: k})
 }
 
 // DropVersion drops the head of k if it is this version, which the store says is gone.
@@ -307,6 +332,7 @@ func (t *Table) DropVersion(k keys.Key, version keys.Version) {
 	if e, ok := s.entries[k]; ok && (keys.Version{ETag: e.Head.Version, Write: e.Head.WriteName()}) == version {
 		s.gen++
 		delete(s.entries, k)
+		t.trace(Event{Kind: Dropped, Key: k})
 	}
 }
 

@@ -79,6 +79,11 @@ func (t *Table) Begin(ctx context.Context, k keys.Key, abandoned func() bool) (*
 		w.pass(s)
 		return nil, err
 	}
+	if !t.must(s, k, !q.writing && q.uploaded == nil, "one write of a key at a time") {
+		<-q.token
+		t.leave(s, k, q)
+		return nil, ErrNotOwner
+	}
 	w.begin(s)
 	return w, nil
 }
@@ -102,6 +107,7 @@ func (t *Table) join(s *shard, k keys.Key) (*queue, error) {
 
 // leave counts a writer out. The caller holds the shard's mu.
 func (t *Table) leave(s *shard, k keys.Key, q *queue) {
+	t.must(s, k, q.writers > 0 && s.queues[k] == q, "a writer who leaves was counted in")
 	t.writing.Done()
 	if q.writers--; q.writers == 0 {
 		delete(s.queues, k)
@@ -115,7 +121,11 @@ func (w *Turn) pass(s *shard) {
 		close(q.uploaded)
 	}
 	q.uploaded, q.gaveWay, q.writing = nil, false, false
-	<-q.token
+	select {
+	case <-q.token:
+	default:
+		w.table.must(s, w.key, false, "who has the turn holds its token")
+	}
 	w.table.leave(s, w.key, q)
 }
 
@@ -144,6 +154,7 @@ func (w *Turn) begin(s *shard) {
 	s.drop(w.key)
 	w.queue.writing = true
 	w.Began, w.changed = now, s.changed
+	w.table.trace(Event{Kind: Began, Key: w.key})
 }
 
 // Upload marks the key as being changed in the store, which the caller does next.
@@ -153,7 +164,7 @@ func (w *Turn) begin(s *shard) {
 // one that did before is in the ring already; so the owner is looked up again after it. A
 // process that was stopped since the revocation begins anew.
 func (w *Turn) Upload(revoked time.Time) error {
-	if !w.mark() {
+	if !w.mark(revoked) {
 		return ErrNotOwner // another node is writing k: it has revoked it here
 	}
 	w.asked = revoked
@@ -164,14 +175,20 @@ func (w *Turn) Upload(revoked time.Time) error {
 }
 
 // mark marks the upload, unless the write was told to give way.
-func (w *Turn) mark() bool {
+func (w *Turn) mark(revoked time.Time) bool {
 	s := w.table.of(w.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.queue.gaveWay {
 		return false
 	}
+	if _, live := s.live(w.key, time.Now()); !w.table.must(s, w.key, !live, "no head is live when an upload begins") ||
+		!w.table.must(s, w.key, w.queue.writing && w.queue.uploaded == nil, "an upload follows a begin, once") ||
+		!w.table.must(s, w.key, !revoked.Before(w.Began), "a revocation follows the begin") {
+		return false
+	}
 	w.queue.uploaded = make(chan struct{})
+	w.table.trace(Event{Kind: Marked, Key: w.key})
 	return true
 }
 
@@ -193,11 +210,18 @@ func (w *Turn) End(o Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop(w.key)
+	t, sent := w.table, w.queue.uploaded != nil
 	switch {
+	case !t.must(s, w.key, w.queue.writing, "an end follows a begin"):
+	case !t.must(s, w.key, sent || !o.Unknown && !o.Done, "nothing is written without a mark"):
 	case o.Unknown:
-		s.markUnknown(w.key, w.table.cfg.Revalidate)
+		t.markUnknown(s, w.key)
+		t.trace(Event{Kind: Unsure, Key: w.key, Until: s.unknown[w.key]})
 	case o.Done:
+		t.trace(Event{Kind: Done, Key: w.key, Known: o.Known})
 		w.publish(s, o.Known)
+	default:
+		t.trace(Event{Kind: Undone, Key: w.key})
 	}
 	w.pass(s)
 }
@@ -214,7 +238,11 @@ func (w *Turn) publish(s *shard, is Known) {
 		return
 	}
 	now := time.Now()
-	s.put(w.key, entry{Known: is, until: w.asked.Add(w.table.cfg.Revalidate), used: now, owned: true})
+	e := entry{Known: is, until: w.asked.Add(w.table.cfg.Revalidate), used: now, owned: true}
+	if w.table.must(s, w.key, !w.asked.Before(w.Began), "what is published was asked for after the begin") &&
+		w.table.must(s, w.key, is.Absent || is.Head.Version != "", "what is published has a version") && s.put(w.key, e) {
+		w.table.trace(Event{Kind: Published, Key: w.key, Known: is, Owned: true, Until: e.until})
+	}
 }
 
 // giveWay tells a writer of k that another node is writing it. If the writer is
@@ -228,6 +256,7 @@ func (t *Table) giveWay(k keys.Key) (uploaded <-chan struct{}) {
 	case q == nil:
 		return nil
 	case q.uploaded != nil:
+		t.must(s, k, q.writing, "an upload is part of a write")
 		return q.uploaded
 	default:
 		q.gaveWay = true
@@ -280,5 +309,6 @@ func (t *Table) Retire(ctx context.Context) (err error) {
 		clear(s.entries)
 		s.mu.Unlock()
 	}
+	t.trace(Event{Kind: Retired})
 	return err
 }

@@ -43,6 +43,10 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 		}
 		return Result{}, err
 	}
+	if whole := !o.Delete && !o.InParts; !p.heads.Must(k, !whole || r.Head.Size == int64(len(o.Body)), "what was written is as long as what came") ||
+		!p.heads.Must(k, o.Delete || r.Head.Version != "", "what was written has a version") {
+		return Result{}, fmt.Errorf("write %s: %w", k, ErrUnknown)
+	}
 	outcome = heads.Outcome{Done: true, Known: heads.Known{Absent: o.Delete, Head: r.Head}}
 	p.dropSums(k, turn.Last)
 	if len(o.Body) > 0 {

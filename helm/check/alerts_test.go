@@ -23,6 +23,9 @@ const healthy = `load 1m
   larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="peer"} 0+200x1800
   larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="s3"} 0+600x1800
   larder_http_requests_total{SEL,pod="a",op="get",status="5xx",source=""} 0+1x1800
+  larder_audit_total{SEL,pod="a",result="same"} 0+10x1800
+  larder_audit_total{SEL,pod="a",result="differs"} 0x1800
+  larder_invariant_broken_total{SEL,pod="b"} 0x1800
   larder_revocation_wait_seconds_count{SEL,pod="a"} 0+50x1800
   larder_revocation_wait_seconds_count{SEL,pod="b"} 0+50x1800
   larder_leases_waited_out_total{SEL,pod="a",member="silent"} 0+1x1800
@@ -42,6 +45,9 @@ func TestAlertsFire(t *testing.T) {
 		},
 		"LarderClusterSplit": {
 			`larder_cluster_members{SEL,pod="c"} 3x1800`, `larder_cluster_members{SEL,pod="c"} 1x1800`,
+		},
+		"LarderStaleHead": {
+			`result="differs"} 0x1800`, `result="differs"} 0x1780 1x20`,
 		},
 		"LarderS3Errors": {
 			`result="unavailable"} 0+1x1800`, `result="unavailable"} 0+100x1800`,

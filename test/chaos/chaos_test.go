@@ -41,12 +41,13 @@ func TestFaults(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			run(t, s)
+			run(t, s, func() {})
 		})
 	}
 }
 
-// rounds runs one round after the other. The seed of a round is that of the
+// rounds runs one round after the other, for as long as -duration from the first fault:
+// what it takes to build and start is no part of that. The seed of a round is that of the
 // first and its number, so that any can be made the first.
 func rounds(t *testing.T, separate bool) {
 	first := *seed
@@ -54,10 +55,16 @@ func rounds(t *testing.T, separate bool) {
 		first = rand.Uint64N(1_000_000)
 	}
 	fmt.Printf("SEED=%d\n", first)
-	for end := time.Now().Add(*duration); time.Now().Before(end) && !t.Failed(); first++ {
+	var end time.Time
+	begun := func() {
+		if end.IsZero() {
+			end = time.Now().Add(*duration)
+		}
+	}
+	for ; (end.IsZero() || time.Now().Before(end)) && !t.Failed(); first++ {
 		s := roundOf(first, separate)
 		fmt.Printf("SEED=%d: %s\n", first, s)
-		t.Run(s.name, func(t *testing.T) { run(t, s) })
+		t.Run(s.name, func(t *testing.T) { run(t, s, begun) })
 	}
 }
 

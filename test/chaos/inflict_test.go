@@ -22,6 +22,7 @@ type inflictor struct {
 	cluster *cluster
 	history *history.History
 	nodes   int // of the cluster when it is not scaled
+	begun   func()
 
 	mu       sync.Mutex // guards troubles
 	troubles []trouble
@@ -52,6 +53,9 @@ func (i *inflictor) follow(ctx context.Context, faults []fault, inflict func(con
 		if ctx.Err() != nil {
 			return
 		}
+		i.mu.Lock()
+		i.begun()
+		i.mu.Unlock()
 		from := i.history.Now()
 		inflict(ctx, f)
 		i.mu.Lock()

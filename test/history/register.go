@@ -114,12 +114,6 @@ func firstSeen(ops []*Op) map[string]int64 {
 	return seen
 }
 
-// Authoritative returns what S3 itself has decided: writes, and reads that
-// asked it.
-func Authoritative(ops []*Op) []*Op {
-	return slices.DeleteFunc(slices.Clone(ops), func(o *Op) bool { return o.Reads() && !o.Fresh })
-}
-
 // Stale is a read of what had been replaced.
 type Stale struct {
 	Read, By *Op

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	mrand "math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -157,27 +156,21 @@ type door struct {
 	bucket *bucket
 	host   *host
 	late   func(asked time.Time) // hears that a write was done later than its answer
-
-	mu  sync.Mutex // guards rng
-	rng *mrand.Rand
+	chance chance
 }
 
 // draw is chance, for one request.
-func (d *door) draw() (way, back, late time.Duration, share float64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	some := func(least, most time.Duration) time.Duration {
-		return least + time.Duration(d.rng.Int64N(int64(most-least)))
-	}
-	return some(2*time.Millisecond, 10*time.Millisecond), some(2*time.Millisecond, 10*time.Millisecond),
-		some(100*time.Millisecond, 4*time.Second), d.rng.Float64()
+func (d *door) draw(asked time.Time) (way, back, late time.Duration, share float64) {
+	const least, most = 2 * time.Millisecond, 10 * time.Millisecond
+	return d.chance.between(asked, 0, least, most), d.chance.between(asked, 1, least, most),
+		d.chance.between(asked, 2, 100*time.Millisecond, 4*time.Second), d.chance.share(asked, 3)
 }
 
 // request has the bucket do something at one moment, on the way there and back
 // of a node whose store may be in trouble.
 func (d *door) request(ctx context.Context, writes bool, do func() error) error {
 	asked := time.Now()
-	way, back, after, share := d.draw()
+	way, back, after, share := d.draw(asked)
 	d.bucket.mu.Lock()
 	t := d.bucket.troubled
 	d.bucket.mu.Unlock()

@@ -178,7 +178,7 @@ func (c *client) read(o *history.Op, w *httptest.ResponseRecorder) {
 		err = fmt.Errorf("%w: the bytes of %s under the head of %s", history.ErrMixed, name, o.Found)
 	}
 	if err != nil {
-		c.world.fail("%s: %v", o, err)
+		c.world.fail(o.Key, "%s: %v", o, err)
 	}
 }
 

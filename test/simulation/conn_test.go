@@ -147,11 +147,11 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) send(b []byte) {
 	l := c.host.network.between(c.host.addr, c.peer.host.addr)
 	due := time.Now().Add(l.delay())
-	for again := resend; !l.cut && l.lost(); again *= 2 {
+	for again, try := resend, 0; !l.cut && l.lost(try); again, try = 2*again, try+1 {
 		due = due.Add(again)
 	}
-	if l.stalled > 0 && l.rng.Float64() < l.stalled {
-		due = due.Add(time.Duration(l.rng.Int64N(int64(l.stall))))
+	if now := time.Now(); l.stalled > 0 && l.chance.share(now, -1) < l.stalled {
+		due = due.Add(l.chance.between(now, -2, 0, l.stall))
 	}
 	to := c.peer
 	if last := len(to.arrives) - 1; last >= 0 && to.arrives[last].due.After(due) {

@@ -94,7 +94,7 @@ func (h *host) dial(addr string) (c *conn, wait time.Duration, err error) {
 		return nil, 0, err
 	}
 	there, way, back := n.hosts[on], n.between(h.addr, on), n.between(on, h.addr)
-	if there == nil || there.gone && there.silent || h.gone || h.held || way.lost() || back.lost() {
+	if there == nil || there.gone && there.silent || h.gone || h.held || way.lost(0) || back.lost(0) {
 		return nil, resend, nil
 	}
 	wait = way.delay() + back.delay()

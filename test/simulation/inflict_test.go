@@ -4,6 +4,9 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"larder/heads"
+	"larder/test/trace"
 )
 
 // inflict carries out the faults of the plan, each track by itself, each fault
@@ -92,6 +95,7 @@ func (w *world) ofNode(ctx context.Context, f fault, s *slot) {
 	case kill, off:
 		w.ending()
 		n.crash(f.kind == off)
+		w.trace(n.cluster.Self().ID, heads.Event{Kind: trace.Ended})
 		w.look()
 		sleep(ctx, f.lasts)
 		w.start(s)
@@ -119,4 +123,5 @@ func (w *world) leave(n *node) {
 	n.serving.Store(false)
 	w.look()
 	n.leave()
+	w.trace(n.cluster.Self().ID, heads.Event{Kind: trace.Ended})
 }

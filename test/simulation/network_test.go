@@ -2,8 +2,6 @@ package simulation
 
 import (
 	"context"
-	"hash/fnv"
-	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
@@ -40,7 +38,7 @@ type host struct {
 
 // link is one direction between two addresses.
 type link struct {
-	rng     *rand.Rand
+	chance  chance
 	latency time.Duration
 	slower  time.Duration
 	cut     bool
@@ -65,31 +63,26 @@ func (n *network) start(addr string) *host {
 	return h
 }
 
-// seeded is a source of its own for each name.
-func seeded(seed uint64, name string) *rand.Rand {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name)) // never fails
-	return rand.New(rand.NewPCG(seed, h.Sum64()))
-}
-
 // between is the link from one address to another. The caller holds mu.
 func (n *network) between(from, to string) *link {
 	l := n.links[[2]string{from, to}]
 	if l == nil {
-		rng := seeded(n.seed, from+">"+to)
-		l = &link{rng: rng, latency: time.Duration(100+rng.IntN(400)) * time.Microsecond}
+		c := newChance(n.seed, from+">"+to)
+		l = &link{chance: c, latency: c.between(time.Time{}, 0, 100*time.Microsecond, 500*time.Microsecond)}
 		n.links[[2]string{from, to}] = l
 	}
 	return l
 }
 
-// delay is how long the next message takes. The caller holds mu.
+// delay is how long a message takes that is sent now. The caller holds mu.
 func (l *link) delay() time.Duration {
-	return l.latency + time.Duration(l.rng.Int64N(int64(l.latency))) + l.slower
+	return l.chance.between(time.Now(), 0, l.latency, 2*l.latency) + l.slower
 }
 
-// lost reports whether the next packet is. The caller holds mu.
-func (l *link) lost() bool { return l.cut || l.loss > 0 && l.rng.Float64() < l.loss }
+// lost reports whether a packet is that is sent now, at this try. The caller holds mu.
+func (l *link) lost(try int) bool {
+	return l.cut || l.loss > 0 && l.chance.share(time.Now(), 1+try) < l.loss
+}
 
 // change changes the link from one address to another.
 func (n *network) change(from, to string, do func(*link)) {

@@ -52,7 +52,7 @@ var groups atomic.Int64
 func newNode(w *world, s *slot) (*node, error) {
 	n := &node{host: w.network.start(s.addr), stopped: make(chan struct{})}
 	log := w.log(s.name)
-	d := &door{bucket: w.bucket, host: n.host, late: w.doneLate, rng: seeded(w.seed, fmt.Sprint(s.name, " asks S3 ", s.starts))}
+	d := &door{bucket: w.bucket, host: n.host, late: w.doneLate, chance: newChance(w.seed, s.name+" asks S3")}
 	plan := budget.New(budget.Sizes{Tier: 64 << 10, Limit: 4 << 30, Chunk: chunkSize, Part: writepath.PartSize(chunkSize, maxObject)})
 	var err error
 	n.cluster, err = cluster.New(cluster.Config{
@@ -61,7 +61,11 @@ func newNode(w *world, s *slot) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.heads = heads.New(heads.Config{Memory: plan.Heads, Lease: lease, Revalidate: revalidate, Log: log}, n.cluster)
+	id := n.cluster.Self().ID
+	n.heads = heads.New(heads.Config{
+		Memory: plan.Heads, Lease: lease, Revalidate: revalidate, Log: log,
+		Trace: func(e heads.Event) { w.trace(id, e) },
+	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
 		Group: fmt.Sprint("simulated-", groups.Add(1)), Plan: plan, ChunkSize: chunkSize, Log: log,
 	}, d, n.heads, n.cluster)

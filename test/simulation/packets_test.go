@@ -86,7 +86,7 @@ func (p *packetPort) WriteTo(b []byte, to net.Addr) (int, error) {
 		return 0, err
 	}
 	there, l := n.hosts[on], n.between(p.host.addr, on)
-	if there == nil || n.blocked(p.host, there) || l.lost() {
+	if there == nil || n.blocked(p.host, there) || l.lost(0) {
 		return len(b), nil
 	}
 	at := there.packets[port]

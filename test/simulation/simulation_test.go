@@ -1,23 +1,19 @@
 package simulation
 
 import (
-	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
-	"slices"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/anishathalye/porcupine"
-
-	"larder/test/history"
 )
 
 var (
@@ -25,37 +21,51 @@ var (
 	seeds   = flag.Int("seeds", 24, "how many seeds")
 	only    = flag.String("kinds", "", "the kinds of faults, with commas between them; any if empty")
 	verbose = flag.Bool("story", false, "tell the story of every seed, with the nodes' debug lines")
+	reduces = flag.Bool("reduce", true, "look for the least of a seed's faults and clients that still fails")
+	most    = flag.Int64("failures", 3, "how many seeds may fail before no more are tried")
+	repeats = flag.Int("repeat", 1, "how often each seed is run")
+
+	// These are one seed's, in a process of its own.
+	alone   = flag.Bool("alone", false, "run one seed in this process")
+	faults  = flag.String("faults", "", "which of the seed's faults happen, by their numbers; all if empty")
+	clients = flag.Int("clients", 2, "how many clients each node has")
 )
 
-// mostFailures is how many seeds may fail before no more are tried.
-const mostFailures = 3
+// seedLimit bounds one seed in real time.
+const seedLimit = 10 * time.Minute
 
-// TestSeeds simulates a cluster for each seed.
+// TestSeeds simulates a cluster for each seed, each in a process of its own: what a
+// seed does depends on nothing that ran before it.
 func TestSeeds(t *testing.T) {
+	if *alone {
+		one(t)
+		return
+	}
 	from := *first
 	if from == 0 {
 		from = rand.Uint64N(1_000_000)
 	}
 	var failures atomic.Int64
+	work := make(chan struct{}, runtime.GOMAXPROCS(0)) // holds an element for each seed under way
 	t.Run("seeds", func(t *testing.T) {
-		for i := range *seeds {
-			seed := from + uint64(i)
-			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		for i := range *seeds * *repeats {
+			p := planOf(from+uint64(i / *repeats), kinds()...)
+			t.Run(fmt.Sprint(p.seed), func(t *testing.T) {
 				t.Parallel()
-				if failures.Load() >= mostFailures {
+				work <- struct{}{}
+				defer func() { <-work }()
+				if *repeats == 1 && failures.Load() >= *most {
 					return
 				}
-				w := simulate(t, planOf(seed, kinds()...), *verbose)
-				judge(t, w)
-				w.release()
-				if t.Failed() {
+				if story, ok := elsewhere(t, whole(p)); !ok {
 					failures.Add(1)
-					fmt.Printf("SEED=%d failed\n", seed)
+					fmt.Printf("SEED=%d failed\n", p.seed)
+					report(t, p, story)
 				}
 			})
 		}
 	})
-	fmt.Printf("seeds=%d failures=%d from SEED=%d\n", *seeds, failures.Load(), from)
+	fmt.Printf("seeds=%d failures=%d from SEED=%d\n", *seeds**repeats, failures.Load(), from)
 }
 
 // kinds are those of the flag.
@@ -68,6 +78,55 @@ func kinds() (all []kind) {
 	return all
 }
 
+// elsewhere runs a seed, or what is left of it, in a process of its own, and returns
+// what that wrote and whether all was well. The process has one thread that runs Go
+// code and collects no garbage, so that neither makes two runs different.
+func elsewhere(t *testing.T, c cutDown) (story string, ok bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), seedLimit)
+	defer cancel()
+	args := append([]string{"-test.run=^TestSeeds$", "-alone", "-seed", strconv.FormatUint(c.seed, 10), "-kinds", *only}, c.flags()...)
+	if *verbose {
+		args = append(args, "-story")
+	}
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=3GiB", "GODEBUG=asyncpreemptoff=1")
+	out, err := cmd.CombinedOutput()
+	if *verbose {
+		t.Logf("%s", out)
+	}
+	if err != nil {
+		return fmt.Sprintf("%s%s", out, err), false
+	}
+	return string(out), true
+}
+
+// report tells the story of a seed that failed, and first looks for the least of it
+// that still fails.
+func report(t *testing.T, p plan, story string) {
+	t.Helper()
+	if *reduces {
+		var c cutDown
+		c, story = reduce(whole(p), story, func(c cutDown) (string, bool) { return elsewhere(t, c) })
+		t.Logf("%d of %d faults and %d of %d clients a node are enough: -alone -seed %d %s",
+			len(c.faults), len(p.faults), c.clients, p.clients, p.seed, strings.Join(c.flags(), " "))
+	}
+	t.Errorf("%s", story)
+}
+
+// one runs the seed of the flags in this process.
+func one(t *testing.T) {
+	p := planOf(*first, kinds()...)
+	c := whole(p)
+	c.clients = *clients
+	if *faults != "" {
+		c.faults = numbers(*faults)
+	}
+	reproducible(t, p.seed)
+	w := simulate(t, c.of(p), *verbose)
+	judge(t, w)
+}
+
 // simulate runs a plan in a bubble.
 func simulate(t *testing.T, p plan, verbose bool) (w *world) {
 	synctest.Test(t, func(*testing.T) {
@@ -75,130 +134,4 @@ func simulate(t *testing.T, p plan, verbose bool) (w *world) {
 		w.run()
 	})
 	return w
-}
-
-// endLimit is how long what a node has begun may go on after its end, such as a
-// large write.
-const endLimit = 5 * time.Minute
-
-// run is the life of a cluster, until nothing of it is left.
-func (w *world) run() {
-	for _, s := range w.slots[:w.nodes] {
-		w.start(s)
-	}
-	for _, s := range w.slots[:w.nodes] {
-		w.welcome(s)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var others sync.WaitGroup
-	for i := range w.clients * len(w.slots) {
-		s := w.slots[i%len(w.slots)]
-		c := &client{world: w, slot: s, id: i, rng: seeded(w.seed, fmt.Sprint("client ", i))}
-		others.Go(func() { c.run(ctx) })
-	}
-	others.Go(func() { w.watch(ctx) })
-	w.inflict(ctx)
-	sleep(ctx, time.Until(w.history.Began.Add(lasts)))
-	w.recover(ctx)
-	cancel()
-	others.Wait()
-	w.finish()
-	for _, s := range w.slots {
-		if n := s.node.Load(); n != nil {
-			n.serving.Store(false)
-			n.stop()
-			<-n.stopped
-			n.host.end(false)
-		}
-	}
-	time.Sleep(endLimit)
-}
-
-// recover waits until all is well again.
-func (w *world) recover(ctx context.Context) {
-	for range 600 {
-		if known, settled := w.agree(); known && settled {
-			w.look()
-			sleep(ctx, withDrift(revalidate)+withDrift(lease))
-			return
-		}
-		sleep(ctx, 100*time.Millisecond)
-	}
-	w.fail("members do not agree a minute after the last fault")
-}
-
-// finish reads every key at every node.
-func (w *world) finish() {
-	for i, key := range w.keys {
-		truth := (*history.Op)(nil)
-		for _, s := range w.slots {
-			n := s.node.Load()
-			if n == nil || !n.serving.Load() {
-				continue
-			}
-			c := &client{world: w, slot: s, id: -1 - i, rng: seeded(w.seed, "last")}
-			o := &history.Op{Client: -1 - i, Node: s.index, Key: key, Verb: history.Get, Fresh: truth == nil}
-			c.do(n, o)
-			if truth == nil {
-				truth = o
-			}
-			if o.Outcome != history.Done || o.Found != truth.Found {
-				w.fail("when all was over:\n%s\n%s", truth, o)
-			}
-		}
-	}
-}
-
-// judge holds what clients were told to what the protocol promises.
-func judge(t *testing.T, w *world) {
-	t.Helper()
-	tale := []*history.Op(nil)
-	relaxed, all := 0, 0
-	for key, ops := range w.history.ByKey() {
-		var strict []*history.Op
-		for _, o := range ops {
-			o.Lenient = w.relaxed(o)
-			if o.Lenient {
-				relaxed++
-			}
-			all++
-			if !o.Lenient || !o.Reads() || o.Fresh {
-				strict = append(strict, o)
-			}
-		}
-		for _, st := range history.StaleReads(ops) {
-			if bound := withDrift(revalidate) + time.Duration(st.Read.Ret-st.Read.Call); !st.Read.Lenient || st.Age > bound {
-				w.failures = append(w.failures, fmt.Sprintf("%s: too old by %s:\n%s\nreplaced by\n%s", key, st.Age, st.Read, st.By))
-				tale = ops
-			}
-		}
-		if v := history.Linearizable(strict); v.CheckResult != porcupine.Ok {
-			w.failures = append(w.failures, fmt.Sprintf("%s: linearizable: %s", key, v.CheckResult))
-			tale = ops
-		}
-	}
-	if *verbose || len(w.failures) > 0 {
-		t.Logf("%s\n%s", w.plan, w.tale(tale))
-	}
-	t.Logf("%d operations, %d while members may have disagreed", all, relaxed)
-	for _, f := range w.failures {
-		t.Error(f)
-	}
-}
-
-// sortLines sorts lines that begin with a time.
-func sortLines(lines []string) {
-	at := func(line string) float64 {
-		var f float64
-		_, _ = fmt.Sscanf(strings.TrimSpace(line), "%f", &f) // the rest of a longer entry stays behind it
-		return f
-	}
-	slices.SortStableFunc(lines, func(a, b string) int { return cmp.Compare(at(a), at(b)) })
-}
-
-// TestMain lets garbage lie for longer: there is much of it, and little that lives.
-func TestMain(m *testing.M) {
-	debug.SetGCPercent(800)
-	debug.SetMemoryLimit(1 << 30)
-	m.Run()
 }

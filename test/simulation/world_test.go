@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +12,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/cluster"
+	"larder/heads"
 	"larder/test/history"
+	"larder/test/trace"
 )
 
 const gossipPort = ":7000"
@@ -24,15 +26,19 @@ type world struct {
 	bucket  *bucket
 	history *history.History
 	slots   []*slot
+	started []*node           // all that ever were
+	names   map[string]string // of their IDs
 	verbose bool
 
 	mu       sync.Mutex // guards all below
 	failures []string
-	story    bytes.Buffer // what happened, and what the nodes said of it
-	apart    []window     // when members disagreed
-	open     int64        // since when they do; 0 if they do not
-	ended    bool         // and whether one of them has ended since
-	changed  time.Time    // when a ring changed last
+	concerns map[string]bool // the keys of the failures
+	story    bytes.Buffer    // what happened, and what the nodes said of it
+	events   []trace.Event
+	apart    []window  // when members disagreed
+	open     int64     // since when they do; 0 if they do not
+	ended    bool      // and whether one of them has ended since
+	changed  time.Time // when a ring changed last
 }
 
 // slot is a name and an address, and the node that has them now.
@@ -47,7 +53,7 @@ type slot struct {
 type window struct{ from, to int64 }
 
 func newWorld(p plan, verbose bool) *world {
-	w := &world{plan: p, network: newNetwork(p.seed), bucket: newBucket(), history: history.New(), verbose: verbose}
+	w := &world{plan: p, network: newNetwork(p.seed), bucket: newBucket(), history: history.New(), verbose: verbose, concerns: map[string]bool{}, names: map[string]string{}}
 	for i := range p.nodes + p.spare {
 		w.slots = append(w.slots, &slot{index: i, name: fmt.Sprint("node-", i+1), addr: fmt.Sprintf("10.0.0.%d", i+1)})
 	}
@@ -71,6 +77,10 @@ func (w *world) start(s *slot) *node {
 	if err != nil {
 		panic(err)
 	}
+	w.mu.Lock()
+	w.started = append(w.started, n)
+	w.names[n.cluster.Self().ID] = fmt.Sprintf("%s.%d", s.name, s.starts)
+	w.mu.Unlock()
 	n.run()
 	s.node.Store(n)
 	return n
@@ -79,7 +89,7 @@ func (w *world) start(s *slot) *node {
 // welcome waits until a node is ready.
 func (w *world) welcome(s *slot) {
 	if n := s.node.Load(); !n.ready() {
-		w.fail("%s is not ready after %s", s.name, readyLimit)
+		w.fail("", "%s is not ready after %s", s.name, readyLimit)
 	}
 	w.look()
 }
@@ -92,11 +102,22 @@ func (w *world) tell(format string, args ...any) {
 	fmt.Fprintf(&w.story, "%10.4f %s\n", time.Duration(at).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (w *world) fail(format string, args ...any) {
+// fail notes a failure, of a key if that is not empty.
+func (w *world) fail(key, format string, args ...any) {
 	w.tell("FAILED: "+format, args...)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failures = append(w.failures, fmt.Sprintf(format, args...))
+	if key != "" {
+		w.concerns[key] = true
+	}
+}
+
+// trace takes in an event of a node.
+func (w *world) trace(id string, e heads.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, trace.Event{At: time.Now(), Node: id, Event: e})
 }
 
 // log is where a node logs.
@@ -201,35 +222,9 @@ func (w *world) watch(ctx context.Context) {
 	}
 }
 
-// relaxed reports whether members may have disagreed during an operation.
-func (w *world) relaxed(o *history.Op) bool {
-	for _, a := range w.apart {
-		if o.Call <= a.to && o.Ret >= a.from {
-			return true
-		}
-	}
-	return false
-}
-
-// tale is the story, with the operations of a key among it.
-func (w *world) tale(ops []*history.Op) string {
-	lines := strings.Split(strings.TrimSpace(w.story.String()), "\n")
-	for _, o := range ops {
-		lines = append(lines, o.String())
-	}
-	sortLines(lines)
-	return strings.Join(lines, "\n")
-}
-
-// release lets go of what the nodes' groups, which groupcache never forgets,
-// would keep alive.
-func (w *world) release() {
-	clear(w.network.hosts)
-	clear(w.network.links)
-	clear(w.bucket.objects)
-	clear(w.bucket.uploads)
-	w.network, w.bucket, w.history, w.slots = nil, nil, nil, nil
-	w.story = bytes.Buffer{}
+// relaxed reports whether members may have disagreed in a time.
+func (w *world) relaxed(from, to int64) bool {
+	return slices.ContainsFunc(w.apart, func(a window) bool { return from <= a.to && to >= a.from })
 }
 
 var _ cluster.Network = (*host)(nil)

@@ -1,0 +1,176 @@
+// Command mutations leaves one rule of docs/protocol.md after the other out of the code,
+// and prints which of the nets catch that, and after how long: the unit tests of the
+// packages that keep the protocol, the simulation, and the model, whose own mutations are
+// named. It fails if a rule's absence is caught by no test of the code, or if a change no
+// longer applies. Nothing is changed on disk: go build's -overlay carries the changes.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"larder/test/overlay"
+)
+
+// buildLimit bounds each build.
+const buildLimit = 10 * time.Minute
+
+var (
+	errUncaught = errors.New("not caught")
+	failedTest  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	modelled    = regexp.MustCompile(`(?m)^\s+(\w+)\s+bool // rule (\d+):`)
+)
+
+// options say what is tried.
+type options struct {
+	only  string
+	net   string
+	check bool
+	limit time.Duration
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.only, "only", "", "the numbers of the rules, with commas between them; all if empty")
+	flag.StringVar(&o.net, "net", "", "unit or simulation; both if empty")
+	flag.BoolVar(&o.check, "check", false, "only see whether every change applies")
+	flag.DurationVar(&o.limit, "limit", time.Minute, "how long each net may look; a busy machine needs more")
+	flag.Parse()
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	model, err := modelNames()
+	if err != nil {
+		return err
+	}
+	var missed []string
+	if !o.check {
+		fmt.Println("| rule | left out | unit tests | simulation | model |\n|---|---|---|---|---|")
+	}
+	for _, m := range mutations() {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.name) {
+			continue
+		}
+		unit, simulated, err := m.try(o)
+		if err != nil && !errors.Is(err, errUncaught) {
+			return fmt.Errorf("rule %s, %s: %w", m.name, m.what, err)
+		}
+		if o.check {
+			continue
+		}
+		fmt.Printf("| %s | %s | %s | %s | %s |\n", m.name, m.what, unit, simulated, strings.Join(model[m.name], ", "))
+		if err != nil {
+			missed = append(missed, m.what)
+		}
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("%w: %s", errUncaught, strings.Join(missed, "; "))
+	}
+	return nil
+}
+
+// modelNames are the model's mutations, by rule.
+func modelNames() (map[string][]string, error) {
+	b, err := os.ReadFile("test/model/config.go")
+	if err != nil {
+		return nil, fmt.Errorf("run it in the root: %w", err)
+	}
+	names := map[string][]string{}
+	for _, m := range modelled.FindAllStringSubmatch(string(b), -1) {
+		names[m[2]] = append(names[m[2]], m[1])
+	}
+	return names, nil
+}
+
+// try has the nets look for a mutation, and returns what each of them found.
+func (m mutation) try(o options) (unit, simulated string, err error) {
+	dir, err := os.MkdirTemp("", "mutation-")
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	root, err := filepath.Abs(".")
+	if err != nil {
+		return "", "", err
+	}
+	list, err := overlay.Write(dir, root, m.code)
+	if err != nil || o.check {
+		return "", "", err
+	}
+	unit, simulated = "no", "no"
+	for _, p := range m.packages() {
+		if unit != "no" || o.net == "simulation" {
+			break
+		}
+		if unit, err = o.look(list, dir, p, "-test.failfast", "-test.count=1"); err != nil {
+			return "", "", err
+		}
+	}
+	if o.net != "unit" {
+		simulated, err = o.look(list, dir, "test/simulation", "-seeds=1000", "-reduce=false", "-failures=1")
+	}
+	if err == nil && unit == "no" && simulated == "no" {
+		err = errUncaught
+	}
+	return unit, simulated, err
+}
+
+// packages are those that keep the protocol, the one that is changed first.
+func (m mutation) packages() []string {
+	changed := filepath.Dir(m.code[0][0])
+	return append([]string{changed}, slices.DeleteFunc([]string{"heads", "fill", "writepath"}, func(p string) bool { return p == changed })...)
+}
+
+// look builds the tests of a package under the overlay, runs them, and returns which
+// failed and after how long, or no.
+func (o options) look(list, dir, p string, flags ...string) (string, error) {
+	test := filepath.Join(dir, filepath.Base(p))
+	if out, err := command(".", buildLimit, "go", "test", "-overlay", list, "-vet=off", "-c", "-o", test, "./"+p); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", p, err, out)
+	}
+	began := time.Now()
+	out, err := command(p, o.limit, test, flags...)
+	took := time.Since(began)
+	switch {
+	case err == nil, took >= o.limit && !strings.Contains(out, "SEED="):
+		return "no", nil
+	}
+	return fmt.Sprintf("%s %s, %.1f s", p, found(out), took.Seconds()), nil
+}
+
+// found is the test or the seed that failed.
+func found(out string) string {
+	if _, rest, ok := strings.Cut(out, "SEED="); ok {
+		return "seed " + strings.Fields(rest)[0]
+	}
+	if t := failedTest.FindStringSubmatch(out); t != nil {
+		return t[1]
+	}
+	return "panic or time"
+}
+
+func command(dir string, most time.Duration, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	return out.String(), err
+}

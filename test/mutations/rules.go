@@ -1,0 +1,112 @@
+package main
+
+import "larder/test/overlay"
+
+// mutation leaves one rule out of the code, or breaks it in another way.
+type mutation struct {
+	name string // the number of the rule in docs/protocol.md, or what no rule names
+	what string
+	code []overlay.Change
+}
+
+const (
+	table   = "heads/table.go"
+	turn    = "heads/turn.go"
+	settle  = "heads/settle.go"
+	revoked = "heads/revoked.go"
+	resolve = "fill/resolve.go"
+)
+
+// mutations are one or more for each rule, and some that no rule names.
+func mutations() []mutation {
+	return append(ofRules(), beyond()...)
+}
+
+func ofRules() []mutation {
+	return []mutation{
+		{"1", "a lease that has ended is trusted", []overlay.Change{
+			{table, "if !ok || !now.Before(e.until) {", "if !ok || e.until.IsZero() {"},
+		}},
+		{"2", "what the store says past the owner is kept", []overlay.Change{{
+			resolve, "reading the store\")\n		return f.fromStore(ctx, k, w, fl.user)",
+			"reading the store\")\n		if a, err = f.fromStore(ctx, k, w, fl.user); err == nil {\n" +
+				"			a.kept = f.heads.KeepLease(k, fl.began, a.Known, time.Hour)\n		}\n		return a, err",
+		}}},
+		{"3", "who joined takes an answer that was not kept", []overlay.Change{
+			{resolve, "if fl.err != nil || fl.ans.kept ||", "if fl.err != nil || true ||"},
+		}},
+		{"4", "an answer is kept though the key was dropped since", []overlay.Change{
+			{table, "if s.gen != asked.gen || s.barred", "if s.barred"},
+		}},
+		{"4", "a lease counts from the arrival", []overlay.Change{
+			{table, "until: asked.At.Add(min(lease, t.cfg.Lease))", "until: time.Now().Add(min(lease, t.cfg.Lease))"},
+		}},
+		{"5", "an owner trusts the store while members are unsettled", []overlay.Change{
+			{table, "return self && t.Settled()", "return self"},
+		}},
+		{"6", "a lease for who is no member", []overlay.Change{
+			{table, "if _, ok := t.cluster.Member(to); !ok {", "if _, ok := t.cluster.Member(to); !ok && false {"},
+		}},
+		{"7", "what was asked for during a write is kept", []overlay.Change{
+			{table, "return q != nil && q.writing || s.isUnknown(k, asked)", "_ = q\n	return s.isUnknown(k, asked)"},
+		}},
+		{"8", "writes of one key take no turns", []overlay.Change{
+			{turn, "q = &queue{token: make(chan struct{}, 1)}", "q = &queue{token: make(chan struct{}, 9)}"},
+		}},
+		{"8", "an abandoned write is done", []overlay.Change{
+			{turn, "if w.abandoned != nil && w.abandoned() {", "if w.abandoned != nil && w.abandoned() && false {"},
+		}},
+		{"9", "the head is not dropped at the begin", []overlay.Change{
+			{turn, "	s.drop(w.key)\n	w.queue.writing = true\n", "	w.queue.writing = true\n"},
+		}},
+		{"10", "no wait for who does not acknowledge", []overlay.Change{
+			{"writepath/revoke.go", "if len(silent)+len(busy) == 0 {", "if len(silent)+len(busy) >= 0 {"},
+		}},
+		{"10", "a revocation does not drop the head", []overlay.Change{
+			{revoked, "	t.Drop(k)\n	t.trace(", "	t.trace("},
+		}},
+		{"11", "no write gives way, nor is waited for", []overlay.Change{
+			{turn, "		q.gaveWay = true\n", ""},
+			{revoked, "uploaded := t.giveWay(k); uploaded != nil {", "uploaded := t.giveWay(k); uploaded != nil && false {"},
+		}},
+		{"12", "the owner is not looked up after the mark", []overlay.Change{
+			{turn, "		return ErrNotOwner\n	}\n	return w.still()\n", "		return ErrNotOwner\n	}\n	return nil\n"},
+		}},
+		{"13", "an unknown outcome leaves no mark", []overlay.Change{
+			{table, "	s.unknown[k] = now.Add(d)\n", ""},
+		}},
+		{"14", "what was written is trusted whatever changed meanwhile", []overlay.Change{
+			{turn, "if !w.table.mayOwn(w.key) || w.changed != s.changed || s.isUnknown(w.key, w.Began) {", "if w.changed > s.changed {"},
+		}},
+		{"15", "new members count as settled", []overlay.Change{
+			{settle, "		if !s.met[m.ID] {", "		if !s.met[m.ID] && false {"},
+		}},
+		{"16", "uploads are not waited for before it is settled", []overlay.Change{
+			{settle, "range t.uploads() {", "range t.uploads()[:0] {"},
+		}},
+		{"17", "who was away does not forget", []overlay.Change{
+			{settle, "		t.wasAway(m)\n", ""},
+		}},
+		{"18", "who leaves keeps its heads", []overlay.Change{
+			{turn, "		s.max = 0\n		clear(s.entries)\n", ""},
+		}},
+		{"19", "a hint drops nothing", []overlay.Change{
+			{revoked, "err == nil {\n		t.Drop(k)\n", "err == nil {\n		_ = k\n"},
+		}},
+	}
+}
+
+// beyond breaks what no rule names.
+func beyond() []mutation {
+	return []mutation{
+		{"–", "bytes are not compared with their digest", []overlay.Change{
+			{"fill/verify.go", "	if want == got {", "	if want == got || true {"},
+		}},
+		{"–", "bytes in memory are taken for those of another head", []overlay.Change{
+			{resolve, "(!held || versionOf(a.Head) != versionOf(last))", "!held"},
+		}},
+		{"–", "If-None-Match: * is not told to S3", []overlay.Change{
+			{"writepath/apply.go", "return store.Conditions{IfAbsent: true}, true, nil", "return store.Conditions{}, true, nil"},
+		}},
+	}
+}

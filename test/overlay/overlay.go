@@ -1,0 +1,50 @@
+// Package overlay changes source text for one build, by go build's -overlay, and leaves
+// the files as they are.
+package overlay
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Change names a file, a text that must occur once in it, and the text in its place.
+type Change [3]string
+
+// Write makes the changes in copies of their files in dir, and returns the file there
+// that -overlay takes. Files are relative to root. A text that is not in its file, or
+// is there twice, is an error: the code has moved on, and the change must follow it.
+func Write(dir, root string, changes []Change) (string, error) {
+	texts := map[string]string{}
+	for _, c := range changes {
+		file, before, after := c[0], c[1], c[2]
+		path := filepath.Join(root, file)
+		text, ok := texts[path]
+		if !ok {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return "", fmt.Errorf("overlay: %w", err)
+			}
+			text = string(b)
+		}
+		if n := strings.Count(text, before); n != 1 {
+			return "", fmt.Errorf("overlay: %s has this text %d times, not once:\n%s", file, n, before)
+		}
+		texts[path] = strings.Replace(text, before, after, 1)
+	}
+	replace := map[string]string{}
+	for path, text := range texts {
+		replace[path] = filepath.Join(dir, strings.NewReplacer("/", "_", ".go", ".txt").Replace(path))
+		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
+			return "", fmt.Errorf("overlay: %w", err)
+		}
+	}
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", fmt.Errorf("overlay: %w", err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	return list, os.WriteFile(list, b, 0o600)
+}

@@ -1,0 +1,122 @@
+package simulation
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"larder/test/history"
+	"larder/test/trace"
+)
+
+// judge holds what clients were told, and what nodes traced, to what the protocol
+// promises.
+func judge(t *testing.T, w *world) {
+	t.Helper()
+	relaxed, all := 0, 0
+	for key, ops := range w.history.ByKey() {
+		for _, o := range ops {
+			o.Lenient = w.relaxed(o.Call, o.Ret)
+			if o.Lenient {
+				relaxed++
+			}
+			all++
+		}
+		w.judgeAnswers(key, ops)
+		w.judgeTrace(key)
+	}
+	for _, n := range w.started {
+		if broken := n.heads.Stats().Broken; broken > 0 {
+			w.fail("", "%d invariants are broken at %s", broken, n.cluster.Self().Name)
+		}
+	}
+	if *verbose || len(w.failures) > 0 {
+		t.Logf("%s\n%s", w.plan, w.tale())
+	}
+	t.Logf("%d operations, %d while members may have disagreed; %d events", all, relaxed, len(w.events))
+	for _, f := range w.failures {
+		t.Error(f)
+	}
+}
+
+// judgeAnswers judges what clients were told of a key.
+func (w *world) judgeAnswers(key string, ops []*history.Op) {
+	var strict []*history.Op
+	for _, o := range ops {
+		if !o.Lenient || !o.Reads() || o.Fresh {
+			strict = append(strict, o)
+		}
+	}
+	for _, st := range history.StaleReads(ops) {
+		if bound := withDrift(revalidate) + time.Duration(st.Read.Ret-st.Read.Call); !st.Read.Lenient || st.Age > bound {
+			w.fail(key, "%s: too old by %s:\n%s\nreplaced by\n%s", key, st.Age, st.Read, st.By)
+		}
+	}
+	if v := history.Linearizable(strict); v.CheckResult != porcupine.Ok {
+		w.fail(key, "%s: linearizable: %s", key, v.CheckResult)
+	}
+}
+
+// judgeTrace judges what nodes traced of a key.
+func (w *world) judgeTrace(key string) {
+	var events []trace.Event
+	for _, e := range w.events {
+		if e.Key.Name == key || e.Key.Name == "" {
+			events = append(events, e)
+		}
+	}
+	agreed := func(at time.Time) bool {
+		ns := int64(at.Sub(w.history.Began))
+		return !w.relaxed(ns, ns)
+	}
+	if b := trace.Check(trace.Protocol{Lease: lease, Revalidate: revalidate, Agreed: agreed}, events); b != nil {
+		w.fail(key, "%s %s", w.line(b.Event), b.Why)
+	}
+}
+
+// line is an event for a person.
+func (w *world) line(e trace.Event) string {
+	s := fmt.Sprintf("%10.4f %s: %s %s", e.At.Sub(w.history.Began).Seconds(), w.names[e.Node], e.Key.Name, e.Kind)
+	if e.Peer != "" {
+		s += " " + w.names[e.Peer]
+	}
+	if e.Absent || e.Head.Version != "" {
+		s += " " + e.Head.Meta["value"] + fmt.Sprintf(" (%.6s/%.4s)", e.Head.Version, e.Head.WriteName())
+	}
+	if !e.Until.IsZero() {
+		s += fmt.Sprintf(" until %.4f", e.Until.Sub(w.history.Began).Seconds())
+	}
+	return s
+}
+
+// tale is the story, with the operations and the events of the failures' keys among it.
+func (w *world) tale() string {
+	lines := strings.Split(strings.TrimSpace(w.story.String()), "\n")
+	for _, o := range w.history.All() {
+		if w.concerns[o.Key] {
+			lines = append(lines, o.String())
+		}
+	}
+	for _, e := range w.events {
+		if w.concerns[e.Key.Name] {
+			lines = append(lines, w.line(e))
+		}
+	}
+	sortLines(lines)
+	return strings.Join(lines, "\n")
+}
+
+// sortLines sorts lines that begin with a time.
+func sortLines(lines []string) {
+	at := func(line string) float64 {
+		var f float64
+		_, _ = fmt.Sscanf(strings.TrimSpace(line), "%f", &f) // the rest of a longer entry stays behind it
+		return f
+	}
+	slices.SortStableFunc(lines, func(a, b string) int { return cmp.Compare(at(a), at(b)) })
+}
