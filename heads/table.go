@@ -135,10 +135,9 @@ func (m Moment) Undisturbed(other Moment) bool { return m.gen == other.gen }
 // Rule 1: a live head is the answer, and no other is.
 func (t *Table) Get(k keys.Key) (is Known, live bool, now Moment) {
 	s := t.of(k)
-	now.At = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now.gen = s.gen
+	now = Moment{At: time.Now(), gen: s.gen} // under the lock: no head that is found here is from later
 	e, live := s.live(k, now.At)
 	if !live || !t.isSound(s, k, e, now.At) {
 		now.gen = s.gen

@@ -40,10 +40,14 @@ func (c *cluster) watch(ctx context.Context, h *history.History) (all []looked) 
 
 var strangers = regexp.MustCompile(`(?m)^larder_cluster_strangers 0$`)
 
-// membersAgree reports whether each running node sees all of them, and nobody else,
-// and has settled with them.
+// membersAgree reports whether each node that clients may use sees all of them, and
+// nobody else, and has settled with them.
 func (c *cluster) membersAgree() bool {
-	running := c.running()
+	running := slices.DeleteFunc(slices.Clone(c.nodes), func(n *node) bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return !n.up
+	})
 	peers := ""
 	for _, n := range running {
 		b, err := n.look("/cluster")

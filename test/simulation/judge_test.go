@@ -32,7 +32,7 @@ func judge(t *testing.T, w *world) {
 	}
 	for _, n := range w.started {
 		if broken := n.heads.Stats().Broken; broken > 0 {
-			w.fail("", "%d invariants are broken at %s", broken, n.cluster.Self().Name)
+			w.blame("", "%d invariants are broken at %s", broken, n.cluster.Self().Name)
 		}
 	}
 	if *verbose || len(w.failures) > 0 {
@@ -54,11 +54,11 @@ func (w *world) judgeAnswers(key string, ops []*history.Op) {
 	}
 	for _, st := range history.StaleReads(ops) {
 		if bound := withDrift(revalidate) + time.Duration(st.Read.Ret-st.Read.Call); !st.Read.Lenient || st.Age > bound {
-			w.fail(key, "%s: too old by %s:\n%s\nreplaced by\n%s", key, st.Age, st.Read, st.By)
+			w.blame(key, "%s: too old by %s:\n%s\nreplaced by\n%s", key, st.Age, st.Read, st.By)
 		}
 	}
 	if v := history.Linearizable(strict); v.CheckResult != porcupine.Ok {
-		w.fail(key, "%s: linearizable: %s", key, v.CheckResult)
+		w.blame(key, "%s: linearizable: %s", key, v.CheckResult)
 	}
 }
 
@@ -75,7 +75,7 @@ func (w *world) judgeTrace(key string) {
 		return !w.relaxed(ns, ns)
 	}
 	if b := trace.Check(trace.Protocol{Lease: lease, Revalidate: revalidate, Agreed: agreed}, events); b != nil {
-		w.fail(key, "%s %s", w.line(b.Event), b.Why)
+		w.blame(key, "%s %s", w.line(b.Event), b.Why)
 	}
 }
 

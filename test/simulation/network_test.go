@@ -68,7 +68,7 @@ func (n *network) between(from, to string) *link {
 	l := n.links[[2]string{from, to}]
 	if l == nil {
 		c := newChance(n.seed, from+">"+to)
-		l = &link{chance: c, latency: c.between(time.Time{}, 0, 100*time.Microsecond, 500*time.Microsecond)}
+		l = &link{chance: c, latency: c.between(time.Unix(0, 0), 0, 100*time.Microsecond, 500*time.Microsecond)}
 		n.links[[2]string{from, to}] = l
 	}
 	return l

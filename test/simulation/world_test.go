@@ -102,9 +102,14 @@ func (w *world) tell(format string, args ...any) {
 	fmt.Fprintf(&w.story, "%10.4f %s\n", time.Duration(at).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// fail notes a failure, of a key if that is not empty.
+// fail notes a failure where it happens, of a key if that is not empty.
 func (w *world) fail(key, format string, args ...any) {
 	w.tell("FAILED: "+format, args...)
+	w.blame(key, format, args...)
+}
+
+// blame is fail once all is over.
+func (w *world) blame(key, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failures = append(w.failures, fmt.Sprintf(format, args...))
