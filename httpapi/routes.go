@@ -34,6 +34,8 @@ func routes() []route {
 		{http.MethodDelete, "/v1/{service}/{key}", "delete", (*API).delete},
 		{http.MethodGet, "/v1/{service}", "list", (*API).serveList},
 		{http.MethodHead, "/v1/{service}", "list", (*API).serveList},
+		{http.MethodGet, "/v1/usage", usageOp, (*API).usage},
+		{http.MethodHead, "/v1/usage", usageOp, (*API).usage},
 		{http.MethodGet, "/v1/whoami", "whoami", (*API).whoami},
 		{http.MethodHead, "/v1/whoami", "whoami", (*API).whoami},
 	}
