@@ -122,16 +122,16 @@ func (u *Usage) load(ctx context.Context, org string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h := u.holding(org)
-	h.base, h.version, h.valid = b, version, false
+	h.base, h.version, h.valid, h.outdated = b, version, false, false
 	return nil
 }
 
 // save writes the base of an org anew, with all that is known now. change may change
-// it before that. closed says that this start will count no more.
-func (u *Usage) save(ctx context.Context, org string, closed bool, change func(*base)) error {
-	b, version := u.next(org, time.Now(), closed)
+// it before that, and hears what had moved at the same moment. closed says that this start will count no more.
+func (u *Usage) save(ctx context.Context, org string, closed bool, change func(*base, movement)) error {
+	b, version, moved := u.next(org, time.Now(), closed)
 	if change != nil {
-		change(b)
+		change(b, moved)
 	}
 	body, err := b.encode()
 	if err != nil {
@@ -148,6 +148,9 @@ func (u *Usage) save(ctx context.Context, org string, closed bool, change func(*
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h := u.holding(org)
+	if h.base == nil || b.walked.After(h.base.walked) {
+		h.changes++ // the others have to hear of it
+	}
 	h.base, h.version, h.valid = b, version, false
 	return nil
 }
@@ -156,7 +159,7 @@ func (u *Usage) save(ctx context.Context, org string, closed bool, change func(*
 var errRewritten = errors.New("what an org has was written by another node meanwhile")
 
 // next makes the base that follows the one in the bucket.
-func (u *Usage) next(org string, now time.Time, closed bool) (b *base, version string) {
+func (u *Usage) next(org string, now time.Time, closed bool) (b *base, version string, moved movement) {
 	self := u.cluster.Self().ID
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -182,7 +185,7 @@ func (u *Usage) next(org string, now time.Time, closed bool) (b *base, version s
 			b.doubt = b.doubt || !s.closed // what it counted last was not heard
 		}
 	}
-	return b, h.version
+	return b, h.version, h.movement()
 }
 
 // follow takes what the base before says of a start.

@@ -40,6 +40,9 @@ type state struct {
 	Sums    []line         `json:"sums"`
 	Gross   map[string]Sum `json:"gross"`
 	Pending Sum            `json:"pending"`
+	Writes  int64          `json:"writes"`
+	// Walked is when the base that the start knows was compared with the bucket.
+	Walked time.Time `json:"walked"`
 }
 
 // Answer registers what this node answers to its peers.
@@ -64,7 +67,7 @@ func (u *Usage) exchange(ctx context.Context, org string) { u.askAll(ctx, org) }
 func (u *Usage) askAll(ctx context.Context, org string) {
 	ctx, cancel := context.WithTimeout(ctx, tellLimit)
 	defer cancel()
-	before := u.untold()
+	begun := u.begun()
 	var wg sync.WaitGroup
 	var missed atomic.Bool
 	for _, m := range u.others() {
@@ -77,31 +80,31 @@ func (u *Usage) askAll(ctx context.Context, org string) {
 	}
 	wg.Wait()
 	if !missed.Load() {
-		u.heardByAll(before, org)
+		u.heardByAll(begun, org)
 	}
 }
 
-// untold is what was added here since the others were told, by org.
-func (u *Usage) untold() map[string]Sum {
+// begun is what all writes here would have added so far, by org.
+func (u *Usage) begun() map[string]Sum {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	sums := map[string]Sum{}
 	for org, h := range u.holdings {
-		if h.untold != (Sum{}) {
-			sums[org] = h.untold
+		if h.begun != h.known {
+			sums[org] = h.begun
 		}
 	}
 	return sums
 }
 
-// heardByAll takes away what was told of all orgs, or of one.
+// heardByAll remembers what all others were told of all orgs, or of one.
 func (u *Usage) heardByAll(sums map[string]Sum, only string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for org, s := range sums {
 		if only == "" || only == org {
 			h := u.holding(org)
-			h.untold = h.untold.minus(s)
+			h.known = Sum{max(h.known.Bytes, s.Bytes), max(h.known.Objects, s.Objects)}
 		}
 	}
 }
@@ -165,7 +168,11 @@ func (u *Usage) news(id, only string) (t *told, more bool) {
 
 // state is what this start says of the org.
 func (h *holding) state() state {
-	return state{Changes: h.changes, Sums: h.mine.lines(), Gross: maps.Clone(h.gross), Pending: h.pending}
+	s := state{Changes: h.changes, Sums: h.mine.lines(), Gross: maps.Clone(h.gross), Pending: h.pending, Writes: h.writes}
+	if h.base != nil {
+		s.Walked = h.base.walked
+	}
+	return s
 }
 
 // noteTold remembers what a member has heard.
@@ -190,8 +197,9 @@ func (u *Usage) hear(id string, t told) {
 		if o := h.others[id]; o != nil && o.changes > s.Changes {
 			continue
 		}
-		h.others[id] = &heard{at: now, changes: s.Changes, sums: accountsOf(s.Sums), gross: s.Gross, pending: s.Pending}
+		h.others[id] = &heard{at: now, changes: s.Changes, sums: accountsOf(s.Sums), gross: s.Gross, pending: s.Pending, writes: s.Writes}
 		h.valid = false
+		h.outdated = h.outdated || h.base != nil && s.Walked.After(h.base.walked)
 	}
 	u.mu.Unlock()
 	if t.Rates {

@@ -90,8 +90,9 @@ func (u *Usage) take(r *Room, p Policy, limited bool) (near bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h := u.holding(r.key.Org)
-	h.pending = h.pending.plus(r.grows)
-	h.untold = h.untold.plus(r.grows)
+	h.pending, h.writes = h.pending.plus(r.grows), h.writes+1
+	h.begun = h.begun.plus(r.grows)
+	h.changes++
 	if !limited {
 		return false
 	}
@@ -99,9 +100,10 @@ func (u *Usage) take(r *Room, p Policy, limited bool) (near bool) {
 	if members == 1 {
 		return free.Bytes < 0 || free.Objects < 0
 	}
-	was := free.plus(h.untold) // when the others were told last
-	return r.grows.Bytes > 0 && h.untold.Bytes > was.Bytes/(4*members) ||
-		r.grows.Objects > 0 && h.untold.Objects > was.Objects/(4*members)
+	untold := h.begun.minus(h.known)
+	was := free.plus(untold) // when the others were told last
+	return r.grows.Bytes > 0 && untold.Bytes > was.Bytes/(4*members) ||
+		r.grows.Objects > 0 && untold.Objects > was.Objects/(4*members)
 }
 
 // free is what an org may still have beside what it has and what is under way. What
@@ -156,7 +158,7 @@ func (r *Room) close() bool {
 	}
 	r.closed = true
 	h := r.usage.holding(r.key.Org)
-	h.pending = h.pending.minus(r.grows)
+	h.pending, h.writes = h.pending.minus(r.grows), h.writes-1
 	h.changes++
 	return true
 }
@@ -164,11 +166,7 @@ func (r *Room) close() bool {
 // Cancel says that nothing was written.
 func (r *Room) Cancel() {
 	defer r.lock()()
-	if r.close() {
-		h := r.usage.holding(r.key.Org)
-		h.untold = h.untold.minus(r.grows) // below zero if the others were told meanwhile: they have heard too much
-		h.untold = Sum{max(h.untold.Bytes, 0), max(h.untold.Objects, 0)}
-	}
+	r.close()
 }
 
 // Unknown says that it is not known what was written, or instead of what. The counts

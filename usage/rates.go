@@ -24,7 +24,10 @@ const (
 	// wait longer is refused at once.
 	patience = time.Second
 	// idleAfter is the time after which who asks for nothing has no part any more.
-	idleAfter = 5 * time.Second
+	idleAfter = 10 * time.Second
+	// backSoon is how long who had to wait is taken to want more: longer than it takes
+	// for one who was told to come back in a second or two.
+	backSoon = 4 * time.Second
 	// maxUsers bounds the users of an org whose rates a node keeps apart.
 	maxUsers = 1000
 	// otherUsers are those beyond.
@@ -66,8 +69,8 @@ type want struct {
 type user struct {
 	last    time.Time
 	buckets [resources]bucket
-	asked   [resources]float64 // since the last round
-	waited  [resources]bool    // the same
+	asked   [resources]float64   // since the last round
+	waited  [resources]time.Time // when a request waited last, or was refused
 	wants   [resources]want
 	rounds  int
 }
@@ -114,8 +117,7 @@ func (r *rates) take(now time.Time, org, name string, p Policy) (time.Duration, 
 		if limit == 0 {
 			continue
 		}
-		waits[i] = u.buckets[i].wait(now, least(i))
-		u.waited[i] = u.waited[i] || waits[i] > 0
+		waits[i] = o.wait(now, u, i, least(i))
 		if waits[i] > waits[longest] {
 			longest = i
 		}
@@ -135,15 +137,29 @@ func (r *rates) charge(now time.Time, org, name string, p Policy, n int64, force
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o, u := r.of(now, org, name, p)
-	b := &u.buckets[moved]
-	wait := b.wait(now, 0)
-	if wait > patience && !force {
-		u.waited[moved] = true
-		return o.refusal(now, moved, b.rate, wait)
+	if wait := o.wait(now, u, moved, 0); wait > patience && !force {
+		return o.refusal(now, moved, u.buckets[moved].rate, wait)
 	}
 	u.asked[moved] += float64(n)
-	b.tokens -= float64(n)
+	u.buckets[moved].tokens -= float64(n)
 	return nil
+}
+
+// wait is how long a user has to wait for so much of a resource. Who did not wait
+// lately, and was taken to want little, gets his part of the rate first.
+func (o *orgRates) wait(now time.Time, u *user, resource int, tokens float64) time.Duration {
+	wait := u.buckets[resource].wait(now, tokens)
+	if wait == 0 {
+		return 0
+	}
+	u.waited[resource] = now
+	if !u.wants[resource].More {
+		u.wants[resource].More = true
+		o.newcomer = true // the others have to know
+		o.share(now)
+		wait = u.buckets[resource].wait(now, tokens)
+	}
+	return wait
 }
 
 // refusal says which limit it is, how far, and until when.
@@ -259,7 +275,7 @@ func (r *rates) round(now time.Time, seconds float64) {
 	for org, o := range r.orgs {
 		for name, u := range o.users {
 			for i := range u.wants {
-				u.measure(i, seconds)
+				u.measure(now, i, seconds)
 			}
 			u.rounds++
 			if now.Sub(u.last) > idleAfter && (o.limits[moved] == 0 || u.buckets[moved].wait(now, 0) == 0) {
@@ -275,13 +291,13 @@ func (r *rates) round(now time.Time, seconds float64) {
 }
 
 // measure ends a round for one resource. The first one is not a whole one.
-func (u *user) measure(i int, seconds float64) {
+func (u *user) measure(now time.Time, i int, seconds float64) {
 	measured := u.asked[i] / math.Max(seconds, 0.01)
 	if u.rounds > 1 {
 		measured = (measured + u.wants[i].PerSecond) / 2
 	}
-	u.wants[i] = want{PerSecond: measured, More: u.waited[i] || u.rounds == 0}
-	u.asked[i], u.waited[i] = 0, false
+	u.wants[i] = want{PerSecond: measured, More: u.rounds == 0 || now.Sub(u.waited[i]) < backSoon}
+	u.asked[i] = 0
 }
 
 // here is what the users of each org want here, for other members.

@@ -109,13 +109,18 @@ type holding struct {
 	// service.
 	mine  accounts
 	gross map[string]Sum
-	// pending is what the writes that are under way here would add, and untold what
-	// this node has added or begun to since the other members were told.
-	pending, untold Sum
-	others          map[string]*heard // by the ID of a start
+	// pending is what the writes that are under way here would add.
+	pending Sum
+	writes  int64 // under way here
+	// begun is what all writes here would have added so far, and known up to where
+	// all other members have been told of it.
+	begun, known Sum
+	others       map[string]*heard // by the ID of a start
 
 	base    *base  // nil until it was read
 	version string // of the base in the bucket; empty if there is none
+	// outdated says that another member has compared a later one with the bucket.
+	outdated bool
 
 	// changes counts the changes of what others are told; told is up to which each
 	// member knows them, by ID.
@@ -133,6 +138,7 @@ type heard struct {
 	sums    accounts
 	gross   map[string]Sum
 	pending Sum
+	writes  int64
 }
 
 func newHolding(id string) *holding {
@@ -202,13 +208,13 @@ func (h *holding) othersPending() (t Sum) {
 	return t
 }
 
-// moved is how much all writes have moved so far, and those under way would.
-func (h *holding) moved() map[string]Sum {
-	all := maps.Clone(h.gross)
+func (h *holding) movement() movement {
+	m := movement{done: maps.Clone(h.gross), underWay: h.pending.plus(h.othersPending()), writes: h.writes}
 	for _, o := range h.others {
+		m.writes += o.writes
 		for service, s := range o.gross {
-			all[service] = all[service].plus(s)
+			m.done[service] = m.done[service].plus(s)
 		}
 	}
-	return all
+	return m
 }

@@ -78,8 +78,8 @@ type Usage struct {
 
 	mu       sync.Mutex // guards what is below, and all of the holdings
 	holdings map[string]*holding
-	doubts   map[string]bool      // orgs with a write of unknown outcome since the last walk
-	resting  map[string]time.Time // until when an org is not walked
+	doubts   map[string]bool // orgs with a write of unknown outcome since the last walk
+	rests    map[string]rest
 	due      map[string]*dues
 }
 
@@ -91,7 +91,7 @@ func New(p *Policies, st Store, c Cluster, log zerolog.Logger) *Usage {
 	u := &Usage{
 		policies: p, store: st, cluster: c, rates: newRates(), log: log.With().Str("component", "usage").Logger(),
 		flushed: map[string]int64{}, digested: map[string]map[string]*digest{},
-		holdings: map[string]*holding{}, doubts: map[string]bool{}, resting: map[string]time.Time{}, due: map[string]*dues{},
+		holdings: map[string]*holding{}, doubts: map[string]bool{}, rests: map[string]rest{}, due: map[string]*dues{},
 	}
 	u.page.Store(newPage(time.Now().UTC().Truncate(time.Hour)))
 	return u
@@ -241,8 +241,8 @@ func (u *Usage) dropGone(now time.Time) {
 				delete(h.told, id)
 				h.valid = false
 			}
-			if !here[id] && o.pending != (Sum{}) { // what was under way there is over
-				o.pending = Sum{}
+			if !here[id] { // what was under way there is over
+				o.pending, o.writes = Sum{}, 0
 			}
 		}
 	}
@@ -291,12 +291,12 @@ func (u *Usage) keep(ctx context.Context, org string) {
 		d = &dues{keep: now.Add(keepEvery), load: now.Add(loadEvery), fold: now.Add(keepEvery)}
 		u.due[org] = d
 	}
-	loaded, dirty := h.base != nil, h.dirty()
+	loaded, dirty, outdated := h.base != nil, h.dirty(), h.outdated
 	u.mu.Unlock()
 	switch {
 	case !loaded:
 	case !u.keeps(org):
-		if now.After(d.load) {
+		if outdated || now.After(d.load) {
 			d.load = now.Add(loadEvery)
 			u.logFailure(ctx, org, u.load(ctx, org))
 		}

@@ -13,11 +13,13 @@ const (
 	// walkEvery is the age from which on the counts of an org are compared with the
 	// bucket again.
 	walkEvery = 24 * time.Hour
-	// walkRest is the pause after a walk, and walkShare how many times as long as
-	// the walk itself it lasts at least, when there is doubt again.
-	walkRest  = 30 * time.Second
-	walkShare = 20
-	pageSize  = 1000
+	// walkRest is the pause after a walk until the next one, if there is doubt again:
+	// twice as long each time, up to walkRestMost, and walkShare times as long as the
+	// walk itself at least.
+	walkRest     = 2 * time.Second
+	walkRestMost = time.Minute
+	walkShare    = 20
+	pageSize     = 1000
 )
 
 // walk compares the counts of an org with a listing of the bucket, and puts them
@@ -33,7 +35,7 @@ func (u *Usage) walk(ctx context.Context, org string) error {
 	delete(u.doubts, org) // those that come from now on are for the next walk
 	u.mu.Unlock()
 	u.exchange(ctx, org)
-	before, underWay := u.movedBy(org)
+	before := u.movedBy(org)
 	listed := map[string]Sum{}
 	for _, service := range []string{keys.Objects, keys.Strategies} {
 		sum, err := u.list(ctx, org, service)
@@ -43,25 +45,19 @@ func (u *Usage) walk(ctx context.Context, org string) error {
 		listed[service] = sum
 	}
 	u.exchange(ctx, org)
-	after, more := u.movedBy(org)
-	underWay = underWay.plus(more)
 
-	moved := false
-	err := u.save(ctx, org, false, func(b *base) {
-		first := b.walked.IsZero()
+	quiet := true
+	err := u.save(ctx, org, false, func(b *base, after movement) {
 		for service, there := range listed {
-			m := after[service].minus(before[service]).plus(underWay)
-			moved = moved || m != (Sum{})
-			if first {
-				m = Sum{} // what was counted without knowing what was there says nothing
-			}
+			m := after.done[service].minus(before.done[service]).plus(before.underWay).plus(after.underWay)
+			quiet = quiet && m == Sum{} && before.writes+after.writes == 0
 			counted := b.sums.of(service)
 			b.sums.add(account{service: service}, Sum{
 				Bytes:   within(counted.Bytes, there.Bytes, m.Bytes) - counted.Bytes,
 				Objects: within(counted.Objects, there.Objects, m.Objects) - counted.Objects,
 			})
 		}
-		b.walked, b.doubt = time.Now().UTC(), moved
+		b.walked, b.doubt = time.Now().UTC(), !quiet
 	})
 	if errors.Is(err, errRewritten) {
 		return nil // the next look finds what is left to do
@@ -69,7 +65,7 @@ func (u *Usage) walk(ctx context.Context, org string) error {
 	if err != nil {
 		return err
 	}
-	u.rest(org, max(walkRest, walkShare*time.Since(began)))
+	u.rest(org, time.Since(began), quiet)
 	u.counts.walks.Add(1)
 	return nil
 }
@@ -77,12 +73,18 @@ func (u *Usage) walk(ctx context.Context, org string) error {
 // within is the number next to n that is at most m away from middle.
 func within(n, middle, m int64) int64 { return min(max(n, middle-m), middle+m) }
 
-// movedBy is how much the writes of an org have moved, and those under way would.
-func (u *Usage) movedBy(org string) (moved map[string]Sum, underWay Sum) {
+// movement is how much the writes of an org have moved so far, by service, and those
+// under way would.
+type movement struct {
+	done     map[string]Sum
+	underWay Sum
+	writes   int64 // under way, also those that need no room
+}
+
+func (u *Usage) movedBy(org string) movement {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	h := u.holding(org)
-	return h.moved(), h.pending.plus(h.othersPending())
+	return u.holding(org).movement()
 }
 
 // list counts what is in the bucket. What is not a key, which other tools may have
@@ -109,10 +111,21 @@ func (u *Usage) list(ctx context.Context, org, service string) (sum Sum, err err
 }
 
 // rest keeps an org from being walked again for a while.
-func (u *Usage) rest(org string, d time.Duration) {
+func (u *Usage) rest(org string, took time.Duration, quiet bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.resting[org] = time.Now().Add(d)
+	r := u.rests[org]
+	if r.pause = min(2*r.pause, walkRestMost); quiet || r.pause == 0 {
+		r.pause = walkRest
+	}
+	r.until = time.Now().Add(max(r.pause, walkShare*took))
+	u.rests[org] = r
+}
+
+// rest is the pause after a walk.
+type rest struct {
+	pause time.Duration
+	until time.Time
 }
 
 // walkDue reports whether the org's counts are to be compared with the bucket now.
@@ -120,7 +133,7 @@ func (u *Usage) walkDue(org string, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h := u.holding(org)
-	if h.base == nil || now.Before(u.resting[org]) {
+	if h.base == nil || now.Before(u.rests[org].until) {
 		return false
 	}
 	if h.base.walked.IsZero() || h.base.doubt || u.doubts[org] || now.Sub(h.base.walked) > walkEvery {
