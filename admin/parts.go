@@ -83,8 +83,7 @@ func (m *Metrics) Writes(stats func() writepath.Stats) {
 	m.registry.MustRegister(p)
 }
 
-// Usage exposes what orgs saved, and how near they are to their limits: those that
-// the policy file names.
+// Usage exposes what orgs saved, and how near they are to their limits.
 func (m *Metrics) Usage(stats func() usage.Stats) {
 	p := &polled{}
 	saved := p.add("larder_build_seconds_saved_total", "Seconds of building that reads and joined builds saved their callers.", prometheus.CounterValue)
@@ -92,7 +91,7 @@ func (m *Metrics) Usage(stats func() usage.Stats) {
 	refused := p.add("larder_limit_refusals_total", "Requests refused since an organisation has a limit: 507 (quota) and 429 (rate).", prometheus.CounterValue, "limit")
 	walks := p.add("larder_usage_walks_total", "Listings of an organisation in the bucket, to compare its counts with.", prometheus.CounterValue)
 	failed := p.add("larder_usage_errors_total", "Times that counts or the ledger were not written to the bucket, or read, and had to be tried again.", prometheus.CounterValue)
-	used := p.add("larder_limit_used_ratio", "The part of its limit that an organisation has, of those that the policy file names.", prometheus.GaugeValue, "org", "limit")
+	used := p.add("larder_limit_used_ratio", "The largest part of a limit that an organisation has.", prometheus.GaugeValue, "limit")
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
 		emit(saved, s.Seconds)
@@ -102,9 +101,8 @@ func (m *Metrics) Usage(stats func() usage.Stats) {
 		emit(refused, float64(s.OverRate), "rate")
 		emit(walks, float64(s.Walks))
 		emit(failed, float64(s.Failed))
-		for _, u := range s.Used {
-			emit(used, u.Part, u.Org, u.Limit)
-		}
+		emit(used, s.Bytes, "max_bytes")
+		emit(used, s.Objects, "max_objects")
 	}
 	m.registry.MustRegister(p)
 }

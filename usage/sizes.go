@@ -129,6 +129,7 @@ type holding struct {
 
 	sum   Sum // all told, if valid
 	valid bool
+	near  bool // the log has said that a limit is near
 }
 
 // heard is what another start has said of its writes.

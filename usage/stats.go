@@ -32,14 +32,36 @@ type Stats struct {
 	// Walks are the listings of an org in the bucket, Failed what could not be
 	// written to it or read, and was tried again.
 	Walks, Failed int64
-	// Used are the parts of their limits that orgs with an entry of their own have.
-	Used []Used
+	// Bytes and Objects are the largest parts of their limits that orgs have.
+	Bytes, Objects float64
 }
 
-// Used is which part of a limit an org has.
-type Used struct {
-	Org, Limit string
-	Part       float64
+// nearLimit is the part of a limit from which on the log says that an org is near it.
+const nearLimit = 0.9
+
+// used are the parts of its limits that an org has; 0 if there is none.
+func (p Policy) used(has Sum) (bytes, objects float64) {
+	if p.MaxBytes > 0 {
+		bytes = float64(has.Bytes) / float64(p.MaxBytes)
+	}
+	if p.MaxObjects > 0 {
+		objects = float64(has.Objects) / float64(p.MaxObjects)
+	}
+	return max(bytes, 0), max(objects, 0)
+}
+
+// watch logs when an org comes near a limit, once each time.
+func (u *Usage) watch(org string) {
+	u.mu.Lock()
+	h := u.holding(org)
+	bytes, objects := u.policies.Of(org).used(h.total())
+	near := bytes > nearLimit || objects > nearLimit
+	was := h.near
+	h.near = near
+	u.mu.Unlock()
+	if near && !was {
+		u.log.Warn().Str("org", org).Float64("max_bytes", bytes).Float64("max_objects", objects).Msg("an organisation is near a limit of its policy")
+	}
 }
 
 // Stats counts.
@@ -51,14 +73,9 @@ func (u *Usage) Stats() Stats {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, org := range u.policies.Orgs() {
-		p, has := u.policies.Of(org), u.holding(org).total()
-		if p.MaxBytes > 0 {
-			s.Used = append(s.Used, Used{org, "max_bytes", float64(has.Bytes) / float64(p.MaxBytes)})
-		}
-		if p.MaxObjects > 0 {
-			s.Used = append(s.Used, Used{org, "max_objects", float64(has.Objects) / float64(p.MaxObjects)})
-		}
+	for org, h := range u.holdings {
+		bytes, objects := u.policies.Of(org).used(h.total())
+		s.Bytes, s.Objects = max(s.Bytes, bytes), max(s.Objects, objects)
 	}
 	return s
 }

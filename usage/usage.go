@@ -293,6 +293,9 @@ func (u *Usage) keep(ctx context.Context, org string) {
 	}
 	loaded, dirty, outdated := h.base != nil, h.dirty(), h.outdated
 	u.mu.Unlock()
+	if loaded && u.keeps(org) {
+		u.watch(org)
+	}
 	switch {
 	case !loaded:
 	case !u.keeps(org):
