@@ -167,7 +167,8 @@ func (a *API) fail(c *call, err error) {
 	p := problemOf(err)
 	p.Request = c.id
 	c.problem = strings.TrimPrefix(p.Type, problemType)
-	if p.Status >= http.StatusInternalServerError {
+	a.cfg.Usage.Refused(err)
+	if p.Status >= http.StatusInternalServerError && p.Status != http.StatusInsufficientStorage { // which is no fault of the node
 		c.broken = c.Context().Err() != nil // the caller has left, and that is all that went wrong
 		if !c.broken {
 			a.logFailure(c, p.Status, err)

@@ -204,7 +204,7 @@ func (n *network) there() (sum Sum) {
 	n.store.mu.Lock()
 	defer n.store.mu.Unlock()
 	for name, o := range n.store.objects {
-		if _, err := keys.FromPlace(name); err == nil {
+		if k, err := keys.FromPlace(name); err == nil && k.Org == "acme" {
 			sum = sum.plus(Sum{o.head.Size, 1})
 		}
 	}

@@ -64,7 +64,6 @@ func (u *Usage) Reserve(ctx context.Context, k keys.Key, was, is *store.Head) (*
 	u.exchange(ctx, k.Org)
 	if err := u.over(k.Org, p, r.grows, Sum{}); err != nil {
 		r.Cancel()
-		u.counts.refused(err)
 		return nil, fmt.Errorf("%s needs %s more: %w", describe(is), r.need(), err)
 	}
 	return r, nil
@@ -206,7 +205,6 @@ func (u *Usage) Fits(ctx context.Context, org string, size int64, was func() *st
 	if size > most {
 		err = fmt.Errorf("%w: an object may have %s bytes at most (max_object_size), and this one has %s: store it in several, "+
 			"or ask an operator for a higher limit", ErrQuota, humanize.Comma(most), humanize.Comma(size))
-		u.counts.refused(err)
 		return 0, err
 	}
 	if p.MaxBytes == 0 && p.MaxObjects == 0 {
@@ -214,17 +212,17 @@ func (u *Usage) Fits(ctx context.Context, org string, size int64, was func() *st
 	}
 	u.known(ctx, org)
 	more, free := Sum{size, 1}, u.freeNow(org, p)
-	if more.Bytes > free.Bytes || more.Objects > free.Objects {
-		if old := was(); old != nil {
-			more = more.minus(Sum{old.Size, 1})
-			free.Bytes += old.Size
-		}
-		if err := u.over(org, p, more, more); err != nil {
-			u.counts.refused(err)
-			return 0, fmt.Errorf("this object of %s bytes: %w", humanize.Comma(size), err)
-		}
+	if more.Bytes <= free.Bytes && more.Objects <= free.Objects {
+		return max(size, min(most, free.Bytes)), nil
 	}
-	return max(size, min(most, free.Bytes)), nil
+	if old := was(); old != nil {
+		more = more.minus(Sum{old.Size, 1})
+	}
+	u.exchange(ctx, org) // what was removed just now makes room
+	if err := u.over(org, p, more, more); err != nil {
+		return 0, fmt.Errorf("this object of %s bytes: %w", humanize.Comma(size), err)
+	}
+	return max(size, min(most, size+u.freeNow(org, p).Bytes-more.Bytes)), nil
 }
 
 func (u *Usage) freeNow(org string, p Policy) Sum {

@@ -230,12 +230,16 @@ func (o *orgRates) share(now time.Time) {
 	}
 }
 
+// headroom is how many times what somebody asked for he has a part for, so that he
+// need not wait, and may ask for more in time.
+const headroom = 1.25
+
 // most is how much is wanted at most.
 func (w want) most() float64 {
 	if w.More {
 		return math.Inf(1)
 	}
-	return w.PerSecond
+	return headroom * w.PerSecond
 }
 
 // wanted is what each user in the cluster wants of a resource. The caller holds mu.

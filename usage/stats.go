@@ -12,13 +12,14 @@ type counts struct {
 	walks, failed        atomic.Int64
 }
 
-// refused counts a refusal.
-func (c *counts) refused(err error) {
+// Refused counts a request that was refused, if that was for a limit.
+func (u *Usage) Refused(err error) {
 	switch {
+	case u == nil:
 	case errors.Is(err, ErrQuota):
-		c.overQuota.Add(1)
+		u.counts.overQuota.Add(1)
 	case errors.Is(err, ErrRate):
-		c.overRate.Add(1)
+		u.counts.overRate.Add(1)
 	}
 }
 

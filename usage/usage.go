@@ -112,9 +112,7 @@ func (u *Usage) Admit(ctx context.Context, org, user string) error {
 	if p.RequestsPerSecond == 0 && p.BytesPerSecond == 0 {
 		return nil
 	}
-	err := u.rates.admit(ctx, org, user, p)
-	u.counts.refused(err)
-	return err
+	return u.rates.admit(ctx, org, user, p)
 }
 
 // Charge takes bytes for a request that was admitted, before they are moved. It
@@ -127,9 +125,7 @@ func (u *Usage) Charge(org, user string, bytes int64) error {
 	if bytes == 0 {
 		return nil
 	}
-	err := u.rates.charge(time.Now(), org, user, p, bytes, false)
-	u.counts.refused(err)
-	return err
+	return u.rates.charge(time.Now(), org, user, p, bytes, false)
 }
 
 // ChargeLate takes bytes that were moved already.
@@ -175,13 +171,14 @@ func (u *Usage) keeps(org string) bool {
 	return self
 }
 
-// known reads what an org has from the bucket, unless that was done. If it cannot be
+// known reads what an org has from the bucket, unless what was read is good. If it cannot be
 // read, nothing can be written either.
 func (u *Usage) known(ctx context.Context, org string) {
 	u.mu.Lock()
-	loaded := u.holding(org).base != nil
+	h := u.holding(org)
+	good := h.base != nil && !h.outdated
 	u.mu.Unlock()
-	if loaded {
+	if good {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, loadLimit)
@@ -291,7 +288,7 @@ func (u *Usage) keep(ctx context.Context, org string) {
 		d = &dues{keep: now.Add(keepEvery), load: now.Add(loadEvery), fold: now.Add(keepEvery)}
 		u.due[org] = d
 	}
-	loaded, dirty, outdated := h.base != nil, h.dirty(), h.outdated
+	loaded, dirty := h.base != nil, h.dirty()
 	u.mu.Unlock()
 	if loaded && u.keeps(org) {
 		u.watch(org)
@@ -299,7 +296,7 @@ func (u *Usage) keep(ctx context.Context, org string) {
 	switch {
 	case !loaded:
 	case !u.keeps(org):
-		if outdated || now.After(d.load) {
+		if now.After(d.load) {
 			d.load = now.Add(loadEvery)
 			u.logFailure(ctx, org, u.load(ctx, org))
 		}

@@ -25,6 +25,8 @@ const healthy = `load 1m
   larder_http_requests_total{SEL,pod="a",op="get",status="5xx",source=""} 0+1x1800
   larder_revocation_wait_seconds_count{SEL,pod="a"} 0+50x1800
   larder_revocation_wait_seconds_count{SEL,pod="b"} 0+50x1800
+  larder_http_requests_total{SEL,pod="a",op="put",status="5xx",source=""} 0+300x1800
+  larder_limit_refusals_total{SEL,pod="a",limit="quota"} 0+300x1800
   larder_limit_used_ratio{SEL,pod="a",limit="max_bytes"} 0.8x1800
   larder_leases_waited_out_total{SEL,pod="a",member="silent"} 0+1x1800
   larder_leases_waited_out_total{SEL,pod="a",member="departed"} 0+1x1800
