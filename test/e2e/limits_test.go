@@ -26,13 +26,13 @@ type limited struct {
 	bob    credential
 }
 
-func newLimited(t *testing.T, org, policy string) *limited {
+func newLimited(t *testing.T, org, policy string, flags ...string) *limited {
 	dir := t.TempDir()
 	l := &limited{t: t, policy: filepath.Join(dir, "policy.yaml"), ada: mint(t, org, "ada", "writer"), bob: mint(t, org, "bob", "writer")}
 	tokens := filepath.Join(dir, "tokens.json")
 	writeTokens(t, tokens, l.ada, l.bob)
 	l.write(policy)
-	l.Cluster = testcluster.New(t, testcluster.Options{Flags: []string{"--tokens-file", tokens, "--policy-file", l.policy, "--chunk-size=64KiB"}})
+	l.Cluster = testcluster.New(t, testcluster.Options{Flags: append([]string{"--tokens-file", tokens, "--policy-file", l.policy, "--chunk-size=64KiB"}, flags...)})
 	return l
 }
 
@@ -243,4 +243,89 @@ func TestRates(t *testing.T) {
 		t.Errorf("%d were refused; the single caller had %d answers, the others %d", refused.Load(), single.Load(), served.Load())
 	}
 	t.Logf("served %d and %d in %.1f s, refused %d", served.Load(), single.Load(), took, refused.Load())
+}
+
+// What a report says was saved is what a replay of the nodes' access logs sums up to,
+// before and after a node is killed.
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	l := newLimited(t, "acme", "- {org: acme, cost_per_hour: 10}", "--log-level", "debug")
+	seconds := map[string]float64{"DAX_2022-01-04": 12.5, "sma(x=1)_2022-01-04": 3, "plain": 0, "large_2022-01-04": 100}
+	for k, s := range seconds {
+		headers := l.ada.bearer()
+		if s > 0 {
+			headers = append(headers, "Larder-Meta-Build-Seconds", strconv.FormatFloat(s, 'f', 3, 64))
+		}
+		size := 100
+		if s == 100 {
+			size = 300_000
+		}
+		do(t, "PUT", object(l.Nodes[0], k), noise(1, size), headers...).want(t, http.StatusCreated)
+	}
+	etag := do(t, "GET", object(l.Nodes[0], "DAX_2022-01-04"), nil, l.bob.bearer()...).header.Get("ETag")
+	var wg sync.WaitGroup
+	for caller := range 6 {
+		who := []credential{l.ada, l.bob}[caller%2]
+		n := l.Nodes[caller%3]
+		wg.Go(func() {
+			for range 20 {
+				for k := range seconds {
+					for _, more := range [][]string{nil, {"If-None-Match", etag}, {"Range", "bytes=0-9"}, {"Range", "bytes=0-"}} {
+						if _, err := send(t.Context(), "GET", object(n, k), nil, append(who.bearer(), more...)...); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				if _, err := send(t.Context(), "HEAD", object(n, "DAX_2022-01-04"), nil, who.bearer()...); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	l.wantReplayed(seconds, "before")
+	l.Nodes[2].Kill()
+	l.wantReplayed(seconds, "after a node was killed")
+	l.Nodes[2].Start()
+	l.WaitMembers(3)
+	l.wantReplayed(seconds, "after it came back")
+	if keys, _ := list(t, l.Nodes[0], "objects", "", l.ada.bearer()...); len(keys) != len(seconds) {
+		t.Errorf("listed: %+v", keys)
+	}
+}
+
+// wantReplayed compares a report with the access logs of the nodes.
+func (l *limited) wantReplayed(seconds map[string]float64, when string) {
+	l.t.Helper()
+	want, users := usage.Saving{}, map[string]int64{}
+	for _, n := range l.Nodes {
+		for line := range strings.Lines(n.Log()) {
+			var a struct {
+				Component, Op, Key, User string
+				Status                   int
+				Bytes                    int64
+				Broken                   bool
+			}
+			if err := json.Unmarshal([]byte(line), &a); err != nil || a.Component != "access" || a.Op != "get" || a.Broken || seconds[a.Key] == 0 {
+				continue
+			}
+			if a.Status == 200 || a.Status == 304 || a.Status == 206 && a.Bytes >= 100 {
+				want.Hits++
+				want.Seconds += seconds[a.Key]
+				users[a.User]++
+			}
+		}
+	}
+	got := l.usage(l.Nodes[0])
+	if s := got.Saved.All; s.Hits != want.Hits || s.Seconds < want.Seconds-0.01 || s.Seconds > want.Seconds+0.01 || s.Cost == nil || want.Hits < 500 {
+		l.t.Errorf("%s: saved %+v, and the access logs say %+v", when, s, want)
+	}
+	for _, u := range got.Users {
+		if users[u.Name] != u.Hits {
+			l.t.Errorf("%s: %s has %d hits, and the access logs say %d", when, u.Name, u.Hits, users[u.Name])
+		}
+	}
+	if len(got.Names) != 3 || got.Names[0].Name != "large" {
+		l.t.Errorf("%s: names %+v", when, got.Names)
+	}
 }
