@@ -16,6 +16,7 @@ import (
 	"larder/httpapi"
 	"larder/store"
 	"larder/tier"
+	"larder/usage"
 	"larder/writepath"
 )
 
@@ -119,6 +120,9 @@ func TestPartsAreRead(t *testing.T) {
 		return writepath.Stats{Acknowledged: 11, Busy: 12, Silent: 13,
 			SilentWaitedOut: 16, DepartedWaitedOut: 17, Whole: 18, InParts: 19}
 	})
+	m.Usage(func() usage.Stats {
+		return usage.Stats{Hits: 21, Joined: 22, Seconds: 23.5, OverQuota: 24, OverRate: 25, Walks: 26, Failed: 27, Bytes: 0.28, Objects: 0.29}
+	})
 	m.Freed(time.Minute)
 	m.Waited(time.Millisecond)
 	m.Build("v1", "abc", "go1")
@@ -128,6 +132,15 @@ func TestPartsAreRead(t *testing.T) {
 		labels []string
 	}{
 		{100, "larder_memory_limit_bytes", nil},
+		{21, "larder_builds_saved_total", []string{"by", "hit"}},
+		{22, "larder_builds_saved_total", []string{"by", "joined"}},
+		{23.5, "larder_build_seconds_saved_total", nil},
+		{24, "larder_limit_refusals_total", []string{"limit", "quota"}},
+		{25, "larder_limit_refusals_total", []string{"limit", "rate"}},
+		{26, "larder_usage_walks_total", nil},
+		{27, "larder_usage_errors_total", nil},
+		{0.28, "larder_limit_used_ratio", []string{"limit", "max_bytes"}},
+		{0.29, "larder_limit_used_ratio", []string{"limit", "max_objects"}},
 		{1, "larder_memory_bytes", []string{"copy", "own"}},
 		{2, "larder_memory_chunks", []string{"copy", "own"}},
 		{3, "larder_memory_evictions_total", []string{"copy", "own"}},

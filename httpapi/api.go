@@ -20,6 +20,7 @@ import (
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
+	"larder/usage"
 	"larder/writepath"
 )
 
@@ -59,6 +60,8 @@ type Config struct {
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
 	// rebinding) could have its reader's browser read and write here.
 	OwnMachine bool
+	// Usage limits what orgs may do, and counts it; nil does neither.
+	Usage *usage.Usage
 	// Observe hears of every request once it has been answered. It may be nil.
 	Observe func(Served)
 	Log     zerolog.Logger
@@ -163,6 +166,11 @@ func (a *API) serve(c *call) (err error) {
 	do, err := a.find(c)
 	if err != nil {
 		return err
+	}
+	if c.isMetered() {
+		if err := a.cfg.Usage.Admit(c.Context(), c.who.Org, c.who.User); err != nil {
+			return err
+		}
 	}
 	return do(a, c)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -64,7 +65,11 @@ func (a *API) batchCall(c *call, method string, h http.Header, k keys.Key, w htt
 // broken off.
 func (a *API) do(c *call, handle func(*call) error) {
 	began := time.Now()
-	if err := handle(c); err != nil {
+	err := a.cfg.Usage.Admit(c.Context(), c.who.Org, c.who.User)
+	if err == nil {
+		err = handle(c)
+	}
+	if err != nil {
 		a.fail(c, err)
 	}
 	a.served(c, time.Since(began))
@@ -149,7 +154,7 @@ func (a *API) batchGet(c *call) error {
 
 // batchNames reads which keys a batch asks for.
 func (a *API) batchNames(c *call) ([]string, error) {
-	body := newPacedBody(c)
+	body := newPacedBody(c, math.MaxInt64, nil)
 	defer func() {
 		body.done()
 		c.received += body.received

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -38,7 +39,7 @@ func (a *API) batchPut(c *call, boundary string) error {
 		return err
 	}
 	defer release()
-	body := newPacedBody(c)
+	body := newPacedBody(c, math.MaxInt64, nil)
 	defer func() {
 		body.done()
 		c.received += body.received

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"larder/budget"
+	"larder/usage"
 )
 
 const (
@@ -88,15 +89,18 @@ func (a *API) grow(c *call, body *pacedBody, r *chunkBody, size int64) (err erro
 type pacedBody struct {
 	r        io.Reader
 	deadline func(time.Time) error
-	left     int            // bytes until the next megabyte
-	received int64          // bytes so far
-	err      error          // what ended it: io.EOF if the client ended it
+	left     int   // bytes until the next megabyte
+	received int64 // bytes so far
+	err      error // what ended it: io.EOF if the client ended it
+	most     int64 // bytes, beyond which fits is asked again
+	fits     func(size int64) (most int64, err error)
 	holder   *budget.Holder // nil unless it holds memory that others may wait for
 	isCut    atomic.Bool
 }
 
-func newPacedBody(c *call) *pacedBody {
-	return &pacedBody{r: c.Body, deadline: http.NewResponseController(c.w).SetReadDeadline}
+// newPacedBody makes one of which most bytes fit, and fits says if there are more.
+func newPacedBody(c *call, most int64, fits func(size int64) (int64, error)) *pacedBody {
+	return &pacedBody{r: c.Body, deadline: http.NewResponseController(c.w).SetReadDeadline, most: most, fits: fits}
 }
 
 // watch has the body cut if it stalls while others wait for memory of the pool.
@@ -135,6 +139,13 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if b.holder != nil {
 		b.holder.Moved(n)
 	}
+	if b.received > b.most {
+		most, over := b.fits(b.received)
+		if b.most = most; over != nil {
+			b.err = over
+			return 0, over
+		}
+	}
 	if err != nil {
 		b.err = err
 	}
@@ -150,7 +161,7 @@ func (b *pacedBody) cutShort() error {
 	switch {
 	case b.isCut.Load():
 		return errCut
-	case errors.Is(b.err, errBody):
+	case errors.Is(b.err, errBody), errors.Is(b.err, usage.ErrQuota):
 		return b.err
 	case errors.Is(b.err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: after %d bytes, less than a megabyte came in %s", errBody, b.received, recvStall)

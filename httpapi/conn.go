@@ -150,7 +150,7 @@ func (a *API) busy(c net.Conn) []byte {
 	return a.answer(c, problem{
 		Type: problemType + "busy", Title: "Too much at once", Status: http.StatusServiceUnavailable,
 		Detail: "this node has as many connections as it may, in all or from this address; try again, or another node",
-	}, "Retry-After: "+retry(nil)+"\r\n")
+	}, "Retry-After: "+retry(http.StatusServiceUnavailable, nil)+"\r\n")
 }
 
 // answer is a whole answer with a problem, to a request that no handler sees, and

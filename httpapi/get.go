@@ -44,12 +44,19 @@ func (a *API) sendWhole(c *call, o fill.Options) error {
 	}
 	defer obj.Close()
 	c.source = obj.Source
+	if err := a.charge(c, obj.Head.Size); err != nil {
+		return err
+	}
 	setHeaders(c.w.Header(), obj.Head, lastModified(obj.Head, time.Now()), obj.Source)
 	if obj.Head.Size > autoLength {
 		c.w.Header().Set("Content-Length", strconv.FormatInt(obj.Head.Size, 10))
 	}
 	c.w.taker = obj
-	return obj.Send(c.Context(), c.w)
+	if err := obj.Send(c.Context(), c.w); err != nil {
+		return err
+	}
+	a.cfg.Usage.Hit(c.who.User, c.key, obj.Head)
+	return nil
 }
 
 // sendJudged answers a request for a part, or under a condition: the head comes
@@ -65,7 +72,13 @@ func (a *API) sendJudged(c *call, o fill.Options) error {
 	modified := lastModified(obj.Head, time.Now())
 	v := judge(c.Method, c.Header, obj.Head, modified)
 	if v.status >= http.StatusMultipleChoices {
+		if v.status == http.StatusNotModified { // the caller has the bytes, and need not build them either
+			a.cfg.Usage.Hit(c.who.User, c.key, obj.Head)
+		}
 		return notSent(c, obj.Head, modified, v)
+	}
+	if err := a.charge(c, v.end-v.first); err != nil {
+		return err
 	}
 	// The first byte that is sent decides where the answer comes from, and is
 	// fetched before the header, so that a failure has a status of its own.
@@ -84,7 +97,13 @@ func (a *API) sendJudged(c *call, o fill.Options) error {
 	}
 	c.w.WriteHeader(v.status)
 	c.w.taker = obj
-	return part.Send(c.Context(), c.w)
+	if err := part.Send(c.Context(), c.w); err != nil {
+		return err
+	}
+	if v.first == 0 && v.end == obj.Head.Size { // a part saves nothing: its caller may take many
+		a.cfg.Usage.Hit(c.who.User, c.key, obj.Head)
+	}
+	return nil
 }
 
 func (a *API) head(c *call) error {

@@ -16,12 +16,13 @@ import (
 	"larder/chunks"
 	"larder/keys"
 	"larder/store"
+	"larder/usage"
 	"larder/writepath"
 )
 
 // Refusals that only this package knows.
 var (
-	errNoRoute   = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix= or /v1/whoami")
+	errNoRoute   = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/usage or /v1/whoami")
 	errHost      = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
 	errMethod    = errors.New("method not allowed")
 	errReadOnly  = errors.New("this token may only read; ask for one with the role writer")
@@ -106,6 +107,8 @@ func kinds() []kind {
 		{err: errCut, status: 503, name: "busy", title: "Too much at once", advice: "; try again"},
 		{err: budget.ErrBusy, status: 503, name: "busy", title: "Too much at once", hide: true,
 			advice: "this node holds as many bytes under way as it may; try again"},
+		{err: usage.ErrQuota, status: 507, name: "quota", title: "Over a limit of the organisation"},
+		{err: usage.ErrRate, status: 429, name: "rate", title: "Over a rate of the organisation"},
 		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
 		{err: errRange, status: 416, name: "no-such-range", title: "No such range"},
 		{err: chunks.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,
@@ -143,9 +146,12 @@ func problemOf(err error) problem {
 	}
 }
 
-// retry is the number of seconds after which to try again: what the store says, if
-// it says so.
-func retry(err error) string {
+// retry is the number of seconds after which to try again: what the rate of the
+// org, or the store, says.
+func retry(status int, err error) string {
+	if rate, ok := errors.AsType[usage.Later](err); ok && status == http.StatusTooManyRequests {
+		return strconv.Itoa(int((rate.After + time.Second - 1) / time.Second))
+	}
 	later, _ := errors.AsType[store.Later](err) // a minute at most
 	wait := max(later.After, retryAfter)
 	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
@@ -162,7 +168,8 @@ func (a *API) fail(c *call, err error) {
 	p := problemOf(err)
 	p.Request = c.id
 	c.problem = strings.TrimPrefix(p.Type, problemType)
-	if p.Status >= http.StatusInternalServerError {
+	a.cfg.Usage.Refused(err)
+	if p.Status >= http.StatusInternalServerError && p.Status != http.StatusInsufficientStorage { // which is no fault of the node
 		c.broken = c.Context().Err() != nil // the caller has left, and that is all that went wrong
 		if !c.broken {
 			a.logFailure(c, p.Status, err)
@@ -177,7 +184,7 @@ func (a *API) fail(c *call, err error) {
 		h.Add("WWW-Authenticate", `Bearer realm="larder"`)
 		h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", retry(err))
+		h.Set("Retry-After", retry(p.Status, err))
 	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")

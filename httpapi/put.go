@@ -58,10 +58,21 @@ func (a *API) put(c *call) error {
 // take reads a body and writes it: whole if it fits into a chunk, in parts if it
 // does not.
 func (a *API) take(c *call, h store.Head, d digests, cond writepath.Conditions) (writepath.Result, error) {
-	body := newPacedBody(c)
+	fits := func(size int64) (int64, error) { return a.fits(c, size) }
+	most, err := fits(max(c.ContentLength, 0))
+	if err != nil {
+		return writepath.Result{}, err
+	}
+	if err := a.charge(c, max(c.ContentLength, 0)); err != nil {
+		return writepath.Result{}, err
+	}
+	body := newPacedBody(c, most, fits)
 	defer func() {
 		body.done()
 		c.received += body.received
+		if c.ContentLength < 0 {
+			a.cfg.Usage.ChargeLate(c.who.Org, c.who.User, body.received)
+		}
 	}()
 	if c.ContentLength > a.cfg.ChunkSize {
 		return a.takeLarge(c, h, d, body, body, cond)

@@ -38,6 +38,8 @@ func routes() []route {
 		{http.MethodGet, "/v1/{service}", "list", (*API).serveList},
 		{http.MethodHead, "/v1/{service}", "list", (*API).serveList},
 		{http.MethodPost, "/v1/batch/{service}", batchOp, (*API).batch},
+		{http.MethodGet, "/v1/usage", usageOp, (*API).usage},
+		{http.MethodHead, "/v1/usage", usageOp, (*API).usage},
 		{http.MethodGet, "/v1/whoami", "whoami", (*API).whoami},
 		{http.MethodHead, "/v1/whoami", "whoami", (*API).whoami},
 	}

@@ -53,6 +53,13 @@ const SumsRoot = sumsLayout + "/"
 // write put there for an org: v1-sums/ORG/WRITE.
 func Sums(org, write string) string { return SumsRoot + org + "/" + write }
 
+// usageSpace stands in a place where a key has its service.
+const usageSpace = "usage"
+
+// Usage returns where the store keeps something of what an org used and saved:
+// v1/ORG/usage/NAME. No key has such a place, since there is no such service.
+func Usage(org, name string) string { return Root + org + "/" + usageSpace + "/" + name }
+
 // Place returns where the store keeps the object, below the operator's prefix:
 // v1/ORG/SERVICE/ENCODED-NAME. Different keys have different places.
 func (k Key) Place() string {

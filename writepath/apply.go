@@ -12,8 +12,8 @@ import (
 	"larder/store"
 )
 
-// apply is a write at the key's owner: take turns, revoke, upload, publish,
-// keep the bytes.
+// apply is a write at the key's owner: take turns, make room, revoke, upload,
+// publish, keep the bytes.
 func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	turn, err := p.heads.Begin(ctx, k, o.abandoned)
 	if errors.Is(err, heads.ErrNotOwner) {
@@ -25,6 +25,11 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	outcome := heads.Outcome{}
 	defer func() { turn.End(outcome) }()
 
+	room, err := p.reserve(ctx, k, o, turn)
+	if err != nil {
+		return Result{}, err
+	}
+	defer room.Cancel()
 	if err := p.revoke(ctx, k, turn.Began); err != nil {
 		return Result{}, err
 	}
@@ -32,13 +37,14 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 		return Result{}, err
 	}
 	outcome.Unknown = true // until the store has answered
-	r, err := p.write(ctx, k, o, turn.Present)
+	r, was, err := p.write(ctx, k, o, known(turn))
 	if err != nil {
 		if errors.Is(err, store.ErrNotWritten) {
 			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
 		}
 		outcome.Unknown = isUnknown(err) && !errors.Is(err, ErrNotApplied)
 		if outcome.Unknown {
+			room.Unknown()
 			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
 		return Result{}, err
@@ -48,6 +54,7 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 		return Result{}, fmt.Errorf("write %s: %w", k, ErrUnknown)
 	}
 	outcome = heads.Outcome{Done: true, Known: heads.Known{Absent: o.Delete, Head: r.Head}}
+	count(room, was, o, r)
 	p.dropSums(k, turn.Last)
 	if len(o.Body) > 0 {
 		if err := p.memory.Prime(ctx, k, r.Head, 0, o.Body); err != nil {
@@ -62,15 +69,17 @@ func isUnknown(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// write changes the store. present says that the key is known to be there.
-func (p *Path) write(ctx context.Context, k keys.Key, o op, present bool) (Result, error) {
+// write changes the store. was is what is known to be there, and comes back with
+// what was learnt of that.
+func (p *Path) write(ctx context.Context, k keys.Key, o op, was before) (Result, before, error) {
 	traits := p.store.Traits()
-	cond, absent, err := p.conditions(ctx, k, o, traits, present)
+	present := was.head != nil
+	cond, was, err := p.conditions(ctx, k, o, traits, was)
 	if isUnknown(err) {
 		err = fmt.Errorf("%w: %w", ErrNotApplied, err) // the store was only asked
 	}
 	if err != nil {
-		return Result{}, err
+		return Result{}, was, err
 	}
 	if !o.Delete && !o.InParts {
 		o.Head.Modified = dateOf(time.Now()) // dates are in the order of the writes, though each has waited
@@ -79,15 +88,15 @@ func (p *Path) write(ctx context.Context, k keys.Key, o op, present bool) (Resul
 	}
 	switch w := (store.Write{Head: o.Head, Body: o.Body, Conditions: traits.Held(cond)}); {
 	case o.Delete:
-		return Result{}, p.store.Delete(ctx, k.Place())
+		return Result{}, was, p.store.Delete(ctx, k.Place())
 	case o.InParts:
 		h, err := p.store.Complete(ctx, o.Parts.Upload, o.Parts.Parts, traits.HeldByComplete(cond))
-		return Result{Head: h, Created: absent}, err
+		return Result{Head: h, Created: was.absent()}, was, err
 	case cond == store.Conditions{} && !present && traits.PutIfAbsent:
 		return p.putNew(ctx, k, w)
 	default:
 		h, err := p.store.Put(ctx, k.Place(), w)
-		return Result{Head: h, Created: absent}, err
+		return Result{Head: h, Created: was.absent()}, was, err
 	}
 }
 
@@ -96,49 +105,59 @@ func dateOf(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // putNew puts an object that is likely new. The store does not say whether a
 // put replaced something, so it is asked to create first: one request for a
-// new key, two for one that is replaced without having been read lately.
-func (p *Path) putNew(ctx context.Context, k keys.Key, w store.Write) (Result, error) {
+// new key, three for one that is replaced without having been read lately, whose
+// size is asked for.
+func (p *Path) putNew(ctx context.Context, k keys.Key, w store.Write) (Result, before, error) {
 	w.IfAbsent = true
 	h, err := p.store.Put(ctx, k.Place(), w)
 	if !errors.Is(err, store.ErrPrecondition) && !errors.Is(err, store.ErrConflict) {
-		return Result{Head: h, Created: true}, err
+		return Result{Head: h, Created: true}, before{known: true}, err
 	}
+	was := p.ask(ctx, k)
 	w.IfAbsent = false
 	h, err = p.store.Put(ctx, k.Place(), w)
-	return Result{Head: h}, err
+	return Result{Head: h}, was, err
 }
 
 // conditions turns what the caller demands into what the store is told, and
-// reports whether nothing was there. Where the store has no such condition, or
+// returns what is known to be there. Where the store has no such condition, or
 // was not seen to hold it, it is asked what is there; the owner's turn keeps that
 // from changing until the write.
-func (p *Path) conditions(ctx context.Context, k keys.Key, o op, traits store.Traits, present bool) (c store.Conditions, absent bool, err error) {
+func (p *Path) conditions(ctx context.Context, k keys.Key, o op, traits store.Traits, was before) (c store.Conditions, is before, err error) {
+	present := was.head != nil
 	put := !o.Delete && !o.InParts
 	switch {
 	case put && o.IfAbsent && traits.PutIfAbsent:
-		return store.Conditions{IfAbsent: true}, true, nil
+		return store.Conditions{IfAbsent: true}, before{known: true}, nil
 	case put && len(o.IfMatch) == 1 && o.IfMatch[0] != "*" && traits.PutIfMatch:
-		return store.Conditions{IfMatch: o.IfMatch[0]}, false, nil
+		if !present || was.head.Version != o.IfMatch[0] {
+			was = p.ask(ctx, k)
+		}
+		return store.Conditions{IfMatch: o.IfMatch[0]}, was.there(), nil
 	case put && !o.IfAbsent && len(o.IfMatch) == 0 && (present || traits.PutIfAbsent):
-		return store.Conditions{}, false, nil
+		return store.Conditions{}, was.there(), nil
 	}
 	h, err := p.store.Head(ctx, k.Place())
-	absent = errors.Is(err, store.ErrNotFound)
+	absent := errors.Is(err, store.ErrNotFound)
+	is = before{known: err == nil || absent}
+	if err == nil {
+		is.head = &h
+	}
 	switch {
 	case errors.Is(err, store.ErrArchived) && o.Delete:
-		return c, false, nil // nobody can read it, and it can be removed
+		return c, before{}, nil // nobody can read it, and it can be removed
 	case absent && len(o.IfMatch) > 0:
-		return c, true, fmt.Errorf("%s is not there: %w", k, store.ErrPrecondition)
+		return c, is, fmt.Errorf("%s is not there: %w", k, store.ErrPrecondition)
 	case absent && !o.Delete:
-		return store.Conditions{IfAbsent: o.IfAbsent}, true, nil
+		return store.Conditions{IfAbsent: o.IfAbsent}, is, nil
 	case err != nil:
-		return c, absent, err
+		return c, is, err
 	case o.IfAbsent:
-		return c, false, fmt.Errorf("%s is there already: %w", k, store.ErrPrecondition)
+		return c, is, fmt.Errorf("%s is there already: %w", k, store.ErrPrecondition)
 	case len(o.IfMatch) == 0:
-		return c, false, nil
+		return c, is, nil
 	case !slices.Contains(o.IfMatch, "*") && !slices.Contains(o.IfMatch, h.Version):
-		return c, false, fmt.Errorf("%s has version %q now: %w", k, h.Version, store.ErrPrecondition)
+		return c, is, fmt.Errorf("%s has version %q now: %w", k, h.Version, store.ErrPrecondition)
 	}
-	return store.Conditions{IfMatch: h.Version}, false, nil
+	return store.Conditions{IfMatch: h.Version}, is, nil
 }

@@ -12,6 +12,7 @@ import (
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/usage"
 )
 
 const (
@@ -31,6 +32,7 @@ func failures() []failure {
 		{"not-found", store.ErrNotFound},
 		{"precondition", store.ErrPrecondition},
 		{"conflict", store.ErrConflict},
+		{"quota", usage.ErrQuota},
 		{"metadata", store.ErrMetadata},
 		{"unexpected", store.ErrUnexpected},
 		{"unavailable", store.ErrUnavailable},

@@ -16,6 +16,7 @@ import (
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/usage"
 )
 
 var (
@@ -83,6 +84,8 @@ type Config struct {
 	ChunkSize int64
 	// MaxObject is the largest object that is taken, in bytes.
 	MaxObject int64
+	// Usage limits what an org may have, and counts it; nil does neither.
+	Usage *usage.Usage
 	// Waited hears how long each write waited until no other node could hold a
 	// lease on its key. It may be nil.
 	Waited func(d time.Duration)

@@ -7,10 +7,11 @@ import (
 	"larder/auth"
 	"larder/cluster"
 	"larder/keys"
+	"larder/usage"
 )
 
-// openFiles reads the files with the cluster's secrets and with the tokens, if
-// there are any.
+// openFiles reads the files with the cluster's secrets, the tokens and the policies,
+// if there are any.
 func (n *node) openFiles() error {
 	if n.cfg.ClusterSecretFile != "" {
 		n.secrets = &cluster.Secrets{}
@@ -32,6 +33,16 @@ func (n *node) openFiles() error {
 			return fmt.Errorf("--tokens-file: %w; 'node token' makes its entries", err)
 		}
 	}
+	n.policies = usage.NewPolicies(keys.ValidOrg)
+	if n.cfg.PolicyFile != "" {
+		n.policyFile = &configFile{
+			path: n.cfg.PolicyFile, is: "policy file", holds: "policies",
+			take: n.policies.Take, count: n.policies.Len, unfit: 0o022, log: n.log,
+		}
+		if err := n.policyFile.open(); err != nil {
+			return fmt.Errorf("--policy-file: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -39,7 +50,7 @@ func (n *node) openFiles() error {
 // configured is never wrong.
 func (n *node) fileStates() map[string]func() (wrong int64, age time.Duration) {
 	states := map[string]func() (int64, time.Duration){}
-	for name, f := range map[string]*configFile{"secret": n.secretFile, "tokens": n.tokensFile} {
+	for name, f := range map[string]*configFile{"secret": n.secretFile, "tokens": n.tokensFile, "policy": n.policyFile} {
 		states[name] = func() (int64, time.Duration) { return 0, 0 }
 		if f != nil {
 			states[name] = f.state

@@ -49,6 +49,7 @@ type serveCmd struct {
 	MaxObjectSize byteSize      `group:"cache" default:"5GiB" placeholder:"SIZE" help:"Larger objects are refused with 413. (${default})"`
 
 	TokensFile     string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
+	PolicyFile     string `group:"access" placeholder:"FILE" help:"What organisations may use, JSON or YAML, read again when it changes. (no limits)"`
 	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without tokens: everyone who reaches the port reads and writes everything."`
 
 	sizes budget.Sizes // what plan is made of

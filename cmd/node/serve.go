@@ -18,6 +18,7 @@ import (
 	"larder/httpapi"
 	"larder/store"
 	"larder/store/embedded"
+	"larder/usage"
 	"larder/writepath"
 )
 
@@ -44,6 +45,9 @@ type node struct {
 	tokensFile *configFile
 	secrets    *cluster.Secrets // nil, as is secretFile, if there is no file with them
 	secretFile *configFile
+	policies   *usage.Policies
+	policyFile *configFile // nil if there is none
+	usage      *usage.Usage
 	api        *httpapi.API
 	admin      *admin.Admin
 	public     *server
@@ -97,9 +101,10 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.usage = usage.New(n.policies, n.store, n.cluster, n.log)
 	n.write = writepath.New(writepath.Config{
 		Lease: c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
-		Waited: n.admin.Metrics.Waited, Log: n.log,
+		Usage: n.usage, Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.heads, n.fill, n.cluster)
 	return n, n.connect()
 }
@@ -126,6 +131,7 @@ func (n *node) connect() error {
 	n.heads.Answer(n.cluster.Handle)
 	n.fill.Answer(n.cluster.Handle)
 	n.write.Answer(n.cluster.Handle)
+	n.usage.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.heads.RingChanged)
 	n.cluster.OnGossip(n.heads.Hint)
 
@@ -137,6 +143,7 @@ func (n *node) connect() error {
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: n.cfg.plan.Bodies,
+		Usage:      n.usage,
 		OwnMachine: n.tokens == nil && !n.cfg.InsecureNoAuth,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
@@ -153,6 +160,7 @@ func (n *node) connect() error {
 	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
 	n.admin.Metrics.Heads(n.heads.Stats)
 	n.admin.Metrics.Writes(n.write.Stats)
+	n.admin.Metrics.Usage(n.usage.Stats)
 	n.admin.Metrics.Cluster(n.cluster)
 	n.admin.Metrics.Connections(n.door.Connections)
 	n.admin.Metrics.Files(n.fileStates())
@@ -172,7 +180,7 @@ func (n *node) run(ctx context.Context) error {
 			return errors.Join(err, g.Wait())
 		}
 	}
-	for _, f := range []*configFile{n.tokensFile, n.secretFile} {
+	for _, f := range []*configFile{n.tokensFile, n.secretFile, n.policyFile} {
 		if f != nil {
 			g.Go(func() error { return f.run(failed) })
 		}
@@ -180,6 +188,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.heads.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
+	g.Go(func() error { return n.usage.Run(failed) })
 	g.Go(func() error { return n.probeStore(failed) })
 	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
 	g.Go(n.private.serve)
@@ -240,6 +249,7 @@ func (n *node) shutdown() {
 		{"finish writes and forget heads", n.heads.Retire},
 		{"leave the cluster", n.cluster.Leave},
 		{"finish requests", n.public.Shutdown},
+		{"write what was counted", n.usage.Close},
 		{"stop the admin port", n.private.Shutdown},
 	} {
 		if err := step.do(ctx); err != nil {

@@ -28,6 +28,9 @@ const healthy = `load 1m
   larder_invariant_broken_total{SEL,pod="b"} 0x1800
   larder_revocation_wait_seconds_count{SEL,pod="a"} 0+50x1800
   larder_revocation_wait_seconds_count{SEL,pod="b"} 0+50x1800
+  larder_http_requests_total{SEL,pod="a",op="put",status="5xx",source=""} 0+300x1800
+  larder_limit_refusals_total{SEL,pod="a",limit="quota"} 0+300x1800
+  larder_limit_used_ratio{SEL,pod="a",limit="max_bytes"} 0.8x1800
   larder_leases_waited_out_total{SEL,pod="a",member="silent"} 0+1x1800
   larder_leases_waited_out_total{SEL,pod="a",member="departed"} 0+1x1800
 `
@@ -58,6 +61,9 @@ func TestAlertsFire(t *testing.T) {
 		"LarderHitRatioCollapse": { // the last 100 minutes
 			`source="memory"} 0+5000x1800`, `source="memory"} 0+5000x1700 8500000+100x100`,
 			`source="s3"} 0+600x1800`, `source="s3"} 0+600x1700 1020000+5000x100`,
+		},
+		"LarderLimitNear": {
+			`limit="max_bytes"} 0.8x1800`, `limit="max_bytes"} 0.95x1800`,
 		},
 		"LarderWritesWait": {
 			`member="silent"} 0+1x1800`, `member="silent"} 0+20x1800`,

@@ -125,7 +125,7 @@ func start(t *testing.T, c core.Container, etc string) *running {
 	t.Helper()
 	replace := strings.NewReplacer(
 		"-addr=:8080", "-addr=127.0.0.1:0", "-addr=:9090", "-addr=127.0.0.1:0", "-addr=:7946", "-addr=127.0.0.1:0", "-addr=:7947", "-addr=127.0.0.1:0",
-		"/etc/larder/cluster", etc, "/etc/larder/tokens", etc, "/data", t.TempDir())
+		"/etc/larder/cluster", etc, "/etc/larder/tokens", etc, "/etc/larder/policy", etc, "/data", t.TempDir())
 	cmd := exec.Command(nodeBinary(t))
 	for _, a := range c.Args {
 		cmd.Args = append(cmd.Args, replace.Replace(a))
@@ -211,7 +211,7 @@ func (n *running) get(t *testing.T, path string, status int) string {
 // of one's own are named, under the names of the mounted files.
 func secretFiles(t *testing.T, secrets []*core.Secret) string {
 	t.Helper()
-	files := map[string]string{"secret": strings.Repeat("x", 32), "tokens.yaml": "[]"}
+	files := map[string]string{"secret": strings.Repeat("x", 32), "tokens.yaml": "[]", "policy.yaml": "[]"}
 	for _, s := range secrets {
 		if text, ok := s.Data["cluster-secret"]; ok {
 			files["secret"] = string(text)

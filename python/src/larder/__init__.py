@@ -37,7 +37,9 @@ from larder.errors import (
 from larder.listing import Entry, Info, Keys
 from larder.many import PartialError, Removed
 from larder.objects import ObjectService
+from larder.savings import usage
 from larder.strategies import StrategyService
+from larder.used import Usage
 
 __version__ = "0.1.0"
 
@@ -72,6 +74,7 @@ __all__ = [
     "StrategyService",
     "TooLarge",
     "Unavailable",
+    "Usage",
     "VersionMismatch",
     "de_init",
     "env",
@@ -79,6 +82,7 @@ __all__ = [
     "is_initialised",
     "object_service_cache",
     "strategy_service_cache",
+    "usage",
     "use",
 ]
 

@@ -112,7 +112,7 @@ def _refusal(response: Response, method: str, what: str) -> errors.LarderError:
         ours = ours or response.headers.get("content-type", "").startswith("application/problem+json")
     type_ = type_.removeprefix(_PROBLEM)
     kind = _kind(status, type_, ours, write=method in WRITES)
-    if kind is errors.NotFound and what.startswith(("list ", "whoami")):
+    if kind is errors.NotFound and what.startswith(("list ", "whoami", "usage")):
         kind, type_ = errors.BadRequest, "no-route"
     detail = _ADVICE.get("not-found" if kind is errors.NotFound else type_) or str(problem.get("detail") or f"{status} {response.reason}")
     if not ours and status == 413:

@@ -72,7 +72,7 @@ class Conflict(LarderError):
 
 
 class TooLarge(LarderError):
-    """The object is larger than the cluster takes."""
+    """The object is larger than the cluster takes, or its organisation has as much as it may have (type ``quota``)."""
 
 
 class Unavailable(LarderError):

@@ -18,8 +18,10 @@ from larder.http1 import Response
 from larder.listing import Entry, Info, Keys
 from larder.progress import bar
 from larder.transport import Request, Transport
+from larder.used import Usage, usage_of
 
 _JSON = {"Accept": "application/json"}
+_MAX_USAGE = 4 << 20
 _MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
 _PIECE = 1 << 20
 
@@ -48,6 +50,12 @@ class RawClient:
             return {**found, "org": found["org"] + "", "user": found["user"] + "", "role": found["role"] + ""}
 
         return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_WHOAMI, use))
+
+    def usage(self) -> Usage:
+        """What the org has in the cache, may have there, and has saved by reading."""
+        __tracebackhide__ = True
+        request = Request("GET", "/v1/usage", _JSON, what="usage", json=True)
+        return self._transport.send(request, lambda a: answers.read_json(a, "usage", _MAX_USAGE, usage_of))
 
     # Bytes.
 

@@ -118,7 +118,9 @@ class Transport:
         tried: list[Node] = []
         unknown = False  # an earlier attempt may have been carried out
         deadline = time.monotonic() + self._config.timeout
-        for number in range(1, attempts + 1):
+        number = 0
+        while number < attempts:
+            number += 1
             attempt = _Attempt(self._choose(request, tried))
             tried.append(attempt.node)
             status = None
@@ -142,6 +144,10 @@ class Transport:
             left = deadline - time.monotonic()
             if left < 0:
                 break
+            if status == 429 and 0 < wait <= left:  # a rate, and the node says when: that is no failure
+                number -= 1
+                time.sleep(wait + _random.uniform(0, 0.1))
+                continue
             if number < attempts and request.patient:
                 others = status != 429 and len(set(tried)) < len(self._config.nodes)
                 self._pause(number, min(wait, left), others=others)

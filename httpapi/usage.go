@@ -1,0 +1,45 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"larder/fill"
+	"larder/store"
+)
+
+// usageOp is the operation of GET /v1/usage.
+const usageOp = "usage"
+
+// usage answers what the caller's org has, may have, and saved.
+func (a *API) usage(c *call) error {
+	if len(c.query) > 0 {
+		return fmt.Errorf("%w: there is nothing to ask of /v1/usage; leave the query out", errQuery)
+	}
+	r, err := a.cfg.Usage.Report(c.Context(), c.who.Org)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c.w, http.StatusOK, r)
+}
+
+// isMetered reports whether a request counts among those that an org has a rate of.
+// Who is over his rate can still ask why. Of a batch each object counts.
+func (c *call) isMetered() bool { return c.op != usageOp && c.op != batchOp && c.op != "whoami" }
+
+// charge takes bytes of an object from the caller's rate.
+func (a *API) charge(c *call, bytes int64) error {
+	return a.cfg.Usage.Charge(c.who.Org, c.who.User, bytes)
+}
+
+// fits returns how large a body may be, or why the one that is announced, or has come
+// so far, may not be kept.
+func (a *API) fits(c *call, size int64) (most int64, err error) {
+	return a.cfg.Usage.Fits(c.Context(), c.who.Org, size, func() *store.Head {
+		h, _, err := a.read.Stat(c.Context(), c.key, fill.Options{User: c.who.Org + "/" + c.who.User, Cut: c.w.cut})
+		if err != nil {
+			return nil
+		}
+		return &h
+	})
+}

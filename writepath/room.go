@@ -1,0 +1,94 @@
+package writepath
+
+import (
+	"context"
+	"errors"
+
+	"larder/heads"
+	"larder/keys"
+	"larder/store"
+	"larder/usage"
+)
+
+// before is what is known to be at a key before a write.
+type before struct {
+	known bool        // otherwise there may be anything
+	head  *store.Head // nil if nothing is there
+}
+
+// absent reports whether surely nothing is there.
+func (b before) absent() bool { return b.known && b.head == nil }
+
+// there is b if something is there, and else that something is there of which
+// nothing is known.
+func (b before) there() before {
+	if b.head == nil {
+		return before{}
+	}
+	return b
+}
+
+// known is what is known at the begin of a turn, under a live lease.
+func known(turn *heads.Turn) before {
+	if !turn.Present {
+		return before{}
+	}
+	return before{known: true, head: &turn.Last}
+}
+
+// ask asks the store what is there. Where it does not say, nothing is known.
+func (p *Path) ask(ctx context.Context, k keys.Key) before {
+	h, err := p.store.Head(ctx, k.Place())
+	switch {
+	case err == nil:
+		return before{known: true, head: &h}
+	case errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrArchived):
+		return before{known: true}
+	}
+	return before{}
+}
+
+// reserve makes room for a write in its org's limits. The error is usage.ErrQuota. What
+// is there is asked for only if that matters: a write that would fit even if nothing
+// was there fits.
+func (p *Path) reserve(ctx context.Context, k keys.Key, o op, turn *heads.Turn) (*usage.Room, error) {
+	if o.Delete {
+		return p.cfg.Usage.Reserve(ctx, k, nil, nil)
+	}
+	is := store.Head{Size: o.size()}
+	was := known(turn)
+	room, err := p.cfg.Usage.Reserve(ctx, k, was.head, &is)
+	if err == nil || was.known {
+		return room, err
+	}
+	if was = p.ask(ctx, k); was.head == nil {
+		return nil, err
+	}
+	return p.cfg.Usage.Reserve(ctx, k, was.head, &is)
+}
+
+// size is how long the object is that is put.
+func (o op) size() int64 {
+	if !o.InParts {
+		return int64(len(o.Body))
+	}
+	n := int64(0)
+	for _, part := range o.Parts.Parts {
+		n += part.Size
+	}
+	return n
+}
+
+// count tells what was written.
+func count(room *usage.Room, was before, o op, r Result) {
+	switch {
+	case !was.known:
+		room.Unknown()
+	case o.Delete:
+		room.Done(was.head, nil)
+	default:
+		is := r.Head
+		is.Size, is.Writer = o.size(), o.Head.Writer
+		room.Done(was.head, &is)
+	}
+}
