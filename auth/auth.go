@@ -1,12 +1,12 @@
-// Package auth identifies callers: it turns the value of an Authorization header
-// into a principal with an org, a user and a role.
+// Package auth identifies callers: it turns the credential of a request into a
+// principal with an org, a user and a role, and says what a principal may do.
 //
-// The operator's tokens file alone says what a credential is good for. It holds
-// digests and never tokens, and a caller's org comes from there and from nowhere
-// else. Package httpapi calls Authenticate; cmd/node reads the file again when it
-// changes, and mints tokens. What a principal may do with a request is not decided
-// here, and no token is ever logged or part of an error. Everything here is safe
-// for concurrent use.
+// A credential is a token of the operator's tokens file, which holds digests and
+// never tokens; a client certificate under the operator's authority; or a token of
+// an identity provider, which auth/issuer verifies. A caller's org comes from there
+// and from nowhere else. Package httpapi calls Gate.Authenticate and Principal.May;
+// cmd/node reads the files again when they change, and mints tokens. No token is
+// ever logged or part of an error. Everything here is safe for concurrent use.
 package auth
 
 import "errors"
@@ -18,6 +18,10 @@ var (
 	ErrNoCredential = errors.New("no credential")
 	// ErrBadCredential says that the credential cannot be read or is not known.
 	ErrBadCredential = errors.New("bad credential")
+	// ErrRefused says that a certificate, or the token of an identity provider,
+	// is not good. Its text says why, holds nothing of the credential, and is for
+	// the caller.
+	ErrRefused = errors.New("credential refused")
 	// ErrExpired says that the credential was good once. Only its holder is
 	// told so.
 	ErrExpired = errors.New("expired credential")

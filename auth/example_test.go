@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,10 +25,11 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	who, err := tokens.Authenticate("Bearer " + token)
+	gate := auth.Gate{Tokens: tokens}
+	who, err := gate.Authenticate(context.Background(), auth.Credential{Authorization: "Bearer " + token})
 	fmt.Println(who.Org, who.User, who.Role, who.Role.CanWrite(), err)
 
-	_, err = tokens.Authenticate("Bearer of bad news")
+	_, err = gate.Authenticate(context.Background(), auth.Credential{Authorization: "Bearer of bad news"})
 	fmt.Println(errors.Is(err, auth.ErrBadCredential))
 	// Output:
 	// acme ada writer true <nil>

@@ -199,7 +199,7 @@ func (b broken) List(context.Context, string, string, int) ([]store.Entry, bool,
 	return nil, false, b.fail()
 }
 
-func (b broken) Authenticate(string) (auth.Principal, error) {
+func (b broken) Authenticate(context.Context, auth.Credential) (auth.Principal, error) {
 	return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer}, nil
 }
 

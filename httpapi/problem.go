@@ -85,6 +85,7 @@ func kinds() []kind {
 			advice: "this token has expired; ask for a new one"},
 		{err: auth.ErrBadCredential, status: 401, name: "bad-credential", title: "Bad credential", hide: true,
 			advice: "this token is not known here; check that it is whole, meant for this cluster, and sent as 'Authorization: Bearer TOKEN'"},
+		{err: auth.ErrRefused, status: 401, name: "bad-credential", title: "Bad credential"},
 		{err: errHost, status: 403, name: "foreign-host", title: "Not this host"},
 		{err: errReadOnly, status: 403, name: "read-only", title: "Token may only read"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},

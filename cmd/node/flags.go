@@ -28,7 +28,7 @@ func flagGroups() []kong.Group {
 
 // serveCmd is a node's configuration.
 type serveCmd struct {
-	HTTPAddr  string `group:"addresses" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The researchers' endpoint. Off loopback it needs --tokens-file. (${default})"`
+	HTTPAddr  string `group:"addresses" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The researchers' endpoint. Off loopback it needs credentials, such as --tokens-file. (${default})"`
 	AdminAddr string `group:"addresses" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"/metrics, /livez, /readyz, /cluster, /debug/pprof. (${default})"`
 
 	GossipAddr        string   `group:"cluster" default:"127.0.0.1:7946" placeholder:"HOST:PORT" help:"Who is alive: TCP and UDP. (${default})"`
@@ -48,8 +48,11 @@ type serveCmd struct {
 	Revalidate    time.Duration `group:"cache" default:"60s" placeholder:"TIME" help:"How long an owner trusts a head without asking S3. (${default})"`
 	MaxObjectSize byteSize      `group:"cache" default:"5GiB" placeholder:"SIZE" help:"Larger objects are refused with 413. (${default})"`
 
-	TokensFile     string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
-	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without tokens: everyone who reaches the port reads and writes everything."`
+	TokensFile      string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
+	TLSCertFile     string `name:"tls-cert-file" group:"access" placeholder:"FILE" help:"The certificate of --http-addr, and the authorities between, in PEM; it then speaks TLS alone. Read again when it changes."`
+	TLSKeyFile      string `name:"tls-key-file" group:"access" placeholder:"FILE" help:"The certificate's key, in PEM. Read again when it changes."`
+	TLSClientCAFile string `name:"tls-client-ca-file" group:"access" placeholder:"FILE" help:"The authorities whose client certificates are credentials, in PEM: CN is the user, O the org, OU=larder:ROLE the role. Read again when it changes."`
+	InsecureNoAuth  bool   `group:"access" help:"Serve off loopback without credentials: everyone who reaches the port reads and writes everything."`
 
 	sizes budget.Sizes // what plan is made of
 	plan  budget.Plan
@@ -101,7 +104,11 @@ func (c *serveCmd) AfterApply() error {
 	}
 	offLoopback := !isLoopback(c.GossipAddr) || !isLoopback(c.PeerAddr)
 	switch {
-	case !isLoopback(c.HTTPAddr) && c.TokensFile == "" && !c.InsecureNoAuth:
+	case (c.TLSCertFile == "") != (c.TLSKeyFile == ""):
+		return errors.New("--tls-cert-file and --tls-key-file belong together: give both, or neither")
+	case c.TLSClientCAFile != "" && c.TLSCertFile == "":
+		return errors.New("--tls-client-ca-file without --tls-cert-file: only a port that speaks TLS sees certificates")
+	case !isLoopback(c.HTTPAddr) && !c.knowsCallers() && !c.InsecureNoAuth:
 		return fmt.Errorf("--http-addr %s is not loopback and there are no tokens: give --tokens-file ('node token' makes an entry), or --insecure-no-auth if everyone who reaches this port may read and write everything", c.HTTPAddr)
 	case offLoopback && c.ClusterSecretFile == "":
 		return errors.New("--gossip-addr or --peer-addr is not loopback: give --cluster-secret-file, the same secret on every node (for example from 'openssl rand -hex 32')")
@@ -119,6 +126,11 @@ func (c *serveCmd) AfterApply() error {
 		return fmt.Errorf("--memory %s holds fewer than four chunks: give at least %s, or a smaller --chunk-size", humanize.IBytes(uint64(c.Memory)), humanize.IBytes(uint64(4*c.ChunkSize)))
 	}
 	return c.planMemory()
+}
+
+// knowsCallers reports whether there is any kind of credential.
+func (c *serveCmd) knowsCallers() bool {
+	return c.TokensFile != "" || c.TLSClientCAFile != ""
 }
 
 func (c *serveCmd) defaults() (err error) {
