@@ -38,6 +38,7 @@ type serveCmd struct {
 	Name              string   `group:"cluster" placeholder:"NAME" help:"The node's stable name, which decides what it owns. (the host name)"`
 	ClusterLabel      string   `group:"cluster" default:"larder" placeholder:"LABEL" help:"Clusters with different labels never merge. (${default})"`
 	ClusterSecretFile string   `group:"cluster" placeholder:"FILE" help:"Secrets that all members share, one a line, read again when they change: the first protects what is sent on gossip and the peer port, all are accepted. Needed off loopback."`
+	PeerEncryption    *bool    `group:"cluster" help:"Encrypt the peer port with TLS 1.3, under the cluster secret, without certificates. (true unless --peer-addr is loopback)"`
 
 	DataDir string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
 	s3Flags
@@ -112,6 +113,8 @@ func (c *serveCmd) AfterApply() error {
 		return fmt.Errorf("--http-addr %s is not loopback and there are no tokens: give --tokens-file ('node token' makes an entry), or --insecure-no-auth if everyone who reaches this port may read and write everything", c.HTTPAddr)
 	case offLoopback && c.ClusterSecretFile == "":
 		return errors.New("--gossip-addr or --peer-addr is not loopback: give --cluster-secret-file, the same secret on every node (for example from 'openssl rand -hex 32')")
+	case c.encryptsPeers() && c.ClusterSecretFile == "":
+		return errors.New("--peer-encryption without --cluster-secret-file: without a secret anybody could be in the middle")
 	case len(c.Join) > 0 && c.S3Bucket == "":
 		return errors.New("--join without --s3-bucket: the nodes of a cluster share one S3; give them all the same bucket ('node s3' serves one for several nodes on one machine)")
 	case c.Lease <= 0:
@@ -131,6 +134,14 @@ func (c *serveCmd) AfterApply() error {
 // knowsCallers reports whether there is any kind of credential.
 func (c *serveCmd) knowsCallers() bool {
 	return c.TokensFile != "" || c.TLSClientCAFile != ""
+}
+
+// encryptsPeers reports whether the peer port takes encrypted connections alone.
+func (c *serveCmd) encryptsPeers() bool {
+	if c.PeerEncryption != nil {
+		return *c.PeerEncryption
+	}
+	return !isLoopback(c.PeerAddr)
 }
 
 func (c *serveCmd) defaults() (err error) {

@@ -83,7 +83,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	n.cluster, err = cluster.New(cluster.Config{
 		Name: c.Name, GossipAddr: c.GossipAddr, PeerAddr: c.PeerAddr, Advertise: c.Advertise,
-		Join: c.Join, Label: c.ClusterLabel, Secrets: n.secrets, Log: n.log,
+		Join: c.Join, Label: c.ClusterLabel, Secrets: n.secrets, Encrypt: c.encryptsPeers(), Log: n.log,
 	})
 	if err != nil {
 		return nil, err
