@@ -24,7 +24,20 @@ const exporterLabel = "EXPORTER-larder-peer-v1"
 // to be read would hide the end of a connection that its asker gave up.
 type encrypted struct {
 	*tls.Conn
-	below net.Conn
+	below *batched
+}
+
+// Write writes all at once below what TLS makes many records of.
+func (c *encrypted) Write(b []byte) (int, error) {
+	if len(b) <= smallWrite {
+		return c.Conn.Write(b)
+	}
+	c.below.hold()
+	n, err := c.Conn.Write(b)
+	if flushed := c.below.flush(); err == nil {
+		err = flushed
+	}
+	return n, err
 }
 
 // Close closes the connection at once.
@@ -32,12 +45,13 @@ func (c *encrypted) Close() error { return c.below.Close() }
 
 // Peek looks at what has arrived. Nothing that matters is held above: one question or
 // answer is under way at a time.
-func (c *encrypted) Peek() (n int, err error) { return peek(c.below) }
+func (c *encrypted) Peek() (n int, err error) { return peek(c.below.Conn) }
 
 // clientEncrypted begins TLS after a hello, and proves and is proven the secret for
 // this very TLS connection.
 func (h handshake) clientEncrypted(conn net.Conn, key []byte, s shake) (net.Conn, error) {
-	c := &encrypted{below: conn, Conn: tls.Client(conn, &tls.Config{
+	below := &batched{Conn: conn}
+	c := &encrypted{below: below, Conn: tls.Client(below, &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
 		InsecureSkipVerify:          true, // the certificate proves nothing, the secret does
 		DynamicRecordSizingDisabled: true,
@@ -65,7 +79,8 @@ func (h handshake) serverEncrypted(conn net.Conn, key []byte, s shake) (net.Conn
 	if err != nil {
 		return nil, err
 	}
-	c := &encrypted{below: conn, Conn: tls.Server(conn, &tls.Config{
+	below := &batched{Conn: conn}
+	c := &encrypted{below: below, Conn: tls.Server(below, &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
 		Certificates:                []tls.Certificate{certificate},
 		SessionTicketsDisabled:      true, // a ticket would look like the connection's end

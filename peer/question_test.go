@@ -111,7 +111,7 @@ func TestBodiesAreReadInPieces(t *testing.T) {
 // socket is the connection below.
 func socket(conn net.Conn) *net.TCPConn {
 	if c, ok := conn.(*encrypted); ok {
-		conn = c.below
+		conn = c.below.Conn
 	}
 	return conn.(*net.TCPConn)
 }
