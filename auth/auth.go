@@ -9,7 +9,10 @@
 // ever logged or part of an error. Everything here is safe for concurrent use.
 package auth
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // Callers decide by these. Every error of Authenticate wraps one of them, and
 // its text can be shown to the caller.
@@ -37,17 +40,22 @@ const (
 	Admin  Role = "admin"
 )
 
-// CanWrite reports whether the role may put and delete objects.
-func (r Role) CanWrite() bool { return r == Writer || r == Admin }
+// rank orders the roles; 0 is none of them.
+func (r Role) rank() int {
+	return slices.Index([]Role{Reader, Writer, Admin}, r) + 1
+}
 
 // valid reports whether there is such a role.
-func (r Role) valid() bool { return r == Reader || r == Writer || r == Admin }
+func (r Role) valid() bool { return r.rank() > 0 }
 
 // Principal is a caller whose credential is good.
 type Principal struct {
 	Org  string
 	User string
 	Role Role
-	// TokenID is the id of the token in the tokens file, for logs.
+	// TokenID names the credential in logs: the id of its entry in the tokens or
+	// the map file, or what else there is.
 	TokenID string
+	// Scope bounds what the credential is good for; nil is everything of the org.
+	Scope *Scope
 }

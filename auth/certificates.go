@@ -2,7 +2,6 @@ package auth
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -29,21 +28,21 @@ type Certificates struct {
 type authorities struct {
 	pool   *x509.CertPool
 	count  int
-	proven *remembered
+	proven *Remembered
 }
 
 // NewCertificates makes Certificates. validOrg says what is wrong with the name of an
 // org, if anything.
 func NewCertificates(validOrg func(string) error) *Certificates {
 	c := &Certificates{validOrg: validOrg}
-	c.current.Store(&authorities{pool: x509.NewCertPool(), proven: newRemembered()})
+	c.current.Store(&authorities{pool: x509.NewCertPool(), proven: NewRemembered()})
 	return c
 }
 
 // Take makes the certificates in a PEM file the authorities that are good. A file that
 // holds anything else is an error; then all stays as it was.
 func (c *Certificates) Take(file []byte) error {
-	a := &authorities{pool: x509.NewCertPool(), proven: newRemembered()}
+	a := &authorities{pool: x509.NewCertPool(), proven: NewRemembered()}
 	for rest := bytes.TrimSpace(file); len(rest) > 0; rest = bytes.TrimSpace(rest) {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
@@ -76,9 +75,8 @@ func (c *Certificates) Pool() *x509.CertPool { return c.current.Load().pool }
 // an authority, for clients, and within its time. What was found to be good is not
 // verified again until the file changes.
 func (c *Certificates) Authenticate(chain []*x509.Certificate) (Principal, error) {
-	a, own, now := c.current.Load(), chain[0], time.Now()
-	id := sha256.Sum256(own.Raw)
-	if p, ok := a.proven.get(id, now); ok {
+	a, own := c.current.Load(), chain[0]
+	if p, ok := a.proven.Get(string(own.Raw)); ok {
 		return p, nil
 	}
 	between := x509.NewCertPool()
@@ -86,7 +84,7 @@ func (c *Certificates) Authenticate(chain []*x509.Certificate) (Principal, error
 		between.AddCert(cert)
 	}
 	chains, err := own.Verify(x509.VerifyOptions{
-		Roots: a.pool, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Roots: a.pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return Principal{}, fmt.Errorf("%w: the client certificate: %w", ErrRefused, err)
@@ -95,7 +93,7 @@ func (c *Certificates) Authenticate(chain []*x509.Certificate) (Principal, error
 	if err != nil {
 		return Principal{}, fmt.Errorf("%w: the client certificate: %w", ErrRefused, err)
 	}
-	a.proven.put(id, p, firstEnd(chains))
+	a.proven.Begin()(string(own.Raw), p, firstEnd(chains))
 	return p, nil
 }
 

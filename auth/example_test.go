@@ -27,11 +27,11 @@ func Example() {
 	}
 	gate := auth.Gate{Tokens: tokens}
 	who, err := gate.Authenticate(context.Background(), auth.Credential{Authorization: "Bearer " + token})
-	fmt.Println(who.Org, who.User, who.Role, who.Role.CanWrite(), err)
+	fmt.Println(who.Org, who.User, who.Role, who.May(auth.Write, "objects", "k"), err)
 
 	_, err = gate.Authenticate(context.Background(), auth.Credential{Authorization: "Bearer of bad news"})
 	fmt.Println(errors.Is(err, auth.ErrBadCredential))
 	// Output:
-	// acme ada writer true <nil>
+	// acme ada writer <nil> <nil>
 	// true
 }

@@ -114,7 +114,7 @@ func TestListingQueries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseListing("acme", c.service, q); !errors.Is(err, c.err) {
+		if _, err := parseListing(auth.Principal{Org: "acme", Role: auth.Reader}, c.service, q); !errors.Is(err, c.err) {
 			t.Errorf("%s?%s: %v", c.service, c.query, err)
 		}
 	}
@@ -151,7 +151,9 @@ func TestStatuses(t *testing.T) {
 		auth.ErrNoCredential:     401,
 		auth.ErrBadCredential:    401,
 		auth.ErrExpired:          401,
-		errReadOnly:              403,
+		auth.ErrRefused:          401,
+		auth.ErrRole:             403,
+		auth.ErrScope:            403,
 		store.ErrNotFound:        404,
 		store.ErrArchived:        404,
 		errMethod:                405,

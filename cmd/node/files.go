@@ -32,7 +32,10 @@ func (n *node) openFiles() error {
 			return err
 		}
 	}
-	return n.openCertificates()
+	if err := n.openCertificates(); err != nil {
+		return err
+	}
+	return n.openIssuer()
 }
 
 func (n *node) openCertificates() error {
@@ -71,7 +74,7 @@ func (n *node) open(name, flag, advice string, f *configFile) error {
 // configured is never wrong.
 func (n *node) fileStates() map[string]func() (wrong int64, age time.Duration) {
 	states := map[string]func() (int64, time.Duration){}
-	for _, name := range []string{"secret", "tokens", "certificate", "client_ca"} {
+	for _, name := range []string{"secret", "tokens", "certificate", "client_ca", "oidc_map"} {
 		states[name] = func() (int64, time.Duration) { return 0, 0 }
 		if f := n.files[name]; f != nil {
 			states[name] = f.state

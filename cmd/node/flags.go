@@ -53,7 +53,8 @@ type serveCmd struct {
 	TLSCertFile     string `name:"tls-cert-file" group:"access" placeholder:"FILE" help:"The certificate of --http-addr, and the authorities between, in PEM; it then speaks TLS alone. Read again when it changes."`
 	TLSKeyFile      string `name:"tls-key-file" group:"access" placeholder:"FILE" help:"The certificate's key, in PEM. Read again when it changes."`
 	TLSClientCAFile string `name:"tls-client-ca-file" group:"access" placeholder:"FILE" help:"The authorities whose client certificates are credentials, in PEM: CN is the user, O the org, OU=larder:ROLE the role. Read again when it changes."`
-	InsecureNoAuth  bool   `group:"access" help:"Serve off loopback without credentials: everyone who reaches the port reads and writes everything."`
+	oidcFlags
+	InsecureNoAuth bool `group:"access" help:"Serve off loopback without credentials: everyone who reaches the port reads and writes everything."`
 
 	sizes budget.Sizes // what plan is made of
 	plan  budget.Plan
@@ -109,6 +110,8 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--tls-cert-file and --tls-key-file belong together: give both, or neither")
 	case c.TLSClientCAFile != "" && c.TLSCertFile == "":
 		return errors.New("--tls-client-ca-file without --tls-cert-file: only a port that speaks TLS sees certificates")
+	case c.oidcFlags.check() != nil:
+		return c.oidcFlags.check()
 	case !isLoopback(c.HTTPAddr) && !c.knowsCallers() && !c.InsecureNoAuth:
 		return fmt.Errorf("--http-addr %s is not loopback and there are no tokens: give --tokens-file ('node token' makes an entry), or --insecure-no-auth if everyone who reaches this port may read and write everything", c.HTTPAddr)
 	case offLoopback && c.ClusterSecretFile == "":
@@ -133,7 +136,7 @@ func (c *serveCmd) AfterApply() error {
 
 // knowsCallers reports whether there is any kind of credential.
 func (c *serveCmd) knowsCallers() bool {
-	return c.TokensFile != "" || c.TLSClientCAFile != ""
+	return c.TokensFile != "" || c.TLSClientCAFile != "" || c.OIDCIssuer != ""
 }
 
 // encryptsPeers reports whether the peer port takes encrypted connections alone.
