@@ -12,6 +12,7 @@ import (
 
 	"larder/admin"
 	"larder/auth"
+	"larder/auth/issuer"
 	"larder/cluster"
 	"larder/fill"
 	"larder/heads"
@@ -44,6 +45,7 @@ type node struct {
 	gate     auth.Gate              // without any kind of credential if there are none
 	secrets  *cluster.Secrets       // nil if there is no file with them
 	keyPair  *keyPair               // nil if the researchers' port speaks no TLS
+	issuer   *issuer.Issuer         // nil if there is no identity provider
 	api      *httpapi.API
 	admin    *admin.Admin
 	public   *server
@@ -177,6 +179,9 @@ func (n *node) run(ctx context.Context) error {
 	}
 	for _, f := range n.files {
 		g.Go(func() error { return f.run(failed) })
+	}
+	if n.issuer != nil {
+		g.Go(func() error { return n.issuer.Run(failed) })
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.heads.Run(failed) })
