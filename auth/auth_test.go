@@ -145,14 +145,14 @@ func FuzzAuthenticate(f *testing.F) {
 
 func TestMint(t *testing.T) {
 	expires := time.Now().Add(time.Hour).Truncate(time.Second)
-	token, e, err := Mint("acme", "ann", Admin, expires)
+	token, e, err := Mint(Entry{Org: "acme", User: "ann", Role: Admin}, expires)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(token) != len("lrd_")+43 || !strings.HasPrefix(token, "lrd_") || strings.ContainsAny(token, " :/+=") {
 		t.Errorf("the token has an unexpected form of %d bytes", len(token))
 	}
-	second, e2, err := Mint("acme", "bob", Reader, time.Time{})
+	second, e2, err := Mint(Entry{Org: "acme", User: "bob", Role: Reader}, time.Time{})
 	if err != nil || second == token || e2.ID == e.ID || e2.Expires != "" {
 		t.Errorf("a second token: %+v, %v", e2, err)
 	}
@@ -180,7 +180,7 @@ func TestMint(t *testing.T) {
 		{"acme", "ann", "root", time.Time{}, "role is none that there is, want reader, writer or admin"},
 		{"acme", "ann", Reader, time.Now(), "want a time to come"},
 	} {
-		token, e, err := Mint(c.org, c.user, c.role, c.expires)
+		token, e, err := Mint(Entry{Org: c.org, User: c.user, Role: c.role}, c.expires)
 		if err == nil || !strings.Contains(err.Error(), c.wrong) || token != "" || e.ID != "" {
 			t.Errorf("Mint(%q, %q, %q) = %+v, %v, want %q", c.org, c.user, c.role, e, err, c.wrong)
 		}

@@ -13,7 +13,7 @@ import (
 // A token is minted, its entry goes to the tokens file, and a request that bears
 // the token is its user's.
 func Example() {
-	token, entry, err := auth.Mint("acme", "ada", auth.Writer, time.Time{})
+	token, entry, err := auth.Mint(auth.Entry{Org: "acme", User: "ada", Role: auth.Writer}, time.Time{})
 	if err != nil {
 		fmt.Println(err)
 		return
