@@ -156,3 +156,18 @@ func (m *Metrics) Files(states map[string]func() (wrong int64, age time.Duration
 	}
 	m.registry.MustRegister(p)
 }
+
+// Certificate exposes when the certificate of the researchers' port ends; a zero time
+// is none.
+func (m *Metrics) Certificate(ends func() time.Time) {
+	p := &polled{}
+	end := p.add("larder_tls_certificate_end_timestamp_seconds", "When the certificate of the researchers' port ends, in Unix time; 0 without one.", prometheus.GaugeValue)
+	p.read = func(emit func(int, float64, ...string)) {
+		at := ends()
+		if at.IsZero() {
+			at = time.Unix(0, 0)
+		}
+		emit(end, float64(at.Unix()))
+	}
+	m.registry.MustRegister(p)
+}

@@ -1,15 +1,18 @@
-// Package auth identifies callers: it turns the value of an Authorization header
-// into a principal with an org, a user and a role.
+// Package auth identifies callers: it turns the credential of a request into a
+// principal with an org, a user and a role, and says what a principal may do.
 //
-// The operator's tokens file alone says what a credential is good for. It holds
-// digests and never tokens, and a caller's org comes from there and from nowhere
-// else. Package httpapi calls Authenticate; cmd/node reads the file again when it
-// changes, and mints tokens. What a principal may do with a request is not decided
-// here, and no token is ever logged or part of an error. Everything here is safe
-// for concurrent use.
+// A credential is a token of the operator's tokens file, which holds digests and
+// never tokens; a client certificate under the operator's authority; or a token of
+// an identity provider, which auth/issuer verifies. A caller's org comes from there
+// and from nowhere else. Package httpapi calls Gate.Authenticate and Principal.May;
+// cmd/node reads the files again when they change, and mints tokens. No token is
+// ever logged or part of an error. Everything here is safe for concurrent use.
 package auth
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // Callers decide by these. Every error of Authenticate wraps one of them, and
 // its text can be shown to the caller.
@@ -18,6 +21,10 @@ var (
 	ErrNoCredential = errors.New("no credential")
 	// ErrBadCredential says that the credential cannot be read or is not known.
 	ErrBadCredential = errors.New("bad credential")
+	// ErrRefused says that a certificate, or the token of an identity provider,
+	// is not good. Its text says why, holds nothing of the credential, and is for
+	// the caller.
+	ErrRefused = errors.New("credential refused")
 	// ErrExpired says that the credential was good once. Only its holder is
 	// told so.
 	ErrExpired = errors.New("expired credential")
@@ -33,17 +40,22 @@ const (
 	Admin  Role = "admin"
 )
 
-// CanWrite reports whether the role may put and delete objects.
-func (r Role) CanWrite() bool { return r == Writer || r == Admin }
+// rank orders the roles; 0 is none of them.
+func (r Role) rank() int {
+	return slices.Index([]Role{Reader, Writer, Admin}, r) + 1
+}
 
 // valid reports whether there is such a role.
-func (r Role) valid() bool { return r == Reader || r == Writer || r == Admin }
+func (r Role) valid() bool { return r.rank() > 0 }
 
 // Principal is a caller whose credential is good.
 type Principal struct {
 	Org  string
 	User string
 	Role Role
-	// TokenID is the id of the token in the tokens file, for logs.
+	// TokenID names the credential in logs: the id of its entry in the tokens or
+	// the map file, or what else there is.
 	TokenID string
+	// Scope bounds what the credential is good for; nil is everything of the org.
+	Scope *Scope
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,11 +14,19 @@ import (
 )
 
 func TestRole(t *testing.T) {
-	for r, want := range map[Role]bool{Reader: false, Writer: true, Admin: true, "": false, "Writer": false} {
-		if r.CanWrite() != want {
-			t.Errorf("%q can write: %v", r, r.CanWrite())
+	for r, want := range map[Role]int{Reader: 1, Writer: 2, Admin: 3, "": 0, "Writer": 0} {
+		for _, a := range []Action{Read, Write, Delete, Administer} {
+			needs := map[Action]int{Read: 1, Write: 2, Delete: 2, Administer: 3}[a]
+			if err := (Principal{Role: r}).May(a, "objects", "k"); (err == nil) != (want >= needs) || err != nil && !errors.Is(err, ErrRole) {
+				t.Errorf("%q may %d: %v", r, a, err)
+			}
 		}
 	}
+}
+
+// authenticate is what a gate with these tokens says.
+func (t *Tokens) authenticate(authorization string) (Principal, error) {
+	return Gate{Tokens: t}.Authenticate(context.Background(), Credential{Authorization: authorization})
 }
 
 // entry returns the entry of a token of the tests' choosing.
@@ -76,9 +85,9 @@ func TestAuthenticate(t *testing.T) {
 		{basic("secret:"), Principal{}, ErrBadCredential},
 		{basic("secret:ann"), Principal{}, ErrBadCredential},
 		{"Digest secret", Principal{}, ErrBadCredential},
-		{"Bearer " + strings.Repeat("s", 5000), Principal{}, ErrBadCredential},
+		{"Bearer " + strings.Repeat("s", maxCredential), Principal{}, ErrBadCredential},
 	} {
-		p, err := tokens.Authenticate(c.authorization)
+		p, err := tokens.authenticate(c.authorization)
 		if p != c.want || !errors.Is(err, c.err) {
 			t.Errorf("Authenticate(%q) = %+v, %v, want %+v, %v", c.authorization, p, err, c.want, c.err)
 		}
@@ -93,19 +102,19 @@ func TestAuthenticateExpiry(t *testing.T) {
 		e := entry("a", "secret")
 		e.Expires = time.Now().Add(time.Minute).Format(time.RFC3339)
 		tokens := open(t, e)
-		if _, err := tokens.Authenticate("Bearer secret"); err != nil {
+		if _, err := tokens.authenticate("Bearer secret"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute - 1)
-		if _, err := tokens.Authenticate("Bearer secret"); err != nil {
+		if _, err := tokens.authenticate("Bearer secret"); err != nil {
 			t.Errorf("just before the time: %v", err)
 		}
 		time.Sleep(time.Nanosecond)
-		p, err := tokens.Authenticate("Bearer secret")
+		p, err := tokens.authenticate("Bearer secret")
 		if !errors.Is(err, ErrExpired) || p != (Principal{}) || !strings.Contains(err.Error(), e.Expires) {
 			t.Errorf("at the time: %+v, %v, want ErrExpired", p, err)
 		}
-		if _, err := tokens.Authenticate("Bearer other"); !errors.Is(err, ErrBadCredential) {
+		if _, err := tokens.authenticate("Bearer other"); !errors.Is(err, ErrBadCredential) {
 			t.Errorf("a token that never was: %v, want ErrBadCredential", err)
 		}
 	})
@@ -117,7 +126,7 @@ func FuzzAuthenticate(f *testing.F) {
 	}
 	tokens := open(f, entry("a", "secret"))
 	f.Fuzz(func(t *testing.T, authorization string) {
-		p, err := tokens.Authenticate(authorization)
+		p, err := tokens.authenticate(authorization)
 		if err == nil {
 			token, _ := parseAuthorization(authorization)
 			if token != "secret" || p.TokenID != "a" {
@@ -136,21 +145,21 @@ func FuzzAuthenticate(f *testing.F) {
 
 func TestMint(t *testing.T) {
 	expires := time.Now().Add(time.Hour).Truncate(time.Second)
-	token, e, err := Mint("acme", "ann", Admin, expires)
+	token, e, err := Mint(Entry{Org: "acme", User: "ann", Role: Admin}, expires)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(token) != len("lrd_")+43 || !strings.HasPrefix(token, "lrd_") || strings.ContainsAny(token, " :/+=") {
 		t.Errorf("the token has an unexpected form of %d bytes", len(token))
 	}
-	second, e2, err := Mint("acme", "bob", Reader, time.Time{})
+	second, e2, err := Mint(Entry{Org: "acme", User: "bob", Role: Reader}, time.Time{})
 	if err != nil || second == token || e2.ID == e.ID || e2.Expires != "" {
 		t.Errorf("a second token: %+v, %v", e2, err)
 	}
 	tokens := open(t, e, e2)
 	want := Principal{Org: "acme", User: "ann", Role: Admin, TokenID: e.ID}
 	for _, authorization := range []string{"Bearer " + token, basic("ann:" + token)} {
-		if p, err := tokens.Authenticate(authorization); err != nil || p != want {
+		if p, err := tokens.authenticate(authorization); err != nil || p != want {
 			t.Errorf("a minted token is %+v, %v, want %+v", p, err, want)
 		}
 	}
@@ -171,8 +180,8 @@ func TestMint(t *testing.T) {
 		{"acme", "ann", "root", time.Time{}, "role is none that there is, want reader, writer or admin"},
 		{"acme", "ann", Reader, time.Now(), "want a time to come"},
 	} {
-		token, e, err := Mint(c.org, c.user, c.role, c.expires)
-		if err == nil || !strings.Contains(err.Error(), c.wrong) || token != "" || e != (Entry{}) {
+		token, e, err := Mint(Entry{Org: c.org, User: c.user, Role: c.role}, c.expires)
+		if err == nil || !strings.Contains(err.Error(), c.wrong) || token != "" || e.ID != "" {
 			t.Errorf("Mint(%q, %q, %q) = %+v, %v, want %q", c.org, c.user, c.role, e, err, c.wrong)
 		}
 	}

@@ -8,37 +8,30 @@ import (
 	"time"
 )
 
-// maxCredential bounds the work for a header that is no credential, in bytes.
-const maxCredential = 4096
+// maxCredential bounds the work for a header that is no credential, in bytes. The
+// tokens of identity providers that list a user's groups have some thousand.
+const maxCredential = 16 << 10
 
-// Authenticate returns whose credential the value of an Authorization header
-// holds: "Bearer TOKEN", or "Basic BASE64" of "USER:TOKEN" for tools that know
-// only passwords, where any user will do. Scheme names may be in any case.
+// find returns whose token it is, if it is known.
 //
 // The token is found by its SHA-256 digest in a map. That takes a time that
 // depends on the digest, but this tells an attacker nothing of use: he cannot
 // choose digests, and a token that shares the beginning of its digest with a
 // good one is no nearer to it.
-func (t *Tokens) Authenticate(authorization string) (Principal, error) {
-	if authorization == "" {
-		return Principal{}, fmt.Errorf("%w: send an Authorization header, Bearer TOKEN or Basic with the token as password", ErrNoCredential)
-	}
-	token, err := parseAuthorization(authorization)
-	if err != nil {
-		return Principal{}, err
-	}
+func (t *Tokens) find(token string) (p Principal, known bool, err error) {
 	c, ok := (*t.current.Load())[sha256.Sum256([]byte(token))]
 	if !ok {
-		return Principal{}, fmt.Errorf("%w: the token is not known here", ErrBadCredential)
+		return Principal{}, false, nil
 	}
 	if !c.expires.IsZero() && !time.Now().Before(c.expires) {
-		return Principal{}, fmt.Errorf("%w: the token %s was good until %s", ErrExpired, c.principal.TokenID, c.expires.Format(time.RFC3339))
+		return Principal{}, true, fmt.Errorf("%w: the token %s was good until %s", ErrExpired, c.principal.TokenID, c.expires.Format(time.RFC3339))
 	}
-	return c.principal, nil
+	return c.principal, true, nil
 }
 
-// parseAuthorization returns the token in the value of an Authorization header
-// (RFC 9110, section 11.6.2; RFC 6750, section 2.1; RFC 7617, section 2).
+// parseAuthorization returns the token in the value of an Authorization header,
+// "Bearer TOKEN", or "Basic BASE64" of "USER:TOKEN" for tools that know only
+// passwords, where any user will do. Scheme names may be in any case (RFC 9110, section 11.6.2; RFC 6750, section 2.1; RFC 7617, section 2).
 func parseAuthorization(authorization string) (string, error) {
 	if len(authorization) > maxCredential {
 		return "", fmt.Errorf("%w: it has more than %d bytes", ErrBadCredential, maxCredential)

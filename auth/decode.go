@@ -28,6 +28,7 @@ type record struct {
 
 type field struct {
 	name, value string
+	list        []string // of texts
 	kind        kind
 }
 
@@ -36,21 +37,22 @@ type kind int
 
 const (
 	text kind = iota
+	texts
 	null
 	other
 )
 
 // wanted is what a tokens file holds.
-const wanted = "want one list of {id, org, user, role, sha256, expires}, or [] for no tokens"
+const wanted = "want one list of {id, org, user, role, sha256, expires, services, prefixes}, or [] for no tokens"
 
-// decode reads the list in a tokens file: JSON if it begins with a bracket, which
-// YAML's flow lists do as well, else YAML.
-func decode(data []byte) ([]record, error) {
+// decode reads the list in a file: JSON if it begins with a bracket, which YAML's flow
+// lists do as well, else YAML. Its errors end with what is wanted.
+func decode(data []byte, wanted string) ([]record, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("the file has %d bytes, at most %d are read", len(data), maxFile)
 	}
 	if bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("[")) {
-		return decodeJSON(data)
+		return decodeJSON(data, wanted)
 	}
 	type result struct {
 		records []record
@@ -63,7 +65,7 @@ func decode(data []byte) ([]record, error) {
 				done <- result{err: errors.New("the file is not YAML, " + wanted)}
 			}
 		}()
-		records, err := decodeYAML(data)
+		records, err := decodeYAML(data, wanted)
 		done <- result{records, err}
 	}()
 	timeout := time.NewTimer(decodeLimit)
@@ -78,7 +80,7 @@ func decode(data []byte) ([]record, error) {
 
 // decodeJSON reads token by token, so that no field is read in another case of
 // letters or overwrites one before it.
-func decodeJSON(data []byte) (records []record, err error) {
+func decodeJSON(data []byte, wanted string) (records []record, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	line := func() int { return 1 + bytes.Count(data[:d.InputOffset()], []byte("\n")) }
 	wrong := func() error {
@@ -97,16 +99,9 @@ func decodeJSON(data []byte) (records []record, err error) {
 			if err != nil {
 				return nil, wrong()
 			}
-			value, err := d.Token()
-			if _, nested := value.(json.Delim); err != nil || nested {
+			f, err := decodeField(d, name.(string)) // the decoder takes no other name
+			if err != nil {
 				return nil, wrong()
-			}
-			f := field{name: name.(string), kind: other} // the decoder takes no other name
-			switch v := value.(type) {
-			case string:
-				f.value, f.kind = v, text
-			case nil:
-				f.kind = null
 			}
 			r.fields = append(r.fields, f)
 		}
@@ -124,8 +119,36 @@ func decodeJSON(data []byte) (records []record, err error) {
 	return records, nil
 }
 
+// decodeField reads the value of a field: a text, null, a list of texts, or something
+// else, of one token.
+func decodeField(d *json.Decoder, name string) (field, error) {
+	f := field{name: name, kind: other}
+	value, err := d.Token()
+	switch v := value.(type) {
+	case string:
+		f.value, f.kind = v, text
+	case nil:
+		f.kind = null
+	case json.Delim:
+		if v != '[' {
+			return f, errors.New("a record within a record")
+		}
+		f.kind = texts
+		for d.More() {
+			one, err := d.Token()
+			s, ok := one.(string)
+			if err != nil || !ok {
+				return f, errors.New("a list of something else")
+			}
+			f.list = append(f.list, s)
+		}
+		_, err = d.Token()
+	}
+	return f, err
+}
+
 // decodeYAML reads the one document of a file. It follows no alias.
-func decodeYAML(data []byte) (records []record, err error) {
+func decodeYAML(data []byte, wanted string) (records []record, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	if err := d.Decode(&document); errors.Is(err, io.EOF) {
@@ -155,6 +178,14 @@ func decodeYAML(data []byte) (records []record, err error) {
 func fieldOf(name, value *yaml.Node) field {
 	f := field{name: name.Value, value: value.Value, kind: other}
 	switch tag := value.ShortTag(); {
+	case value.Kind == yaml.SequenceNode:
+		f.kind = texts
+		for _, one := range value.Content {
+			if one.Kind != yaml.ScalarNode || one.ShortTag() != "!!str" {
+				f.kind = other
+			}
+			f.list = append(f.list, one.Value)
+		}
 	case value.Kind != yaml.ScalarNode:
 	case tag == "!!str", tag == "!!timestamp", name.Value == "sha256": // as it is written, were it all digits
 		f.kind = text

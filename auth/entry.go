@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -26,6 +28,9 @@ type Entry struct {
 	// Expires is the time in RFC 3339 from which on the token is refused;
 	// empty for never.
 	Expires string `json:"expires,omitempty" yaml:"expires,omitempty"`
+	// Services and Prefixes are what the token is good for; all without them.
+	Services []string `json:"services,omitempty" yaml:"services,omitempty"`
+	Prefixes []string `json:"prefixes,omitempty" yaml:"prefixes,omitempty"`
 }
 
 type digest = [sha256.Size]byte
@@ -42,7 +47,7 @@ type credential struct {
 // that was misspelt, would only be noticed by somebody who gains by it. Its errors
 // quote nothing of the file, since a token may stand anywhere in it.
 func parse(data []byte, validOrg func(string) error) (map[digest]credential, error) {
-	records, err := decode(data)
+	records, err := decode(data, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -72,38 +77,43 @@ func parse(data []byte, validOrg func(string) error) (map[digest]credential, err
 	return credentials, nil
 }
 
-// entry returns the entry that a record holds. A value must be text as it stands:
-// YAML reads 007 as the number 7, and that would be another org.
+// entry returns the entry of a tokens file that a record holds.
 func (r record) entry() (Entry, error) {
 	var e Entry
+	err := r.read(map[string]any{
+		"id": &e.ID, "org": &e.Org, "user": &e.User, "role": (*string)(&e.Role), "sha256": &e.SHA256, "expires": &e.Expires,
+		"services": &e.Services, "prefixes": &e.Prefixes,
+	})
+	return e, err
+}
+
+// read sets what the fields of a record are of, texts and lists of texts. A value must
+// be text as it stands: YAML reads 007 as the number 7, and that would be another org.
+// A list without anything in it may be meant as none or as all, and is neither.
+func (r record) read(to map[string]any) error {
 	seen := map[string]bool{}
 	for _, f := range r.fields {
-		var to *string
-		switch f.name {
-		case "id":
-			to = &e.ID
-		case "org":
-			to = &e.Org
-		case "user":
-			to = &e.User
-		case "role":
-			to = (*string)(&e.Role)
-		case "sha256":
-			to = &e.SHA256
-		case "expires":
-			to = &e.Expires
-		default:
-			return Entry{}, errors.New("it has a field that is none of id, org, user, role, sha256 and expires")
+		if to[f.name] == nil {
+			return fmt.Errorf("it has a field that is none of %s", strings.Join(slices.Sorted(maps.Keys(to)), ", "))
 		}
 		if seen[f.name] {
-			return Entry{}, fmt.Errorf("it has %s twice", f.name)
+			return fmt.Errorf("it has %s twice", f.name)
 		}
-		if f.kind != text && (f.kind != null || f.name != "expires") {
-			return Entry{}, fmt.Errorf("%s is not text, want it in quotes", f.name)
+		seen[f.name] = true
+		switch v := to[f.name].(type) {
+		case *string:
+			if f.kind != text && (f.kind != null || f.name != "expires") {
+				return fmt.Errorf("%s is not text, want it in quotes", f.name)
+			}
+			*v = f.value
+		case *[]string:
+			if f.kind != texts || len(f.list) == 0 {
+				return fmt.Errorf("%s is no list of texts, or an empty one; leave it out for all", f.name)
+			}
+			*v = f.list
 		}
-		seen[f.name], *to = true, f.value
 	}
-	return e, nil
+	return nil
 }
 
 // credential checks the entry and returns what it says.
@@ -114,14 +124,13 @@ func (e Entry) credential(validOrg func(string) error) (digest, credential, erro
 	if err := validLabel(e.ID); err != nil {
 		return fail("id: %w", err)
 	}
-	if validOrg(e.Org) != nil {
-		return fail("org is not the name of one, want 1 to 63 of a-z, 0-9, '-', '_' and '.'")
+	p := Principal{Org: e.Org, User: e.User, Role: e.Role, TokenID: e.ID}
+	err := p.check(validOrg)
+	if err != nil {
+		return fail("%w", err)
 	}
-	if err := validLabel(e.User); err != nil {
-		return fail("user: %w", err)
-	}
-	if !e.Role.valid() {
-		return fail("role is none that there is, want %s, %s or %s", Reader, Writer, Admin)
+	if p.Scope, err = (Scope{Services: e.Services, Prefixes: e.Prefixes}).checked(); err != nil {
+		return fail("%w", err)
 	}
 	var d digest
 	if len(e.SHA256) != hex.EncodedLen(len(d)) || e.SHA256 != strings.ToLower(e.SHA256) {
@@ -130,7 +139,7 @@ func (e Entry) credential(validOrg func(string) error) (digest, credential, erro
 	if _, err := hex.Decode(d[:], []byte(e.SHA256)); err != nil {
 		return fail("sha256 is not hexadecimal, want the %d lower-case hexadecimal digits of the token's SHA-256", hex.EncodedLen(len(d)))
 	}
-	c := credential{principal: Principal{Org: e.Org, User: e.User, Role: e.Role, TokenID: e.ID}}
+	c := credential{principal: p}
 	if e.Expires != "" {
 		t, err := time.Parse(time.RFC3339, e.Expires)
 		if err != nil {
@@ -139,6 +148,20 @@ func (e Entry) credential(validOrg func(string) error) (digest, credential, erro
 		c.expires = t
 	}
 	return d, c, nil
+}
+
+// check returns what is wrong with the org, the user or the role.
+func (p Principal) check(validOrg func(string) error) error {
+	if validOrg(p.Org) != nil {
+		return errors.New("org is not the name of one, want 1 to 63 of a-z, 0-9, '-', '_' and '.'")
+	}
+	if err := validLabel(p.User); err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	if !p.Role.valid() {
+		return fmt.Errorf("role is none that there is, want %s, %s or %s", Reader, Writer, Admin)
+	}
+	return nil
 }
 
 // validLabel checks a text that goes to logs and into objects' metadata.

@@ -50,7 +50,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a tag and no YAML", "! " + strings.Repeat("0", 103), "the file holds no list, want one list"},
 		{"two documents", good + "---\n" + good, "more than one YAML document"},
 		{"field twice", with("org: acme", "org: acme, org: evil"), "entry 1, at line 1: it has org twice"},
-		{"unknown field", with("}", ", expire: x}"), "entry 1, at line 1: it has a field that is none of id, org, user, role, sha256 and expires"},
+		{"unknown field", with("}", ", expire: x}"), "entry 1, at line 1: it has a field that is none of expires, id, org, prefixes, role, services, sha256, user"},
 		{"second entry", good + with("id: a", "id: b, x: y"), "entry 2, at line 2: it has a field"},
 		{"a token", with("}", ", token: lrd_secret}"), "it has a field that is none of"},
 		{"empty entry", "-\n", "entry 1, at line 1: id: it has 0 bytes, want 1 to 128"},

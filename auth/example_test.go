@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 // A token is minted, its entry goes to the tokens file, and a request that bears
 // the token is its user's.
 func Example() {
-	token, entry, err := auth.Mint("acme", "ada", auth.Writer, time.Time{})
+	token, entry, err := auth.Mint(auth.Entry{Org: "acme", User: "ada", Role: auth.Writer}, time.Time{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -24,12 +25,13 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	who, err := tokens.Authenticate("Bearer " + token)
-	fmt.Println(who.Org, who.User, who.Role, who.Role.CanWrite(), err)
+	gate := auth.Gate{Tokens: tokens}
+	who, err := gate.Authenticate(context.Background(), auth.Credential{Authorization: "Bearer " + token})
+	fmt.Println(who.Org, who.User, who.Role, who.May(auth.Write, "objects", "k"), err)
 
-	_, err = tokens.Authenticate("Bearer of bad news")
+	_, err = gate.Authenticate(context.Background(), auth.Credential{Authorization: "Bearer of bad news"})
 	fmt.Println(errors.Is(err, auth.ErrBadCredential))
 	// Output:
-	// acme ada writer true <nil>
+	// acme ada writer <nil> <nil>
 	// true
 }

@@ -16,21 +16,15 @@ const tokenPrefix = "lrd_"
 
 // Mint makes a token and the entry that makes it good once it is in the tokens
 // file. The token is kept nowhere: if it is lost, another one is needed. It has 256
-// random bits. A zero time means that the token never expires. The caller checks
-// that the org's name is allowed.
-func Mint(org, user string, role Role, expires time.Time) (token string, entry Entry, err error) {
+// random bits. The entry that is given says what it is good for; a zero time means that
+// it never expires. The caller checks that the org's name is allowed.
+func Mint(entry Entry, expires time.Time) (token string, made Entry, err error) {
 	secret, id := make([]byte, 32), make([]byte, 6)
 	rand.Read(secret)
 	rand.Read(id)
 	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
 	d := sha256.Sum256([]byte(token))
-	entry = Entry{
-		ID:     hex.EncodeToString(id),
-		Org:    org,
-		User:   user,
-		Role:   role,
-		SHA256: hex.EncodeToString(d[:]),
-	}
+	entry.ID, entry.SHA256 = hex.EncodeToString(id), hex.EncodeToString(d[:])
 	if !expires.IsZero() {
 		if !time.Now().Before(expires) {
 			return "", Entry{}, fmt.Errorf("mint token: it expires at %s, want a time to come", expires.Format(time.RFC3339))

@@ -33,7 +33,7 @@ func TestTake(t *testing.T) {
 			t.Errorf("after %q there are %d, want %d", c.file, tokens.Len(), n)
 		}
 		for _, token := range []string{"one", "two"} {
-			if _, err := tokens.Authenticate("Bearer " + token); (err == nil) != strings.Contains(c.good, token) {
+			if _, err := tokens.authenticate("Bearer " + token); (err == nil) != strings.Contains(c.good, token) {
 				t.Errorf("after %q, %s: %v", c.file, token, err)
 			}
 		}

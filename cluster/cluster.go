@@ -61,6 +61,7 @@ type Config struct {
 	Join       []string // members to join: host:port, or dns+NAME:PORT
 	Label      string   // clusters with different labels never merge
 	Secrets    *Secrets // protect gossip and peer connections; nil protects nothing: for loopback only
+	Encrypt    bool     // the peer port; nodes that do not want it encrypt towards one that does
 	Network    Network  // nil is the machine's; see peer.Config.Dial of another's connections
 	Log        zerolog.Logger
 }
@@ -71,6 +72,7 @@ type Member struct {
 	PeerAddr    string // host:port of its peer port
 	Incarnation uint64 // when it started, in Unix nanoseconds: of two with the same name the later one counts
 	ID          string // random, new with every start
+	Encrypted   bool   // it takes no connection that is not encrypted
 }
 
 // Cluster is this node's view of the cluster and its place in it.
@@ -183,6 +185,7 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 			PeerAddr:    net.JoinHostPort(peerHost, fmt.Sprint(peerTCP.Port)),
 			Incarnation: uint64(time.Now().UnixNano()),
 			ID:          rand.Text(),
+			Encrypted:   cfg.Encrypt,
 		},
 		sockets:   sockets,
 		gossipIP:  gossipIP,
@@ -203,7 +206,7 @@ func assemble(cfg Config, seeds []seed, sockets gossipSockets, peers net.Listene
 	if _, err := encodeMeta(c.self, true); err != nil {
 		return nil, err
 	}
-	c.port = peer.New(peer.Config{ID: c.self.ID, Label: cfg.Label, Keys: keys, Dial: cfg.Network.DialContext, Log: c.log})
+	c.port = peer.New(peer.Config{ID: c.self.ID, Label: cfg.Label, Keys: keys, Encrypt: cfg.Encrypt, Dial: cfg.Network.DialContext, Log: c.log})
 	c.joinLog, c.metaLog, c.askerLog = seldom(c.log), seldom(c.log), seldom(c.log)
 	c.hints = newHints(c)
 	c.records[c.self.ID] = c.newRecord(c.self, "")

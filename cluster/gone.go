@@ -126,7 +126,7 @@ func (c *Cluster) probeAll(ctx context.Context) (left int) {
 	var wg sync.WaitGroup
 	for _, d := range all {
 		wg.Go(func() {
-			err := c.port.Probe(ctx, d.ID, d.PeerAddr)
+			err := c.port.Probe(ctx, d.ID, d.PeerAddr, d.Encrypted)
 			if err == nil || time.Since(d.since) > believeAfter {
 				c.believe(d.ID)
 				return

@@ -25,7 +25,7 @@ type Departure struct {
 }
 
 func (c *Cluster) newRecord(m Member, gossipAddr string) *record {
-	return &record{Member: m, gossipAddr: gossipAddr, pool: c.port.Pool(m.ID, m.PeerAddr)}
+	return &record{Member: m, gossipAddr: gossipAddr, pool: c.port.Pool(m.ID, m.PeerAddr, m.Encrypted)}
 }
 
 // meta is what memberlist carries about a node. The short names leave room
@@ -35,10 +35,11 @@ type meta struct {
 	PeerAddr string `json:"p"`
 	Start    uint64 `json:"s"`
 	Leaving  bool   `json:"l,omitempty"`
+	Encrypt  bool   `json:"e,omitempty"`
 }
 
 func encodeMeta(m Member, leaving bool) ([]byte, error) {
-	b, err := json.Marshal(meta{Name: m.Name, PeerAddr: m.PeerAddr, Start: m.Incarnation, Leaving: leaving})
+	b, err := json.Marshal(meta{Name: m.Name, PeerAddr: m.PeerAddr, Start: m.Incarnation, Leaving: leaving, Encrypt: m.Encrypted})
 	if err != nil {
 		return nil, fmt.Errorf("describe this node: %w", err)
 	}
@@ -124,7 +125,7 @@ func (c *Cluster) alive(n *memberlist.Node) {
 			Msg("ignored a gossip member that is not a node of this program: give the cluster its own label and secret")
 		return
 	}
-	m := Member{Name: about.Name, PeerAddr: about.PeerAddr, Incarnation: about.Start, ID: n.Name}
+	m := Member{Name: about.Name, PeerAddr: about.PeerAddr, Incarnation: about.Start, ID: n.Name, Encrypted: about.Encrypt}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

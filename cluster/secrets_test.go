@@ -181,5 +181,5 @@ func hangUp(n node, m Member) {
 	defer n.mu.Unlock()
 	rec := n.records[m.ID]
 	rec.pool.Retire()
-	rec.pool = n.port.Pool(m.ID, m.PeerAddr)
+	rec.pool = n.port.Pool(m.ID, m.PeerAddr, false)
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -42,9 +43,9 @@ type Lister interface {
 	List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error)
 }
 
-// Authenticator finds out who sends an Authorization header of this value.
+// Authenticator finds out who sends a request.
 type Authenticator interface {
-	Authenticate(authorization string) (auth.Principal, error)
+	Authenticate(ctx context.Context, c auth.Credential) (auth.Principal, error)
 }
 
 // Config of an API.
@@ -62,6 +63,8 @@ type Config struct {
 	OwnMachine bool
 	// Usage limits what orgs may do, and counts it; nil does neither.
 	Usage *usage.Usage
+	// TLS, unless it is nil, is spoken on the connections of Attach.
+	TLS *tls.Config
 	// Observe hears of every request once it has been answered. It may be nil.
 	Observe func(Served)
 	Log     zerolog.Logger
@@ -182,7 +185,11 @@ func (a *API) authenticate(c *call) (auth.Principal, error) {
 	if len(credentials) > 1 {
 		return auth.Principal{}, fmt.Errorf("%w: Authorization is there %d times; send it once", errHeader, len(credentials))
 	}
-	return a.auth.Authenticate(c.Header.Get("Authorization"))
+	credential := auth.Credential{Authorization: c.Header.Get("Authorization")}
+	if credential.Authorization == "" {
+		credential.Chain = connOf(c.Request).certificates()
+	}
+	return a.auth.Authenticate(c.Context(), credential)
 }
 
 // IsOwnMachine reports whether the host of a request can only be this machine: an

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"larder/auth"
 	"larder/keys"
 )
 
@@ -191,6 +192,9 @@ func (a *API) getPart(c *call, name string, w http.ResponseWriter) {
 		h["Cache-Control"] = v
 	}
 	k, err := keys.New(c.who.Org, c.service, name)
+	if err == nil {
+		err = c.who.May(auth.Read, k.Service, k.Name)
+	}
 	a.do(a.batchCall(c, http.MethodGet, h, k, w), func(sub *call) error {
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"larder/auth"
 	"larder/keys"
 )
 
@@ -31,9 +32,6 @@ type putLine struct {
 // read before. A body that ends too early leaves what came before it stored, and says
 // so in a last line, which has no key.
 func (a *API) batchPut(c *call, boundary string) error {
-	if !c.who.Role.CanWrite() {
-		return errReadOnly
-	}
 	release, err := a.batchHold(c, batchAhead)
 	if err != nil {
 		return err
@@ -132,6 +130,9 @@ func (b *putBatch) put(name string, wrong error, part *multipart.Part, body io.R
 	k := keys.Key{}
 	if wrong == nil {
 		k, wrong = keys.New(b.call.who.Org, b.call.service, name)
+	}
+	if wrong == nil {
+		wrong = b.call.who.May(auth.Write, k.Service, k.Name)
 	}
 	sub := b.api.batchCall(b.call, http.MethodPut, http.Header(part.Header), k, answer)
 	sub.Body, sub.ContentLength = io.NopCloser(&partBody{r: body, stated: part.Header.Get("Content-Length")}), -1

@@ -59,7 +59,7 @@ func (oneObject) Member(string) (cluster.Member, bool) { return cluster.Member{}
 
 type ada struct{}
 
-func (ada) Authenticate(string) (auth.Principal, error) {
+func (ada) Authenticate(context.Context, auth.Credential) (auth.Principal, error) {
 	return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer, TokenID: "t1"}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -40,7 +41,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, api: l.api}, nil
+	if l.api.cfg.TLS == nil {
+		return &conn{Conn: c, api: l.api}, nil
+	}
+	secured := tls.Server(c, l.api.cfg.TLS)
+	return &conn{Conn: secured, secured: secured, api: l.api}, nil
 }
 
 type connKey struct{}
@@ -48,7 +53,8 @@ type connKey struct{}
 // conn is a caller's connection. net/http reads from it and writes to it.
 type conn struct {
 	net.Conn
-	api *API
+	secured *tls.Conn // the same, if it speaks TLS; nil if it does not
+	api     *API
 	// handled is set while the API answers a request: what is written when it is
 	// not comes from net/http, which then closes the connection.
 	handled atomic.Bool
@@ -93,6 +99,9 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *conn) Read(b []byte) (int, error) {
+	if err := c.shakeHands(); err != nil {
+		return 0, err
+	}
 	n, err := c.Conn.Read(b)
 	if !c.handled.Load() {
 		if c.deadlines.Load() <= 1 { // net/http had nothing of the request

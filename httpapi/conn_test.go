@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -232,7 +233,7 @@ type revoked struct {
 	then  func() (auth.Principal, error)
 }
 
-func (r *revoked) Authenticate(string) (auth.Principal, error) {
+func (r *revoked) Authenticate(context.Context, auth.Credential) (auth.Principal, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.asked++; r.asked > 1 {

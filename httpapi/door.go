@@ -8,11 +8,15 @@ import (
 
 // Door bounds the connections of a listener, in all and, to half of that, of one
 // address, so that who floods a port leaves file descriptors and memory to the
-// node's other ports. Beyond the bound a connection is answered 503 and closed.
+// node's other ports. Beyond the bound a connection is answered 503 and
+// closed.
 type Door struct {
 	net.Listener
 	api  *API
 	most int
+	// Silent closes a connection that there is no room for without an answer: its
+	// caller speaks TLS.
+	Silent bool
 
 	mu   sync.Mutex // guards the fields below
 	open map[string]int
@@ -75,7 +79,9 @@ func (d *Door) leave(from string) {
 // send fits into the buffer of a new connection.
 func (d *Door) turnAway(c net.Conn) {
 	_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // a connection that broke needs no answer, as below
-	_, _ = c.Write(d.api.busy(c))
+	if answer := d.api.busy(c); !d.Silent {
+		_, _ = c.Write(answer)
+	}
 	_ = c.Close()
 }
 

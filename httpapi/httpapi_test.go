@@ -115,7 +115,7 @@ func TestListingQueries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseListing("acme", c.service, q); !errors.Is(err, c.err) {
+		if _, err := parseListing(auth.Principal{Org: "acme", Role: auth.Reader}, c.service, q); !errors.Is(err, c.err) {
 			t.Errorf("%s?%s: %v", c.service, c.query, err)
 		}
 	}
@@ -152,7 +152,9 @@ func TestStatuses(t *testing.T) {
 		auth.ErrNoCredential:     401,
 		auth.ErrBadCredential:    401,
 		auth.ErrExpired:          401,
-		errReadOnly:              403,
+		auth.ErrRefused:          401,
+		auth.ErrRole:             403,
+		auth.ErrScope:            403,
 		store.ErrNotFound:        404,
 		store.ErrArchived:        404,
 		errMethod:                405,
@@ -200,7 +202,7 @@ func (b broken) List(context.Context, string, string, int) ([]store.Entry, bool,
 	return nil, false, b.fail()
 }
 
-func (b broken) Authenticate(string) (auth.Principal, error) {
+func (b broken) Authenticate(context.Context, auth.Credential) (auth.Principal, error) {
 	return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer}, nil
 }
 

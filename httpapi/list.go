@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"larder/auth"
 	"larder/keys"
 	"larder/store"
 )
@@ -45,11 +46,12 @@ type listing struct {
 	prefix  string // of places in the store
 	after   string // the place that was listed last
 	limit   int    // 0: no limit
+	look    bool   // at each key, whether the caller may see it
 	filter  strategyParts
 }
 
 func (a *API) serveList(c *call) error {
-	l, err := parseListing(c.who.Org, c.service, c.query)
+	l, err := parseListing(c.who, c.service, c.query)
 	if err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (a *API) nextPage(c *call, l *listing, found []listed) ([]listed, bool, err
 	}
 	for i, e := range entries {
 		l.after = e.Name
-		if item, ok := l.match(e); ok {
+		if item, ok := l.match(e); ok && (!l.look || c.who.May(auth.Read, l.service, item.Key) == nil) {
 			found = append(found, item)
 		}
 		if l.limit > 0 && len(found) >= l.limit {
@@ -158,7 +160,7 @@ func (f strategyParts) admits(s strategyParts) bool {
 	return err == nil && have.Equal(want)
 }
 
-func parseListing(org, service string, q url.Values) (*listing, error) {
+func parseListing(who auth.Principal, service string, q url.Values) (*listing, error) {
 	for name, values := range q {
 		if len(values) > 1 {
 			return nil, fmt.Errorf("%w: %s is there %d times; give it once", errQuery, name, len(values))
@@ -186,7 +188,10 @@ func parseListing(org, service string, q url.Values) (*listing, error) {
 		prefix = l.filter.Name + "|"
 	}
 	var err error
-	if l.prefix, err = keys.PlacePrefix(org, service, prefix); err != nil {
+	if prefix, l.look, err = who.Listed(service, prefix); err != nil {
+		return nil, err
+	}
+	if l.prefix, err = keys.PlacePrefix(who.Org, service, prefix); err != nil {
 		return nil, err
 	}
 	if s := q.Get("limit"); s != "" {

@@ -25,7 +25,6 @@ var (
 	errNoRoute   = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/usage or /v1/whoami")
 	errHost      = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
 	errMethod    = errors.New("method not allowed")
-	errReadOnly  = errors.New("this token may only read; ask for one with the role writer")
 	errTooLarge  = errors.New("object too large")
 	errBody      = errors.New("bad body")
 	errDigest    = errors.New("bad digest")
@@ -86,8 +85,10 @@ func kinds() []kind {
 			advice: "this token has expired; ask for a new one"},
 		{err: auth.ErrBadCredential, status: 401, name: "bad-credential", title: "Bad credential", hide: true,
 			advice: "this token is not known here; check that it is whole, meant for this cluster, and sent as 'Authorization: Bearer TOKEN'"},
+		{err: auth.ErrRefused, status: 401, name: "bad-credential", title: "Bad credential"},
 		{err: errHost, status: 403, name: "foreign-host", title: "Not this host"},
-		{err: errReadOnly, status: 403, name: "read-only", title: "Token may only read"},
+		{err: auth.ErrRole, status: 403, name: "read-only", title: "Role may not do this", advice: "; ask for a credential with that role"},
+		{err: auth.ErrScope, status: 403, name: "out-of-scope", title: "Not for this credential"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
 		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", hide: true,
 			advice: "nothing was written: the store refused the write, for now, or could not be asked; try again, and tell an operator if it goes on"},

@@ -20,9 +20,6 @@ import (
 const maxMetadata = 2 << 10
 
 func (a *API) put(c *call) error {
-	if !c.who.Role.CanWrite() {
-		return errReadOnly
-	}
 	if c.ContentLength == 0 && c.Header.Get("Content-Length") == "" && len(c.TransferEncoding) == 0 {
 		return errLength
 	}
@@ -146,16 +143,11 @@ func (a *API) verify(c *call, sums *hashes) error {
 		return err
 	case who.Org != c.who.Org:
 		return auth.ErrBadCredential
-	case !who.Role.CanWrite():
-		return errReadOnly
 	}
-	return nil
+	return who.May(auth.Write, c.service, c.key.Name)
 }
 
 func (a *API) delete(c *call) error {
-	if !c.who.Role.CanWrite() {
-		return errReadOnly
-	}
 	cond, err := writeConditions(c.Header)
 	if err != nil {
 		return err

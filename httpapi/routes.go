@@ -19,7 +19,10 @@ type route struct {
 	path string
 	// op names the operation in metrics and logs.
 	op string
-	do func(*API, *call) error
+	// does is what the caller must have the right to do to the key. A listing looks at
+	// its prefix itself, and who only asks who it is needs none.
+	does auth.Action
+	do   func(*API, *call) error
 }
 
 // otherOp is the operation of a request that was refused before it had one.
@@ -31,17 +34,17 @@ const batchOp = "batch"
 // routes are all that there is.
 func routes() []route {
 	return []route{
-		{http.MethodGet, "/v1/{service}/{key}", "get", (*API).get},
-		{http.MethodHead, "/v1/{service}/{key}", "head", (*API).head},
-		{http.MethodPut, "/v1/{service}/{key}", "put", (*API).put},
-		{http.MethodDelete, "/v1/{service}/{key}", "delete", (*API).delete},
-		{http.MethodGet, "/v1/{service}", "list", (*API).serveList},
-		{http.MethodHead, "/v1/{service}", "list", (*API).serveList},
-		{http.MethodPost, "/v1/batch/{service}", batchOp, (*API).batch},
-		{http.MethodGet, "/v1/usage", usageOp, (*API).usage},
-		{http.MethodHead, "/v1/usage", usageOp, (*API).usage},
-		{http.MethodGet, "/v1/whoami", "whoami", (*API).whoami},
-		{http.MethodHead, "/v1/whoami", "whoami", (*API).whoami},
+		{http.MethodGet, "/v1/{service}/{key}", "get", auth.Read, (*API).get},
+		{http.MethodHead, "/v1/{service}/{key}", "head", auth.Read, (*API).head},
+		{http.MethodPut, "/v1/{service}/{key}", "put", auth.Write, (*API).put},
+		{http.MethodDelete, "/v1/{service}/{key}", "delete", auth.Delete, (*API).delete},
+		{http.MethodGet, "/v1/{service}", "list", auth.Read, (*API).serveList},
+		{http.MethodHead, "/v1/{service}", "list", auth.Read, (*API).serveList},
+		{http.MethodPost, "/v1/batch/{service}", batchOp, auth.Read, (*API).batch},
+		{http.MethodGet, "/v1/usage", usageOp, auth.Read, (*API).usage},
+		{http.MethodHead, "/v1/usage", usageOp, auth.Read, (*API).usage},
+		{http.MethodGet, "/v1/whoami", "whoami", auth.Read, (*API).whoami},
+		{http.MethodHead, "/v1/whoami", "whoami", auth.Read, (*API).whoami},
 	}
 }
 
@@ -88,6 +91,10 @@ func (a *API) find(c *call) (do func(*API, *call) error, err error) {
 			if c.key, err = keyOf(c, escaped); err != nil {
 				return nil, err
 			}
+			c.op = r.op
+			if err := c.who.May(r.does, c.service, c.key.Name); err != nil {
+				return nil, err
+			}
 		}
 		c.op = r.op
 		return r.do, nil
@@ -131,9 +138,15 @@ func keyText(escaped string, q url.Values) (string, error) {
 }
 
 func (a *API) whoami(c *call) error {
+	scope := auth.Scope{}
+	if c.who.Scope != nil {
+		scope = *c.who.Scope
+	}
 	return writeJSON(c.w, http.StatusOK, struct {
-		Org  string    `json:"org"`
-		User string    `json:"user"`
-		Role auth.Role `json:"role"`
-	}{c.who.Org, c.who.User, c.who.Role})
+		Org      string    `json:"org"`
+		User     string    `json:"user"`
+		Role     auth.Role `json:"role"`
+		Services []string  `json:"services,omitempty"`
+		Prefixes []string  `json:"prefixes,omitempty"`
+	}{c.who.Org, c.who.User, c.who.Role, scope.Services, scope.Prefixes})
 }

@@ -19,7 +19,7 @@ func found(method, target string) (*call, error) {
 	}
 	c := &call{
 		Request: &http.Request{Method: method, URL: u}, w: &recorder{ResponseWriter: httptest.NewRecorder()},
-		who: auth.Principal{Org: "acme"}, query: u.Query(),
+		who: auth.Principal{Org: "acme", Role: auth.Admin}, query: u.Query(),
 	}
 	_, err = (&API{routes: routes()}).find(c)
 	return c, err

@@ -27,8 +27,8 @@ const goodToken, readersToken = "Bearer good-token", "Bearer readers-token"
 // tokens are two good ones, of ada who may write and of rob who may not.
 type tokens struct{}
 
-func (tokens) Authenticate(a string) (auth.Principal, error) {
-	switch a {
+func (tokens) Authenticate(_ context.Context, c auth.Credential) (auth.Principal, error) {
+	switch c.Authorization {
 	case goodToken:
 		return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer, TokenID: "t1"}, nil
 	case readersToken:

@@ -114,7 +114,7 @@ func (a *acceptor) acceptAll() {
 }
 
 func (a *acceptor) authenticate(conn net.Conn) {
-	from, err := a.handshake.server(conn)
+	proven, from, err := a.handshake.server(conn)
 	a.forget(conn)
 	if err != nil {
 		_ = conn.Close()
@@ -126,7 +126,7 @@ func (a *acceptor) authenticate(conn net.Conn) {
 			Msg("refused a member's connection: as many are open as are allowed")
 		_ = conn.Close()
 	} else {
-		a.enter(conn, from)
+		a.enter(proven, from)
 	}
 	a.count(-1)
 }
@@ -146,7 +146,7 @@ func (a *acceptor) refuse(conn net.Conn, err error) {
 	switch {
 	case errors.Is(err, errHandshake):
 		e = a.seldom.strangers.Warn()
-	case errors.Is(err, errRelease):
+	case errors.Is(err, errRelease), errors.Is(err, errPlain):
 		e = a.seldom.releases.Warn()
 	case errors.Is(err, errOwn):
 		e = a.seldom.relays.Warn()

@@ -42,13 +42,24 @@ func received(t *testing.T, conn net.Conn) []byte {
 
 // testHandshake is the handshake of a node with these secrets.
 func testHandshake(self, label string, secrets ...string) handshake {
-	return handshake{dialer: new(net.Dialer).DialContext, keys: keysOf(secrets...), label: label, self: self}
+	return handshake{
+		dialer: new(net.Dialer).DialContext, keys: keysOf(secrets...), label: label, self: self,
+		encrypt: encrypting, certificate: newCertificate,
+	}
 }
 
 // hello is what the node that hs is of says first to the process to.
 func hello(hs handshake, to string) []byte {
 	key := hs.keys()[0]
-	return hs.hello(key, shake{to: to, from: hs.self, client: newNonce()})
+	return hs.hello(key, shake{version: version(), to: to, from: hs.self, client: newNonce()})
+}
+
+// version is that of the handshakes of this round of the tests.
+func version() byte {
+	if encrypting {
+		return encryptedVersion
+	}
+	return plainVersion
 }
 
 func TestStrangersGetNothingFromThePeerPort(t *testing.T) {
@@ -60,7 +71,7 @@ func TestStrangersGetNothingFromThePeerPort(t *testing.T) {
 		"HTTP":              []byte("GET /ok HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n"),
 		"zeros":             make([]byte, 4096),
 		"the magic":         []byte(handshakeMagic),
-		"a wrong MAC":       append([]byte(handshakeMagic), append([]byte{handshakeVersion}, make([]byte, 2+nonceSize+32)...)...),
+		"a wrong MAC":       append([]byte(handshakeMagic), append([]byte{version()}, make([]byte, 2+nonceSize+32)...)...),
 		"another secret":    hello(testHandshake("b", "test", "a guess of the tests"), "a"),
 		"no secret":         hello(testHandshake("b", "test", ""), "a"),
 		"another label":     hello(testHandshake("b", "other", testSecret), "a"),
@@ -95,10 +106,11 @@ func (r *recorder) Write(p []byte) (int, error) {
 func TestReplayedHandshakeFails(t *testing.T) {
 	n := start(t, "a")
 	first := &recorder{Conn: dialPeer(t, n)}
-	if err := testHandshake("b", "test", testSecret).client(first, "a"); err != nil {
+	proven, err := testHandshake("b", "test", testSecret).client(first, "a", false)
+	if err != nil {
 		t.Fatal(err)
 	}
-	member := newAskConn(first)
+	member := newAskConn(proven)
 	if a, err := member.ask(t.Context(), Question{Route: "ok", Text: "x"}, time.Now()); err != nil || string(a.Text) != "x" {
 		t.Fatalf("the member itself got %q, %v", a.Text, err)
 	}
@@ -107,9 +119,26 @@ func TestReplayedHandshakeFails(t *testing.T) {
 	if _, err := again.Write(first.sent.Bytes()); err != nil {
 		t.Fatal(err)
 	}
-	if got := received(t, again); len(got) > nonceSize+32 {
+	if got := received(t, again); !encrypting && len(got) > nonceSize+32 || encrypting && !isRefusedTLS(got) {
 		t.Errorf("got %d bytes: %q", len(got), got)
 	}
+}
+
+// isRefusedTLS reports whether these are a server's part of TLS up to the alert that
+// ends it: one that says nothing within.
+func isRefusedTLS(b []byte) bool {
+	hello := 0 // records of the handshake that can be read: the hello alone
+	for len(b) >= 5 {
+		size := 5 + int(b[3])<<8 + int(b[4])
+		if size > len(b) {
+			return false
+		}
+		if b[0] == 22 {
+			hello++
+		}
+		b = b[size:]
+	}
+	return len(b) == 0 && hello == 1
 }
 
 // A server that answers with what it was sent must not be taken for a member.
@@ -126,7 +155,7 @@ func TestClientRefusesItsOwnReflection(t *testing.T) {
 			_, _ = theirs.Write([]byte{handshakeOK})
 		}
 	}()
-	if err := hs.client(ours, "b"); err == nil {
+	if _, err := hs.client(ours, "b", false); err == nil {
 		t.Error("took its own words for a proof")
 	}
 }
@@ -137,9 +166,9 @@ func shakeHands(t *testing.T, client, server handshake) (clientErr, serverErr er
 	ours, theirs := net.Pipe()
 	defer func() { _, _ = ours.Close(), theirs.Close() }()
 	var wg sync.WaitGroup
-	wg.Go(func() { clientErr = client.client(ours, server.self) })
+	wg.Go(func() { _, clientErr = client.client(ours, server.self, false) })
 	wg.Go(func() {
-		if _, serverErr = server.server(theirs); serverErr != nil {
+		if _, _, serverErr = server.server(theirs); serverErr != nil {
 			_ = theirs.Close()
 		}
 	})
@@ -216,7 +245,7 @@ func TestHandshakeIsForOneProcess(t *testing.T) {
 	nodes := startAll(t, 2)
 	for name, id := range map[string]string{"of another": nodes[0].self.id, "empty": "", "of an earlier start": "old"} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.addr, id)
+			conn, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.addr, id, false)
 			if !errors.Is(err, errHandshake) {
 				t.Error(err)
 			}
@@ -226,7 +255,7 @@ func TestHandshakeIsForOneProcess(t *testing.T) {
 		})
 	}
 	long := strings.Repeat("i", 256)
-	if _, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.addr, long); err == nil || errors.Is(err, errHandshake) {
+	if _, err := nodes[0].handshake.dial(t.Context(), nodes[1].self.addr, long, false); err == nil || errors.Is(err, errHandshake) {
 		t.Errorf("an ID that is too long: %v", err)
 	}
 }
@@ -237,6 +266,7 @@ func FuzzHandshake(f *testing.F) {
 	hs := testHandshake("self", "label", testSecret, "another secret of the tests")
 	f.Add([]byte(handshakeMagic))
 	f.Add([]byte(handshakeMagic + "\x02" + strings.Repeat("o", 64)))
+	f.Add([]byte(handshakeMagic + "\x04\xff\xff" + strings.Repeat("o", 64)))
 	f.Add([]byte(handshakeMagic + "\x03\xff\xff" + strings.Repeat("o", 64)))
 	f.Add(hello(testHandshake("other", "label", "a guess of the tests"), "self"))
 	f.Add(hello(hs, "self")) // its own
@@ -252,7 +282,7 @@ func FuzzHandshake(f *testing.F) {
 			_, _ = ours.Write(sent)
 			_ = ours.Close()
 		}()
-		if _, err := hs.server(theirs); err == nil {
+		if _, _, err := hs.server(theirs); err == nil {
 			t.Error("let a stranger in")
 		}
 		_ = theirs.Close()

@@ -19,7 +19,21 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(rounds{m}) }
+
+// encrypting makes the nodes of the tests encrypt.
+var encrypting bool
+
+// rounds runs all tests in the open, and again encrypted.
+type rounds struct{ *testing.M }
+
+func (r rounds) Run() int {
+	if code := r.M.Run(); code != 0 {
+		return code
+	}
+	encrypting = true
+	return r.M.Run()
+}
 
 const testSecret = "a secret of the tests"
 
@@ -53,7 +67,7 @@ func start(t testing.TB, id string, setups ...func(*Port)) node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, l, Config{ID: id, Label: "test", Keys: keysOf(testSecret), Log: testLog()}, setups...)
+	return serve(t, l, Config{ID: id, Label: "test", Keys: keysOf(testSecret), Encrypt: encrypting, Log: testLog()}, setups...)
 }
 
 // serve serves by l until the test ends.
@@ -101,7 +115,7 @@ func (n node) poolOf(m member) *Pool {
 	defer n.mu.Unlock()
 	p := n.pools[m.id]
 	if p == nil {
-		p = n.Pool(m.id, m.addr)
+		p = n.Pool(m.id, m.addr, false)
 		n.pools[m.id] = p
 	}
 	return p

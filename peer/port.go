@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/rs/zerolog"
 )
@@ -16,6 +17,8 @@ type Config struct {
 	// Keys returns the keys that prove who belongs here, one at least. The
 	// first is used to send, and whatever comes under any of them is accepted.
 	Keys func() [][]byte
+	// Encrypt refuses connections that are not encrypted, and dials none.
+	Encrypt bool
 	// Dial connects to a member; nil is the real network. A connection that is
 	// no socket has to be a Peeker.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -36,10 +39,13 @@ func New(cfg Config) *Port {
 		cfg.Dial = new(net.Dialer).DialContext
 	}
 	return &Port{
-		cfg:       cfg,
-		handshake: handshake{dialer: cfg.Dial, keys: cfg.Keys, label: cfg.Label, self: cfg.ID},
-		handlers:  make(map[string]Handler),
-		wakeful:   newWakeful(),
+		cfg: cfg,
+		handshake: handshake{
+			dialer: cfg.Dial, keys: cfg.Keys, label: cfg.Label, self: cfg.ID,
+			encrypt: cfg.Encrypt, certificate: sync.OnceValues(newCertificate),
+		},
+		handlers: make(map[string]Handler),
+		wakeful:  newWakeful(),
 	}
 }
 
@@ -47,10 +53,11 @@ func New(cfg Config) *Port {
 func (p *Port) Handle(route string, h Handler) { p.handlers[route] = h }
 
 // Pool makes a pool of connections to the process that has this ID and listens
-// at addr. Nothing is dialled before something is asked.
-func (p *Port) Pool(id, addr string) *Pool {
+// at addr. Nothing is dialled before something is asked. Connections are encrypted if
+// either end wants that: encrypt is what the other wants.
+func (p *Port) Pool(id, addr string, encrypt bool) *Pool {
 	return newPool(func(ctx context.Context) (*askConn, error) {
-		conn, err := p.handshake.dial(ctx, addr, id)
+		conn, err := p.handshake.dial(ctx, addr, id, encrypt)
 		if err != nil {
 			return nil, fmt.Errorf("connect to %s: %w", addr, err)
 		}
@@ -59,9 +66,9 @@ func (p *Port) Pool(id, addr string) *Pool {
 }
 
 // Probe reports whether the process that has this ID listens at addr: nil if it
-// does.
-func (p *Port) Probe(ctx context.Context, id, addr string) error {
-	conn, err := p.handshake.dial(ctx, addr, id)
+// does. encrypt is as for Pool.
+func (p *Port) Probe(ctx context.Context, id, addr string, encrypt bool) error {
+	conn, err := p.handshake.dial(ctx, addr, id, encrypt)
 	if err != nil {
 		return fmt.Errorf("probe %s: %w", addr, err)
 	}

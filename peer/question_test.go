@@ -108,12 +108,20 @@ func TestBodiesAreReadInPieces(t *testing.T) {
 	}
 }
 
+// socket is the connection below.
+func socket(conn net.Conn) *net.TCPConn {
+	if c, ok := conn.(*encrypted); ok {
+		conn = c.below.Conn
+	}
+	return conn.(*net.TCPConn)
+}
+
 // A long text is not sent for ever to who does not read it.
 func TestNobodyReadsTheQuestion(t *testing.T) {
 	n := start(t, "a")
 	ended := make(chan struct{})
 	m := script(t, func(_ int, conn net.Conn) {
-		_ = conn.(*net.TCPConn).SetReadBuffer(askBuffer)
+		_ = socket(conn).SetReadBuffer(askBuffer)
 		<-ended
 	})
 	defer close(ended)
@@ -122,7 +130,7 @@ func TestNobodyReadsTheQuestion(t *testing.T) {
 	pool.dial = func(ctx context.Context) (*askConn, error) {
 		conn, err := dial(ctx)
 		if err == nil {
-			err = conn.Conn.(*net.TCPConn).SetWriteBuffer(askBuffer)
+			err = socket(conn.Conn).SetWriteBuffer(askBuffer)
 		}
 		return conn, err
 	}
@@ -228,8 +236,8 @@ func script(t *testing.T, f func(i int, conn net.Conn)) member {
 			if err != nil {
 				return
 			}
-			if _, err := testHandshake("x "+l.Addr().String(), "test", testSecret).server(conn); err == nil {
-				f(i, conn)
+			if proven, _, err := testHandshake("x "+l.Addr().String(), "test", testSecret).server(conn); err == nil {
+				f(i, proven)
 			}
 			_ = conn.Close()
 		}

@@ -67,7 +67,7 @@ func TestRelayToTheNodeItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said logged
-	a := serve(t, l, Config{ID: "a", Label: "test", Keys: keysOf(testSecret), Log: zerolog.New(&said)})
+	a := serve(t, l, Config{ID: "a", Label: "test", Keys: keysOf(testSecret), Encrypt: encrypting, Log: zerolog.New(&said)})
 	dead := member{id: "b", addr: relay(t, a.self.addr)}
 	if _, err := ask(t.Context(), a, dead, Question{Text: "x"}); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("the relay answers: %v", err)
@@ -96,13 +96,18 @@ func TestRelayToTheNodeThatIsMeant(t *testing.T) {
 }
 
 // The proofs of a session do not serve in another one that is under way, nor in
-// the other direction: the server's proof, the client's, and what either said.
+// the other direction: the server's proof, the client's, and what either said. Those of
+// encrypted ones are TestManInTheMiddle's.
 func TestParallelSessions(t *testing.T) {
-	nodes := startAll(t, 2)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := serve(t, l, Config{ID: "node-1", Label: "test", Keys: keysOf(testSecret), Log: testLog()})
 	a := testHandshake("node-0", "test", testSecret)
-	key, s := a.keys()[0], shake{to: "node-1", from: "node-0", client: newNonce()}
+	key, s := a.keys()[0], shake{version: plainVersion, to: "node-1", from: "node-0", client: newNonce()}
 	said := a.hello(key, s)
-	first, second := dialPeer(t, nodes[1]), dialPeer(t, nodes[1])
+	first, second := dialPeer(t, n), dialPeer(t, n)
 	answer := make([]byte, nonceSize+32)
 	for _, conn := range []net.Conn{first, second} {
 		if _, err := conn.Write(said); err != nil {
@@ -119,7 +124,7 @@ func TestParallelSessions(t *testing.T) {
 	} {
 		conn := first
 		if name != "that of the other session" {
-			conn = dialPeer(t, nodes[1])
+			conn = dialPeer(t, n)
 			if _, err := conn.Write(said); err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +175,7 @@ func TestAnotherReleaseIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said logged
-	n := serve(t, l, Config{ID: "a", Label: "test", Keys: keysOf(testSecret), Log: zerolog.New(&said)})
+	n := serve(t, l, Config{ID: "a", Label: "test", Keys: keysOf(testSecret), Encrypt: encrypting, Log: zerolog.New(&said)})
 	conn := dialPeer(t, n)
 	if _, err := fmt.Fprint(conn, handshakeMagic, "\x02", strings.Repeat("o", 64)); err != nil {
 		t.Fatal(err)
@@ -179,7 +184,7 @@ func TestAnotherReleaseIsRefused(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	eventually(t, func() error {
-		if len(said.with(`"level":"warn"`, "update all nodes to one release", "here it is 3, there 2")) == 0 {
+		if len(said.with(`"level":"warn"`, "update all nodes to one release", "here it is 4, there 2")) == 0 {
 			return errors.New("no warning")
 		}
 		return nil
@@ -223,7 +228,7 @@ func TestOpenConnectionsAreBounded(t *testing.T) {
 		a.wg.Wait()
 	}()
 	b := testHandshake("b", "test", testSecret)
-	if _, err := b.dial(t.Context(), inner.Addr().String(), "a"); err != nil {
+	if _, err := b.dial(t.Context(), inner.Addr().String(), "a", false); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
@@ -232,7 +237,7 @@ func TestOpenConnectionsAreBounded(t *testing.T) {
 		}
 		return nil
 	})
-	conn, err := b.dial(t.Context(), inner.Addr().String(), "a")
+	conn, err := b.dial(t.Context(), inner.Addr().String(), "a", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,7 +26,9 @@ type checkCmd struct {
 	URLs      []string      `arg:"" name:"url" help:"The endpoint of a node, for example http://127.0.0.1:8080, or of several."`
 	Timeout   time.Duration `default:"60s" help:"For all steps with a node together. (${default})"`
 	Token     string        `placeholder:"TOKEN" help:"The credential; better given as LARDER_TOKEN."`
-	LargeSize byteSize      `default:"9MiB" placeholder:"SIZE" help:"Size of the large object, more than the nodes' --chunk-size; 0 tries none. (${default})"`
+	CAFile    string        `name:"ca-file" placeholder:"FILE" help:"The authorities of the nodes' certificates, in PEM, in place of the system's."`
+	client    *http.Client
+	LargeSize byteSize `default:"9MiB" placeholder:"SIZE" help:"Size of the large object, more than the nodes' --chunk-size; 0 tries none. (${default})"`
 	s3Flags
 }
 
@@ -41,6 +45,10 @@ type checkStep struct {
 
 // Run reports each step on a line; the first that fails ends it.
 func (c *checkCmd) Run(ctx context.Context) error {
+	var err error
+	if c.client, err = clientOf(c.CAFile); err != nil {
+		return fmt.Errorf("--ca-file: %w", err)
+	}
 	for _, node := range c.URLs {
 		if !strings.Contains(node, "://") {
 			node = "http://" + node
@@ -56,6 +64,25 @@ func (c *checkCmd) Run(ctx context.Context) error {
 		return nil
 	}
 	return c.checkStore(ctx)
+}
+
+// clientOf is a client that trusts the authorities in a file; the system's if there is
+// none.
+func clientOf(file string) (*http.Client, error) {
+	if file == "" {
+		return http.DefaultClient, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	return &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
+	}}, nil
 }
 
 func (c *checkCmd) checkNode(ctx context.Context, node string) error {
@@ -117,7 +144,7 @@ func (c *checkCmd) step(ctx context.Context, node string, s checkStep, version *
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.client.Do(req)
 	if err != nil {
 		return fmt.Errorf("%w; is this the --http-addr of a node that runs?", err)
 	}

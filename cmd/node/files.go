@@ -10,38 +10,72 @@ import (
 	"larder/usage"
 )
 
-// openFiles reads the files with the cluster's secrets, the tokens and the policies,
-// if there are any.
+// openFiles reads the files that may change under a running node, those that there
+// are.
 func (n *node) openFiles() error {
-	if n.cfg.ClusterSecretFile != "" {
+	c := n.cfg
+	n.files = map[string]*configFile{}
+	if c.ClusterSecretFile != "" {
 		n.secrets = &cluster.Secrets{}
-		n.secretFile = &configFile{
-			path: n.cfg.ClusterSecretFile, is: "cluster secret file", holds: "secrets",
-			take: n.secrets.Take, count: n.secrets.Len, unfit: 0o026, log: n.log,
-		}
-		if err := n.secretFile.open(); err != nil {
-			return fmt.Errorf("--cluster-secret-file: %w; make a secret with 'openssl rand -hex 32'", err)
+		if err := n.open("secret", "--cluster-secret-file", "make a secret with 'openssl rand -hex 32'", &configFile{
+			path: c.ClusterSecretFile, is: "cluster secret file", holds: "secrets",
+			take: n.secrets.Take, count: n.secrets.Len, unfit: 0o026,
+		}); err != nil {
+			return err
 		}
 	}
-	if n.cfg.TokensFile != "" {
-		n.tokens = auth.New(keys.ValidOrg)
-		n.tokensFile = &configFile{
-			path: n.cfg.TokensFile, is: "tokens file", holds: "tokens",
-			take: n.tokens.Take, count: n.tokens.Len, unfit: 0o022, log: n.log,
-		}
-		if err := n.tokensFile.open(); err != nil {
-			return fmt.Errorf("--tokens-file: %w; 'node token' makes its entries", err)
+	if c.TokensFile != "" {
+		n.gate.Tokens = auth.New(keys.ValidOrg)
+		if err := n.open("tokens", "--tokens-file", "'node token' makes its entries", &configFile{
+			path: c.TokensFile, is: "tokens file", holds: "tokens",
+			take: n.gate.Tokens.Take, count: n.gate.Tokens.Len, unfit: 0o022,
+		}); err != nil {
+			return err
 		}
 	}
 	n.policies = usage.NewPolicies(keys.ValidOrg)
-	if n.cfg.PolicyFile != "" {
-		n.policyFile = &configFile{
-			path: n.cfg.PolicyFile, is: "policy file", holds: "policies",
-			take: n.policies.Take, count: n.policies.Len, unfit: 0o022, log: n.log,
+	if c.PolicyFile != "" {
+		if err := n.open("policy", "--policy-file", "README.md shows its entries", &configFile{
+			path: c.PolicyFile, is: "policy file", holds: "policies",
+			take: n.policies.Take, count: n.policies.Len, unfit: 0o022,
+		}); err != nil {
+			return err
 		}
-		if err := n.policyFile.open(); err != nil {
-			return fmt.Errorf("--policy-file: %w", err)
+	}
+	if err := n.openCertificates(); err != nil {
+		return err
+	}
+	return n.openIssuer()
+}
+
+func (n *node) openCertificates() error {
+	c := n.cfg
+	if c.TLSCertFile != "" {
+		n.keyPair = &keyPair{}
+		if err := n.open("certificate", "--tls-cert-file, --tls-key-file", "give a certificate and its key in PEM", &configFile{
+			path: c.TLSCertFile, beside: c.TLSKeyFile, is: "certificate file", holds: "certificates",
+			take: n.keyPair.take, count: n.keyPair.count, unfit: 0o026,
+		}); err != nil {
+			return err
 		}
+	}
+	if c.TLSClientCAFile == "" {
+		return nil
+	}
+	n.gate.Certificates = auth.NewCertificates(keys.ValidOrg)
+	return n.open("client_ca", "--tls-client-ca-file", "give the certificates of the authorities in PEM", &configFile{
+		path: c.TLSClientCAFile, is: "client authorities file", holds: "authorities",
+		take: n.gate.Certificates.Take, count: n.gate.Certificates.Len, unfit: 0o022,
+	})
+}
+
+// open takes a file for the first time. name is what metrics call it; the flag and the
+// advice are for who started the node.
+func (n *node) open(name, flag, advice string, f *configFile) error {
+	f.log = n.log
+	n.files[name] = f
+	if err := f.open(); err != nil {
+		return fmt.Errorf("%s: %w; %s", flag, err, advice)
 	}
 	return nil
 }
@@ -50,9 +84,9 @@ func (n *node) openFiles() error {
 // configured is never wrong.
 func (n *node) fileStates() map[string]func() (wrong int64, age time.Duration) {
 	states := map[string]func() (int64, time.Duration){}
-	for name, f := range map[string]*configFile{"secret": n.secretFile, "tokens": n.tokensFile, "policy": n.policyFile} {
+	for _, name := range []string{"secret", "tokens", "certificate", "client_ca", "oidc_map", "policy"} {
 		states[name] = func() (int64, time.Duration) { return 0, 0 }
-		if f != nil {
+		if f := n.files[name]; f != nil {
 			states[name] = f.state
 		}
 	}

@@ -28,7 +28,7 @@ func flagGroups() []kong.Group {
 
 // serveCmd is a node's configuration.
 type serveCmd struct {
-	HTTPAddr  string `group:"addresses" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The researchers' endpoint. Off loopback it needs --tokens-file. (${default})"`
+	HTTPAddr  string `group:"addresses" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The researchers' endpoint. Off loopback it needs credentials, such as --tokens-file. (${default})"`
 	AdminAddr string `group:"addresses" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"/metrics, /livez, /readyz, /cluster, /debug/pprof. (${default})"`
 
 	GossipAddr        string   `group:"cluster" default:"127.0.0.1:7946" placeholder:"HOST:PORT" help:"Who is alive: TCP and UDP. (${default})"`
@@ -38,6 +38,7 @@ type serveCmd struct {
 	Name              string   `group:"cluster" placeholder:"NAME" help:"The node's stable name, which decides what it owns. (the host name)"`
 	ClusterLabel      string   `group:"cluster" default:"larder" placeholder:"LABEL" help:"Clusters with different labels never merge. (${default})"`
 	ClusterSecretFile string   `group:"cluster" placeholder:"FILE" help:"Secrets that all members share, one a line, read again when they change: the first protects what is sent on gossip and the peer port, all are accepted. Needed off loopback."`
+	PeerEncryption    *bool    `group:"cluster" help:"Encrypt the peer port with TLS 1.3, under the cluster secret, without certificates. (true unless --peer-addr is loopback)"`
 
 	DataDir string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
 	s3Flags
@@ -48,9 +49,13 @@ type serveCmd struct {
 	Revalidate    time.Duration `group:"cache" default:"60s" placeholder:"TIME" help:"How long an owner trusts a head without asking S3. (${default})"`
 	MaxObjectSize byteSize      `group:"cache" default:"5GiB" placeholder:"SIZE" help:"Larger objects are refused with 413. (${default})"`
 
-	TokensFile     string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
+	TokensFile      string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
+	TLSCertFile     string `name:"tls-cert-file" group:"access" placeholder:"FILE" help:"The certificate of --http-addr, and the authorities between, in PEM; it then speaks TLS alone. Read again when it changes."`
+	TLSKeyFile      string `name:"tls-key-file" group:"access" placeholder:"FILE" help:"The certificate's key, in PEM. Read again when it changes."`
+	TLSClientCAFile string `name:"tls-client-ca-file" group:"access" placeholder:"FILE" help:"The authorities whose client certificates are credentials, in PEM: CN is the user, O the org, OU=larder:ROLE the role. Read again when it changes."`
+	oidcFlags
 	PolicyFile     string `group:"access" placeholder:"FILE" help:"What organisations may use, JSON or YAML, read again when it changes. (no limits)"`
-	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without tokens: everyone who reaches the port reads and writes everything."`
+	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without credentials: everyone who reaches the port reads and writes everything."`
 
 	sizes budget.Sizes // what plan is made of
 	plan  budget.Plan
@@ -102,10 +107,18 @@ func (c *serveCmd) AfterApply() error {
 	}
 	offLoopback := !isLoopback(c.GossipAddr) || !isLoopback(c.PeerAddr)
 	switch {
-	case !isLoopback(c.HTTPAddr) && c.TokensFile == "" && !c.InsecureNoAuth:
+	case (c.TLSCertFile == "") != (c.TLSKeyFile == ""):
+		return errors.New("--tls-cert-file and --tls-key-file belong together: give both, or neither")
+	case c.TLSClientCAFile != "" && c.TLSCertFile == "":
+		return errors.New("--tls-client-ca-file without --tls-cert-file: only a port that speaks TLS sees certificates")
+	case c.oidcFlags.check() != nil:
+		return c.oidcFlags.check()
+	case !isLoopback(c.HTTPAddr) && !c.knowsCallers() && !c.InsecureNoAuth:
 		return fmt.Errorf("--http-addr %s is not loopback and there are no tokens: give --tokens-file ('node token' makes an entry), or --insecure-no-auth if everyone who reaches this port may read and write everything", c.HTTPAddr)
 	case offLoopback && c.ClusterSecretFile == "":
 		return errors.New("--gossip-addr or --peer-addr is not loopback: give --cluster-secret-file, the same secret on every node (for example from 'openssl rand -hex 32')")
+	case c.encryptsPeers() && c.ClusterSecretFile == "":
+		return errors.New("--peer-encryption without --cluster-secret-file: without a secret anybody could be in the middle")
 	case len(c.Join) > 0 && c.S3Bucket == "":
 		return errors.New("--join without --s3-bucket: the nodes of a cluster share one S3; give them all the same bucket ('node s3' serves one for several nodes on one machine)")
 	case c.Lease <= 0:
@@ -120,6 +133,19 @@ func (c *serveCmd) AfterApply() error {
 		return fmt.Errorf("--memory %s holds fewer than four chunks: give at least %s, or a smaller --chunk-size", humanize.IBytes(uint64(c.Memory)), humanize.IBytes(uint64(4*c.ChunkSize)))
 	}
 	return c.planMemory()
+}
+
+// knowsCallers reports whether there is any kind of credential.
+func (c *serveCmd) knowsCallers() bool {
+	return c.TokensFile != "" || c.TLSClientCAFile != "" || c.OIDCIssuer != ""
+}
+
+// encryptsPeers reports whether the peer port takes encrypted connections alone.
+func (c *serveCmd) encryptsPeers() bool {
+	if c.PeerEncryption != nil {
+		return *c.PeerEncryption
+	}
+	return !isLoopback(c.PeerAddr)
 }
 
 func (c *serveCmd) defaults() (err error) {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +30,9 @@ const (
 // a write that keeps size and time.
 type configFile struct {
 	path string
+	// beside, unless it is empty, is a second file that belongs to it: take is given
+	// the bytes of both, with the end of a line between them.
+	beside string
 	// is and holds are what the log calls the file and what is in it.
 	is, holds string
 	// take keeps what it wants of the file, or returns an error and keeps what it
@@ -88,7 +93,7 @@ func (f *configFile) state() (wrong int64, age time.Duration) {
 // look reads the file and has it taken if it has changed. The error says what is
 // wrong with a file that has changed.
 func (f *configFile) look() (changed bool, err error) {
-	data, mode, err := read(f.path)
+	data, mode, err := f.read()
 	now := snapshot{digest: sha256.Sum256(data), mode: mode}
 	if err != nil {
 		now = snapshot{err: err.Error()} // it names the file
@@ -116,6 +121,28 @@ func (f *configFile) look() (changed bool, err error) {
 		err = nil // told already
 	}
 	return changed, err
+}
+
+// read returns what the file and the one beside it hold, and the mode of the last,
+// which is a key if there are two. When both are replaced at once, as Kubernetes does,
+// one may be read before and the other after: then they are read again.
+func (f *configFile) read() (data []byte, mode fs.FileMode, err error) {
+	for range 3 {
+		if data, mode, err = read(f.path); err != nil || f.beside == "" {
+			return data, mode, err
+		}
+		var second, again []byte
+		if second, mode, err = read(f.beside); err != nil {
+			return nil, 0, err
+		}
+		if again, _, err = read(f.path); err == nil && bytes.Equal(again, data) {
+			return slices.Concat(data, []byte("\n"), second), mode, nil
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("read %s: it changes all the time", f.path)
+	}
+	return nil, 0, err
 }
 
 // read returns what a file holds, if that is not too much, and its mode.

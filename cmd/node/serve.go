@@ -12,6 +12,7 @@ import (
 
 	"larder/admin"
 	"larder/auth"
+	"larder/auth/issuer"
 	"larder/cluster"
 	"larder/fill"
 	"larder/heads"
@@ -33,28 +34,28 @@ const (
 
 // node is a node's parts, in the order in which they depend on each other.
 type node struct {
-	cfg        *serveCmd
-	log        zerolog.Logger
-	embedded   *embedded.Server // nil if there is a bucket
-	store      *store.S3
-	cluster    *cluster.Cluster
-	heads      *heads.Table
-	fill       *fill.Filler
-	write      *writepath.Path
-	tokens     *auth.Tokens // nil, as is tokensFile, if there is no file with them
-	tokensFile *configFile
-	secrets    *cluster.Secrets // nil, as is secretFile, if there is no file with them
-	secretFile *configFile
-	policies   *usage.Policies
-	policyFile *configFile // nil if there is none
-	usage      *usage.Usage
-	api        *httpapi.API
-	admin      *admin.Admin
-	public     *server
-	private    *server
-	door       *httpapi.Door // of the public server
-	ballast    []byte        // see limitHeap
-	probed     sync.Once     // the store, and what was found is logged
+	cfg      *serveCmd
+	log      zerolog.Logger
+	embedded *embedded.Server // nil if there is a bucket
+	store    *store.S3
+	cluster  *cluster.Cluster
+	heads    *heads.Table
+	fill     *fill.Filler
+	write    *writepath.Path
+	files    map[string]*configFile // that may change, by the name in metrics
+	gate     auth.Gate              // without any kind of credential if there are none
+	secrets  *cluster.Secrets       // nil if there is no file with them
+	keyPair  *keyPair               // nil if the researchers' port speaks no TLS
+	issuer   *issuer.Issuer         // nil if there is no identity provider
+	policies *usage.Policies
+	usage    *usage.Usage
+	api      *httpapi.API
+	admin    *admin.Admin
+	public   *server
+	private  *server
+	door     *httpapi.Door // of the public server
+	ballast  []byte        // see limitHeap
+	probed   sync.Once     // the store, and what was found is logged
 }
 
 // Run runs a node until ctx ends, then shuts it down.
@@ -87,7 +88,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	n.cluster, err = cluster.New(cluster.Config{
 		Name: c.Name, GossipAddr: c.GossipAddr, PeerAddr: c.PeerAddr, Advertise: c.Advertise,
-		Join: c.Join, Label: c.ClusterLabel, Secrets: n.secrets, Log: n.log,
+		Join: c.Join, Label: c.ClusterLabel, Secrets: n.secrets, Encrypt: c.encryptsPeers(), Log: n.log,
 	})
 	if err != nil {
 		return nil, err
@@ -136,15 +137,16 @@ func (n *node) connect() error {
 	n.cluster.OnGossip(n.heads.Hint)
 
 	var who httpapi.Authenticator = everyone{}
-	if n.tokens != nil {
-		who = n.tokens
+	if n.cfg.knowsCallers() {
+		who = n.gate
 	}
 	n.api = httpapi.New(httpapi.Config{
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: n.cfg.plan.Bodies,
 		Usage:      n.usage,
-		OwnMachine: n.tokens == nil && !n.cfg.InsecureNoAuth,
+		OwnMachine: !n.cfg.knowsCallers() && !n.cfg.InsecureNoAuth,
+		TLS:        tlsConfig(n.keyPair, n.gate.Certificates),
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)
@@ -153,6 +155,7 @@ func (n *node) connect() error {
 		return err
 	}
 	n.door = n.api.Bound(n.public.listener, public)
+	n.door.Silent = n.keyPair != nil
 	n.public.listener = n.api.Attach(&n.public.Server, n.door)
 	n.private.listener = n.api.Bound(n.private.listener, private)
 	n.private.Handler = n.admin.Handler(n.cluster)
@@ -164,6 +167,7 @@ func (n *node) connect() error {
 	n.admin.Metrics.Cluster(n.cluster)
 	n.admin.Metrics.Connections(n.door.Connections)
 	n.admin.Metrics.Files(n.fileStates())
+	n.admin.Metrics.Certificate(n.keyPair.expires)
 	return nil
 }
 
@@ -180,10 +184,11 @@ func (n *node) run(ctx context.Context) error {
 			return errors.Join(err, g.Wait())
 		}
 	}
-	for _, f := range []*configFile{n.tokensFile, n.secretFile, n.policyFile} {
-		if f != nil {
-			g.Go(func() error { return f.run(failed) })
-		}
+	for _, f := range n.files {
+		g.Go(func() error { return f.run(failed) })
+	}
+	if n.issuer != nil {
+		g.Go(func() error { return n.issuer.Run(failed) })
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.heads.Run(failed) })
@@ -285,12 +290,16 @@ func (n *node) announce() {
 	if n.embedded == nil {
 		data = "s3://" + n.cfg.S3Bucket
 	}
-	n.log.Info().Str("http", "http://"+n.public.Addr).Str("admin", "http://"+n.private.Addr).
+	scheme := "http://"
+	if n.keyPair != nil {
+		scheme = "https://"
+	}
+	n.log.Info().Str("http", scheme+n.public.Addr).Str("admin", "http://"+n.private.Addr).
 		Str("name", n.cfg.Name).Str("data", data).Msg("serving")
 	if !isLoopback(n.cfg.AdminAddr) {
 		n.log.Info().Msg("the admin port is off loopback: /metrics, /livez and /readyz are for all who reach it, the rest for this machine only")
 	}
-	if n.tokens == nil && !isLoopback(n.cfg.HTTPAddr) {
+	if !n.cfg.knowsCallers() && !isLoopback(n.cfg.HTTPAddr) {
 		n.log.Warn().Msg("serving off loopback without tokens: everyone who reaches the port may read and write everything")
 	}
 }
@@ -298,6 +307,6 @@ func (n *node) announce() {
 // everyone authenticates every caller of a node without tokens as one user of one org.
 type everyone struct{}
 
-func (everyone) Authenticate(string) (auth.Principal, error) {
+func (everyone) Authenticate(context.Context, auth.Credential) (auth.Principal, error) {
 	return auth.Principal{Org: "default", User: "anonymous", Role: auth.Admin}, nil
 }

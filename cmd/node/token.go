@@ -15,6 +15,8 @@ type tokenCmd struct {
 	Org     string        `required:"" placeholder:"ORG" help:"The organisation whose objects it opens."`
 	User    string        `required:"" placeholder:"USER" help:"Who uses it; recorded with what is written."`
 	Role    string        `default:"writer" enum:"reader,writer,admin" help:"reader, writer or admin. (${default})"`
+	Service []string      `placeholder:"SERVICE" help:"What it is good for, objects or strategies; may be repeated. (all)"`
+	Prefix  []string      `sep:"none" placeholder:"PREFIX" help:"The beginning of the keys that it is good for; may be repeated. (all)"`
 	Expires time.Duration `placeholder:"TIME" help:"How long it is good, for example 720h. (for ever)"`
 }
 
@@ -28,7 +30,7 @@ func (c *tokenCmd) Run() error {
 	if c.Expires > 0 {
 		expires = time.Now().Add(c.Expires).UTC().Truncate(time.Second)
 	}
-	token, entry, err := auth.Mint(c.Org, c.User, auth.Role(c.Role), expires)
+	token, entry, err := auth.Mint(auth.Entry{Org: c.Org, User: c.User, Role: auth.Role(c.Role), Services: c.Service, Prefixes: c.Prefix}, expires)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 // for dead, and in the end the old secret opens nothing.
 func TestSecretRotation(t *testing.T) {
 	t.Parallel()
-	c := testcluster.New(t, testcluster.Options{Secret: true})
+	c := testcluster.New(t, testcluster.Options{Secret: true, Flags: []string{"--peer-encryption"}})
 	const prefix = "s/"
 	all := putObjects(t, c.Nodes[0], prefix, 12, 50_000)
 	before, after := c.Secret(), rand.Text()

@@ -135,7 +135,7 @@ func (n *node) crash(silent bool) {
 type everyone struct{}
 
 // Authenticate takes everybody.
-func (everyone) Authenticate(string) (auth.Principal, error) {
+func (everyone) Authenticate(context.Context, auth.Credential) (auth.Principal, error) {
 	return auth.Principal{Org: "default", User: "anonymous", Role: auth.Admin}, nil
 }
 

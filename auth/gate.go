@@ -1,0 +1,62 @@
+package auth
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"strings"
+)
+
+// Credential is what a request bears to say who sends it.
+type Credential struct {
+	// Authorization is the value of that header, empty if there is none.
+	Authorization string
+	// Chain is what the client of a TLS connection gave and proved to hold, its own
+	// certificate first, which nobody has verified yet; nil if it gave none.
+	Chain []*x509.Certificate
+}
+
+// Issued finds out whose token an identity provider has issued, a JSON Web Token
+// (RFC 7519). An error that may be shown to the caller wraps ErrRefused.
+type Issued interface {
+	Verify(ctx context.Context, token string) (Principal, error)
+}
+
+// Gate finds out who sends a request by the kinds of credentials that there are
+// here; a kind that there is not is nil.
+type Gate struct {
+	Tokens       *Tokens
+	Certificates *Certificates
+	Issued       Issued
+}
+
+// Authenticate returns whose credential it is. An Authorization header decides
+// alone if there is one: a proxy may bear its own certificate and its callers'
+// tokens, and a bad token must not be made up for by a certificate.
+func (g Gate) Authenticate(ctx context.Context, c Credential) (Principal, error) {
+	if c.Authorization == "" {
+		if g.Certificates != nil && len(c.Chain) > 0 {
+			return g.Certificates.Authenticate(c.Chain)
+		}
+		return Principal{}, fmt.Errorf("%w: send an Authorization header, Bearer TOKEN or Basic with the token as password", ErrNoCredential)
+	}
+	token, err := parseAuthorization(c.Authorization)
+	if err != nil {
+		return Principal{}, err
+	}
+	if g.Tokens != nil {
+		if p, known, err := g.Tokens.find(token); known {
+			return p, err
+		}
+	}
+	if g.Issued != nil && looksIssued(token) {
+		return g.Issued.Verify(ctx, token)
+	}
+	return Principal{}, fmt.Errorf("%w: the token is not known here", ErrBadCredential)
+}
+
+// looksIssued reports whether a token has the form of a JSON Web Token: three parts,
+// the first a JSON object in base64.
+func looksIssued(token string) bool {
+	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") == 2
+}
