@@ -74,13 +74,25 @@ var (
 // that begin with it for what is done to many. It is the one place where that is
 // decided.
 func (p Principal) May(a Action, service, key string) error {
-	if needs := map[Action]Role{Read: Reader, Write: Writer, Delete: Writer, Administer: Admin}[a]; p.Role.rank() < needs.rank() {
+	if needs := a.needs(); p.Role.rank() < needs.rank() {
 		return fmt.Errorf("%w: it is %s, and has to be %s", ErrRole, p.Role, needs)
 	}
 	if !p.Scope.covers(service, key) {
 		return fmt.Errorf("%w: %s", ErrScope, p.Scope)
 	}
 	return nil
+}
+
+// needs is the least role that may do this.
+func (a Action) needs() Role {
+	switch a {
+	case Read:
+		return Reader
+	case Administer:
+		return Admin
+	default:
+		return Writer
+	}
 }
 
 // Listed returns the beginning that all keys have which a listing of these may show,
