@@ -109,7 +109,10 @@ func (u *Usage) Policy(org string) Policy {
 // Admit lets a request of a user go on, after a wait for its turn of a second at
 // most, or refuses it with ErrRate and Later.
 func (u *Usage) Admit(ctx context.Context, org, user string) error {
-	p := u.Policy(org)
+	if u == nil || !u.policies.rated.Load() {
+		return nil
+	}
+	p := u.policies.Of(org)
 	if p.RequestsPerSecond == 0 && p.BytesPerSecond == 0 {
 		return nil
 	}
@@ -119,11 +122,11 @@ func (u *Usage) Admit(ctx context.Context, org, user string) error {
 // Charge takes bytes for a request that was admitted, before they are moved. It
 // fails with ErrRate and Later if the user's other requests have taken too many.
 func (u *Usage) Charge(org, user string, bytes int64) error {
-	p := u.Policy(org)
-	if p.BytesPerSecond == 0 {
+	if u == nil || bytes == 0 || !u.policies.rated.Load() {
 		return nil
 	}
-	if bytes == 0 {
+	p := u.policies.Of(org)
+	if p.BytesPerSecond == 0 {
 		return nil
 	}
 	return u.rates.charge(time.Now(), org, user, p, bytes, false)
