@@ -61,9 +61,7 @@ type saved struct {
 // book makes the book of a page for one org.
 func (p *page) book(org string) (b book, version int64) {
 	for i := range p.shards {
-		s := &p.shards[i]
-		s.mu.RLock()
-		for at, t := range s.lines {
+		for at, t := range *p.shards[i].lines.Load() {
 			if at.org != org {
 				continue
 			}
@@ -74,7 +72,6 @@ func (p *page) book(org string) (b book, version int64) {
 			version += l.Hits + l.Joined
 			b.Lines = append(b.Lines, l)
 		}
-		s.mu.RUnlock()
 	}
 	return b, version
 }
@@ -83,12 +80,9 @@ func (p *page) book(org string) (b book, version int64) {
 func (p *page) orgs() map[string]bool {
 	orgs := map[string]bool{}
 	for i := range p.shards {
-		s := &p.shards[i]
-		s.mu.RLock()
-		for at := range s.lines {
+		for at := range *p.shards[i].lines.Load() {
 			orgs[at.org] = true
 		}
-		s.mu.RUnlock()
 	}
 	return orgs
 }

@@ -17,7 +17,7 @@ import (
 	"larder/store"
 )
 
-// bucketOf is a store in memory.
+// memory is a store in memory.
 type memory struct {
 	mu      sync.Mutex // guards the fields below
 	objects map[string]kept

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,16 +39,20 @@ type tally struct{ hits, joined, micros atomic.Int64 }
 // page is what is counted of one hour.
 type page struct {
 	hour   time.Time
-	shards [ledgerShards]struct {
-		mu    sync.RWMutex // guards lines
-		lines map[saving]*tally
-	}
+	shards [ledgerShards]shard
+}
+
+// shard is a part of a page's lines. They are replaced whole when one comes, which is
+// seldom, and so are found without a lock.
+type shard struct {
+	mu    sync.Mutex // held to replace lines
+	lines atomic.Pointer[map[saving]*tally]
 }
 
 func newPage(hour time.Time) *page {
 	p := &page{hour: hour}
 	for i := range p.shards {
-		p.shards[i].lines = map[saving]*tally{}
+		p.shards[i].lines.Store(&map[saving]*tally{})
 	}
 	return p
 }
@@ -63,22 +68,31 @@ func (p *page) of(at saving) *tally {
 		n += 5 * int(at.name[len(at.name)-1])
 	}
 	s := &p.shards[n%ledgerShards]
-	s.mu.RLock()
-	t := s.lines[at]
-	s.mu.RUnlock()
-	if t != nil {
+	if t := (*s.lines.Load())[at]; t != nil {
 		return t
 	}
+	return s.line(at)
+}
+
+// line returns the tally of a line, made anew if there is none.
+func (s *shard) line(at saving) *tally {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.lines) >= maxLines/ledgerShards {
+	lines := *s.lines.Load()
+	if t := lines[at]; t != nil {
+		return t
+	}
+	if len(lines) >= maxLines/ledgerShards {
 		at.user, at.name = otherUsers, otherNames
 	}
-	if t = s.lines[at]; t == nil {
-		t = &tally{}
-		at.user, at.name = strings.Clone(at.user), strings.Clone(at.name) // a key is longer than its name
-		s.lines[at] = t
+	if t := lines[at]; t != nil {
+		return t
 	}
+	lines = maps.Clone(lines)
+	at.user, at.name = strings.Clone(at.user), strings.Clone(at.name) // a key is longer than its name
+	t := &tally{}
+	lines[at] = t
+	s.lines.Store(&lines)
 	return t
 }
 

@@ -142,6 +142,7 @@ func TestLedgerWaitsForTheStore(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- m.Run(ctx) }()
+		time.Sleep(time.Minute) // no hit is at the moment in which an hour changes
 		for range 10 {
 			m.Hit("ada", key(t, "k"), took("2"))
 			time.Sleep(20 * time.Minute) // the hour changes

@@ -34,6 +34,8 @@ type Policies struct {
 	validOrg func(org string) error
 	// current is replaced whole and never written to.
 	current atomic.Pointer[map[string]Policy]
+	// rated says that some org has a rate.
+	rated atomic.Bool
 }
 
 // NewPolicies makes Policies. validOrg says what is wrong with the name of an org,
@@ -64,6 +66,11 @@ func (p *Policies) Take(file []byte) error {
 		policies[org] = policy
 	}
 	p.current.Store(&policies)
+	rated := false
+	for _, policy := range policies {
+		rated = rated || policy.RequestsPerSecond > 0 || policy.BytesPerSecond > 0
+	}
+	p.rated.Store(rated)
 	return nil
 }
 

@@ -103,11 +103,26 @@ func digestOf(version string, b *book) *digest {
 
 // Report makes the report of an org. Every member first writes what it has counted
 // of the org to the bucket, if it can; so a report is up to date but for what is
-// counted meanwhile.
+// counted meanwhile. Those who ask at once share one.
 func (u *Usage) Report(ctx context.Context, org string) (Report, error) {
 	if u == nil {
 		return Report{Org: org}, nil
 	}
+	r, err, _ := u.reports.Do(org, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportLimit)
+		defer cancel()
+		return u.makeReport(ctx, org)
+	})
+	if err != nil {
+		return Report{}, err
+	}
+	return r.(Report), nil
+}
+
+// reportLimit bounds the making of a report.
+const reportLimit = 30 * time.Second
+
+func (u *Usage) makeReport(ctx context.Context, org string) (Report, error) {
 	u.flushAll(ctx, org)
 	u.exchange(ctx, org)
 	u.known(ctx, org)

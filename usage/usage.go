@@ -62,7 +62,8 @@ type Usage struct {
 	log      zerolog.Logger
 	rates    *rates
 	counts   counts
-	loads    singleflight.Group
+	loads    singleflight.Group // of what orgs have, by org
+	reports  singleflight.Group // by org
 	// toldRates says that the others were told of wants, and have to hear when there
 	// are none any more.
 	toldRates atomic.Bool
@@ -108,7 +109,10 @@ func (u *Usage) Policy(org string) Policy {
 // Admit lets a request of a user go on, after a wait for its turn of a second at
 // most, or refuses it with ErrRate and Later.
 func (u *Usage) Admit(ctx context.Context, org, user string) error {
-	p := u.Policy(org)
+	if u == nil || !u.policies.rated.Load() {
+		return nil
+	}
+	p := u.policies.Of(org)
 	if p.RequestsPerSecond == 0 && p.BytesPerSecond == 0 {
 		return nil
 	}
@@ -118,11 +122,11 @@ func (u *Usage) Admit(ctx context.Context, org, user string) error {
 // Charge takes bytes for a request that was admitted, before they are moved. It
 // fails with ErrRate and Later if the user's other requests have taken too many.
 func (u *Usage) Charge(org, user string, bytes int64) error {
-	p := u.Policy(org)
-	if p.BytesPerSecond == 0 {
+	if u == nil || bytes == 0 || !u.policies.rated.Load() {
 		return nil
 	}
-	if bytes == 0 {
+	p := u.policies.Of(org)
+	if p.BytesPerSecond == 0 {
 		return nil
 	}
 	return u.rates.charge(time.Now(), org, user, p, bytes, false)
@@ -193,6 +197,7 @@ func (u *Usage) known(ctx context.Context, org string) {
 func (u *Usage) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { u.rounds(ctx); return nil })
+	g.Go(func() error { u.flushes(ctx); return nil })
 	g.Go(func() error { u.keepAll(ctx); return nil })
 	return g.Wait()
 }
@@ -245,11 +250,24 @@ func (u *Usage) dropGone(now time.Time) {
 	}
 }
 
+// flushes writes the ledger again and again, whatever else takes long.
+func (u *Usage) flushes(ctx context.Context) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			u.logFailure(ctx, "", u.flush(ctx, ""))
+		}
+	}
+}
+
 // keepAll looks after each org again and again.
 func (u *Usage) keepAll(ctx context.Context) {
 	tick := time.NewTicker(roundEvery)
 	defer tick.Stop()
-	flush := time.Now().Add(keepEvery)
 	for {
 		select {
 		case <-ctx.Done():
@@ -258,10 +276,6 @@ func (u *Usage) keepAll(ctx context.Context) {
 		}
 		if !u.cluster.Joined() {
 			continue
-		}
-		if now := time.Now(); now.After(flush) {
-			flush = now.Add(keepEvery)
-			u.logFailure(ctx, "", u.flush(ctx, ""))
 		}
 		for _, org := range u.orgs() {
 			u.keep(ctx, org)
