@@ -143,7 +143,9 @@ func (t *Table) Get(k keys.Key) (is Known, live bool, now Moment) {
 		now.gen = s.gen
 		return Known{}, false, now
 	}
-	t.trace(Event{Kind: Hit, Key: k, Known: e.Known})
+	if t.cfg.Trace != nil {
+		t.trace(Event{Kind: Hit, Key: k, Known: e.Known})
+	}
 	return e.Known, true, now
 }
 

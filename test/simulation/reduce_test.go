@@ -2,7 +2,7 @@ package simulation
 
 import (
 	"fmt"
-	"math/rand" //nolint:depguard // memberlist draws from it
+	"math/rand"
 	"slices"
 	"strconv"
 	"strings"

@@ -153,23 +153,36 @@ func (c *contents) set(all []state) bool {
 	return true
 }
 
-// reachable are the states in which the store may be now.
+// reachable are the states in which the store may be now. An upload whose time is over
+// was applied within it, or never will be.
 func (c *contents) reachable(now time.Time) []state {
 	var all []state
 	for _, s := range c.states {
-		for _, upload := range s.waiting {
-			if until := c.open[upload]; !until.IsZero() && now.After(until) {
-				s = s.without(upload)
-			}
-		}
 		all = append(all, s.forgetting(now))
 	}
 	for i := 0; i < len(all); i++ { // it grows meanwhile
 		for _, upload := range all[i].waiting {
-			all = append(all, all[i].apply(upload, now))
+			at := now
+			if c.isOver(upload, now) {
+				at = c.open[upload]
+			}
+			all = append(all, all[i].apply(upload, at))
+		}
+	}
+	for i := range all {
+		for _, upload := range all[i].waiting {
+			if c.isOver(upload, now) {
+				all[i] = all[i].without(upload)
+			}
 		}
 	}
 	return all
+}
+
+// isOver reports whether the time is over in which an upload may be applied.
+func (c *contents) isOver(upload int, now time.Time) bool {
+	until := c.open[upload]
+	return !until.IsZero() && now.After(until)
 }
 
 // forgetting is a state without what it held long ago.
