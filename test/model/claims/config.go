@@ -39,8 +39,7 @@ type Mutations struct {
 	NoCondition       bool // rule 21: writes though the key does not hold the base any more
 	ForgetEnded       bool // rule 21: writes though it knows that the claim was ended by a write
 	RefuseOwn         bool // rule 21: refuses a repeat though the object of its own claim is there
-	WakeNobody        bool // rule 22: ends the claim, and wakes nobody
-	KeepWritten       bool // rule 22: takes a claim for live though a write has changed the key
+	EndNothing        bool // rule 22: a write that changes the key ends no claim and wakes nobody
 	TellNoNewOwner    bool // rule 22: does not tell the new owner of a write that came through the node
 	RefuseInSilence   bool // rule 22: wakes nobody when the put of the present claim finds a value
 	Unnumbered        bool // rule 23: takes a question that was overtaken for the latest
@@ -53,7 +52,6 @@ type Mutations struct {
 	GrantUnasked      bool // rule 26: grants before the members have answered
 	AnswerInOtherRing bool // rule 26: answers though its members are not those of the asker
 	UnnumberedReport  bool // rule 26: takes an answer that was overtaken by a question for the latest
-	TakeOverUnseen    bool // rule 26: does not look at a claim that it takes over or keeps
 	ForgetNothingAway bool // rule 26: asks nobody when it was away without noticing it
 	KeepForeign       bool // rule 27: keeps the claims of a key that it does not own any more
 	LeaveAsGiveUp     bool // rule 28: names nobody any more when it ends its streams

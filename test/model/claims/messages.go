@@ -68,7 +68,7 @@ func (c *Config) restate(s *state, n Node, before names) {
 	case standing:
 		s.nodes[p.ask.to].said[n].open = false
 	case answered:
-		if t := p.ask.answer.claim; t != 0 && p.attached[s.claims[t].holder] == waiter {
+		if t := p.ask.answer.claim; t != 0 && (p.attached[s.claims[t].holder] == waiter || c.TakeAfterBreak) {
 			p.late = p.ask.answer
 		}
 	case unasked:

@@ -95,7 +95,7 @@ func (c *Config) wantsLook(p *node) bool {
 	switch {
 	case p.live == 0 || c.GrantBesideLive:
 		return waiters&^p.seen != 0 || p.live == 0 && (waiters|p.named()&^p.ended) != 0
-	case !p.looked && !c.TakeOverUnseen:
+	case !p.looked:
 		return true
 	}
 	return waiters&^p.seen != 0
@@ -125,7 +125,7 @@ func (c *Config) looked(s *state, o Node, yield yield) {
 	}
 	p.looked = true
 	p.seen |= l.came
-	if t := p.live; t != 0 && s.claims[t].base != l.found.version && !c.TakeOverUnseen {
+	if t := p.live; t != 0 && s.claims[t].base != l.found.version {
 		p.ended.add(t)
 		p.live = 0
 	}
@@ -133,7 +133,7 @@ func (c *Config) looked(s *state, o Node, yield yield) {
 		if !p.named().has(t) || p.ended.has(t) || p.live != 0 {
 			continue
 		}
-		if s.claims[t].base == l.found.version || c.TakeOverUnseen {
+		if s.claims[t].base == l.found.version {
 			p.live = t
 			break
 		}
@@ -162,7 +162,7 @@ func (c *Config) grant(s *state, o Node, l look, yield yield) {
 		next.made++
 		next.claims[next.made] = claim{holder: x, base: l.found.version}
 		next.nodes[o].live = next.made
-		if next.split() {
+		if s.split() && s.built(o) {
 			next.allowed++
 		}
 		why := ""
@@ -185,6 +185,16 @@ func (s *state) split() bool {
 		}
 	}
 	return false
+}
+
+// built reports whether somebody has built, or may be about to, of whom o need not know.
+func (s *state) built(o Node) bool {
+	for n := A; n <= C; n++ {
+		if p := &s.nodes[n]; n != o && p.live != 0 || p.ask.answer.claim != 0 || p.late.claim != 0 {
+			return true
+		}
+	}
+	return s.builds > 0
 }
 
 // answer is the answer to a question that names the holder of the live claim a waiter.
@@ -250,11 +260,15 @@ func (c *Config) expire(s *state, o, m Node, yield yield) {
 	if w.names == (names{}) || w.open {
 		return
 	}
-	dead := !p.view.has(m)
-	late := !dead
+	late := false
 	for x, is := range w.names {
-		q := s.callers[x]
-		late = late || is != 0 && q.stage != over && q.at != m && !p.speaks(uint8(x), m)
+		switch q := s.callers[x]; {
+		case is == 0 || q.stage == over:
+		case p.view.has(m) && s.nodes[m].mode != crashed && s.nodes[m].leaving != gone:
+			late = late || s.nodes[m].attached[x] != 0
+		default:
+			late = late || q.at != m && !p.speaks(uint8(x), m)
+		}
 	}
 	next := *s
 	next.nodes[o].told(m, words{num: w.num})

@@ -124,17 +124,18 @@ func (c *Config) ended(s *state, o Node, w write) {
 		return // it has no claims of the key any more
 	}
 	p.look.dirty = p.look.on
+	if c.EndNothing {
+		return
+	}
 	p.ended |= p.named() | p.passed
 	if w.claim != 0 {
 		p.ended.add(w.claim)
 	}
-	if t := p.live; t != 0 {
-		p.ended.add(t)
-		if !c.KeepWritten {
-			p.live, p.seen = 0, 0
-		}
+	if p.live != 0 {
+		p.ended.add(p.live)
+		p.live, p.seen = 0, 0
 	}
-	if s.s3.good && !c.WakeNobody {
+	if s.s3.good {
 		c.wake(s, o)
 	}
 }
