@@ -18,7 +18,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 	}{
 		{"a second claim beside the live one", least, Mutations{GrantBesideLive: true}},
 		{"a grant on a look from before the claim ended", joins, Mutations{GrantOnOldLook: true}},
-		{"a grant although a write ended during the look", least, Mutations{IgnoreWriteInLook: true}},
+		{"a grant although a write ended during the look", Config{Callers: 1, At: apart(), Old: true, Deletes: 1, Via: C}, Mutations{IgnoreWriteInLook: true}},
 		{"a put over something else than the base", Config{Callers: 1, At: apart(), Unknown: 1}, Mutations{NoCondition: true}},
 		{"a put after a write of which the owner knows", Config{Callers: 1, At: apart(), Puts: 1, Deletes: 1, Via: C}, Mutations{ForgetEnded: true}},
 		{"a repeat is refused", Config{Callers: 1, At: apart(), Repeats: 1}, Mutations{RefuseOwn: true}},

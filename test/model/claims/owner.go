@@ -42,7 +42,7 @@ func (c *Config) ask(s *state, o, m Node, yield yield) {
 	if !s.nodes[o].asking.has(m) || q.mode != running || q.report.to != Nobody {
 		return
 	}
-	if q.view != s.nodes[o].view && !(c.AnswerInOtherRing && q.view.has(o)) {
+	if q.view != s.nodes[o].view && (!c.AnswerInOtherRing || !q.view.has(o)) {
 		return
 	}
 	next := *s
@@ -166,14 +166,27 @@ func (c *Config) grant(s *state, o Node, l look, yield yield) {
 			next.allowed++
 		}
 		why := ""
-		if s.nodes[o].write.phase != 0 && s.nodes[o].write.kind == claimed {
+		switch {
+		case s.nodes[o].write.kind == claimed:
 			why = "the claim is passed on while its write is marked"
+		case s.s3.version != l.found.version && s.known && s.settled() && !s.split():
+			why = "a claim is granted over a base that is gone, though every write has ended"
 		}
 		yield(must, event{kind: evGrant, n: o, x: x, t: next.made}, next, why)
 	}
 	if s.nodes[o].waiters()&l.came == 0 {
 		yield(must, event{kind: evLookAgain, n: o}, *s, "")
 	}
+}
+
+// settled reports whether no write is under way, and every owner knows of those that were.
+func (s *state) settled() bool {
+	for n := A; n <= C; n++ {
+		if s.nodes[n].write.phase != 0 || s.nodes[n].tell {
+			return false
+		}
+	}
+	return true
 }
 
 // split reports whether a node was taken for dead that lives, and has not been told:

@@ -227,11 +227,9 @@ type write struct {
 	phase phase
 	kind  kind
 	claim uint8
-	from  uint8 // the caller who waits for the answer; maxCallers is another one, more is nobody
+	from  uint8 // the caller who waits for the answer; maxCallers is another one
 	via   Node
 }
-
-const nobodyWaits = maxCallers + 1
 
 // start is the first state.
 func start(c *Config) state {

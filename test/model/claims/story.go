@@ -65,7 +65,7 @@ const (
 )
 
 func name(x uint8) string {
-	return [...]string{"X", "Y", "Z", "another caller", "a caller that is gone"}[x]
+	return [...]string{"X", "Y", "Z", "another caller"}[x]
 }
 
 // String tells the step as a sentence. In the templates, n, m, x and t stand in

@@ -64,9 +64,7 @@ func (c *Config) refuse(s *state, o Node, t, x uint8) (own bool, why string) {
 	if own && c.RefuseOwn {
 		own, why = false, "a repeat is refused though its own value is there"
 	}
-	if x < maxCallers {
-		s.callers[x].stage = over
-	}
+	s.callers[x].stage = over
 	p := &s.nodes[o]
 	if p.live != t || c.RefuseInSilence {
 		return own, why
@@ -115,7 +113,7 @@ func (c *Config) end(s *state, o Node, yield yield) {
 
 // ended takes in that a write has changed the key.
 func (c *Config) ended(s *state, o Node, w write) {
-	s.known = s.s3.good
+	s.known = true
 	p := &s.nodes[o]
 	if v := &s.nodes[w.via]; v.mode == running && v.view.owner() != o && !c.TellNoNewOwner {
 		v.tell = true
@@ -146,7 +144,6 @@ func (s *state) answer(w write) {
 	switch {
 	case w.from == maxCallers:
 		s.other = other{}
-	case w.from > maxCallers:
 	case s.nodes[w.via].mode != running:
 		s.callers[w.from].sent = false
 	default:
@@ -163,12 +160,11 @@ func (s *state) giveUp(o Node) {
 	if w.phase == marked && s.ghost.phase == 0 {
 		s.ghost = w
 	}
-	switch {
-	case w.from == maxCallers:
+	if w.from == maxCallers {
 		s.other = other{}
-	case w.from < maxCallers:
-		s.callers[w.from].sent = false
+		return
 	}
+	s.callers[w.from].sent = false
 }
 
 // store is S3 applying what was sent, and another caller who writes.
