@@ -58,6 +58,8 @@ type Config struct {
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
 	// rebinding) could have its reader's browser read and write here.
 	OwnMachine bool
+	// Builds keeps the claims; without it there are none.
+	Builds Builder
 	// Observe hears of every request once it has been answered. It may be nil.
 	Observe func(Served)
 	Log     zerolog.Logger

@@ -13,6 +13,7 @@ import (
 
 	"larder/auth"
 	"larder/budget"
+	"larder/builds"
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
@@ -21,20 +22,22 @@ import (
 
 // Refusals that only this package knows.
 var (
-	errNoRoute   = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix= or /v1/whoami")
-	errHost      = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
-	errMethod    = errors.New("method not allowed")
-	errReadOnly  = errors.New("this token may only read; ask for one with the role writer")
-	errTooLarge  = errors.New("object too large")
-	errBody      = errors.New("bad body")
-	errDigest    = errors.New("bad digest")
-	errHeader    = errors.New("bad header")
-	errQuery     = errors.New("bad query")
-	errMetadata  = errors.New("metadata too large")
-	errLength    = errors.New("the request has no length: send Content-Length (0 for an empty object) or Transfer-Encoding: chunked")
-	errForm      = errors.New("a form is not kept, since it is more than the bytes in it: send these as the body, as 'curl -T FILE URL' does")
-	errRange     = errors.New("the object has no such range")
-	errCondition = errors.New("the object is not the one that the request's condition names")
+	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix= or /v1/whoami")
+	errHost          = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
+	errMethod        = errors.New("method not allowed")
+	errReadOnly      = errors.New("this token may only read; ask for one with the role writer")
+	errTooLarge      = errors.New("object too large")
+	errBody          = errors.New("bad body")
+	errDigest        = errors.New("bad digest")
+	errHeader        = errors.New("bad header")
+	errQuery         = errors.New("bad query")
+	errMetadata      = errors.New("metadata too large")
+	errLength        = errors.New("the request has no length: send Content-Length (0 for an empty object) or Transfer-Encoding: chunked")
+	errForm          = errors.New("a form is not kept, since it is more than the bytes in it: send these as the body, as 'curl -T FILE URL' does")
+	errRange         = errors.New("the object has no such range")
+	errBuildFailed   = errors.New("the build that this waited for, or that ended a moment ago, failed")
+	errBuildUnstored = errors.New("what was built cannot be stored; build it without a claim")
+	errCondition     = errors.New("the object is not the one that the request's condition names")
 )
 
 // problemType is what the types of all problems begin with.
@@ -48,6 +51,9 @@ type problem struct {
 	Detail string `json:"detail"`
 	// Request is the ID by which an operator finds the request in the logs.
 	Request string `json:"request"`
+	// Builder and Error are of a build that came to nothing.
+	Builder string `json:"builder,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 func (p problem) json() []byte {
@@ -97,6 +103,15 @@ func kinds() []kind {
 		{err: errMethod, status: 405, name: "method-not-allowed", title: "Method not allowed"},
 		{err: errLength, status: 411, name: "length-required", title: "Length required"},
 		{err: errForm, status: 415, name: "form", title: "Not a form"},
+		{err: builds.ErrLost, status: 409, name: "claim-lost", title: "Claim lost"},
+		{err: writepath.ErrClaimLost, status: 409, name: "claim-lost", title: "Claim lost", hide: true,
+			advice: "the key no longer holds what it held when this claim was granted: nothing was written; read it again"},
+		{err: errBuildFailed, status: 409, name: "build-failed", title: "The build failed"},
+		{err: errBuildUnstored, status: 409, name: "build-unstored", title: "What was built cannot be stored"},
+		{err: builds.ErrCrowd, status: 429, name: "too-many", title: "Too many at once"},
+		{err: builds.ErrStreams, status: 429, name: "too-many", title: "Too many at once"},
+		{err: builds.ErrFull, status: 503, name: "busy", title: "Too much at once"},
+		{err: builds.ErrLeaving, status: 503, name: "leaving", title: "Node is leaving", advice: "; ask another"},
 		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", hide: true,
 			advice: "somebody else is writing this key; read it again and decide anew"},
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
@@ -160,6 +175,10 @@ func (a *API) fail(c *call, err error) {
 	}
 	p := problemOf(err)
 	p.Request = c.id
+	more, _ := errors.AsType[*buildError](err)
+	if more != nil {
+		p.Builder, p.Error = more.builder, more.text
+	}
 	c.problem = strings.TrimPrefix(p.Type, problemType)
 	if p.Status >= http.StatusInternalServerError {
 		c.broken = c.Context().Err() != nil // the caller has left, and that is all that went wrong
@@ -177,6 +196,9 @@ func (a *API) fail(c *call, err error) {
 		h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", retry(err))
+	}
+	if more != nil {
+		more.setHeaders(h)
 	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
@@ -210,7 +232,7 @@ const (
 // clients send all of it before they look for an answer, and would see a broken
 // connection instead. A client that waits for 100-continue has sent nothing.
 func (a *API) discardBody(c *call) {
-	if c.Method != http.MethodPut || strings.EqualFold(c.Header.Get("Expect"), "100-continue") {
+	if c.Method != http.MethodPut && c.Method != http.MethodPost || strings.EqualFold(c.Header.Get("Expect"), "100-continue") {
 		return
 	}
 	most, limit := int64(discardAtMost), discardLimit

@@ -34,10 +34,18 @@ func routes() []route {
 		{http.MethodDelete, "/v1/{service}/{key}", "delete", (*API).delete},
 		{http.MethodGet, "/v1/{service}", "list", (*API).serveList},
 		{http.MethodHead, "/v1/{service}", "list", (*API).serveList},
+		{http.MethodPost, "/v1/builds/{service}/{key}", "build", (*API).build},
+		{http.MethodPut, "/v1/builds/{service}/{key}", "beat", (*API).beat},
+		{http.MethodDelete, "/v1/builds/{service}/{key}", "give-up", (*API).giveUp},
+		{http.MethodGet, "/v1/builds/{service}", "builds", (*API).serveBuilds},
+		{http.MethodHead, "/v1/builds/{service}", "builds", (*API).serveBuilds},
 		{http.MethodGet, "/v1/whoami", "whoami", (*API).whoami},
 		{http.MethodHead, "/v1/whoami", "whoami", (*API).whoami},
 	}
 }
+
+// buildsPath is what the paths begin with that are about builds.
+const buildsPath = "/v1/builds/"
 
 // Operations returns the names of all operations, with "other", for metrics.
 func Operations() []string {
@@ -70,7 +78,7 @@ func (a *API) find(c *call) (do func(*API, *call) error, err error) {
 	var allowed []string
 	for _, r := range a.routes {
 		service, escaped, ok := r.match(path, hasKey)
-		if !ok {
+		if !ok || a.cfg.Builds == nil && strings.HasPrefix(r.path, buildsPath) {
 			continue
 		}
 		if r.method != c.Method {

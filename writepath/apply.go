@@ -22,7 +22,12 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrNotApplied, err)
 	}
-	outcome := heads.Outcome{}
+	outcome, marked := heads.Outcome{}, false
+	defer func() {
+		if marked {
+			p.cfg.Claims.Unmark(k, o.claim(), outcome)
+		}
+	}()
 	defer func() { turn.End(outcome) }()
 
 	if err := p.revoke(ctx, k, turn.Began); err != nil {
@@ -31,8 +36,15 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	if err := turn.Upload(time.Now()); err != nil {
 		return Result{}, err
 	}
+	if marked = p.cfg.Claims.Mark(k, o.claim()); !marked {
+		return p.lost(ctx, k, o, errEnded)
+	}
 	outcome.Unknown = true // until the store has answered
 	r, err := p.write(ctx, k, o, turn.Present)
+	if o.Claim != nil && (errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrConflict)) {
+		outcome.Unknown = false
+		return p.lost(ctx, k, o, err)
+	}
 	if err != nil {
 		if errors.Is(err, store.ErrNotWritten) {
 			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
@@ -110,6 +122,9 @@ func (p *Path) putNew(ctx context.Context, k keys.Key, w store.Write) (Result, e
 // from changing until the write.
 func (p *Path) conditions(ctx context.Context, k keys.Key, o op, traits store.Traits, present bool) (c store.Conditions, absent bool, err error) {
 	put := !o.Delete && !o.InParts
+	if o.Claim != nil {
+		return p.claimed(ctx, k, *o.Claim, put && traits.PutIfAbsent)
+	}
 	switch {
 	case put && o.IfAbsent && traits.PutIfAbsent:
 		return store.Conditions{IfAbsent: true}, true, nil

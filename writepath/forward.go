@@ -30,6 +30,7 @@ func failures() []failure {
 		{"unknown", ErrUnknown},
 		{"not-found", store.ErrNotFound},
 		{"precondition", store.ErrPrecondition},
+		{"claim-lost", ErrClaimLost},
 		{"conflict", store.ErrConflict},
 		{"metadata", store.ErrMetadata},
 		{"unexpected", store.ErrUnexpected},

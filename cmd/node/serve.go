@@ -12,6 +12,7 @@ import (
 
 	"larder/admin"
 	"larder/auth"
+	"larder/builds"
 	"larder/cluster"
 	"larder/fill"
 	"larder/heads"
@@ -39,6 +40,7 @@ type node struct {
 	cluster    *cluster.Cluster
 	heads      *heads.Table
 	fill       *fill.Filler
+	builds     *builds.Builds
 	write      *writepath.Path
 	tokens     *auth.Tokens // nil, as is tokensFile, if there is no file with them
 	tokensFile *configFile
@@ -97,11 +99,29 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.makeBuilds(); err != nil {
+		return nil, err
+	}
 	n.write = writepath.New(writepath.Config{
-		Lease: c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
+		Claims: n.builds,
+		Lease:  c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
 		Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.heads, n.fill, n.cluster)
 	return n, n.connect()
+}
+
+// makeBuilds makes the claims, whose tokens the cluster secret authenticates.
+func (n *node) makeBuilds() error {
+	secrets := n.secrets
+	if secrets == nil {
+		secrets = &cluster.Secrets{}
+	}
+	tokens, err := secrets.ClaimKeys()
+	if err != nil {
+		return err
+	}
+	n.builds = builds.New(builds.Config{Silence: n.cfg.ClaimSilence, Secrets: tokens, Log: n.log}, n.fill, n.cluster)
+	return nil
 }
 
 // openStore opens the bucket, or makes the embedded S3 that takes its place.
@@ -126,7 +146,9 @@ func (n *node) connect() error {
 	n.heads.Answer(n.cluster.Handle)
 	n.fill.Answer(n.cluster.Handle)
 	n.write.Answer(n.cluster.Handle)
+	n.builds.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.heads.RingChanged)
+	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnGossip(n.heads.Hint)
 
 	var who httpapi.Authenticator = everyone{}
@@ -138,6 +160,7 @@ func (n *node) connect() error {
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: n.cfg.plan.Bodies,
 		OwnMachine: n.tokens == nil && !n.cfg.InsecureNoAuth,
+		Builds:     n.builds,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)
@@ -153,6 +176,7 @@ func (n *node) connect() error {
 	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
 	n.admin.Metrics.Heads(n.heads.Stats)
 	n.admin.Metrics.Writes(n.write.Stats)
+	n.admin.Metrics.Builds(n.builds.Stats)
 	n.admin.Metrics.Cluster(n.cluster)
 	n.admin.Metrics.Connections(n.door.Connections)
 	n.admin.Metrics.Files(n.fileStates())
@@ -180,6 +204,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.cluster.Run(failed) })
 	g.Go(func() error { return n.heads.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
+	g.Go(func() error { return n.builds.Run(failed) })
 	g.Go(func() error { return n.probeStore(failed) })
 	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
 	g.Go(n.private.serve)
@@ -236,6 +261,7 @@ func (n *node) shutdown() {
 		name string
 		do   func(context.Context) error
 	}{
+		{"end streams", n.builds.Drain},
 		{"let connections go", n.letConnectionsGo},
 		{"finish writes and forget heads", n.heads.Retire},
 		{"leave the cluster", n.cluster.Leave},
