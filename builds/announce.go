@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,16 +49,20 @@ func (b *Builds) RingChanged() {
 //
 // Rule 26: nothing is granted before each has answered, or has had three seconds.
 func (b *Builds) askAll(ctx context.Context) {
-	ring := b.cluster.Changes()
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	ring := b.ring()
+	var since time.Time
+	b.owner.with(func(t *table, _ time.Time) { since = t.unasked })
+	ctx, cancel := context.WithDeadline(ctx, since.Add(askLimit)) // however often the ring changes
 	defer cancel()
+	members := b.cluster.Members()
+	text := idsOf(members)
 	var wg sync.WaitGroup
-	for _, m := range b.cluster.Members() {
+	for _, m := range members {
 		if m.ID == b.cluster.Self().ID {
 			continue
 		}
 		wg.Go(func() {
-			for !b.askAttached(ctx, m) && ctx.Err() == nil && b.cluster.Changes() == ring {
+			for !b.askAttached(ctx, m, text) && ctx.Err() == nil && b.ring() == ring {
 				select {
 				case <-time.After(askAgain):
 				case <-ctx.Done():
@@ -70,8 +76,8 @@ func (b *Builds) askAll(ctx context.Context) {
 }
 
 // askAttached asks one member, and reports whether it has answered.
-func (b *Builds) askAttached(ctx context.Context, m cluster.Member) bool {
-	a, err := b.cluster.Ask(ctx, m, cluster.Question{Route: attachedRoute, Room: maxAttached})
+func (b *Builds) askAttached(ctx context.Context, m cluster.Member, members string) bool {
+	a, err := b.cluster.Ask(ctx, m, cluster.Question{Route: attachedRoute, Text: members, Room: maxAttached})
 	if err != nil || a.Status != http.StatusOK {
 		return false
 	}
@@ -88,19 +94,30 @@ func (b *Builds) askAttached(ctx context.Context, m cluster.Member) bool {
 		b.owner.with(func(t *table, now time.Time) {
 			st, err := t.say(now, m.ID, k, said.statement)
 			if err == nil && st != nil {
-				t.answered(now, m.ID, st, said.Number)
+				t.answered(m.ID, st, said.Number)
 			}
 		})
 	}
 	return true
 }
 
-// handleAttached answers who is attached here for keys that the asker owns, once it is
-// in this node's ring. A grant that arrives later is not taken (rule 25), so nobody is
-// named as a waiter here who is a builder then.
+// idsOf names members, so that nodes can tell whether they see the same ones.
+func idsOf(members []cluster.Member) string {
+	ids := make([]string, len(members))
+	for i, m := range members {
+		ids[i] = m.ID
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
+}
+
+// handleAttached answers who is attached here for keys that the asker owns, once it sees
+// the same members as the asker: before, it may take another for the owner of a key. A
+// grant that arrives later is not taken (rule 25), so nobody is named as a waiter here
+// who is a builder then.
 func (b *Builds) handleAttached(_ context.Context, asked cluster.Asked) cluster.Answer {
-	if _, ok := b.cluster.Member(asked.From); !ok {
-		return refusal(http.StatusConflict, "not a member here yet")
+	if asked.Text != idsOf(b.cluster.Members()) {
+		return refusal(http.StatusConflict, "other members here, or not yet")
 	}
 	all := []keySaid{}
 	b.mu.Lock()

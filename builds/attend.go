@@ -17,6 +17,8 @@ const (
 	// sayEvery is the least time between two statements of a key: who come at once
 	// are named together.
 	sayEvery = 5 * time.Millisecond
+	// drainLook is the pause between two looks whether all builders are elsewhere.
+	drainLook = 20 * time.Millisecond
 	// maxView bounds an owner's answer, in bytes.
 	maxView = 8 << 20
 )
@@ -65,7 +67,7 @@ func (b *Builds) touch(g *group, pause time.Duration) {
 // another node lasts until there is something to tell.
 func (b *Builds) say(g *group) {
 	g.turn.Lock()
-	ring := b.cluster.Changes() // before the owner is looked up
+	ring := b.ring() // before the owner is looked up
 	m, self := b.cluster.Owner(g.key.Hash())
 	b.mu.Lock()
 	s := b.statement(g, m.ID)
@@ -150,7 +152,7 @@ func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, 
 			b.tell(g, visit, Verdict{Kind: Troubled, Error: ErrFull.Error()})
 		}
 		return
-	case b.cluster.Changes() != ring:
+	case b.ring() != ring:
 		b.touch(g, 0)
 		return
 	case err != nil:
@@ -218,11 +220,26 @@ func (b *Builds) drain() {
 		}
 	}
 	b.mu.Unlock()
-	b.owner.with(func(t *table, now time.Time) { t.leave(now) })
+	b.owner.with(func(t *table, _ time.Time) { t.leave() })
 }
 
-// Drain ends the streams of this node with Moved, which gives nothing up.
-func (b *Builds) Drain(context.Context) error {
+// Drain ends the streams of this node with Moved, which gives nothing up, and waits
+// until the builders of keys that this node owns are attached elsewhere, or for as long
+// as they keep their claims: the next owner hears of them from there.
+func (b *Builds) Drain(ctx context.Context) error {
 	b.drain()
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, absence)
+	defer cancel()
+	for {
+		here := false
+		b.owner.with(func(t *table, _ time.Time) { here = t.onlyHere() })
+		if !here {
+			return nil
+		}
+		select {
+		case <-time.After(drainLook):
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }

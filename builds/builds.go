@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -88,6 +89,8 @@ type Builds struct {
 	log     zerolog.Logger
 	audit   zerolog.Logger
 	changed chan struct{} // holds a token when the ring has changed
+	// absences is how often this node was away without noticing it.
+	absences atomic.Uint64
 
 	mu      sync.Mutex // guards all below, and what groups and visits hold
 	groups  map[keys.Key]*group
@@ -108,6 +111,17 @@ func New(cfg Config, read Reader, c Cluster) *Builds {
 	}
 	b.owner = &owner{b: b, t: newTable(c.Self().ID, cfg.Silence, b.bounds.limits)}
 	return b
+}
+
+// ring grows with each change of the ring, and when this node was away.
+func (b *Builds) ring() uint64 { return b.cluster.Changes() + b.absences.Load() }
+
+// WasAway takes in that this node was taken for dead, and did not notice: it does as if
+// its ring had changed, and what it knew as an owner is over.
+func (b *Builds) WasAway() {
+	b.absences.Add(1)
+	b.owner.with(func(t *table, _ time.Time) { t.forget() })
+	b.RingChanged()
 }
 
 // Stats counts.

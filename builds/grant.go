@@ -50,6 +50,7 @@ func (t *table) dropGone(now time.Time, st *state) {
 		case len(c.holder.seats) == 0:
 			t.lose(st, "builder gone")
 		case now.Sub(c.heard) >= t.silence:
+			t.given.add(c.Name)
 			t.lose(st, "builder silent")
 			t.decide(st, c.holder, Verdict{Kind: Lost})
 		}
@@ -61,7 +62,8 @@ func (t *table) dropGone(now time.Time, st *state) {
 	}
 }
 
-// lose takes a claim from its holder, without a write.
+// lose takes a claim from its holder, without a write. It is live again if its holder
+// comes back before another has one.
 func (t *table) lose(st *state, why string) {
 	t.note(st.key, st.claim.User, "claim-passed-on", why)
 	st.tookOver = true
@@ -79,7 +81,7 @@ func (t *table) dropClaim(st *state) {
 // needsLook reports whether somebody waits for a look at the key that begins later
 // than the last one did.
 func (t *table) needsLook(st *state) bool {
-	if c := st.claim; c != nil && !c.checked && st.looked < c.holder.came {
+	if c := st.claim; c != nil && st.looked < c.from {
 		return true
 	}
 	waiters := st.waiters()
@@ -108,12 +110,10 @@ func (t *table) looked(now time.Time, k keys.Key, h store.Head, err error) {
 	if err == nil {
 		st.base = baseOf(h)
 	}
-	if c := st.claim; c != nil && !c.checked && c.holder.came <= st.looked && (err == nil || absent) {
-		c.checked = c.Base == st.base
-		if !c.checked {
-			t.decide(st, c.holder, Verdict{Kind: Lost})
-			t.dropClaim(st)
-		}
+	if c := st.claim; c != nil && c.from <= st.looked && c.Base != st.base && (err == nil || absent) {
+		t.ended.add(c.Name)
+		t.decide(st, c.holder, Verdict{Kind: Lost})
+		t.dropClaim(st)
 	}
 	for _, p := range st.waiters() {
 		if p.came <= st.looked {
@@ -178,7 +178,7 @@ func (t *table) grant(now time.Time, st *state) {
 			Name: strings.ToLower(rand.Text()), Holder: p.ID, User: p.User, Base: st.base,
 			Granted: now.UnixMilli(), Expect: p.Expect, Stream: p.Stream,
 		},
-		holder: p, checked: true, heard: now, spoke: map[string]uint64{}, message: p.Message,
+		holder: p, from: st.looked, heard: now, spoke: map[string]uint64{}, message: p.Message,
 	}
 	if st.tookOver {
 		t.counts.tookOver++
@@ -308,9 +308,10 @@ func (t *table) giveUp(now time.Time, k keys.Key, c Claim, v Verdict) error {
 
 // tick does what only the passing of time does.
 func (t *table) tick(now time.Time) {
+	t.running += tickEvery
 	for _, st := range t.keys {
 		for node, sp := range st.speakers {
-			if !sp.until.IsZero() && !now.Before(sp.until) {
+			if sp.until != 0 && t.running >= sp.until {
 				delete(st.speakers, node)
 				for _, p := range st.parties {
 					delete(p.seats, node)
@@ -332,6 +333,9 @@ func (t *table) ringChanged(now time.Time, ring uint64, owns func(keys.Key) bool
 	if ring <= t.ring {
 		return
 	}
+	if t.asked {
+		t.unasked = now
+	}
 	t.ring, t.asked = ring, false
 	for k, st := range t.keys {
 		if !owns(k) {
@@ -341,21 +345,33 @@ func (t *table) ringChanged(now time.Time, ring uint64, owns func(keys.Key) bool
 			continue
 		}
 		for node, sp := range st.speakers {
-			if node != t.self && !isMember(node) && sp.until.IsZero() {
-				sp.until = now.Add(absence)
+			if node != t.self && !isMember(node) && sp.until == 0 {
+				sp.until = t.running + absence
 			}
 		}
 	}
 }
 
 // allAsked takes in that every member has said who is attached to it since that
-// change of the ring, or has had the time.
+// change of the ring, or has had the time. What is known of a key may come from before
+// a write that ended elsewhere, so each is looked at.
 func (t *table) allAsked(now time.Time, ring uint64) {
 	if ring != t.ring {
 		return
 	}
 	t.asked = true
 	for _, st := range t.keys {
+		t.recheck(st)
 		t.settle(now, st)
+	}
+}
+
+// forget takes in that this node was away without noticing it: what it knows may be
+// over.
+func (t *table) forget() {
+	for k, st := range t.keys {
+		st.gone = true
+		t.bump(st)
+		delete(t.keys, k)
 	}
 }

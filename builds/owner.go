@@ -46,7 +46,7 @@ type owner struct {
 // with runs f on the table, and then what follows from it.
 func (o *owner) with(f func(t *table, now time.Time)) {
 	now := time.Now()
-	ring := o.b.cluster.Changes()
+	ring := o.b.ring()
 	o.mu.Lock()
 	o.t.ringChanged(now, ring, o.owns, o.isMember)
 	f(o.t, now)
@@ -95,7 +95,7 @@ func (o *owner) attend(ctx context.Context, node string, k keys.Key, s statement
 	if err != nil || st == nil {
 		return view{}, false, err
 	}
-	defer o.with(func(t *table, now time.Time) { t.answered(now, node, st, s.Number) })
+	defer o.with(func(t *table, _ time.Time) { t.answered(node, st, s.Number) })
 	limit := time.NewTimer(holdLimit)
 	defer limit.Stop()
 	for {

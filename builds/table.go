@@ -37,10 +37,15 @@ type table struct {
 	keys    map[keys.Key]*state
 	marks   map[keys.Key]int // writes that are changing the store
 	ended   names            // of claims that a write has ended
-	given   names            // of claims that were given up
+	given   names            // of claims that were given up, or whose holder was silent
 	version uint64
 	ring    uint64 // the change of the ring that was taken in last
 	asked   bool   // every member has said who is attached there since then
+	// unasked is when asked last became false.
+	unasked time.Time
+	// running is for how long this process was seen to run: while it is stopped, nobody
+	// who waits in its sockets is absent.
+	running time.Duration
 
 	looks   []keys.Key // that have to be looked up
 	touched []keys.Key // whose view has changed for this node itself
@@ -76,7 +81,7 @@ type held struct {
 	holder   *party
 	told     uint64 // the version with which its holder was told
 	taken    bool   // a node has named its holder as a builder
-	checked  bool   // its base is what the key holds: it was granted here, or looked at since
+	from     uint64 // the state's clock when it was taken in: a later look has to find its base
 	heard    time.Time
 	spoke    map[string]uint64 // by node
 	progress *float64
@@ -101,7 +106,7 @@ type seat struct {
 type speaker struct {
 	number uint64
 	next   chan struct{} // closed when a later statement of this node comes; nil if nobody waits for that
-	until  time.Time     // zero while a question of it is under way
+	until  time.Duration // of running; 0 while a question of it is under way
 }
 
 // failure is a build that came to nothing.
@@ -164,7 +169,7 @@ func (t *table) say(now time.Time, node string, k keys.Key, s statement) (*state
 	if s.Number <= sp.number {
 		return st, nil
 	}
-	sp.number, sp.until = s.Number, time.Time{}
+	sp.number, sp.until = s.Number, 0
 	if sp.next != nil {
 		close(sp.next)
 		sp.next = nil
@@ -188,9 +193,9 @@ func (t *table) say(now time.Time, node string, k keys.Key, s statement) (*state
 
 // answered notes that a node's question was answered, or broke off: another has to
 // follow.
-func (t *table) answered(now time.Time, node string, st *state, number uint64) {
+func (t *table) answered(node string, st *state, number uint64) {
 	if sp := st.speakers[node]; sp != nil && sp.number == number && node != t.self {
-		sp.until = now.Add(absence)
+		sp.until = t.running + absence
 	}
 }
 
@@ -264,15 +269,24 @@ func (t *table) hold(now time.Time, node string, st *state, p *party, a attached
 		if c != nil {
 			t.decide(st, c.holder, Verdict{Kind: Lost})
 		}
-		st.clock++
-		p.came = st.clock // a look that begins later finds out whether its base is still there
 		st.claim = &held{
 			Claim: *a.Claim, holder: p, taken: true, heard: now, spoke: map[string]uint64{node: a.Spoke},
 			progress: a.Progress, message: a.Message,
 		}
+		t.recheck(st)
 		t.bump(st)
 	default:
 		t.decide(st, p, Verdict{Kind: Lost})
+	}
+}
+
+// recheck has a look that begins from now on find out whether the base of the claim is
+// still there, and what the waiters may have.
+func (t *table) recheck(st *state) {
+	st.clock++
+	st.ended = st.clock
+	if st.claim != nil {
+		st.claim.from = st.clock
 	}
 }
 
@@ -353,10 +367,23 @@ func (n *names) add(name string) {
 }
 
 // leave takes in that this node says nothing more of who is attached to it.
-func (t *table) leave(now time.Time) {
+func (t *table) leave() {
 	for _, st := range t.keys {
 		if sp := st.speakers[t.self]; sp != nil {
-			sp.until = now.Add(absence)
+			sp.until = t.running + absence
 		}
 	}
+}
+
+// onlyHere reports whether some builder is attached at no other node than this.
+func (t *table) onlyHere() bool {
+	for _, st := range t.keys {
+		if st.claim == nil {
+			continue
+		}
+		if _, here := st.claim.holder.seats[t.self]; here && len(st.claim.holder.seats) == 1 {
+			return true
+		}
+	}
+	return false
 }

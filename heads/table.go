@@ -27,7 +27,9 @@ type Config struct {
 	Lease time.Duration
 	// Revalidate is how long an owner trusts a head without asking the store.
 	Revalidate time.Duration
-	Log        zerolog.Logger
+	// WasAway hears that this node was taken for dead and did not notice. It may be nil.
+	WasAway func()
+	Log     zerolog.Logger
 }
 
 // Table is what this node knows of keys now. Make one with New.

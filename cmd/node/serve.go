@@ -92,6 +92,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	n.heads = heads.New(heads.Config{
 		Memory: c.plan.Heads, Lease: c.Lease, Revalidate: c.Revalidate, Log: n.log,
+		WasAway: func() { n.builds.WasAway() },
 	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
 		Group: "chunks", Plan: c.plan, ChunkSize: int64(c.ChunkSize), Freed: n.admin.Metrics.Freed, Log: n.log,
