@@ -128,6 +128,9 @@ func (v *Visit) enter(r Request) {
 		}
 		v.g.now = true
 	}
+	if v.state.Kind == Waits { // what it knows may be old
+		v.state, v.g.now = State{}, true
+	}
 	if v.state.final() { // it was decided while nobody was there to hear it
 		delete(v.g.visits, v.id)
 	}
