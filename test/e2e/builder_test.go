@@ -168,7 +168,9 @@ func (c caller) hold(ctx context.Context, s *stream, claim string) (stop func())
 				continue
 			}
 			end := context.AfterFunc(ctx, s.end)
-			_, _ = s.next() // whatever it says, it has ended
+			for err := error(nil); err == nil; {
+				_, err = s.next()
+			}
 			end()
 			s.end()
 			s = nil
