@@ -23,6 +23,8 @@ const healthy = `load 1m
   larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="peer"} 0+200x1800
   larder_http_requests_total{SEL,pod="a",op="get",status="2xx",source="s3"} 0+600x1800
   larder_http_requests_total{SEL,pod="a",op="get",status="5xx",source=""} 0+1x1800
+  larder_builds_total{SEL,pod="a",result="built"} 0+20x1800
+  larder_builds_total{SEL,pod="b",result="took_over"} 0+1x1800
   larder_revocation_wait_seconds_count{SEL,pod="a"} 0+50x1800
   larder_revocation_wait_seconds_count{SEL,pod="b"} 0+50x1800
   larder_leases_waited_out_total{SEL,pod="a",member="silent"} 0+1x1800
@@ -52,6 +54,9 @@ func TestAlertsFire(t *testing.T) {
 		"LarderHitRatioCollapse": { // the last 100 minutes
 			`source="memory"} 0+5000x1800`, `source="memory"} 0+5000x1700 8500000+100x100`,
 			`source="s3"} 0+600x1800`, `source="s3"} 0+600x1700 1020000+5000x100`,
+		},
+		"LarderBuildsTakenOver": {
+			`result="took_over"} 0+1x1800`, `result="took_over"} 0+10x1800`,
 		},
 		"LarderWritesWait": {
 			`member="silent"} 0+1x1800`, `member="silent"} 0+20x1800`,

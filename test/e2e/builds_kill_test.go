@@ -91,7 +91,7 @@ func (h *held) release() int64 {
 // that owns the key, in each way. A builder that is well keeps its claim.
 func TestBuildsOutliveNodes(t *testing.T) {
 	t.Parallel()
-	c := testcluster.New(t, testcluster.Options{})
+	c := testcluster.New(t, testcluster.Options{Flags: []string{"--lease=1s"}}) // a put waits for that after a death
 	for _, tt := range []struct {
 		name   string
 		owner  int // of the key; the builder is attached to node 1
@@ -109,6 +109,7 @@ func TestBuildsOutliveNodes(t *testing.T) {
 			const callers = 12
 			h := hold(t, c, 1, owned(c, tt.owner, tt.name), callers, 0)
 			victim := c.Nodes[tt.victim]
+
 			tt.stop(victim)
 			c.WaitMembers(2)
 			testcluster.Eventually(t, buildLimit, "all wait again", func() error { return h.want(c, callers-1) })
