@@ -124,6 +124,7 @@ func (b *Builds) handleAttached(_ context.Context, asked cluster.Asked) cluster.
 	for k, g := range b.groups {
 		if m, _ := b.cluster.Owner(k.Hash()); m.ID == asked.From {
 			all = append(all, keySaid{Place: k.Place(), statement: b.statement(g, m.ID)})
+			g.announced = g.last
 			b.touch(g, 0)
 		}
 	}

@@ -36,6 +36,7 @@ type group struct {
 	scheduled bool
 	said      time.Time
 	last      uint64     // the number of the last statement
+	announced uint64     // of the last that answered a new owner
 	turn      sync.Mutex // held while this node says something to itself; before Builds.mu
 }
 
@@ -137,8 +138,9 @@ func (b *Builds) ask(m cluster.Member, k keys.Key, s statement) (v view, superse
 
 // take takes in what the owner said, and tells it to those whom it is for.
 //
-// Rule 25: it counts only if the ring has not changed since it was asked for. Otherwise
-// those who are attached are named to the owner that the ring has now.
+// Rule 25: it counts only if since it was asked for the ring has not changed, and no new
+// owner was told who is attached here. Otherwise those who are attached are named to the
+// owner that the ring has now. Who came back meanwhile has another nonce.
 func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, err error) {
 	_, self := b.cluster.Owner(g.key.Hash())
 	b.mu.Lock()
@@ -152,7 +154,7 @@ func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, 
 			b.tell(g, visit, Verdict{Kind: Troubled, Error: ErrFull.Error()})
 		}
 		return
-	case b.ring() != ring:
+	case b.ring() != ring || s.Number < g.announced:
 		b.touch(g, 0)
 		return
 	case err != nil:

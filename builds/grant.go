@@ -12,6 +12,9 @@ import (
 	"larder/store"
 )
 
+// maxPassed is how many claims of a key are remembered that were passed on.
+const maxPassed = 16
+
 // note is something that auditors want to know.
 type note struct {
 	key           keys.Key
@@ -66,6 +69,11 @@ func (t *table) dropGone(now time.Time, st *state) {
 // comes back before another has one.
 func (t *table) lose(st *state, why string) {
 	t.note(st.key, st.claim.User, "claim-passed-on", why)
+	if len(t.passed) >= t.limits.names {
+		clear(t.passed) // it is for a late put after a delete, and nothing is replaced then
+	}
+	names := t.passed[st.key]
+	t.passed[st.key] = append(names[max(0, len(names)-maxPassed+1):], st.claim.Name)
 	st.tookOver = true
 	t.dropClaim(st)
 }
@@ -215,13 +223,18 @@ func (t *table) unmark(now time.Time, k keys.Key, claim string, o heads.Outcome)
 
 // wrote takes in that the key has changed.
 //
-// Rule 22: whoever wrote, the claim is over. What was put wakes all; after a delete
+// Rule 22: whoever wrote, the claim is over, and so are all that were passed on or that
+// a node names. What was put wakes all; after a delete
 // the next one builds.
 func (t *table) wrote(now time.Time, k keys.Key, claim string, is heads.Known) {
 	st := t.keys[k]
 	if claim != "" {
 		t.ended.add(claim)
 	}
+	for _, name := range t.passed[k] {
+		t.ended.add(name)
+	}
+	delete(t.passed, k)
 	if st == nil {
 		if claim != "" && !is.Absent {
 			t.counts.built++
@@ -230,6 +243,11 @@ func (t *table) wrote(now time.Time, k keys.Key, claim string, is heads.Known) {
 	}
 	st.clock++
 	st.wrote = st.clock
+	for _, p := range st.parties {
+		if p.Claim != nil {
+			t.ended.add(p.Claim.Name)
+		}
+	}
 	over := Verdict{Kind: Built, ETag: is.Head.Version}
 	if is.Absent {
 		over = Verdict{Kind: Lost}

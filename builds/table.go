@@ -35,9 +35,10 @@ type table struct {
 	limits  limits
 
 	keys    map[keys.Key]*state
-	marks   map[keys.Key]int // writes that are changing the store
-	ended   names            // of claims that a write has ended
-	given   names            // of claims that were given up, or whose holder was silent
+	marks   map[keys.Key]int      // writes that are changing the store
+	ended   names                 // of claims that a write has ended
+	given   names                 // of claims that were given up, or whose holder was silent
+	passed  map[keys.Key][]string // claims that were passed on since the last write that ended here
 	version uint64
 	ring    uint64 // the change of the ring that was taken in last
 	asked   bool   // every member has said who is attached there since then
@@ -118,7 +119,7 @@ type failure struct {
 func newTable(self string, silence time.Duration, l limits) *table {
 	return &table{
 		self: self, silence: silence, limits: l, asked: true,
-		keys: map[keys.Key]*state{}, marks: map[keys.Key]int{}, ended: newNames(l.names), given: newNames(l.names),
+		keys: map[keys.Key]*state{}, marks: map[keys.Key]int{}, passed: map[keys.Key][]string{}, ended: newNames(l.names), given: newNames(l.names),
 	}
 }
 
@@ -210,6 +211,9 @@ func (t *table) attach(now time.Time, node string, st *state, a attached, seen u
 		st.clock++
 		p = &party{attached: a, came: st.clock, seats: map[string]seat{}}
 		st.parties = append(st.parties, p)
+	}
+	if a.Claim != nil {
+		p.Claim = a.Claim
 	}
 	was, there := p.seats[node]
 	p.seats[node] = seat{a.Nonce, a.Away}
