@@ -296,7 +296,7 @@ func (t *table) giveUp(now time.Time, k keys.Key, c Claim, v Verdict) error {
 	if st == nil {
 		var err error
 		if st, err = t.of(k); err != nil {
-			return nil // there is no room to remember it
+			return nil //nolint:nilerr // there is no room to remember it, and nobody waits
 		}
 	}
 	if v.Kind != "" {

@@ -237,8 +237,9 @@ func (a *API) decided(c *call, s builds.State) error {
 		}{token, int(builds.TTL / time.Second)})
 	case builds.Moved:
 		return stillBuilt(c, s)
+	default:
+		return refusedBuild(s)
 	}
-	return refusedBuild(s)
 }
 
 // pathOf is where a key is read.
@@ -280,8 +281,9 @@ func refusedBuild(s builds.State) error {
 		return errReadOnly
 	case builds.Lost:
 		return builds.ErrLost
+	default:
+		return fmt.Errorf("%w: %s", store.ErrUnavailable, s.Error)
 	}
-	return fmt.Errorf("%w: %s", store.ErrUnavailable, s.Error)
 }
 
 // waiting is what a caller hears who waits.

@@ -50,7 +50,7 @@ func (a *API) streamBuild(c *call, v *builds.Visit) error {
 	h.Set("X-Accel-Buffering", "no") // of a proxy that would hold lines back
 	c.w.WriteHeader(http.StatusOK)
 	if err := c.w.FlushError(); err != nil {
-		return nil //nolint:nilerr // a client that has left needs no answer
+		return nil // a client that has left needs no answer
 	}
 	if s, changed := v.State(); s.Kind == "" && !awaitLine(c, v, s, changed, waitLine) {
 		return nil
@@ -63,7 +63,7 @@ func (a *API) streamBuild(c *call, v *builds.Visit) error {
 			return err
 		}
 		if err := sendLine(c, line); err != nil || last {
-			return nil //nolint:nilerr // a client that has left needs no answer
+			return nil // a client that has left needs no answer
 		}
 		pause := waitLine
 		if granted = s.Kind == builds.Granted; granted {
@@ -133,9 +133,10 @@ func (a *API) lineOf(c *call, s builds.State, granted bool) (line any, last bool
 		return event{Event: string(s.Kind)}, true, nil
 	case builds.Lost:
 		return nil, true, nil // its holder hears more when it attaches again
+	default:
+		p := problemOf(refusedBuild(s))
+		return event{Event: string(builds.Refused), Type: p.Type, Status: p.Status, Detail: p.Detail}, true, nil
 	}
-	p := problemOf(refusedBuild(s))
-	return event{Event: string(builds.Refused), Type: p.Type, Status: p.Status, Detail: p.Detail}, true, nil
 }
 
 func sendLine(c *call, line any) error {
