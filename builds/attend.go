@@ -49,6 +49,19 @@ func (b *Builds) touchKey(k keys.Key) {
 	}
 }
 
+// hear takes in what this node says to itself as the owner of a key.
+func (b *Builds) hear(k keys.Key) {
+	ring := b.ring()
+	m, self := b.cluster.Owner(k.Hash())
+	v, ok := b.owner.viewHere(k)
+	b.mu.Lock()
+	g := b.groups[k]
+	b.mu.Unlock()
+	if g != nil && self && ok {
+		b.take(g, statement{Number: v.Number}, ring, m.ID, v, nil)
+	}
+}
+
 // touch has the node say anew, after a pause, who is attached for a key. The caller
 // holds mu.
 func (b *Builds) touch(g *group, pause time.Duration) {

@@ -57,7 +57,7 @@ func (o *owner) with(f func(t *table, now time.Time)) {
 		o.looking.Go(func() { o.look(k) })
 	}
 	for _, k := range slices.Compact(touched) {
-		o.b.touchKey(k)
+		o.b.hear(k)
 	}
 	for _, n := range notes {
 		o.b.audit.Info().Str("org", n.key.Org).Str("user", n.user).Str("op", "build").Str("service", n.key.Service).
@@ -143,6 +143,17 @@ func (o *owner) viewOf(st *state, node string, s statement) (v view, changed, ne
 		st.changed = make(chan struct{})
 	}
 	return st.view(time.Now(), node), st.changed, sp.next, nil
+}
+
+// viewHere is what there is to say of a key to this node itself; ok is false if nothing is.
+func (o *owner) viewHere(k keys.Key) (v view, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	st := o.t.keys[k]
+	if st == nil {
+		return view{}, false
+	}
+	return st.view(time.Now(), o.t.self), true
 }
 
 // Mark notes that a write is about to change k in the store, and reports whether it may:
