@@ -28,9 +28,9 @@ func failures() []failure {
 		{"not-owner", heads.ErrNotOwner},
 		{"not-applied", ErrNotApplied},
 		{"unknown", ErrUnknown},
+		{"claim-lost", ErrClaimLost}, // before what it wraps: the store's refusal
 		{"not-found", store.ErrNotFound},
 		{"precondition", store.ErrPrecondition},
-		{"claim-lost", ErrClaimLost},
 		{"conflict", store.ErrConflict},
 		{"metadata", store.ErrMetadata},
 		{"unexpected", store.ErrUnexpected},
