@@ -175,7 +175,10 @@ func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, 
 			b.touch(g, again)
 		}
 		return
-	case g.owner != owner || v.Version < g.seen:
+	case g.owner != owner || v.Version < g.seen: // it is late
+		if s.Number == g.last && !self {
+			b.touch(g, 0)
+		}
 		return
 	}
 	g.seen = v.Version

@@ -131,7 +131,7 @@ func (t *table) of(k keys.Key) (*state, error) {
 	if len(t.keys) >= t.limits.keys {
 		return nil, errFull
 	}
-	st := &state{key: k, speakers: map[string]*speaker{}}
+	st := &state{key: k, version: t.version, speakers: map[string]*speaker{}} // no version is there twice
 	t.keys[k] = st
 	return st, nil
 }
@@ -233,7 +233,10 @@ func (t *table) attach(now time.Time, node string, st *state, a attached, seen u
 // that name were told what became of them.
 func (p *party) isNew(node string, a attached) bool {
 	s, there := p.seats[node]
-	return there && s.nonce != a.Nonce || !there && a.Retry
+	if there {
+		return s.nonce != a.Nonce
+	}
+	return a.Retry || a.Claim == nil && p.verdict.Kind == Lost
 }
 
 // away reports whether no node has a connection of the party.
