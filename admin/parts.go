@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"larder/builds"
 	"larder/cluster"
 	"larder/fill"
 	"larder/heads"
@@ -110,6 +111,26 @@ func (m *Metrics) Usage(stats func() usage.Stats) {
 		emit(failed, float64(s.Failed))
 		emit(used, s.Bytes, "max_bytes")
 		emit(used, s.Objects, "max_objects")
+	}
+	m.registry.MustRegister(p)
+}
+
+// Builds exposes the claims.
+func (m *Metrics) Builds(stats func() builds.Stats) {
+	p := &polled{}
+	total := p.add("larder_builds_total", "Builds of keys that this node owns, and callers who had to do with one, by what came of it.", prometheus.CounterValue, "result")
+	inFlight := p.add("larder_builds_in_flight", "Builds that are under way, of keys that this node owns.", prometheus.GaugeValue)
+	waiters := p.add("larder_build_waiters", "Callers who wait for a build, of keys that this node owns.", prometheus.GaugeValue)
+	p.read = func(emit func(int, float64, ...string)) {
+		s := stats()
+		emit(total, float64(s.Built), "built")
+		emit(total, float64(s.Joined), "joined")
+		emit(total, float64(s.TookOver), "took_over")
+		emit(total, float64(s.Fenced), "fenced")
+		emit(total, float64(s.Failed), "failed")
+		emit(total, float64(s.Unstored), "unstored")
+		emit(inFlight, float64(s.InFlight))
+		emit(waiters, float64(s.Waiters))
 	}
 	m.registry.MustRegister(p)
 }

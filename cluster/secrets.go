@@ -16,6 +16,7 @@ const (
 	minSecret     = 16 // bytes
 	gossipPurpose = "larder gossip v1"
 	peerPurpose   = "larder peer v1"
+	claimPurpose  = "larder claim v1"
 )
 
 // Secrets are what a cluster's nodes know and strangers do not: they protect
@@ -26,7 +27,8 @@ const (
 type Secrets struct {
 	gossip memberlist.Keyring       // without keys memberlist does not encrypt
 	peers  atomic.Pointer[[][]byte] // a key for each secret in turn, replaced whole; nil without a secret
-	mu     sync.Mutex               // held while both change
+	claims atomic.Pointer[[][]byte] // the same
+	mu     sync.Mutex               // held while all change
 }
 
 // Take replaces the secrets by those of text: one a line, without the white
@@ -37,7 +39,7 @@ func (s *Secrets) Take(text []byte) error {
 	if err != nil {
 		return err
 	}
-	var gossip, peers [][]byte
+	var gossip, peers, claims [][]byte
 	for _, secret := range secrets {
 		g, err := derive(secret, gossipPurpose)
 		if err != nil {
@@ -47,11 +49,16 @@ func (s *Secrets) Take(text []byte) error {
 		if err != nil {
 			return err
 		}
-		gossip, peers = append(gossip, g), append(peers, p)
+		c, err := derive(secret, claimPurpose)
+		if err != nil {
+			return err
+		}
+		gossip, peers, claims = append(gossip, g), append(peers, p), append(claims, c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peers.Store(&peers)
+	s.claims.Store(&claims)
 	return rekey(&s.gossip, gossip)
 }
 
@@ -87,13 +94,23 @@ func parseSecrets(text []byte) (secrets [][]byte, err error) {
 // PeerKeys returns a function for the keys of the peer port: those that are
 // accepted now, or the one key of nodes that have no secret.
 func (s *Secrets) PeerKeys() (func() [][]byte, error) {
-	open, err := derive(nil, peerPurpose)
+	return keysOr(&s.peers, peerPurpose)
+}
+
+// ClaimKeys returns a function for the keys of tokens of claims, as PeerKeys does.
+func (s *Secrets) ClaimKeys() (func() [][]byte, error) {
+	return keysOr(&s.claims, claimPurpose)
+}
+
+// keysOr returns a function for the keys, or the one key of nodes without a secret.
+func keysOr(keys *atomic.Pointer[[][]byte], purpose string) (func() [][]byte, error) {
+	open, err := derive(nil, purpose)
 	if err != nil {
 		return nil, err
 	}
 	return func() [][]byte {
-		if keys := s.peers.Load(); keys != nil {
-			return *keys
+		if k := keys.Load(); k != nil {
+			return *k
 		}
 		return [][]byte{open}
 	}, nil

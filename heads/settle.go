@@ -208,13 +208,23 @@ func (t *Table) handleSettle(ctx context.Context, asked cluster.Asked) cluster.A
 // Rule 17: if this node knew it, this node was away without knowing. It forgets all
 // heads, takes the asker for unsettled, and asks it in return.
 func (t *Table) wasAway(m cluster.Member) {
+	if t.forgetAll(m) && t.cfg.WasAway != nil {
+		t.cfg.WasAway()
+	}
+}
+
+// forgetAll forgets all heads, takes the asker for unsettled, and reports whether this
+// node knew it, and so was away.
+func (t *Table) forgetAll(m cluster.Member) (knew bool) {
 	t.settling.mu.Lock()
 	defer t.settling.mu.Unlock()
 	unsettled := maps.Clone(*t.unsettled.Load())
-	if _, there := unsettled[m.ID]; !there {
+	_, there := unsettled[m.ID]
+	if !there {
 		unsettled[m.ID] = t.settling.meet(m, true)
 	}
 	t.forgetFor(unsettled)
+	return !there
 }
 
 // pause waits, or until ctx ends.

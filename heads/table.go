@@ -30,7 +30,9 @@ type Config struct {
 	// Trace hears of every event. It may be nil, must return soon, and must not call
 	// the Table.
 	Trace func(Event)
-	Log   zerolog.Logger
+	// WasAway hears that this node was taken for dead and did not notice. It may be nil.
+	WasAway func()
+	Log     zerolog.Logger
 }
 
 // Table is what this node knows of keys now. Make one with New.

@@ -65,6 +65,8 @@ type Config struct {
 	Usage *usage.Usage
 	// TLS, unless it is nil, is spoken on the connections of Attach.
 	TLS *tls.Config
+	// Builds keeps the claims; without it there are none.
+	Builds Builder
 	// Observe hears of every request once it has been answered. It may be nil.
 	Observe func(Served)
 	Log     zerolog.Logger

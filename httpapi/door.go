@@ -96,5 +96,8 @@ func (v *visitor) Close() error {
 	return v.Conn.Close()
 }
 
+// NetConn is the connection below.
+func (v *visitor) NetConn() net.Conn { return v.Conn }
+
 // CloseWrite ends this side only.
 func (v *visitor) CloseWrite() error { return closeWrite(v.Conn) }

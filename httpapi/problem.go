@@ -13,6 +13,7 @@ import (
 
 	"larder/auth"
 	"larder/budget"
+	"larder/builds"
 	"larder/chunks"
 	"larder/keys"
 	"larder/store"
@@ -22,19 +23,21 @@ import (
 
 // Refusals that only this package knows.
 var (
-	errNoRoute   = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/usage or /v1/whoami")
-	errHost      = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
-	errMethod    = errors.New("method not allowed")
-	errTooLarge  = errors.New("object too large")
-	errBody      = errors.New("bad body")
-	errDigest    = errors.New("bad digest")
-	errHeader    = errors.New("bad header")
-	errQuery     = errors.New("bad query")
-	errMetadata  = errors.New("metadata too large")
-	errLength    = errors.New("the request has no length: send Content-Length (0 for an empty object) or Transfer-Encoding: chunked")
-	errForm      = errors.New("a form is not kept, since it is more than the bytes in it: send these as the body, as 'curl -T FILE URL' does")
-	errRange     = errors.New("the object has no such range")
-	errCondition = errors.New("the object is not the one that the request's condition names")
+	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/usage or /v1/whoami")
+	errHost          = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
+	errMethod        = errors.New("method not allowed")
+	errTooLarge      = errors.New("object too large")
+	errBody          = errors.New("bad body")
+	errDigest        = errors.New("bad digest")
+	errHeader        = errors.New("bad header")
+	errQuery         = errors.New("bad query")
+	errMetadata      = errors.New("metadata too large")
+	errLength        = errors.New("the request has no length: send Content-Length (0 for an empty object) or Transfer-Encoding: chunked")
+	errForm          = errors.New("a form is not kept, since it is more than the bytes in it: send these as the body, as 'curl -T FILE URL' does")
+	errRange         = errors.New("the object has no such range")
+	errCondition     = errors.New("the object is not the one that the request's condition names")
+	errBuildFailed   = errors.New("the build that this waited for, or that ended a moment ago, failed")
+	errBuildUnstored = errors.New("what was built cannot be stored; build it without a claim")
 )
 
 // problemType is what the types of all problems begin with.
@@ -48,6 +51,9 @@ type problem struct {
 	Detail string `json:"detail"`
 	// Request is the ID by which an operator finds the request in the logs.
 	Request string `json:"request"`
+	// Builder and Error are of a build that came to nothing.
+	Builder string `json:"builder,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 func (p problem) json() []byte {
@@ -100,6 +106,15 @@ func kinds() []kind {
 		{err: errLength, status: 411, name: "length-required", title: "Length required"},
 		{err: errBatchType, status: 415, name: "batch-type", title: "No batch"},
 		{err: errForm, status: 415, name: "form", title: "Not a form"},
+		{err: builds.ErrLost, status: 409, name: "claim-lost", title: "Claim lost"},
+		{err: writepath.ErrClaimLost, status: 409, name: "claim-lost", title: "Claim lost", hide: true,
+			advice: "the key no longer holds what it held when this claim was granted: nothing was written; read it again"},
+		{err: errBuildFailed, status: 409, name: "build-failed", title: "The build failed"},
+		{err: errBuildUnstored, status: 409, name: "build-unstored", title: "What was built cannot be stored"},
+		{err: builds.ErrCrowd, status: 429, name: "too-many", title: "Too many at once"},
+		{err: builds.ErrStreams, status: 429, name: "too-many", title: "Too many at once"},
+		{err: builds.ErrFull, status: 503, name: "busy", title: "Too much at once"},
+		{err: builds.ErrLeaving, status: 503, name: "leaving", title: "Node is leaving", advice: "; ask another"},
 		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", hide: true,
 			advice: "somebody else is writing this key; read it again and decide anew"},
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
@@ -168,6 +183,10 @@ func (a *API) fail(c *call, err error) {
 	}
 	p := problemOf(err)
 	p.Request = c.id
+	more, _ := errors.AsType[*buildError](err)
+	if more != nil {
+		p.Builder, p.Error = more.builder, more.text
+	}
 	c.problem = strings.TrimPrefix(p.Type, problemType)
 	a.cfg.Usage.Refused(err)
 	if p.Status >= http.StatusInternalServerError && p.Status != http.StatusInsufficientStorage { // which is no fault of the node
@@ -186,6 +205,9 @@ func (a *API) fail(c *call, err error) {
 		h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", retry(p.Status, err))
+	}
+	if more != nil {
+		more.setHeaders(h)
 	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")

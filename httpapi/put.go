@@ -31,6 +31,9 @@ func (a *API) put(c *call) error {
 	if err != nil {
 		return err
 	}
+	if cond.Claim, err = a.claimOfWrite(c, cond); err != nil {
+		return err
+	}
 	digests, err := parseDigests(c.Header)
 	if err != nil {
 		return err
@@ -38,7 +41,12 @@ func (a *API) put(c *call) error {
 	if c.ContentLength > a.cfg.MaxObject {
 		return tooLarge(a.cfg.MaxObject)
 	}
+	stop := a.speakFor(c, cond.Claim)
 	r, err := a.take(c, h, digests, cond)
+	stop()
+	if errors.Is(err, writepath.ErrClaimLost) {
+		return &buildError{error: err, etag: r.Head.Version}
+	}
 	if err != nil {
 		return err
 	}

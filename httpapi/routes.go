@@ -41,12 +41,20 @@ func routes() []route {
 		{http.MethodGet, "/v1/{service}", "list", auth.Read, (*API).serveList},
 		{http.MethodHead, "/v1/{service}", "list", auth.Read, (*API).serveList},
 		{http.MethodPost, "/v1/batch/{service}", batchOp, auth.Read, (*API).batch},
+		{http.MethodPost, "/v1/builds/{service}/{key}", "build", auth.Read, (*API).build},
+		{http.MethodPut, "/v1/builds/{service}/{key}", "beat", auth.Write, (*API).beat},
+		{http.MethodDelete, "/v1/builds/{service}/{key}", "give-up", auth.Write, (*API).giveUp},
+		{http.MethodGet, "/v1/builds/{service}", "builds", auth.Read, (*API).serveBuilds},
+		{http.MethodHead, "/v1/builds/{service}", "builds", auth.Read, (*API).serveBuilds},
 		{http.MethodGet, "/v1/usage", usageOp, auth.Read, (*API).usage},
 		{http.MethodHead, "/v1/usage", usageOp, auth.Read, (*API).usage},
 		{http.MethodGet, "/v1/whoami", "whoami", auth.Read, (*API).whoami},
 		{http.MethodHead, "/v1/whoami", "whoami", auth.Read, (*API).whoami},
 	}
 }
+
+// buildsPath is what the paths begin with that are about builds.
+const buildsPath = "/v1/builds/"
 
 // Operations returns the names of all operations, with "other", for metrics.
 func Operations() []string {
@@ -79,7 +87,7 @@ func (a *API) find(c *call) (do func(*API, *call) error, err error) {
 	var allowed []string
 	for _, r := range a.routes {
 		service, escaped, ok := r.match(path, hasKey)
-		if !ok {
+		if !ok || a.cfg.Builds == nil && strings.HasPrefix(r.path, buildsPath) {
 			continue
 		}
 		if r.method != c.Method {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -84,8 +85,11 @@ func shownPath(c *call) string { return c.URL.Path[:min(len(c.URL.Path), pathSho
 // isAudited reports whether a request wrote, or tried to, or came from someone
 // who may not ask. What a batch writes is audited object by object.
 func (c *call) isAudited() bool {
-	return !c.reads() && c.op != batchOp || c.w.status == http.StatusUnauthorized || c.w.status == http.StatusForbidden
+	return !c.reads() && c.op != batchOp && !c.isBuild() || c.w.status == http.StatusUnauthorized || c.w.status == http.StatusForbidden
 }
+
+// isBuild reports whether a request is about a build: its owner tells auditors of it.
+func (c *call) isBuild() bool { return strings.HasPrefix(c.URL.Path, buildsPath) }
 
 func (c *call) reads() bool { return c.Method == http.MethodGet || c.Method == http.MethodHead }
 

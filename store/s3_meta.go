@@ -16,6 +16,7 @@ import (
 //	larder-modified  Modified, as unix seconds
 //	larder-write     Write
 //	larder-piece     Piece
+//	larder-claim     Claim
 //	larder-encoding  "percent" if the values are encoded; else it is absent
 //	anything else    Meta, names as they are
 //
@@ -36,6 +37,7 @@ const (
 	ownModified  = ownPrefix + "modified"
 	ownWrite     = ownPrefix + "write"
 	ownPiece     = ownPrefix + "piece"
+	ownClaim     = ownPrefix + "claim"
 	ownEncoding  = ownPrefix + "encoding"
 	encodingName = "percent"
 
@@ -58,7 +60,7 @@ const (
 
 // toMetadata is the user metadata of a head. Its error is ErrMetadata.
 func toMetadata(h Head) (map[string]string, error) {
-	values := make(map[string]string, len(h.Meta)+6)
+	values := make(map[string]string, len(h.Meta)+7)
 	for name, value := range h.Meta {
 		if name == "" || strings.Trim(name, nameBytes) != "" {
 			return nil, fmt.Errorf("%w: the name %q is not a lower-case header name", ErrMetadata, name)
@@ -77,6 +79,9 @@ func toMetadata(h Head) (map[string]string, error) {
 	}
 	if h.Write != "" {
 		values[ownWrite] = h.Write
+	}
+	if h.Claim != "" {
+		values[ownClaim] = h.Claim
 	}
 	if h.Piece > 0 {
 		values[ownPiece] = strconv.FormatInt(h.Piece, 10)
@@ -107,6 +112,9 @@ func fromMetadata(h *Head, values map[string]string) {
 	}
 	if name := values[ownWrite]; IsWriteName(name) {
 		h.Write = name
+	}
+	if name := values[ownClaim]; IsWriteName(name) {
+		h.Claim = name
 	}
 	if piece, err := strconv.ParseInt(values[ownPiece], 10, 64); err == nil && piece > 0 {
 		h.Piece = piece

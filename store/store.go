@@ -59,6 +59,9 @@ type Head struct {
 	// Write is a random name that each write of Larder gets from Put or Begin.
 	// It is empty for what was written by other means, or by older nodes.
 	Write string `json:",omitempty"`
+	// Claim is the name of the claim that the object was built under; empty without.
+	// It is like the name of a write.
+	Claim string `json:",omitempty"`
 	// Size is in bytes.
 	Size        int64
 	ContentType string

@@ -22,7 +22,12 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrNotApplied, err)
 	}
-	outcome := heads.Outcome{}
+	outcome, marked := heads.Outcome{}, false
+	defer func() {
+		if marked {
+			p.cfg.Claims.Unmark(k, o.claim(), outcome)
+		}
+	}()
 	defer func() { turn.End(outcome) }()
 
 	room, err := p.reserve(ctx, k, o, turn)
@@ -36,8 +41,15 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	if err := turn.Upload(time.Now()); err != nil {
 		return Result{}, err
 	}
+	if marked = p.cfg.Claims.Mark(k, o.claim()); !marked {
+		return p.lost(ctx, k, o, errEnded)
+	}
 	outcome.Unknown = true // until the store has answered
 	r, was, err := p.write(ctx, k, o, known(turn))
+	if o.Claim != nil && (errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrConflict)) {
+		outcome.Unknown = false
+		return p.lost(ctx, k, o, err)
+	}
 	if err != nil {
 		if errors.Is(err, store.ErrNotWritten) {
 			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
@@ -126,6 +138,9 @@ func (p *Path) putNew(ctx context.Context, k keys.Key, w store.Write) (Result, b
 func (p *Path) conditions(ctx context.Context, k keys.Key, o op, traits store.Traits, was before) (c store.Conditions, is before, err error) {
 	present := was.head != nil
 	put := !o.Delete && !o.InParts
+	if o.Claim != nil {
+		return p.claimed(ctx, k, *o.Claim, put && traits.PutIfAbsent)
+	}
 	switch {
 	case put && o.IfAbsent && traits.PutIfAbsent:
 		return store.Conditions{IfAbsent: true}, before{known: true}, nil

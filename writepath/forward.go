@@ -29,6 +29,7 @@ func failures() []failure {
 		{"not-owner", heads.ErrNotOwner},
 		{"not-applied", ErrNotApplied},
 		{"unknown", ErrUnknown},
+		{"claim-lost", ErrClaimLost}, // before what it wraps: the store's refusal
 		{"not-found", store.ErrNotFound},
 		{"precondition", store.ErrPrecondition},
 		{"conflict", store.ErrConflict},

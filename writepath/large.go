@@ -58,7 +58,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 			p.uploads.buffers.trim()
 		}
 	}()
-	h := w.Head
+	h := w.Conditions.Claim.mark(w.Head)
 	h.Modified = dateOf(time.Now()) // the store wants it first
 	h.Piece = p.cfg.ChunkSize
 	u, err := p.store.Begin(ctx, k.Place(), h)
@@ -82,7 +82,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 	}
 	p.putSums(ctx, k, t)
 	r, err := p.route(ctx, k, op{
-		Head: h, IfMatch: w.IfMatch, IfAbsent: w.IfAbsent, InParts: true, Parts: parts{Upload: u, Parts: t.parts},
+		Head: h, IfMatch: w.IfMatch, IfAbsent: w.IfAbsent, Claim: w.Conditions.Claim, InParts: true, Parts: parts{Upload: u, Parts: t.parts},
 	})
 	switch {
 	case errors.Is(err, ErrUnknown):
@@ -91,6 +91,10 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 		p.abort(u)
 		p.dropSums(k, u.Head)
 		return r, notApplied(err)
+	case r.Repeated:
+		p.abort(u)
+		p.dropSums(k, u.Head)
+		return r, nil
 	}
 	p.spread(ctx, k, r.Head, t.kept)
 	return r, nil

@@ -29,6 +29,9 @@ func (p *Path) route(caller context.Context, k keys.Key, o op) (Result, error) {
 		} else {
 			r, err = p.forward(ctx, owner, k, o)
 		}
+		if err == nil {
+			p.tellOwner(ctx, owner, k, o, r)
+		}
 		if !errors.Is(err, heads.ErrNotOwner) && !errors.Is(err, cluster.ErrUnreachable) {
 			return r, err
 		}

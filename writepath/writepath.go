@@ -22,6 +22,10 @@ import (
 var (
 	// ErrUnknown says that the write may have happened, or may still happen.
 	ErrUnknown = errors.New("outcome of the write unknown")
+	// ErrClaimLost says that the key does not hold what it held when the write's claim
+	// was granted, or that another write has ended the claim. Nothing was written, and
+	// the Result has the head of what is there.
+	ErrClaimLost = errors.New("the claim of the write is lost")
 	// ErrNotApplied says that no node took the write within its time.
 	// Nothing was written.
 	ErrNotApplied = errors.New("write not taken")
@@ -74,8 +78,23 @@ type Cluster interface {
 	Gossip(msg []byte)
 }
 
+// Claims are who builds a key, as far as writes concern them.
+type Claims interface {
+	// Mark notes that a write is about to change k in the store, and reports whether it
+	// may: the claim of that name, if it bears one, was not ended by a write. If it
+	// may, Unmark tells what came of it, before its caller is told.
+	Mark(k keys.Key, claim string) bool
+	Unmark(k keys.Key, claim string, o heads.Outcome)
+	// Fenced tells that the write of a user was refused with ErrClaimLost.
+	Fenced(k keys.Key, user, claim string)
+	// Wrote tells the key's owner what another node, which was the owner, has written.
+	Wrote(ctx context.Context, k keys.Key, claim string, is heads.Known)
+}
+
 // Config of a Path.
 type Config struct {
+	// Claims are told of every write. They may be nil.
+	Claims Claims
 	// Lease is the longest that another node trusts a head.
 	Lease time.Duration
 	// Plan says how much memory is for what.
@@ -111,6 +130,9 @@ func New(cfg Config, st Store, table *heads.Table, memory Memory, c Cluster) *Pa
 	if cfg.Waited == nil {
 		cfg.Waited = func(time.Duration) {}
 	}
+	if cfg.Claims == nil {
+		cfg.Claims = noClaims{}
+	}
 	return &Path{
 		cfg:     cfg,
 		store:   st,
@@ -137,6 +159,8 @@ type op struct {
 	// InParts says that the bytes are in the store already, and wait there to
 	// be made visible.
 	InParts bool
+	// Claim is the claim that a put bears; nil without.
+	Claim *Claim `json:",omitempty"`
 
 	Body  []byte `json:"-"` // the object, if not InParts
 	Parts parts  `json:"-"` // if InParts
@@ -189,7 +213,22 @@ type Result struct {
 	Head store.Head
 	// Created says that nothing was there before.
 	Created bool
+	// Repeated says that an earlier write under the same claim, of the same bytes, is
+	// there, and that this one did nothing.
+	Repeated bool `json:",omitempty"`
 }
+
+// Claim is the right to put a key that somebody has built, as long as the key holds
+// what it held when it was granted.
+type Claim struct {
+	// Name is random, and kept with the object.
+	Name string
+	// Version and Write are those of what the key held; Write is empty if it held nothing.
+	Version, Write string
+}
+
+// absent reports whether the key held nothing.
+func (c Claim) absent() bool { return c.Write == "" }
 
 // Conditions of a put, as the caller stated them.
 type Conditions struct {
@@ -198,13 +237,16 @@ type Conditions struct {
 	IfMatch []string
 	// IfAbsent lets it happen only if nothing is there.
 	IfAbsent bool
+	// Claim lets it happen only if what was there when it was granted still is, and is
+	// kept with the object. There is no other condition then.
+	Claim *Claim
 }
 
 // Put writes an object of one chunk at most. The errors are those of
 // store.Store's Put, ErrUnknown and ErrNotApplied. Once the owner has begun, it
 // finishes even if ctx ends.
 func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c Conditions) (Result, error) {
-	return p.route(ctx, k, op{Head: h, IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Body: body})
+	return p.route(ctx, k, op{Head: c.Claim.mark(h), IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Claim: c.Claim, Body: body})
 }
 
 // Delete removes an object. Absence is store.ErrNotFound.

@@ -47,6 +47,7 @@ type serveCmd struct {
 	ChunkSize     byteSize      `group:"cache" default:"8MiB" placeholder:"SIZE" help:"The unit that memory holds and moves; the same on all nodes. (${default})"`
 	Lease         time.Duration `group:"cache" default:"5s" placeholder:"TIME" help:"How long a node trusts a head that its owner gave it. (${default})"`
 	Revalidate    time.Duration `group:"cache" default:"60s" placeholder:"TIME" help:"How long an owner trusts a head without asking S3. (${default})"`
+	ClaimSilence  time.Duration `group:"cache" default:"10m" placeholder:"TIME" help:"How long the builder of a key may say nothing before the next in line builds it. (${default})"`
 	MaxObjectSize byteSize      `group:"cache" default:"5GiB" placeholder:"SIZE" help:"Larger objects are refused with 413. (${default})"`
 
 	TokensFile      string `group:"access" placeholder:"FILE" help:"Credentials, JSON or YAML, read again when it changes; 'node token' makes an entry."`
@@ -125,6 +126,8 @@ func (c *serveCmd) AfterApply() error {
 		return fmt.Errorf("--lease %s is not positive", c.Lease)
 	case c.Revalidate < c.Lease:
 		return fmt.Errorf("--revalidate %s is less than --lease %s: an owner trusts a head at least as long as it grants one", c.Revalidate, c.Lease)
+	case c.ClaimSilence <= 0:
+		return fmt.Errorf("--claim-silence %s is not positive", c.ClaimSilence)
 	case c.ChunkSize < 64<<10:
 		return errors.New("--chunk-size is at least 64KiB")
 	case c.MaxObjectSize < 1:

@@ -13,6 +13,7 @@ import (
 	"larder/admin"
 	"larder/auth"
 	"larder/auth/issuer"
+	"larder/builds"
 	"larder/cluster"
 	"larder/fill"
 	"larder/heads"
@@ -41,6 +42,7 @@ type node struct {
 	cluster  *cluster.Cluster
 	heads    *heads.Table
 	fill     *fill.Filler
+	builds   *builds.Builds
 	write    *writepath.Path
 	files    map[string]*configFile // that may change, by the name in metrics
 	gate     auth.Gate              // without any kind of credential if there are none
@@ -95,6 +97,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	n.heads = heads.New(heads.Config{
 		Memory: c.plan.Heads, Lease: c.Lease, Revalidate: c.Revalidate, Log: n.log,
+		WasAway: func() { n.builds.WasAway() },
 	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
 		Group: "chunks", Plan: c.plan, ChunkSize: int64(c.ChunkSize), Freed: n.admin.Metrics.Freed, Log: n.log,
@@ -102,12 +105,29 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.makeBuilds(); err != nil {
+		return nil, err
+	}
 	n.usage = usage.New(n.policies, n.store, n.cluster, n.log)
 	n.write = writepath.New(writepath.Config{
 		Lease: c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
-		Usage: n.usage, Waited: n.admin.Metrics.Waited, Log: n.log,
+		Claims: n.builds, Usage: n.usage, Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.heads, n.fill, n.cluster)
 	return n, n.connect()
+}
+
+// makeBuilds makes the claims, whose tokens the cluster secret authenticates.
+func (n *node) makeBuilds() error {
+	secrets := n.secrets
+	if secrets == nil {
+		secrets = &cluster.Secrets{}
+	}
+	tokens, err := secrets.ClaimKeys()
+	if err != nil {
+		return err
+	}
+	n.builds = builds.New(builds.Config{Silence: n.cfg.ClaimSilence, Secrets: tokens, Log: n.log}, n.fill, n.cluster)
+	return nil
 }
 
 // openStore opens the bucket, or makes the embedded S3 that takes its place.
@@ -133,7 +153,9 @@ func (n *node) connect() error {
 	n.fill.Answer(n.cluster.Handle)
 	n.write.Answer(n.cluster.Handle)
 	n.usage.Answer(n.cluster.Handle)
+	n.builds.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.heads.RingChanged)
+	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnGossip(n.heads.Hint)
 
 	var who httpapi.Authenticator = everyone{}
@@ -147,6 +169,7 @@ func (n *node) connect() error {
 		Usage:      n.usage,
 		OwnMachine: !n.cfg.knowsCallers() && !n.cfg.InsecureNoAuth,
 		TLS:        tlsConfig(n.keyPair, n.gate.Certificates),
+		Builds:     n.builds,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.store, who)
@@ -164,6 +187,7 @@ func (n *node) connect() error {
 	n.admin.Metrics.Heads(n.heads.Stats)
 	n.admin.Metrics.Writes(n.write.Stats)
 	n.admin.Metrics.Usage(n.usage.Stats)
+	n.admin.Metrics.Builds(n.builds.Stats)
 	n.admin.Metrics.Cluster(n.cluster)
 	n.admin.Metrics.Connections(n.door.Connections)
 	n.admin.Metrics.Files(n.fileStates())
@@ -194,6 +218,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.heads.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
 	g.Go(func() error { return n.usage.Run(failed) })
+	g.Go(func() error { return n.builds.Run(failed) })
 	g.Go(func() error { return n.probeStore(failed) })
 	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
 	g.Go(n.private.serve)
@@ -250,6 +275,7 @@ func (n *node) shutdown() {
 		name string
 		do   func(context.Context) error
 	}{
+		{"end streams", n.builds.Drain},
 		{"let connections go", n.letConnectionsGo},
 		{"finish writes and forget heads", n.heads.Retire},
 		{"leave the cluster", n.cluster.Leave},

@@ -26,6 +26,8 @@ const healthy = `load 1m
   larder_audit_total{SEL,pod="a",result="same"} 0+10x1800
   larder_audit_total{SEL,pod="a",result="differs"} 0x1800
   larder_invariant_broken_total{SEL,pod="b"} 0x1800
+  larder_builds_total{SEL,pod="a",result="built"} 0+20x1800
+  larder_builds_total{SEL,pod="b",result="took_over"} 0+1x1800
   larder_revocation_wait_seconds_count{SEL,pod="a"} 0+50x1800
   larder_revocation_wait_seconds_count{SEL,pod="b"} 0+50x1800
   larder_http_requests_total{SEL,pod="a",op="put",status="5xx",source=""} 0+300x1800
@@ -64,6 +66,9 @@ func TestAlertsFire(t *testing.T) {
 		},
 		"LarderLimitNear": {
 			`limit="max_bytes"} 0.8x1800`, `limit="max_bytes"} 0.95x1800`,
+		},
+		"LarderBuildsTakenOver": {
+			`result="took_over"} 0+1x1800`, `result="took_over"} 0+10x1800`,
 		},
 		"LarderWritesWait": {
 			`member="silent"} 0+1x1800`, `member="silent"} 0+20x1800`,

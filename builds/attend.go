@@ -1,0 +1,263 @@
+package builds
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"larder/cluster"
+	"larder/keys"
+)
+
+const (
+	// sayEvery is the least time between two statements of a key: who come at once
+	// are named together.
+	sayEvery = 5 * time.Millisecond
+	// drainLook is the pause between two looks whether all builders are elsewhere.
+	drainLook = 20 * time.Millisecond
+	// maxView bounds an owner's answer, in bytes.
+	maxView = 8 << 20
+)
+
+// group is all who are attached to this node for one key.
+type group struct {
+	key    keys.Key
+	visits map[string]*Visit // by ID
+
+	// owner is whose view was taken in last, with this version.
+	owner string
+	seen  uint64
+	// now asks for an answer at once with the next statement.
+	now       bool
+	scheduled bool
+	said      time.Time
+	last      uint64     // the number of the last statement
+	announced uint64     // of the last that answered a new owner
+	turn      sync.Mutex // held while this node says something to itself; before Builds.mu
+}
+
+// touchKey has the node say anew who is attached for a key, if anybody is.
+func (b *Builds) touchKey(k keys.Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if g := b.groups[k]; g != nil {
+		b.touch(g, 0)
+	}
+}
+
+// hear takes in what this node says to itself as the owner of a key.
+func (b *Builds) hear(k keys.Key) {
+	ring := b.ring()
+	m, self := b.cluster.Owner(k.Hash())
+	v, ok := b.owner.viewHere(k)
+	b.mu.Lock()
+	g := b.groups[k]
+	b.mu.Unlock()
+	if g != nil && self && ok {
+		b.take(g, statement{Number: v.Number}, ring, m.ID, v, nil)
+	}
+}
+
+// touch has the node say anew, after a pause, who is attached for a key. The caller
+// holds mu.
+func (b *Builds) touch(g *group, pause time.Duration) {
+	if g.scheduled || b.leaving {
+		return
+	}
+	g.scheduled = true
+	pause = max(pause, time.Until(g.said.Add(sayEvery)))
+	if pause <= 0 {
+		go b.say(g)
+		return
+	}
+	time.AfterFunc(pause, func() { b.say(g) })
+}
+
+// say tells the owner who is attached here, and takes in its answer. A question to
+// another node lasts until there is something to tell.
+func (b *Builds) say(g *group) {
+	g.turn.Lock()
+	ring := b.ring() // before the owner is looked up
+	m, self := b.cluster.Owner(g.key.Hash())
+	b.mu.Lock()
+	s := b.statement(g, m.ID)
+	b.mu.Unlock()
+	if self {
+		v, _, err := b.owner.attend(context.Background(), m.ID, g.key, s, false)
+		g.turn.Unlock()
+		b.take(g, s, ring, m.ID, v, err)
+		return
+	}
+	g.turn.Unlock()
+	v, superseded, err := b.ask(m, g.key, s)
+	if !superseded {
+		b.take(g, s, ring, m.ID, v, err)
+	}
+}
+
+// statement names who is attached, without those whose time is over. A group without
+// anybody is forgotten. The caller holds mu.
+func (b *Builds) statement(g *group, owner string) statement {
+	now := time.Now()
+	g.scheduled, g.said = false, now
+	if g.owner != owner {
+		g.owner, g.seen = owner, 0
+	}
+	b.number++
+	g.last = b.number
+	s := statement{Number: b.number, Seen: g.seen, Now: g.now}
+	g.now = false
+	for id, v := range g.visits {
+		if v.over(now) {
+			delete(g.visits, id)
+			continue
+		}
+		s.Attached = append(s.Attached, v.attached(now))
+	}
+	if len(g.visits) == 0 && b.groups[g.key] == g {
+		delete(b.groups, g.key)
+	}
+	return s
+}
+
+// ask is say to another node.
+func (b *Builds) ask(m cluster.Member, k keys.Key, s statement) (v view, superseded bool, err error) {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return v, false, err
+	}
+	// It ends with an answer, with the member, or with a second of silence or three.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*holdLimit)
+	defer cancel()
+	a, err := b.cluster.Ask(ctx, m, cluster.Question{Route: attendRoute, Text: k.Place(), Body: body, Room: maxView})
+	switch {
+	case err != nil:
+		return v, false, err
+	case a.Status == http.StatusNoContent:
+		return v, true, nil
+	case a.Status == http.StatusMisdirectedRequest:
+		return v, false, errNotOwner
+	case a.Status == http.StatusTooManyRequests:
+		return v, false, errFull
+	case a.Status != http.StatusOK:
+		return v, false, fmt.Errorf("%s answered %d: %s", m.Name, a.Status, a.Text)
+	}
+	return v, false, json.Unmarshal(a.Body, &v)
+}
+
+// take takes in what the owner said, and tells it to those whom it is for.
+//
+// Rule 25: it counts only if since it was asked for the ring has not changed, and no new
+// owner was told who is attached here. Otherwise those who are attached are named to the
+// owner that the ring has now. Who came back meanwhile has another nonce.
+func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, err error) {
+	_, self := b.cluster.Owner(g.key.Hash())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(g.visits) == 0 {
+		return
+	}
+	switch {
+	case errors.Is(err, errFull):
+		for _, visit := range g.visits {
+			b.tell(g, visit, Verdict{Kind: Troubled, Error: ErrFull.Error()})
+		}
+		return
+	case b.ring() != ring || s.Number < g.announced:
+		b.touch(g, 0)
+		return
+	case err != nil:
+		if s.Number == g.last { // else another statement is on its way
+			b.touch(g, again)
+		}
+		return
+	case g.owner != owner || v.Version < g.seen: // it is late
+		if s.Number == g.last && !self {
+			b.touch(g, 0)
+		}
+		return
+	}
+	g.seen = v.Version
+	now := time.Now()
+	for id, visit := range g.visits {
+		visit.took(v, now)
+		if t, ok := v.Told[id]; ok && t.Nonce == visit.nonce {
+			visit.state.Ahead = t.Ahead
+			b.tell(g, visit, t.Verdict)
+		}
+		visit.wake()
+	}
+	if !self {
+		b.touch(g, 0) // a question has to be under way
+	}
+}
+
+// tell tells one who is attached what has become of it. The caller holds mu.
+func (b *Builds) tell(g *group, v *Visit, said Verdict) {
+	now := time.Now()
+	switch {
+	case v.state.final():
+		return // nobody was there to hear it
+	case said.Kind == Granted && v.claim == nil:
+		if v.isAway(now) {
+			b.touch(g, 0) // nobody is there to take it: the owner hears so
+			return
+		}
+		v.claim = said.Claim
+		v.state.Verdict = said
+		g.now = true
+		b.touch(g, 0) // the owner hears that it was taken
+	case said.final():
+		v.state.Verdict = said
+		if v.conns > 0 || v.claim != nil {
+			delete(g.visits, v.id)
+		}
+		b.touch(g, 0)
+	case said.Kind == Waits:
+		v.state.Verdict = said
+	}
+	v.wake()
+}
+
+// drain ends all streams and all who wait with Moved, and gives nothing up.
+//
+// Rule 28: a node that leaves does this first, and lets nobody attach any more.
+func (b *Builds) drain() {
+	b.mu.Lock()
+	b.leaving = true
+	for _, g := range b.groups {
+		for _, v := range g.visits {
+			if !v.state.final() {
+				v.state.Verdict = Verdict{Kind: Moved}
+			}
+			v.wake()
+		}
+	}
+	b.mu.Unlock()
+	b.owner.with(func(t *table, _ time.Time) { t.leave() })
+}
+
+// Drain ends the streams of this node with Moved, which gives nothing up, and waits
+// until the builders of keys that this node owns are attached elsewhere, or for as long
+// as they keep their claims: the next owner hears of them from there.
+func (b *Builds) Drain(ctx context.Context) error {
+	b.drain()
+	ctx, cancel := context.WithTimeout(ctx, absence)
+	defer cancel()
+	for {
+		here := false
+		b.owner.with(func(t *table, _ time.Time) { here = t.onlyHere() })
+		if !here {
+			return nil
+		}
+		select {
+		case <-time.After(drainLook):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package builds
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"larder/chunks"
+	"larder/cluster"
+	"larder/fill"
+	"larder/keys"
+	"larder/store"
+)
+
+// Cluster is what builds needs of the cluster.
+type Cluster interface {
+	Self() cluster.Member
+	Owner(hash uint64) (m cluster.Member, self bool)
+	Members() []cluster.Member
+	Member(id string) (m cluster.Member, ok bool)
+	// Changes is how often the ring has changed.
+	Changes() uint64
+	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
+}
+
+// Reader looks what a key holds.
+type Reader interface {
+	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
+}
+
+// What this node refuses, beyond its bounds. Callers may try again.
+var (
+	// ErrCrowd says that too many wait for one key at this node.
+	ErrCrowd = errors.New("too many wait for this key at this node")
+	// ErrStreams says that an org has as many streams at this node as it may.
+	ErrStreams = errors.New("your organisation has as many streams at this node as it may")
+	// ErrFull says that as much is being built as this node, or the key's owner, may know of.
+	ErrFull = errors.New("too much is being built at once")
+	// ErrLeaving says that the node is about to end, and lets nobody attach.
+	ErrLeaving = errors.New("this node is leaving")
+)
+
+// Bounds of what a node holds. A claim with its builder takes a few kilobytes.
+const (
+	// maxKeys is for how many keys an owner knows of a build or a failure.
+	maxKeys = 50_000
+	// maxGroups is for how many keys somebody is attached to a node.
+	maxGroups = 50_000
+	// maxPerKey is how many are attached to a node for one key.
+	maxPerKey = 2_000
+	// maxStreams is how many streams an org has at a node.
+	maxStreams = 5_000
+	// maxNames is how many claims that are over are remembered by name.
+	maxNames = 16 << 10
+)
+
+// bounds are those above, or smaller ones of a test.
+type bounds struct {
+	limits
+	groups, perKey, streams int
+}
+
+func standard() bounds {
+	return bounds{limits: limits{keys: maxKeys, names: maxNames}, groups: maxGroups, perKey: maxPerKey, streams: maxStreams}
+}
+
+// Config of Builds.
+type Config struct {
+	// Silence is how long a claim is held by somebody who says nothing.
+	Silence time.Duration
+	// Secrets are the keys that authenticate tokens, the first to make them; nil is
+	// for a cluster without a secret.
+	Secrets func() [][]byte
+	// Options are those of a look at a key.
+	Options fill.Options
+	Log     zerolog.Logger
+}
+
+// Builds is a node's part in the claims. Make one with New.
+type Builds struct {
+	cfg     Config
+	bounds  bounds
+	cluster Cluster
+	read    Reader
+	owner   *owner
+	log     zerolog.Logger
+	audit   zerolog.Logger
+	changed chan struct{} // holds a token when the ring has changed
+	// absences is how often this node was away without noticing it.
+	absences atomic.Uint64
+
+	mu      sync.Mutex // guards all below, and what groups and visits hold
+	groups  map[keys.Key]*group
+	streams map[string]int // by org
+	number  uint64         // of the last statement
+	nonce   uint64
+	leaving bool
+}
+
+// New makes Builds.
+func New(cfg Config, read Reader, c Cluster) *Builds {
+	b := &Builds{
+		cfg: cfg, bounds: standard(), cluster: c, read: read,
+		log:     cfg.Log.With().Str("component", "builds").Logger(),
+		audit:   cfg.Log.With().Str("component", "audit").Logger(),
+		changed: make(chan struct{}, 1),
+		groups:  map[keys.Key]*group{}, streams: map[string]int{},
+	}
+	b.owner = &owner{b: b, t: newTable(c.Self().ID, cfg.Silence, b.bounds.limits)}
+	return b
+}
+
+// ring grows with each change of the ring, and when this node was away.
+func (b *Builds) ring() uint64 { return b.cluster.Changes() + b.absences.Load() }
+
+// WasAway takes in that this node was taken for dead, and did not notice: it does as if
+// its ring had changed, and what it knew as an owner is over.
+func (b *Builds) WasAway() {
+	b.absences.Add(1)
+	b.owner.with(func(t *table, _ time.Time) { t.forget() })
+	b.RingChanged()
+}
+
+// Stats counts.
+func (b *Builds) Stats() (s Stats) {
+	b.owner.mu.Lock()
+	defer b.owner.mu.Unlock()
+	return b.owner.t.stats()
+}
+
+// Run does what time and changes of the ring bring, until ctx ends.
+func (b *Builds) Run(ctx context.Context) error {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	defer b.owner.looking.Wait()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			b.owner.with(func(t *table, now time.Time) { t.tick(now) })
+		case <-b.changed:
+			asking.Go(func() { b.askAll(ctx) })
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package builds
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"larder/cluster"
+	"larder/heads"
+	"larder/keys"
+	"larder/store"
+)
+
+const (
+	attendRoute = "builds/attend"
+	giveUpRoute = "builds/give-up"
+	wroteRoute  = "builds/wrote"
+	// holdLimit is how long a question waits for a change, at most.
+	holdLimit = 30 * time.Second
+	// lookLimit bounds a look at a key.
+	lookLimit = 30 * time.Second
+	// tickEvery is how often what only time changes is looked at.
+	tickEvery = 100 * time.Millisecond
+	// maxStatement bounds what a node says of one key, in bytes.
+	maxStatement = 8 << 20
+)
+
+// errNotOwner says that the key has another owner.
+var errNotOwner = errors.New("not the owner of the key")
+
+// owner is what this node does as the owner of keys: the table, with a clock, looks and
+// questions around it.
+type owner struct {
+	b  *Builds
+	mu sync.Mutex // guards the table; no other lock is taken under it
+	t  *table
+
+	looking sync.WaitGroup
+}
+
+// with runs f on the table, and then what follows from it.
+func (o *owner) with(f func(t *table, now time.Time)) {
+	now := time.Now()
+	ring := o.b.ring()
+	o.mu.Lock()
+	o.t.ringChanged(now, ring, o.owns, o.isMember)
+	f(o.t, now)
+	looks, touched, notes := o.t.looks, o.t.touched, o.t.notes
+	o.t.looks, o.t.touched, o.t.notes = nil, nil, nil
+	o.mu.Unlock()
+	for _, k := range looks {
+		o.looking.Go(func() { o.look(k) })
+	}
+	for _, k := range slices.Compact(touched) {
+		o.b.hear(k)
+	}
+	for _, n := range notes {
+		o.b.audit.Info().Str("org", n.key.Org).Str("user", n.user).Str("op", "build").Str("service", n.key.Service).
+			Str("key", n.key.Name).Str("verdict", n.verdict).Str("detail", n.detail).Msg("audit")
+	}
+}
+
+func (o *owner) owns(k keys.Key) bool {
+	_, self := o.b.cluster.Owner(k.Hash())
+	return self
+}
+
+func (o *owner) isMember(id string) bool {
+	_, ok := o.b.cluster.Member(id)
+	return ok
+}
+
+// look looks what a key holds, by the rules of a read.
+func (o *owner) look(k keys.Key) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+	defer cancel()
+	h, _, err := o.b.read.Stat(ctx, k, o.b.cfg.Options)
+	o.with(func(t *table, now time.Time) { t.looked(now, k, h, err) })
+}
+
+// attend takes in a statement of a node, and answers with what there is to say to it.
+// With wait, it waits for that to change. superseded says that the node has said
+// something later.
+func (o *owner) attend(ctx context.Context, node string, k keys.Key, s statement, wait bool) (v view, superseded bool, err error) {
+	if !o.owns(k) {
+		return view{}, false, errNotOwner
+	}
+	var st *state
+	o.with(func(t *table, now time.Time) { st, err = t.say(now, node, k, s) })
+	if err != nil || st == nil {
+		return view{}, false, err
+	}
+	defer o.with(func(t *table, _ time.Time) { t.answered(node, st, s.Number) })
+	limit := time.NewTimer(holdLimit)
+	defer limit.Stop()
+	for {
+		var changed, next <-chan struct{}
+		v, changed, next, err = o.viewOf(st, node, s)
+		switch {
+		case err != nil:
+			return view{}, false, err
+		case next == nil:
+			return view{}, true, nil
+		case !wait || v.Version > s.Seen || s.Now || len(s.Attached) == 0:
+			return v, false, nil
+		}
+		select {
+		case <-changed:
+		case <-next:
+		case <-limit.C:
+			return v, false, nil
+		case <-ctx.Done():
+			return view{}, false, ctx.Err()
+		}
+	}
+}
+
+// viewOf is the view of a node, and what ends its being so: a change, or a later
+// statement, of which next is nil if there was one.
+func (o *owner) viewOf(st *state, node string, s statement) (v view, changed, next <-chan struct{}, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if st.gone {
+		return v, nil, nil, errNotOwner
+	}
+	sp := st.speakers[node]
+	if sp == nil { // it has nobody any more
+		none := make(chan struct{})
+		return st.view(time.Now(), node), none, none, nil
+	}
+	if sp.number != s.Number {
+		return v, nil, nil, nil
+	}
+	if sp.next == nil {
+		sp.next = make(chan struct{})
+	}
+	if st.changed == nil {
+		st.changed = make(chan struct{})
+	}
+	return st.view(time.Now(), node), st.changed, sp.next, nil
+}
+
+// viewHere is what there is to say of a key to this node itself; ok is false if nothing is.
+func (o *owner) viewHere(k keys.Key) (v view, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	st := o.t.keys[k]
+	if st == nil {
+		return view{}, false
+	}
+	return st.view(time.Now(), o.t.self), true
+}
+
+// Mark notes that a write is about to change k in the store, and reports whether it may:
+// the claim that it bears, if any, was not ended by a write. Unmark follows if it may.
+func (b *Builds) Mark(k keys.Key, claim string) (ok bool) {
+	b.owner.with(func(t *table, _ time.Time) { ok = t.mark(k, claim) })
+	return ok
+}
+
+// Unmark tells what came of a write that was marked, before its caller is told.
+func (b *Builds) Unmark(k keys.Key, claim string, o heads.Outcome) {
+	b.owner.with(func(t *table, now time.Time) { t.unmark(now, k, claim, o) })
+}
+
+// Fenced tells that a user's write was refused, since its claim is lost.
+func (b *Builds) Fenced(k keys.Key, user, claim string) {
+	b.owner.with(func(t *table, now time.Time) { t.fenced(now, k, user, claim) })
+}
+
+// wroteSaid tells a new owner of a write that a former one has done.
+type wroteSaid struct {
+	Place string
+	Claim string
+	Is    heads.Known
+}
+
+// Wrote tells the owner that k has now of a write that another owner did.
+func (b *Builds) Wrote(ctx context.Context, k keys.Key, claim string, is heads.Known) {
+	err := b.atOwner(ctx, k, wroteRoute, wroteSaid{Place: k.Place(), Claim: claim, Is: is}, func() error {
+		b.owner.with(func(t *table, now time.Time) { t.wrote(now, k, claim, is) })
+		return nil
+	})
+	if err != nil {
+		b.log.Debug().Err(err).Stringer("key", k).Msg("the new owner of a key was not told of a write")
+	}
+}
+
+// giveUpSaid is how a claim is given up.
+type giveUpSaid struct {
+	Place string
+	Claim Claim
+	Verdict
+}
+
+// GiveUp gives a claim up: failure or unstored says why, if either is not empty. Its error
+// is ErrLost, or that of ctx.
+func (b *Builds) GiveUp(ctx context.Context, k keys.Key, c Claim, failure, unstored string) error {
+	v := Verdict{}
+	switch {
+	case failure != "":
+		v = Verdict{Kind: Failed, Error: failure}
+	case unstored != "":
+		v = Verdict{Kind: Unstored, Error: unstored}
+	}
+	return b.atOwner(ctx, k, giveUpRoute, giveUpSaid{Place: k.Place(), Claim: c, Verdict: v}, func() (err error) {
+		b.owner.with(func(t *table, now time.Time) { err = t.giveUp(now, k, c, v) })
+		return err
+	})
+}
+
+// again is the pause before an owner that gave no answer, or is none, is asked again.
+const again = 100 * time.Millisecond
+
+// atOwner does something at the owner of a key: here, or by a question. It tries again
+// until ctx ends while there is no owner to answer.
+func (b *Builds) atOwner(ctx context.Context, k keys.Key, route string, what any, here func() error) error {
+	body, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	for {
+		m, self := b.cluster.Owner(k.Hash())
+		if self {
+			return here()
+		}
+		a, err := b.cluster.Ask(ctx, m, cluster.Question{Route: route, Body: body})
+		switch {
+		case err != nil:
+		case a.Status == http.StatusNoContent:
+			return nil
+		case a.Status == http.StatusConflict:
+			return ErrLost
+		default:
+			err = fmt.Errorf("%s answered %d: %s", m.Name, a.Status, a.Text)
+		}
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return fmt.Errorf("ask the owner of %s: %w: %w", k, store.ErrUnavailable, err)
+		}
+	}
+}

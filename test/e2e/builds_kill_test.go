@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"larder/test/testcluster"
+)
+
+// held is a crowd of callers of whom the first builds until it is let go.
+type held struct {
+	t     *testing.T
+	built atomic.Int64
+	goOn  chan struct{}
+	all   sync.WaitGroup
+
+	mu     sync.Mutex // guards values
+	values map[string]string
+}
+
+// hold has callers want a key, the first of them at the node with this number, and
+// returns when it builds and all others wait.
+// alreadyWaiting wait for other keys.
+func hold(t *testing.T, c *testcluster.Cluster, first int, key string, callers, alreadyWaiting int) *held {
+	t.Helper()
+	h := &held{t: t, goOn: make(chan struct{}), values: map[string]string{}}
+	for i := range callers {
+		who := caller{key: key, id: fmt.Sprint("caller-", i), built: &h.built, build: h.build}
+		for j := range c.Nodes {
+			who.nodes = append(who.nodes, c.Nodes[(first+i+j)%len(c.Nodes)])
+		}
+		h.all.Go(func() {
+			value, _, err := who.run(t.Context())
+			if err != nil {
+				t.Errorf("%s: %v", who.id, err)
+			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.values[string(value)] = who.id
+		})
+		testcluster.Eventually(t, buildLimit, "one builds and the others wait", func() error { return h.want(c, alreadyWaiting+i) })
+	}
+	return h
+}
+
+func (h *held) build(ctx context.Context) {
+	select {
+	case <-h.goOn:
+	case <-ctx.Done():
+	}
+}
+
+// want is an error unless one builds and so many wait.
+func (h *held) want(c *testcluster.Cluster, waiters int) error {
+	n := 0.0
+	for _, node := range c.Nodes {
+		if !node.Running() {
+			continue
+		}
+		v, err := node.Metric("larder_build_waiters", nil)
+		if err != nil {
+			return err
+		}
+		n += v
+	}
+	if h.built.Load() == 0 || int(n) != waiters {
+		return fmt.Errorf("%d build, %v wait", h.built.Load(), n)
+	}
+	return nil
+}
+
+// release lets the builder go on, and returns how many builds there were once all have
+// the same value.
+func (h *held) release() int64 {
+	h.t.Helper()
+	close(h.goOn)
+	h.all.Wait()
+	if len(h.values) != 1 {
+		h.t.Errorf("different values: %v", h.values)
+	}
+	return h.built.Load()
+}
+
+// TestBuildsOutliveNodes takes away the node that a builder is attached to, and the one
+// that owns the key, in each way. A builder that is well keeps its claim.
+func TestBuildsOutliveNodes(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t, testcluster.Options{Flags: []string{"--lease=1s"}}) // a put waits for that after a death
+	for _, tt := range []struct {
+		name   string
+		owner  int // of the key; the builder is attached to node 1
+		victim int
+		stop   func(n *testcluster.Node)
+	}{
+		{"builder's node killed", 2, 1, func(n *testcluster.Node) { n.Kill() }},
+		{"owner killed", 2, 2, func(n *testcluster.Node) { n.Kill() }},
+		{"owner and builder's node killed", 1, 1, func(n *testcluster.Node) { n.Kill() }},
+		{"builder's node rolled", 2, 1, func(n *testcluster.Node) { n.Stop() }},
+		{"owner rolled", 2, 2, func(n *testcluster.Node) { n.Stop() }},
+		{"owner and builder's node rolled", 1, 1, func(n *testcluster.Node) { n.Stop() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const callers = 12
+			h := hold(t, c, 1, owned(c, tt.owner, tt.name), callers, 0)
+			victim := c.Nodes[tt.victim]
+
+			tt.stop(victim)
+			c.WaitMembers(2)
+			testcluster.Eventually(t, buildLimit, "all wait again", func() error { return h.want(c, callers-1) })
+			if n := h.release(); n != 1 {
+				t.Errorf("%d builds", n)
+			}
+			victim.Start()
+			c.WaitMembers(3)
+		})
+	}
+}
+
+// TestBuildsWhileScaled grows a cluster from three nodes to five, and back.
+func TestBuildsWhileScaled(t *testing.T) {
+	t.Parallel()
+	const callers, keysHeld = 6, 4
+	c := testcluster.New(t, testcluster.Options{})
+	var all []*held
+	for i := range keysHeld {
+		all = append(all, hold(t, c, i, fmt.Sprint("scaled/", i), callers, i*(callers-1)))
+	}
+	waiting := func() error {
+		for _, h := range all {
+			if err := h.want(c, keysHeld*(callers-1)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for n := 4; n <= 5; n++ {
+		c.AddNode()
+		c.WaitMembers(n)
+	}
+	testcluster.Eventually(t, buildLimit, "all wait at five nodes", waiting)
+	for n := 4; n >= 3; n-- {
+		c.Nodes[4-n].Stop()
+		c.WaitMembers(n)
+	}
+	testcluster.Eventually(t, buildLimit, "all wait at three other nodes", waiting)
+	for i, h := range all {
+		if n := h.release(); n != 1 {
+			t.Errorf("%d builds of key %d", n, i)
+		}
+	}
+}
+
+// A builder's process that is killed is missed at once: the kernel closes its stream.
+func testBuilderKilled(t *testing.T, c *testcluster.Cluster) {
+	key := owned(c, 0, "killed")
+	builder := exec.Command("curl", "--silent", "--no-buffer", "--request", http.MethodPost, "--header", "Accept: application/x-ndjson", c.Nodes[1].URL()+buildPath(key))
+	if err := builder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testcluster.Eventually(t, buildLimit, "it builds", func() error {
+		if a := do(t, http.MethodGet, c.Nodes[0].URL()+"/v1/builds/objects?prefix=killed/", nil); len(a.line(t).Builds) != 1 {
+			return fmt.Errorf("%s", a.body)
+		}
+		return nil
+	})
+	w := waits(t, c.Nodes[2], key, map[string]any{})
+	began := time.Now()
+	if err := builder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = builder.Wait() // it was killed
+	w.wantEvent(t, "granted")
+	t.Logf("the next one builds %s later", time.Since(began))
+}
