@@ -84,6 +84,11 @@ func (b *Builds) say(g *group) {
 	ring := b.ring() // before the owner is looked up
 	m, self := b.cluster.Owner(g.key.Hash())
 	b.mu.Lock()
+	if b.groups[g.key] != g { // it is over, and would say that nobody is attached of another's
+		b.mu.Unlock()
+		g.turn.Unlock()
+		return
+	}
 	s := b.statement(g, m.ID)
 	b.mu.Unlock()
 	if self {

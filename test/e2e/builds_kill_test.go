@@ -36,9 +36,12 @@ func hold(t *testing.T, c *testcluster.Cluster, first int, key string, callers, 
 			who.nodes = append(who.nodes, c.Nodes[(first+i+j)%len(c.Nodes)])
 		}
 		h.all.Go(func() {
-			value, _, err := who.run(t.Context())
+			value, own, err := who.run(t.Context())
 			if err != nil {
 				t.Errorf("%s: %v", who.id, err)
+			}
+			if own {
+				return // another's value may have come first
 			}
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -96,14 +99,15 @@ func TestBuildsOutliveNodes(t *testing.T) {
 		name   string
 		owner  int // of the key; the builder is attached to node 1
 		victim int
+		most   int64 // builds: one more where both who knew of the claim are gone at once
 		stop   func(n *testcluster.Node)
 	}{
-		{"builder's node killed", 2, 1, func(n *testcluster.Node) { n.Kill() }},
-		{"owner killed", 2, 2, func(n *testcluster.Node) { n.Kill() }},
-		{"owner and builder's node killed", 1, 1, func(n *testcluster.Node) { n.Kill() }},
-		{"builder's node rolled", 2, 1, func(n *testcluster.Node) { n.Stop() }},
-		{"owner rolled", 2, 2, func(n *testcluster.Node) { n.Stop() }},
-		{"owner and builder's node rolled", 1, 1, func(n *testcluster.Node) { n.Stop() }},
+		{"builder's node killed", 2, 1, 1, func(n *testcluster.Node) { n.Kill() }},
+		{"owner killed", 2, 2, 1, func(n *testcluster.Node) { n.Kill() }},
+		{"owner and builder's node killed", 1, 1, 2, func(n *testcluster.Node) { n.Kill() }},
+		{"builder's node rolled", 2, 1, 1, func(n *testcluster.Node) { n.Stop() }},
+		{"owner rolled", 2, 2, 1, func(n *testcluster.Node) { n.Stop() }},
+		{"owner and builder's node rolled", 1, 1, 1, func(n *testcluster.Node) { n.Stop() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			const callers = 12
@@ -112,8 +116,8 @@ func TestBuildsOutliveNodes(t *testing.T) {
 
 			tt.stop(victim)
 			c.WaitMembers(2)
-			testcluster.Eventually(t, buildLimit, "all wait again", func() error { return h.want(c, callers-1) })
-			if n := h.release(); n != 1 {
+			testcluster.Eventually(t, buildLimit, "all wait again", func() error { return h.want(c, callers-int(h.built.Load())) })
+			if n := h.release(); n > tt.most {
 				t.Errorf("%d builds", n)
 			}
 			victim.Start()
