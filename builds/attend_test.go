@@ -31,7 +31,7 @@ func (*alone) Ask(context.Context, cluster.Member, cluster.Question) (cluster.An
 type nothing struct{}
 
 func (nothing) Stat(context.Context, keys.Key, fill.Options) (store.Head, chunks.Source, error) {
-	return store.Head{}, fill.S3, fmt.Errorf("look: %w", store.ErrNotFound)
+	return store.Head{}, chunks.S3, fmt.Errorf("look: %w", store.ErrNotFound)
 }
 
 // startBuilds makes Builds of a node that is alone.

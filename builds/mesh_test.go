@@ -63,9 +63,9 @@ func (m *mesh) Stat(_ context.Context, k keys.Key, _ fill.Options) (store.Head, 
 	defer m.mu.Unlock()
 	h, ok := m.held[k]
 	if !ok {
-		return h, fill.S3, store.ErrNotFound
+		return h, chunks.S3, store.ErrNotFound
 	}
-	return h, fill.S3, nil
+	return h, chunks.S3, nil
 }
 
 // put puts an object at its owner.
