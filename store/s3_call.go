@@ -130,16 +130,16 @@ func (s *S3) once(caller context.Context, op string, limit time.Duration, try at
 	err := try(ctx, func() { timer.Reset(limit) })
 	took := time.Since(begun)
 	if err == nil {
-		s.observe(op, nil, took)
+		s.observe(observedAs(caller, op), nil, took)
 		return nil
 	}
 	_, noMemory := errors.AsType[allocError](err)
 	err = sentinel(op, err, took)
 	if noMemory || errors.Is(caller.Err(), context.Canceled) { // S3 is not to blame
-		s.observe(op, fmt.Errorf("%w: %s", context.Canceled, err.Error()), took)
+		s.observe(observedAs(caller, op), fmt.Errorf("%w: %s", context.Canceled, err.Error()), took)
 		return err
 	}
-	s.observe(op, err, took)
+	s.observe(observedAs(caller, op), err, took)
 	s.notes.failed(op, err)
 	return err
 }

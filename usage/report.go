@@ -179,8 +179,9 @@ func (u *Usage) fillSizes(r *Report) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h := u.holding(r.Org)
-	for at, s := range h.accounts() {
-		r.Sum = r.Sum.plus(s)
+	accounts := h.accounts()
+	r.Sum = accounts.total()
+	for at, s := range accounts {
 		r.Services[at.service] = r.Services[at.service].plus(s)
 		r.Writers[at.writer] = r.Writers[at.writer].plus(s)
 	}

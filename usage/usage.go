@@ -13,18 +13,7 @@ import (
 
 	"larder/cluster"
 	"larder/keys"
-	"larder/store"
 )
-
-// Store is what a Usage needs of the durable store.
-type Store interface {
-	Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error)
-	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
-	Delete(ctx context.Context, name string) error
-	List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error)
-	// Traits tells which conditions the store holds by itself.
-	Traits() store.Traits
-}
 
 // Cluster is what it needs of the cluster.
 type Cluster interface {
@@ -90,7 +79,7 @@ type dues struct{ keep, load, fold time.Time }
 // New makes a Usage.
 func New(p *Policies, st Store, c Cluster, log zerolog.Logger) *Usage {
 	u := &Usage{
-		policies: p, store: st, cluster: c, rates: newRates(), log: log.With().Str("component", "usage").Logger(),
+		policies: p, store: apart{st}, cluster: c, rates: newRates(), log: log.With().Str("component", "usage").Logger(),
 		flushed: map[string]int64{}, digested: map[string]map[string]*digest{},
 		holdings: map[string]*holding{}, doubts: map[string]bool{}, rests: map[string]rest{}, due: map[string]*dues{},
 	}
