@@ -59,6 +59,9 @@ type Config struct {
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
 	// rebinding) could have its reader's browser read and write here.
 	OwnMachine bool
+	// Expiry is how long the objects of an org live; nil is for ever, unless a writer
+	// says otherwise.
+	Expiry func(org string) Expiry
 	// Observe hears of every request once it has been answered. It may be nil.
 	Observe func(Served)
 	Log     zerolog.Logger

@@ -34,6 +34,7 @@ var (
 	errLength    = errors.New("the request has no length: send Content-Length (0 for an empty object) or Transfer-Encoding: chunked")
 	errForm      = errors.New("a form is not kept, since it is more than the bytes in it: send these as the body, as 'curl -T FILE URL' does")
 	errRange     = errors.New("the object has no such range")
+	errTooOld    = errors.New("the object is older than Larder-Max-Age allows")
 	errCondition = errors.New("the object is not the one that the request's condition names")
 )
 
@@ -100,6 +101,7 @@ func kinds() []kind {
 		{err: errForm, status: 415, name: "form", title: "Not a form"},
 		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", hide: true,
 			advice: "somebody else is writing this key; read it again and decide anew"},
+		{err: errTooOld, status: 412, name: "too-old", title: "Object too old"},
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
 		{err: store.ErrPrecondition, status: 412, name: "precondition-failed", title: "Precondition failed", hide: true,
 			advice: "what is there now is not what If-Match or If-None-Match asks for; read it again for its ETag"},
@@ -134,6 +136,9 @@ func problemOf(err error) problem {
 		detail := err.Error() + k.advice
 		if k.hide {
 			detail = k.advice
+		}
+		if gone, ok := errors.AsType[store.Expired](err); ok && k.status == http.StatusNotFound {
+			detail = goneText(gone)
 		}
 		return problem{Type: problemType + k.name, Title: k.title, Status: k.status, Detail: detail}
 	}
@@ -171,6 +176,10 @@ func (a *API) fail(c *call, err error) {
 	a.discardBody(c)
 	h := c.w.Header()
 	dropObject(h)
+	if old, ok := errors.AsType[tooOld](err); ok {
+		h.Set("Etag", `"`+old.head.Version+`"`)
+		h.Set("Last-Modified", endOfSecond(old.head.Modified).UTC().Format(http.TimeFormat))
+	}
 	switch p.Status {
 	case http.StatusUnauthorized:
 		h.Set("Connection", "close") // a stranger holds none
@@ -230,7 +239,7 @@ func dropObject(h http.Header) {
 		switch {
 		case strings.HasPrefix(name, metaPrefix):
 			h.Del(name)
-		case slices.Contains([]string{"Etag", "Last-Modified", "Repr-Digest", "Larder-Writer", "Accept-Ranges", "Content-Security-Policy"}, name):
+		case slices.Contains([]string{"Etag", "Last-Modified", "Repr-Digest", "Larder-Writer", "Accept-Ranges", "Expires", "Content-Security-Policy"}, name):
 			h.Del(name)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 //	larder-modified  Modified, as unix seconds
 //	larder-write     Write
 //	larder-piece     Piece
+//	larder-expires   Expires, as unix seconds
 //	larder-encoding  "percent" if the values are encoded; else it is absent
 //	anything else    Meta, names as they are
 //
@@ -36,6 +37,7 @@ const (
 	ownModified  = ownPrefix + "modified"
 	ownWrite     = ownPrefix + "write"
 	ownPiece     = ownPrefix + "piece"
+	ownExpires   = ownPrefix + "expires"
 	ownEncoding  = ownPrefix + "encoding"
 	encodingName = "percent"
 
@@ -58,7 +60,7 @@ const (
 
 // toMetadata is the user metadata of a head. Its error is ErrMetadata.
 func toMetadata(h Head) (map[string]string, error) {
-	values := make(map[string]string, len(h.Meta)+6)
+	values := make(map[string]string, len(h.Meta)+7)
 	for name, value := range h.Meta {
 		if name == "" || strings.Trim(name, nameBytes) != "" {
 			return nil, fmt.Errorf("%w: the name %q is not a lower-case header name", ErrMetadata, name)
@@ -83,6 +85,9 @@ func toMetadata(h Head) (map[string]string, error) {
 	}
 	if !h.Modified.IsZero() {
 		values[ownModified] = strconv.FormatInt(h.Modified.Unix(), 10)
+	}
+	if !h.Expires.IsZero() {
+		values[ownExpires] = strconv.FormatInt(h.Expires.Unix(), 10)
 	}
 	size := 0
 	for name, value := range values {
@@ -112,13 +117,23 @@ func fromMetadata(h *Head, values map[string]string) {
 		h.Piece = piece
 	}
 	h.Writer = values[ownWriter]
-	if seconds, err := strconv.ParseInt(values[ownModified], 10, 64); err == nil && seconds >= 0 && seconds <= lastModified {
-		h.Modified = time.Unix(seconds, 0).UTC()
+	if modified, ok := moment(values[ownModified]); ok {
+		h.Modified = modified
 	}
+	h.Expires, _ = moment(values[ownExpires])
 	maps.DeleteFunc(values, func(name, _ string) bool { return strings.HasPrefix(name, ownPrefix) })
 	if len(values) > 0 {
 		h.Meta = values
 	}
+}
+
+// moment is a time as Larder writes it.
+func moment(value string) (time.Time, bool) {
+	seconds, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || seconds < 0 || seconds > lastModified {
+		return time.Time{}, false
+	}
+	return time.Unix(seconds, 0).UTC(), true
 }
 
 // isDigest reports whether a value is a SHA-256 as Larder writes it.

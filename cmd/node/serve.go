@@ -13,6 +13,7 @@ import (
 	"larder/admin"
 	"larder/auth"
 	"larder/cluster"
+	"larder/expiry"
 	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
@@ -39,6 +40,7 @@ type node struct {
 	cluster    *cluster.Cluster
 	heads      *heads.Table
 	fill       *fill.Filler
+	expiry     *expiry.Index
 	write      *writepath.Path
 	tokens     *auth.Tokens // nil, as is tokensFile, if there is no file with them
 	tokensFile *configFile
@@ -97,9 +99,10 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.expiry = expiry.New(n.store)
 	n.write = writepath.New(writepath.Config{
 		Lease: c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
-		Waited: n.admin.Metrics.Waited, Log: n.log,
+		Waited: n.admin.Metrics.Waited, Expiry: n.expiry, Log: n.log,
 	}, n.store, n.heads, n.fill, n.cluster)
 	return n, n.connect()
 }
@@ -140,7 +143,7 @@ func (n *node) connect() error {
 		OwnMachine: n.tokens == nil && !n.cfg.InsecureNoAuth,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
-	}, n.fill, n.write, n.store, who)
+	}, n.fill, n.write, n.expiry, who)
 	public, private, err := connectionLimits(int64(n.cfg.Memory))
 	if err != nil {
 		return err
