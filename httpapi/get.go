@@ -18,7 +18,7 @@ const readTries = 3
 func (a *API) get(c *call) error {
 	opts := options(c)
 	send := a.sendWhole
-	if conditional(c.Header) || present(c.Header, maxAge) {
+	if conditional(c.Header) || len(c.Header.Values(maxAge)) > 0 {
 		send = a.sendJudged
 	}
 	var err error
