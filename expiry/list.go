@@ -3,7 +3,6 @@ package expiry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -56,12 +55,13 @@ func (x *Index) judge(ctx context.Context, prefix string, entries []store.Entry)
 		// Entries of other writes of the key may be left, so the object itself decides.
 		g.Go(func() error {
 			h, err := x.store.Head(ctx, e.Name)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				return fmt.Errorf("list: %w", err)
-			}
+			absent := errors.Is(err, store.ErrNotFound)
 			e.Expires = h.Expires
-			gone[i] = err != nil || !h.Expires.IsZero() && !h.Expires.After(now)
-			return nil
+			gone[i] = absent || !h.Expires.IsZero() && !h.Expires.After(now)
+			if absent {
+				return nil
+			}
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {

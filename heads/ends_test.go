@@ -40,10 +40,10 @@ func TestNoHeadOutlastsItsObject(t *testing.T) {
 			t.Errorf("a lease of %s on an object with 5 s left", left)
 		}
 		b.KeepLease(key(), asked, granted.EndsIn(left, asked.At), left)
-		time.Sleep(5*time.Second - 1)
+		time.Sleep(5*time.Second - time.Nanosecond)
 		a.want(t, "v1")
 		b.want(t, "v1")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		for name, n := range map[string]*node{"the owner": a, "the other": b} {
 			if is, live, _ := n.Get(key()); live {
 				t.Errorf("%s still trusts %+v", name, is)

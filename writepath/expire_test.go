@@ -71,7 +71,7 @@ func walk(t *testing.T, n *node) int64 {
 }
 
 // TestTheWalk is one test, since all walks go through one index.
-func TestTheWalk(t *testing.T) { //nolint:funlen // each part is short
+func TestTheWalk(t *testing.T) {
 	nodes := startCluster(t, 2, time.Second)
 	a, b := nodes[0], nodes[1]
 
