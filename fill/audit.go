@@ -68,6 +68,9 @@ func (f *Filler) audit(k keys.Key) Verdict {
 	}
 	h, err := f.store.Head(ctx, k.Place())
 	absent := errors.Is(err, store.ErrNotFound)
+	if err == nil && !h.Expires.IsZero() && before.Absent {
+		absent = before.Expired.Equal(h.Expires) // by the owner's clock, which may differ
+	}
 	after, live, now := f.heads.Get(k)
 	switch {
 	case err != nil && !absent:

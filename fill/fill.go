@@ -113,7 +113,7 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	if err != nil {
 		return nil, err
 	}
-	obj.Head = a.Head
+	obj.Head, obj.known = a.Head, a.Known
 	if o.Lazy {
 		obj.HeadSource = a.Source
 		a.first.Close()
@@ -130,7 +130,24 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	if obj.Source != chunks.S3 {
 		obj.Source = obj.first.Source
 	}
+	if err = notLate(k, obj.known); err != nil {
+		obj.Close()
+		return nil, err
+	}
 	return obj, nil
+}
+
+// answerWithin is how long after an object's moment an answer with it may begin that
+// was under way then. It also covers how long the owner's answer took, for which Ends
+// is early.
+const answerWithin = 500 * time.Millisecond
+
+// notLate is an error if an answer with the object would come too long after its moment.
+func notLate(k keys.Key, is heads.Known) error {
+	if is.IsOver(time.Now().Add(-answerWithin)) {
+		return fmt.Errorf("get %s: %w", k, store.Expired{At: is.Head.Expires})
+	}
+	return nil
 }
 
 // Stat finds the head of a key. Absence is store.ErrNotFound.
@@ -153,8 +170,19 @@ func (f *Filler) find(ctx context.Context, k keys.Key, w want, o Options, owner 
 	} else {
 		a, err = f.resolve(ctx, k, w, o.User, owner)
 	}
+	if err != nil {
+		return a, err
+	}
+	if err = notLate(k, a.Known); err != nil {
+		a.first.Close()
+		return answer{}, err
+	}
+	if !a.Absent {
+		return a, nil
+	}
 	switch {
-	case err != nil || !a.Absent:
+	case !a.Expired.IsZero():
+		err = fmt.Errorf("get %s: %w", k, store.Expired{At: a.Expired})
 	case a.Archived:
 		err = fmt.Errorf("get %s: %w", k, store.ErrArchived)
 	default:

@@ -6,6 +6,7 @@ import (
 
 	"larder/budget"
 	"larder/chunks"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -21,6 +22,7 @@ type Object struct {
 
 	filler *Filler
 	key    keys.Key
+	known  heads.Known
 	user   string
 	cut    func()
 	holder *budget.Holder // watches over the caller while it takes bytes that others may wait for
@@ -102,6 +104,9 @@ func (o *Object) Part(ctx context.Context, off, end int64) (*Part, error) {
 		return p, nil
 	}
 	source, err := p.stream.ready(ctx)
+	if err == nil {
+		err = notLate(o.key, o.known)
+	}
 	if err != nil {
 		p.Close()
 		return nil, err

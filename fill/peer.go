@@ -24,7 +24,8 @@ type headQuestion struct {
 	Chunk int64 // the asker's chunk size, which must be the owner's
 }
 
-// headAnswer is what an owner says of a key, as JSON. If it says so, the first
+// headAnswer is what an owner says of a key, as JSON. Of an object that expires it says
+// how much time was left when it answered, since clocks differ. If it says so, the first
 // chunk follows: one that is too small to be counted, so that reading a small
 // object through any node takes one question.
 type headAnswer struct {
@@ -32,11 +33,13 @@ type headAnswer struct {
 	Source chunks.Source
 	Lease  time.Duration // from the moment the question was asked; 0: for this request only
 	First  bool
+	Left   time.Duration `json:",omitempty"` // until the object expires
 }
 
 // askHead asks the owner for a head and a lease on it. An error that wraps
 // chunks.ErrOwnerSays is the owner's verdict; any other means that it gave no answer.
 func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, w want) (answer, time.Duration, error) {
+	asked := time.Now()
 	text, err := json.Marshal(headQuestion{Place: k.Place(), Bytes: bool(w), Chunk: f.size})
 	if err != nil {
 		return answer{}, 0, fmt.Errorf("ask for a head: %w", err)
@@ -53,6 +56,11 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 		return answer{}, 0, fmt.Errorf("%s says that %s has %d bytes", owner.Name, k, h.Head.Size)
 	}
 	a := answer{Known: h.Known, Source: h.Source}
+	if h.Left > 0 {
+		if a.Known = h.EndsIn(h.Left, asked); a.IsOver(time.Now()) {
+			return answer{}, 0, fmt.Errorf("%s took longer to answer than %s had left", owner.Name, k)
+		}
+	}
 	if h.First {
 		if a.first, err = f.chunks.Given(ctx, owner, f.chunks.Of(k, h.Head, 0), said.Body); err != nil {
 			return answer{}, 0, err
@@ -95,6 +103,11 @@ func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAns
 	h := headAnswer{Known: a.Known, Source: a.Source}
 	if granted, lease := f.heads.Grant(k, from); lease > 0 {
 		h.Known, h.Lease = granted, lease
+	}
+	if !h.Ends.IsZero() {
+		if h.Left = time.Until(h.Ends); h.Left <= 0 {
+			return headAnswer{Known: h.Over(), Source: a.Source}, nil
+		}
 	}
 	if length := min(h.Head.Size, f.size); !bytes || h.Absent || length <= 0 || length > budget.FreeLen {
 		return h, nil

@@ -223,7 +223,7 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want, user string, own
 }
 
 // fromStore asks the store: for the head, and in the same request for the first
-// chunk if that is wanted. Absence is an answer.
+// chunk if that is wanted. Absence is an answer, and what has expired is absent.
 //
 // A node that holds the first chunk of the version that was there last asks for the
 // head alone, and compares more than the ETag: a read under the condition of an ETag,
@@ -236,6 +236,12 @@ func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string)
 	}
 	if w == withBytes && err == nil && (!held || chunks.VersionOf(a.Head) != chunks.VersionOf(last)) {
 		a.Head, a.first, err = f.chunks.ReadFirst(ctx, k, user)
+	}
+	if err == nil {
+		if a.Known = heads.Of(a.Head, time.Now()); a.Absent {
+			a.first.Close()
+			a.first = chunks.Data{}
+		}
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		a, err = answer{Known: heads.Known{Absent: true, Archived: errors.Is(err, store.ErrArchived)}, Source: chunks.S3}, nil

@@ -36,6 +36,7 @@ func (t *Table) isSound(s *shard, k keys.Key, e entry, now time.Time) bool {
 		t.must(s, k, e.owned || left <= t.cfg.Lease, "no lease is longer than --lease") &&
 		t.must(s, k, left <= max(t.cfg.Revalidate, t.cfg.Lease), "no head is trusted for longer than --revalidate") &&
 		t.must(s, k, e.Absent || e.Head.Version != "", "a live head names a version, or absence") &&
+		t.must(s, k, e.Ends.IsZero() || !e.until.After(e.Ends), "no head outlasts its object") &&
 		t.must(s, k, e.Head.Size >= 0, "no size is negative") &&
 		t.must(s, k, s.max > 0, "no head is live once the node has retired")
 }

@@ -17,6 +17,11 @@ type Known struct {
 	Absent bool
 	// Archived says why it is absent: its bytes cannot be read.
 	Archived bool `json:",omitempty"`
+	// Expired, of what is absent, is the moment at which it expired; zero if it did not.
+	Expired time.Time `json:",omitzero"`
+	// Ends is when the object's moment comes, by this node's monotonic clock; zero if
+	// it does not expire. It does not travel.
+	Ends time.Time `json:"-"`
 }
 
 // Config of a Table.
@@ -172,7 +177,8 @@ func (t *Table) Now(k keys.Key) Moment {
 // KeepOwned keeps what the store said when it was asked at that moment, and reports
 // whether that is good now: then whoever asked before this moment may have it.
 //
-// Rule 5: it is trusted for the time of revalidation, from the moment of asking.
+// Rule 5: it is trusted for the time of revalidation, from the moment of asking, and
+// not past the object's moment.
 func (t *Table) KeepOwned(k keys.Key, asked Moment, is Known) bool {
 	return t.keep(k, asked, entry{Known: is, until: asked.At.Add(t.cfg.Revalidate), owned: true})
 }
@@ -186,12 +192,12 @@ func (t *Table) KeepLease(k keys.Key, asked Moment, is Known, lease time.Duratio
 // keep stores an answer, if it may be trusted.
 //
 // Rule 4: nothing was dropped since the asking, the key was and is not barred, and
-// the lease, which counts from the asking, has not ended.
+// the lease, which counts from the asking, has not ended. No head outlasts its object.
 func (t *Table) keep(k keys.Key, asked Moment, e entry) bool {
 	s := t.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.used = time.Now()
+	e.used, e.until = time.Now(), e.within(e.until)
 	if s.gen != asked.gen || s.barred(k, asked.At) || !e.used.Before(e.until) || e.owned && !t.mayOwn(k) {
 		return false
 	}

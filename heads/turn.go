@@ -238,7 +238,7 @@ func (w *Turn) publish(s *shard, is Known) {
 		return
 	}
 	now := time.Now()
-	e := entry{Known: is, until: w.asked.Add(w.table.cfg.Revalidate), used: now, owned: true}
+	e := entry{Known: is, until: is.within(w.asked.Add(w.table.cfg.Revalidate)), used: now, owned: true}
 	if w.table.must(s, w.key, !w.asked.Before(w.Began), "what is published was asked for after the begin") &&
 		w.table.must(s, w.key, is.Absent || is.Head.Version != "", "what is published has a version") && s.put(w.key, e) {
 		w.table.trace(Event{Kind: Published, Key: w.key, Known: is, Owned: true, Until: e.until})

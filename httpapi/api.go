@@ -67,6 +67,9 @@ type Config struct {
 	TLS *tls.Config
 	// Builds keeps the claims; without it there are none.
 	Builds Builder
+	// Expiry is how long the objects of an org live; nil is for ever, unless a writer
+	// says otherwise.
+	Expiry func(org string) Expiry
 	// Observe hears of every request once it has been answered. It may be nil.
 	Observe func(Served)
 	Log     zerolog.Logger

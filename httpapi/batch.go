@@ -188,8 +188,10 @@ func (a *API) batchNames(c *call) ([]string, error) {
 // getPart answers for one key.
 func (a *API) getPart(c *call, name string, w http.ResponseWriter) {
 	h := http.Header{}
-	if v := c.Header.Values("Cache-Control"); len(v) > 0 {
-		h["Cache-Control"] = v
+	for _, name := range []string{"Cache-Control", maxAge} {
+		if v := c.Header.Values(name); len(v) > 0 {
+			h[name] = v
+		}
 	}
 	k, err := keys.New(c.who.Org, c.service, name)
 	if err == nil {

@@ -18,7 +18,7 @@ const readTries = 3
 func (a *API) get(c *call) error {
 	opts := options(c)
 	send := a.sendWhole
-	if conditional(c.Header) {
+	if conditional(c.Header) || len(c.Header.Values(maxAge)) > 0 {
 		send = a.sendJudged
 	}
 	var err error
@@ -69,6 +69,9 @@ func (a *API) sendJudged(c *call, o fill.Options) error {
 	}
 	defer obj.Close()
 	c.source = obj.HeadSource
+	if err := checkAge(c, obj.Head, time.Now()); err != nil {
+		return err
+	}
 	modified := lastModified(obj.Head, time.Now())
 	v := judge(c.Method, c.Header, obj.Head, modified)
 	if v.status >= http.StatusMultipleChoices {
@@ -112,6 +115,9 @@ func (a *API) head(c *call) error {
 		return err
 	}
 	c.source = source
+	if err := checkAge(c, h, time.Now()); err != nil {
+		return err
+	}
 	modified := lastModified(h, time.Now())
 	if v := judge(c.Method, c.Header, h, modified); v.status != http.StatusOK {
 		return notSent(c, h, modified, v)

@@ -26,7 +26,7 @@ const (
 // slices of one array, and those that are made here parts of one string. A map of
 // up to eight entries is one allocation, and net/http makes a copy of it.
 func setHeaders(h http.Header, o store.Head, modified time.Time, source chunks.Source) {
-	values := make([]string, 0, 10)
+	values := make([]string, 0, 11)
 	set := func(name, value string) {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
@@ -41,6 +41,9 @@ func setHeaders(h http.Header, o store.Head, modified time.Time, source chunks.S
 	set("Accept-Ranges", "bytes")
 	set("Content-Type", o.ContentType)
 	set("Cache-Control", "private, no-cache")
+	if !o.Expires.IsZero() {
+		set("Expires", o.Expires.UTC().Format(http.TimeFormat))
+	}
 	if source != "" {
 		set("Cache-Status", cacheStatus(source))
 	}

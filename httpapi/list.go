@@ -30,6 +30,8 @@ type listed struct {
 	Size     int64     `json:"size"`
 	ETag     string    `json:"etag"`
 	Modified time.Time `json:"modified"`
+	// Expires is left out of what does not expire.
+	Expires *time.Time `json:"expires,omitempty"`
 	*strategyParts
 }
 
@@ -131,7 +133,7 @@ func (l *listing) match(e store.Entry) (listed, bool) {
 	if err != nil {
 		return listed{}, false
 	}
-	item := listed{Key: k.Name, Size: e.Size, ETag: `"` + e.Version + `"`, Modified: e.Modified}
+	item := listed{Key: k.Name, Size: e.Size, ETag: `"` + e.Version + `"`, Modified: e.Modified, Expires: keyExpires(e)}
 	if l.service != keys.Strategies {
 		return item, true
 	}

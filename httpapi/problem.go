@@ -38,6 +38,7 @@ var (
 	errCondition     = errors.New("the object is not the one that the request's condition names")
 	errBuildFailed   = errors.New("the build that this waited for, or that ended a moment ago, failed")
 	errBuildUnstored = errors.New("what was built cannot be stored; build it without a claim")
+	errTooOld        = errors.New("the object is older than Larder-Max-Age allows")
 )
 
 // problemType is what the types of all problems begin with.
@@ -117,6 +118,7 @@ func kinds() []kind {
 		{err: builds.ErrLeaving, status: 503, name: "leaving", title: "Node is leaving", advice: "; ask another"},
 		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", hide: true,
 			advice: "somebody else is writing this key; read it again and decide anew"},
+		{err: errTooOld, status: 412, name: "too-old", title: "Object too old"},
 		{err: errCondition, status: 412, name: "precondition-failed", title: "Precondition failed"},
 		{err: store.ErrPrecondition, status: 412, name: "precondition-failed", title: "Precondition failed", hide: true,
 			advice: "what is there now is not what If-Match or If-None-Match asks for; read it again for its ETag"},
@@ -153,6 +155,9 @@ func problemOf(err error) problem {
 		detail := err.Error() + k.advice
 		if k.hide {
 			detail = k.advice
+		}
+		if gone, ok := errors.AsType[store.Expired](err); ok && k.status == http.StatusNotFound {
+			detail = goneText(gone)
 		}
 		return problem{Type: problemType + k.name, Title: k.title, Status: k.status, Detail: detail}
 	}
@@ -198,6 +203,10 @@ func (a *API) fail(c *call, err error) {
 	a.discardBody(c)
 	h := c.w.Header()
 	dropObject(h)
+	if old, ok := errors.AsType[tooOld](err); ok {
+		h.Set("Etag", `"`+old.head.Version+`"`)
+		h.Set("Last-Modified", endOfSecond(old.head.Modified).UTC().Format(http.TimeFormat))
+	}
 	switch p.Status {
 	case http.StatusUnauthorized:
 		h.Set("Connection", "close") // a stranger holds none
@@ -260,7 +269,7 @@ func dropObject(h http.Header) {
 		switch {
 		case strings.HasPrefix(name, metaPrefix):
 			h.Del(name)
-		case slices.Contains([]string{"Etag", "Last-Modified", "Repr-Digest", "Larder-Writer", "Accept-Ranges", "Content-Security-Policy"}, name):
+		case slices.Contains([]string{"Etag", "Last-Modified", "Repr-Digest", "Larder-Writer", "Accept-Ranges", "Expires", "Content-Security-Policy"}, name):
 			h.Del(name)
 		}
 	}

@@ -34,6 +34,9 @@ func (a *API) put(c *call) error {
 	if cond.Claim, err = a.claimOfWrite(c, cond); err != nil {
 		return err
 	}
+	if cond.ExpiresIn, err = a.lifeOf(c); err != nil {
+		return err
+	}
 	digests, err := parseDigests(c.Header)
 	if err != nil {
 		return err
@@ -51,6 +54,9 @@ func (a *API) put(c *call) error {
 		return err
 	}
 	c.w.Header().Set("Etag", `"`+r.Head.Version+`"`)
+	if !r.Head.Expires.IsZero() {
+		c.w.Header().Set("Expires", r.Head.Expires.UTC().Format(http.TimeFormat))
+	}
 	status := http.StatusOK
 	if r.Created {
 		status = http.StatusCreated

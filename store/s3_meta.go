@@ -17,6 +17,7 @@ import (
 //	larder-write     Write
 //	larder-piece     Piece
 //	larder-claim     Claim
+//	larder-expires   Expires, as unix seconds
 //	larder-encoding  "percent" if the values are encoded; else it is absent
 //	anything else    Meta, names as they are
 //
@@ -38,6 +39,7 @@ const (
 	ownWrite     = ownPrefix + "write"
 	ownPiece     = ownPrefix + "piece"
 	ownClaim     = ownPrefix + "claim"
+	ownExpires   = ownPrefix + "expires"
 	ownEncoding  = ownPrefix + "encoding"
 	encodingName = "percent"
 
@@ -89,6 +91,9 @@ func toMetadata(h Head) (map[string]string, error) {
 	if !h.Modified.IsZero() {
 		values[ownModified] = strconv.FormatInt(h.Modified.Unix(), 10)
 	}
+	if !h.Expires.IsZero() {
+		values[ownExpires] = strconv.FormatInt(h.Expires.Unix(), 10)
+	}
 	size := 0
 	for name, value := range values {
 		size += len(metadataHeader) + len(name) + len(value)
@@ -120,13 +125,23 @@ func fromMetadata(h *Head, values map[string]string) {
 		h.Piece = piece
 	}
 	h.Writer = values[ownWriter]
-	if seconds, err := strconv.ParseInt(values[ownModified], 10, 64); err == nil && seconds >= 0 && seconds <= lastModified {
-		h.Modified = time.Unix(seconds, 0).UTC()
+	if modified, ok := moment(values[ownModified]); ok {
+		h.Modified = modified
 	}
+	h.Expires, _ = moment(values[ownExpires])
 	maps.DeleteFunc(values, func(name, _ string) bool { return strings.HasPrefix(name, ownPrefix) })
 	if len(values) > 0 {
 		h.Meta = values
 	}
+}
+
+// moment is a time as Larder writes it.
+func moment(value string) (time.Time, bool) {
+	seconds, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || seconds < 0 || seconds > lastModified {
+		return time.Time{}, false
+	}
+	return time.Unix(seconds, 0).UTC(), true
 }
 
 // isDigest reports whether a value is a SHA-256 as Larder writes it.

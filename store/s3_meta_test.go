@@ -94,7 +94,7 @@ func TestTimesThatNoDateCanState(t *testing.T) {
 // Each write has a name of its own, and what has none is told apart by all else
 // that is known of it.
 func TestWriteNames(t *testing.T) {
-	one, two := newWriteName(), newWriteName()
+	one, two := NewWriteName(), NewWriteName()
 	if one == two || !IsWriteName(one) || !IsWriteName(two) {
 		t.Errorf("%q and %q", one, two)
 	}

@@ -82,13 +82,15 @@ func complete(w Write) (Head, []byte, error) {
 	return head, sum, nil
 }
 
-// newWriteName is a name that no other write has: 130 random bits in base32.
-func newWriteName() string { return strings.ToLower(rand.Text()) }
+// NewWriteName is a name that no other write has: 130 random bits in base32.
+func NewWriteName() string { return strings.ToLower(rand.Text()) }
 
 // fillIn is the head of a write as far as it does not depend on the bytes.
 func fillIn(head Head) (Head, error) {
 	head.Version, head.Size = "", 0
-	head.Write = newWriteName()
+	if !IsWriteName(head.Write) {
+		head.Write = NewWriteName()
+	}
 	if head.ContentType == "" {
 		head.ContentType = defaultContentType
 	}

@@ -44,6 +44,15 @@ var (
 	ErrMetadata = errors.New("metadata cannot be kept")
 )
 
+// Expired is an ErrNotFound: there was an object, whose moment has come.
+type Expired struct{ At time.Time }
+
+// Error says when.
+func (e Expired) Error() string { return "it expired at " + e.At.UTC().Format(time.RFC3339) }
+
+// Unwrap returns ErrNotFound.
+func (e Expired) Unwrap() error { return ErrNotFound }
+
 // Later comes beside ErrUnavailable where the store said how long to stay away.
 type Later struct{ After time.Duration }
 
@@ -56,7 +65,8 @@ type Head struct {
 	// the same: that of a single put is an MD5, and an object that other tools
 	// put there may have none. See WriteName.
 	Version string
-	// Write is a random name that each write of Larder gets from Put or Begin.
+	// Write is a random name that each write of Larder has: the one that it was given
+	// from NewWriteName, or else one that Put or Begin draws.
 	// It is empty for what was written by other means, or by older nodes.
 	Write string `json:",omitempty"`
 	// Claim is the name of the claim that the object was built under; empty without.
@@ -75,6 +85,9 @@ type Head struct {
 	Writer string
 	// Modified is the time of the write, in whole seconds, UTC.
 	Modified time.Time
+	// Expires is the moment from which on there is no such object any more, in whole
+	// seconds, UTC; zero if there is none. Nothing of this package acts on it.
+	Expires time.Time `json:",omitzero"`
 	// Meta is the metadata that the writer gave, by lower-case name.
 	Meta map[string]string
 	// Sum is the SHA-256 of the bytes that Get or GetRange read with this head, if
@@ -119,8 +132,8 @@ type Conditions struct {
 
 // Write is an object to be put.
 type Write struct {
-	// Head's ContentType, Digest, Writer, Modified and Meta are kept with the
-	// object. Size is len(Body), Version is the store's to give.
+	// Head's ContentType, Digest, Writer, Modified, Expires, Write and Meta are kept
+	// with the object. Size is len(Body), Version is the store's to give.
 	Head
 	Body []byte
 	Conditions
@@ -132,6 +145,8 @@ type Entry struct {
 	Version  string
 	Size     int64
 	Modified time.Time
+	// Expires is the object's, if that is known: S3's listings do not say it.
+	Expires time.Time
 }
 
 // Alloc returns a buffer of n bytes. Its owner accounts for the memory, so it may

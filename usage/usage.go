@@ -95,6 +95,12 @@ func (u *Usage) Policy(org string) Policy {
 	return u.policies.Of(org)
 }
 
+// LimitsSizes reports whether an org has a limit of its bytes or objects.
+func (u *Usage) LimitsSizes(org string) bool {
+	p := u.Policy(org)
+	return p.MaxBytes > 0 || p.MaxObjects > 0
+}
+
 // Admit lets a request of a user go on, after a wait for its turn of a second at
 // most, or refuses it with ErrRate and Later.
 func (u *Usage) Admit(ctx context.Context, org, user string) error {

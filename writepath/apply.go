@@ -12,9 +12,16 @@ import (
 	"larder/store"
 )
 
-// apply is a write at the key's owner: take turns, make room, revoke, upload,
-// publish, keep the bytes.
+// apply is a write at the key's owner.
 func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
+	if o.ExpiresIn > 0 {
+		return p.applyExpiring(ctx, k, o)
+	}
+	return p.inTurn(ctx, k, o)
+}
+
+// inTurn does a write: take turns, revoke, upload, publish, keep the bytes.
+func (p *Path) inTurn(ctx context.Context, k keys.Key, o op) (Result, error) {
 	turn, err := p.heads.Begin(ctx, k, o.abandoned)
 	if errors.Is(err, heads.ErrNotOwner) {
 		return Result{}, err
@@ -25,7 +32,7 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	outcome, marked := heads.Outcome{}, false
 	defer func() {
 		if marked {
-			p.cfg.Claims.Unmark(k, o.claim(), outcome)
+			p.cfg.Claims.Unmark(k, o.claim(), o.asOthersSee(outcome))
 		}
 	}()
 	defer func() { turn.End(outcome) }()
@@ -65,15 +72,48 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 		!p.heads.Must(k, o.Delete || r.Head.Version != "", "what was written has a version") {
 		return Result{}, fmt.Errorf("write %s: %w", k, ErrUnknown)
 	}
-	outcome = heads.Outcome{Done: true, Known: heads.Known{Absent: o.Delete, Head: r.Head}}
-	count(room, was, o, r)
-	p.dropSums(k, turn.Last)
+	outcome = heads.Outcome{Done: true, Known: heads.Of(r.Head, time.Now())}
+	if o.Delete {
+		outcome.Known = heads.Known{Absent: true, Expired: o.expiredAt(was)}
+	}
+	p.count(k, room, was, o, r)
+	p.dropReplaced(k, o, turn.Last, was.replaced())
 	if len(o.Body) > 0 {
 		if err := p.memory.Prime(ctx, k, r.Head, 0, o.Body); err != nil {
 			p.log.Debug().Err(err).Stringer("key", k).Msg("written bytes not kept in memory")
 		}
 	}
 	return r, nil
+}
+
+// dropReplaced removes what lies beside versions that are there no more.
+func (p *Path) dropReplaced(k keys.Key, o op, last, replaced store.Head) {
+	p.dropSums(k, last)
+	if last.Write != replaced.Write {
+		p.dropSums(k, replaced)
+		p.unindex(k, replaced)
+	}
+	if last.Write != o.expired { // the entry of what the walk removes is its own
+		p.unindex(k, last)
+	}
+}
+
+// expiredAt is when what was there expired, of a write that removes it for that; else
+// zero.
+func (o op) expiredAt(was before) time.Time {
+	if o.expired == "" {
+		return time.Time{}
+	}
+	return was.replaced().Expires
+}
+
+// asOthersSee is what a write changes for others: to remove what has expired is
+// nothing.
+func (o op) asOthersSee(outcome heads.Outcome) heads.Outcome {
+	if o.expired != "" {
+		return heads.Outcome{}
+	}
+	return outcome
 }
 
 // isUnknown reports whether a write that failed so may have happened all the same.
@@ -84,6 +124,9 @@ func isUnknown(err error) bool {
 // write changes the store. was is what is known to be there, and comes back with
 // what was learnt of that.
 func (p *Path) write(ctx context.Context, k keys.Key, o op, was before) (Result, before, error) {
+	if o.expired != "" {
+		return p.removeExpired(ctx, k, o.expired)
+	}
 	traits := p.store.Traits()
 	present := was.head != nil
 	cond, was, err := p.conditions(ctx, k, o, traits, was)
@@ -108,6 +151,9 @@ func (p *Path) write(ctx context.Context, k keys.Key, o op, was before) (Result,
 		return p.putNew(ctx, k, w)
 	default:
 		h, err := p.store.Put(ctx, k.Place(), w)
+		if w.IfAbsent && errors.Is(err, store.ErrPrecondition) {
+			return p.overExpired(ctx, k, w, err)
+		}
 		return Result{Head: h, Created: was.absent()}, was, err
 	}
 }
@@ -117,24 +163,25 @@ func dateOf(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // putNew puts an object that is likely new. The store does not say whether a
 // put replaced something, so it is asked to create first: one request for a
-// new key, three for one that is replaced without having been read lately, whose
-// size is asked for.
+// new key, two for one that is replaced without having been read lately, and three
+// if it matters what is replaced: to limits of sizes, or as it may have expired.
 func (p *Path) putNew(ctx context.Context, k keys.Key, w store.Write) (Result, before, error) {
 	w.IfAbsent = true
 	h, err := p.store.Put(ctx, k.Place(), w)
 	if !errors.Is(err, store.ErrPrecondition) && !errors.Is(err, store.ErrConflict) {
 		return Result{Head: h, Created: true}, before{known: true}, err
 	}
-	was := p.ask(ctx, k)
+	was := p.askIfNeeded(ctx, k)
 	w.IfAbsent = false
 	h, err = p.store.Put(ctx, k.Place(), w)
-	return Result{Head: h}, was, err
+	return Result{Head: h, Created: was.absent()}, was, err
 }
 
 // conditions turns what the caller demands into what the store is told, and
 // returns what is known to be there. Where the store has no such condition, or
 // was not seen to hold it, it is asked what is there; the owner's turn keeps that
-// from changing until the write.
+// from changing until the write. The store does not know what has expired: that is
+// absent, and yet has to be replaced.
 func (p *Path) conditions(ctx context.Context, k keys.Key, o op, traits store.Traits, was before) (c store.Conditions, is before, err error) {
 	present := was.head != nil
 	put := !o.Delete && !o.InParts
@@ -144,35 +191,33 @@ func (p *Path) conditions(ctx context.Context, k keys.Key, o op, traits store.Tr
 	switch {
 	case put && o.IfAbsent && traits.PutIfAbsent:
 		return store.Conditions{IfAbsent: true}, before{known: true}, nil
-	case put && len(o.IfMatch) == 1 && o.IfMatch[0] != "*" && traits.PutIfMatch:
+	case put && len(o.IfMatch) == 1 && o.IfMatch[0] != "*" && traits.PutIfMatch && (present || !p.expiry.Has(ctx, k.Org)):
 		if !present || was.head.Version != o.IfMatch[0] {
-			was = p.ask(ctx, k)
+			was = p.askIfNeeded(ctx, k)
 		}
 		return store.Conditions{IfMatch: o.IfMatch[0]}, was.there(), nil
 	case put && !o.IfAbsent && len(o.IfMatch) == 0 && (present || traits.PutIfAbsent):
 		return store.Conditions{}, was.there(), nil
 	}
-	h, err := p.store.Head(ctx, k.Place())
+	is, err = p.look(ctx, k)
 	absent := errors.Is(err, store.ErrNotFound)
-	is = before{known: err == nil || absent}
-	if err == nil {
-		is.head = &h
-	}
 	switch {
 	case errors.Is(err, store.ErrArchived) && o.Delete:
 		return c, before{}, nil // nobody can read it, and it can be removed
 	case absent && len(o.IfMatch) > 0:
 		return c, is, fmt.Errorf("%s is not there: %w", k, store.ErrPrecondition)
+	case absent && !o.Delete && o.IfAbsent:
+		return is.asAbsent(), is, nil
 	case absent && !o.Delete:
-		return store.Conditions{IfAbsent: o.IfAbsent}, is, nil
+		return c, is, nil
 	case err != nil:
 		return c, is, err
 	case o.IfAbsent:
 		return c, is, fmt.Errorf("%s is there already: %w", k, store.ErrPrecondition)
 	case len(o.IfMatch) == 0:
 		return c, is, nil
-	case !slices.Contains(o.IfMatch, "*") && !slices.Contains(o.IfMatch, h.Version):
-		return c, is, fmt.Errorf("%s has version %q now: %w", k, h.Version, store.ErrPrecondition)
+	case !slices.Contains(o.IfMatch, "*") && !slices.Contains(o.IfMatch, is.head.Version):
+		return c, is, fmt.Errorf("%s has version %q now: %w", k, is.head.Version, store.ErrPrecondition)
 	}
-	return store.Conditions{IfMatch: h.Version}, is, nil
+	return store.Conditions{IfMatch: is.head.Version}, is, nil
 }

@@ -42,17 +42,17 @@ func (p *Path) claimed(ctx context.Context, k keys.Key, c Claim, holdsAbsent boo
 	if c.absent() && holdsAbsent {
 		return store.Conditions{IfAbsent: true}, before{known: true}, nil
 	}
-	h, err := p.store.Head(ctx, k.Place())
+	is, err = p.look(ctx, k)
 	absent := errors.Is(err, store.ErrNotFound)
 	switch {
 	case err != nil && !absent:
 		return cond, is, err
 	case absent && c.absent():
-		return store.Conditions{IfAbsent: true}, before{known: true}, nil
-	case absent || !c.isOf(h):
+		return is.asAbsent(), is, nil
+	case absent || !c.isOf(*is.head):
 		return cond, is, fmt.Errorf("%s is not what it was when the claim was granted: %w", k, store.ErrPrecondition)
 	}
-	return store.Conditions{IfMatch: h.Version}, before{known: true, head: &h}, nil
+	return store.Conditions{IfMatch: is.head.Version}, is, nil
 }
 
 // isOf reports whether a claim was granted when this was there.

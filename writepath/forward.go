@@ -55,6 +55,7 @@ type reply struct {
 	Failure string `json:",omitempty"` // a name of failures
 	Detail  string `json:",omitempty"`
 	Later   store.Later
+	Expired time.Time `json:",omitzero"` // when what is not found expired
 }
 
 // forwarded is a write on its way to the owner, as JSON. The bytes, or the list
@@ -113,6 +114,9 @@ func (r reply) failure() error {
 	}
 	for _, f := range failures() {
 		if f.name == r.Failure {
+			if !r.Expired.IsZero() {
+				return fmt.Errorf("%s: %w: %w", r.Detail, f.err, store.Expired{At: r.Expired})
+			}
 			if r.Later.After > 0 {
 				return fmt.Errorf("%s: %w: %w", r.Detail, f.err, r.Later)
 			}
@@ -191,6 +195,8 @@ func replied(result Result, err error) cluster.Answer {
 		out.Failure, out.Detail = failureOf(err), err.Error()
 		out.Detail = out.Detail[:min(len(out.Detail), maxDetail)]
 		out.Later, _ = errors.AsType[store.Later](err)
+		expired, _ := errors.AsType[store.Expired](err)
+		out.Expired = expired.At
 	}
 	text, err := json.Marshal(out)
 	if err != nil {

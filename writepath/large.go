@@ -52,6 +52,9 @@ type Upload struct {
 // any other, at the key's owner. The errors are those of Put and Verify,
 // ErrTooLarge, and whatever Body fails with: after these nothing was written.
 func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, error) {
+	if err := canExpire(k, w.ExpiresIn); err != nil {
+		return Result{}, err
+	}
 	p.counts.inParts.Add(1)
 	defer func() {
 		if p.counts.inParts.Add(-1) == 0 {
@@ -61,6 +64,9 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 	h := w.Conditions.Claim.mark(w.Head)
 	h.Modified = dateOf(time.Now()) // the store wants it first
 	h.Piece = p.cfg.ChunkSize
+	if w.ExpiresIn > 0 { // and this too
+		h.Expires = momentIn(w.ExpiresIn)
+	}
 	u, err := p.store.Begin(ctx, k.Place(), h)
 	if err != nil {
 		return Result{}, notApplied(err)
@@ -81,6 +87,11 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 		return Result{}, err
 	}
 	p.putSums(ctx, k, t)
+	if err := p.index(ctx, k, u.Head); err != nil {
+		p.abort(u)
+		p.dropSums(k, u.Head)
+		return Result{}, err
+	}
 	r, err := p.route(ctx, k, op{
 		Head: h, IfMatch: w.IfMatch, IfAbsent: w.IfAbsent, Claim: w.Conditions.Claim, InParts: true, Parts: parts{Upload: u, Parts: t.parts},
 	})
@@ -90,6 +101,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 	case err != nil:
 		p.abort(u)
 		p.dropSums(k, u.Head)
+		p.unindex(k, u.Head)
 		return r, notApplied(err)
 	case r.Repeated:
 		p.abort(u)

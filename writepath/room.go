@@ -3,6 +3,7 @@ package writepath
 import (
 	"context"
 	"errors"
+	"time"
 
 	"larder/heads"
 	"larder/keys"
@@ -14,10 +15,29 @@ import (
 type before struct {
 	known bool        // otherwise there may be anything
 	head  *store.Head // nil if nothing is there
+	// expired says that the moment of what is there has come: for all but the store
+	// that is nothing.
+	expired bool
 }
 
 // absent reports whether surely nothing is there.
-func (b before) absent() bool { return b.known && b.head == nil }
+func (b before) absent() bool { return b.known && (b.head == nil || b.expired) }
+
+// replaced is the head of what is there; zero if none is known.
+func (b before) replaced() store.Head {
+	if b.head == nil {
+		return store.Head{}
+	}
+	return *b.head
+}
+
+// asAbsent is the condition under which the store puts something where nothing is.
+func (b before) asAbsent() store.Conditions {
+	if b.head == nil {
+		return store.Conditions{IfAbsent: true}
+	}
+	return store.Conditions{IfMatch: b.head.Version}
+}
 
 // there is b if something is there, and else that something is there of which
 // nothing is known.
@@ -36,14 +56,36 @@ func known(turn *heads.Turn) before {
 	return before{known: true, head: &turn.Last}
 }
 
-// ask asks the store what is there. Where it does not say, nothing is known.
-func (p *Path) ask(ctx context.Context, k keys.Key) before {
+// look asks the store what is there. Of what is not, or has expired, the error is
+// store.ErrNotFound.
+func (p *Path) look(ctx context.Context, k keys.Key) (before, error) {
 	h, err := p.store.Head(ctx, k.Place())
 	switch {
-	case err == nil:
-		return before{known: true, head: &h}
 	case errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrArchived):
-		return before{known: true}
+		return before{known: true}, err
+	case err != nil:
+		return before{}, err
+	}
+	was := before{known: true, head: &h}
+	if is := heads.Of(h, time.Now()); is.Absent {
+		was.expired, err = true, store.Expired{At: is.Expired}
+	}
+	return was, err
+}
+
+// ask is look for a caller who goes on all the same: where the store does not say,
+// nothing is known.
+func (p *Path) ask(ctx context.Context, k keys.Key) before {
+	was, _ := p.look(ctx, k)
+	return was
+}
+
+// askIfNeeded is ask if it matters what is there: to the org's limits of sizes, or as
+// it may have expired. Otherwise nothing is known, and the counts of the org's sizes
+// are mended when they are next compared with the bucket.
+func (p *Path) askIfNeeded(ctx context.Context, k keys.Key) before {
+	if p.cfg.Usage.LimitsSizes(k.Org) || p.expiry.Has(ctx, k.Org) {
+		return p.ask(ctx, k)
 	}
 	return before{}
 }
@@ -80,8 +122,10 @@ func (o op) size() int64 {
 }
 
 // count tells what was written.
-func count(room *usage.Room, was before, o op, r Result) {
+func (p *Path) count(k keys.Key, room *usage.Room, was before, o op, r Result) {
 	switch {
+	case !was.known && !p.cfg.Usage.LimitsSizes(k.Org):
+		room.Cancel()
 	case !was.known:
 		room.Unknown()
 	case o.Delete:

@@ -12,6 +12,9 @@ type Stats struct {
 	// Uploads that are on their way to the store now: objects sent whole, from
 	// the key's owner, and in parts, from the node where they arrived.
 	Whole, InParts int64
+	// Expired objects that this node removed, and Due those that its last walk found
+	// and left.
+	Expired, Due int64
 }
 
 // counts are what Stats is made of.
@@ -19,6 +22,7 @@ type counts struct {
 	acknowledged, busy, silent         atomic.Int64
 	silentWaitedOut, departedWaitedOut atomic.Int64
 	whole, inParts                     atomic.Int64
+	expired, due                       atomic.Int64
 }
 
 // Stats counts.
@@ -28,5 +32,6 @@ func (p *Path) Stats() Stats {
 		Acknowledged: c.acknowledged.Load(), Busy: c.busy.Load(), Silent: c.silent.Load(),
 		SilentWaitedOut: c.silentWaitedOut.Load(), DepartedWaitedOut: c.departedWaitedOut.Load(),
 		Whole: c.whole.Load(), InParts: c.inParts.Load(),
+		Expired: c.expired.Load(), Due: c.due.Load(),
 	}
 }

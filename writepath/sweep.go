@@ -3,6 +3,7 @@ package writepath
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"larder/keys"
@@ -20,9 +21,12 @@ const (
 	sumsRounds = 24
 )
 
-// Run sweeps until ctx ends.
+// Run sweeps, and removes what has expired, until ctx ends.
 func (p *Path) Run(ctx context.Context) error {
 	defer p.lists.Wait()
+	var walk sync.WaitGroup
+	defer walk.Wait()
+	walk.Go(func() { p.expire(ctx) })
 	p.sweep(ctx)
 	return nil
 }

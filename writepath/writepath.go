@@ -2,6 +2,7 @@ package writepath
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"larder/budget"
 	"larder/cluster"
+	"larder/expiry"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
@@ -108,7 +110,14 @@ type Config struct {
 	// Waited hears how long each write waited until no other node could hold a
 	// lease on its key. It may be nil.
 	Waited func(d time.Duration)
-	Log    zerolog.Logger
+	// Expiry is the index of objects that expire; nil for one of its own.
+	Expiry *expiry.Index
+	// ExpireEvery is the pause between two walks through what has expired, ExpireGrace
+	// how long it stays in the store, and ExpireStray how long an entry of the index
+	// without its object stays. 0 is a default: 10 minutes, 1, and 10.
+	ExpireEvery, ExpireGrace, ExpireStray time.Duration
+
+	Log zerolog.Logger
 }
 
 // Path takes writes. Make one with New.
@@ -119,7 +128,8 @@ type Path struct {
 	memory  Memory
 	cluster Cluster
 	uploads uploads
-	lists   sync.WaitGroup // lists of digests that are being removed
+	expiry  *expiry.Index
+	lists   sync.WaitGroup // lists of digests, and entries of the index, that are being removed
 	counts  counts
 	log     zerolog.Logger
 	audit   zerolog.Logger // hears of every write that another node forwards
@@ -133,12 +143,19 @@ func New(cfg Config, st Store, table *heads.Table, memory Memory, c Cluster) *Pa
 	if cfg.Claims == nil {
 		cfg.Claims = noClaims{}
 	}
+	if cfg.Expiry == nil {
+		cfg.Expiry = expiry.New(st)
+	}
+	cfg.ExpireEvery = cmp.Or(cfg.ExpireEvery, expireEvery)
+	cfg.ExpireGrace = cmp.Or(cfg.ExpireGrace, expireGrace)
+	cfg.ExpireStray = cmp.Or(cfg.ExpireStray, strayAfter)
 	return &Path{
 		cfg:     cfg,
 		store:   st,
 		heads:   table,
 		memory:  memory,
 		cluster: c,
+		expiry:  cfg.Expiry,
 		uploads: newUploads(PartSize(cfg.ChunkSize, cfg.MaxObject), cfg.Plan),
 		log:     cfg.Log.With().Str("component", "writepath").Logger(),
 		audit:   cfg.Log.With().Str("component", "audit").Logger(),
@@ -156,6 +173,10 @@ type op struct {
 	IfMatch []string
 	// IfAbsent lets a put happen only if nothing is there.
 	IfAbsent bool
+	// ExpiresIn is how long after the owner has taken a put the object expires; 0 for
+	// never, and of what is in the store already: its head says it. It travels instead
+	// of the moment, since clocks differ.
+	ExpiresIn time.Duration `json:",omitempty"`
 	// InParts says that the bytes are in the store already, and wait there to
 	// be made visible.
 	InParts bool
@@ -164,6 +185,10 @@ type op struct {
 
 	Body  []byte `json:"-"` // the object, if not InParts
 	Parts parts  `json:"-"` // if InParts
+
+	// expired is the name of the write that a delete removes once it has expired; empty
+	// for any other write.
+	expired string
 
 	// abandoned reports whether nobody is known to wait for the outcome any
 	// more. A write that is abandoned before its upload is not done.
@@ -240,13 +265,20 @@ type Conditions struct {
 	// Claim lets it happen only if what was there when it was granted still is, and is
 	// kept with the object. There is no other condition then.
 	Claim *Claim
+	// ExpiresIn is how long the object lives; 0 is for ever.
+	ExpiresIn time.Duration
 }
 
 // Put writes an object of one chunk at most. The errors are those of
 // store.Store's Put, ErrUnknown and ErrNotApplied. Once the owner has begun, it
 // finishes even if ctx ends.
 func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c Conditions) (Result, error) {
-	return p.route(ctx, k, op{Head: c.Claim.mark(h), IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Claim: c.Claim, Body: body})
+	if err := canExpire(k, c.ExpiresIn); err != nil {
+		return Result{}, err
+	}
+	return p.route(ctx, k, op{
+		Head: c.Claim.mark(h), IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Claim: c.Claim, ExpiresIn: c.ExpiresIn, Body: body,
+	})
 }
 
 // Delete removes an object. Absence is store.ErrNotFound.

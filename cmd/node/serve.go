@@ -15,6 +15,7 @@ import (
 	"larder/auth/issuer"
 	"larder/builds"
 	"larder/cluster"
+	"larder/expiry"
 	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
@@ -51,6 +52,7 @@ type node struct {
 	issuer   *issuer.Issuer         // nil if there is no identity provider
 	policies *usage.Policies
 	usage    *usage.Usage
+	expiry   *expiry.Index
 	api      *httpapi.API
 	admin    *admin.Admin
 	public   *server
@@ -108,10 +110,11 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err := n.makeBuilds(); err != nil {
 		return nil, err
 	}
+	n.expiry = expiry.New(n.store)
 	n.usage = usage.New(n.policies, n.store, n.cluster, n.log)
 	n.write = writepath.New(writepath.Config{
 		Lease: c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
-		Claims: n.builds, Usage: n.usage, Waited: n.admin.Metrics.Waited, Log: n.log,
+		Claims: n.builds, Usage: n.usage, Expiry: n.expiry, Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.heads, n.fill, n.cluster)
 	return n, n.connect()
 }
@@ -167,12 +170,16 @@ func (n *node) connect() error {
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: n.cfg.plan.Bodies,
 		Usage:      n.usage,
+		Expiry: func(org string) httpapi.Expiry {
+			p := n.policies.Of(org)
+			return httpapi.Expiry{Default: p.ExpiresIn, Max: p.MaxExpiresIn}
+		},
 		OwnMachine: !n.cfg.knowsCallers() && !n.cfg.InsecureNoAuth,
 		TLS:        tlsConfig(n.keyPair, n.gate.Certificates),
 		Builds:     n.builds,
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
-	}, n.fill, n.write, n.store, who)
+	}, n.fill, n.write, n.expiry, who)
 	public, private, err := connectionLimits(int64(n.cfg.Memory))
 	if err != nil {
 		return err

@@ -176,6 +176,7 @@ type listed struct {
 	Size            int64
 	EnvDate         string `json:"env_date"`
 	EnvHash         string `json:"env_hash"`
+	Expires         *time.Time
 }
 
 // list lists a service, given its query.
