@@ -19,7 +19,7 @@ func TestOIDCFlags(t *testing.T) {
 		{oidcFlags{OIDCAudience: "a"}, "--oidc-issuer, which is not there"},
 		{oidcFlags{OIDCMapFile: "map"}, "--oidc-issuer, which is not there"},
 	} {
-		err := c.flags.check()
+		err := c.flags.checkOIDC()
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: %v, want %q", c.flags, err, c.says)
 		}

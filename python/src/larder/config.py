@@ -54,6 +54,7 @@ class Config:
     token: credentials.Token
     signing_keys: tuple[bytes, ...] = field(repr=False)
     org: str
+    ca_file: str
     max_object: int
     timeout: float
     connect_timeout: float
@@ -92,6 +93,7 @@ def make(
         token=credentials.find(token),
         signing_keys=read_signing_keys(signing_key),
         org=setting("org") if org is None else org,
+        ca_file=os.path.expanduser(setting("ca_file")),
         max_object=read_max_object(max_object),
         timeout=timeout,
         connect_timeout=connect_timeout,
