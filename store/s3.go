@@ -33,6 +33,10 @@ type S3Config struct {
 	Prefix string
 	// PathStyle puts the bucket into the path and not into the host name.
 	PathStyle bool
+	// Encryption is what objects are asked to be encrypted by at rest, AES256, aws:kms
+	// or aws:kms:dsse; empty leaves that to the bucket. KMSKey is the key for the last
+	// two; empty is the account's own.
+	Encryption, KMSKey string
 	// AccessKey and SecretKey are empty for the SDK's usual chain.
 	AccessKey, SecretKey string
 	// HTTPClient is nil for one that suits S3: see httpClient.

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -40,6 +41,7 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 		Metadata:      metadata,
 	}
 	in.IfMatch, in.IfNoneMatch = w.headers()
+	in.ServerSideEncryption, in.SSEKMSKeyId = s.cfg.encryption()
 	err = s.write(ctx, "put", writeLimit(len(w.Body)), func(ctx context.Context, progress func()) error {
 		lent := lend(w.Body, progress)
 		defer lent.withdraw()
@@ -61,6 +63,14 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 		return Head{}, fmt.Errorf("put %s: %w", name, err)
 	}
 	return head, nil
+}
+
+// encryption is what a write asks of S3, for both ways to write.
+func (c S3Config) encryption() (by types.ServerSideEncryption, key *string) {
+	if c.KMSKey != "" {
+		key = &c.KMSKey
+	}
+	return types.ServerSideEncryption(c.Encryption), key
 }
 
 // complete is the head that a write makes, and its digest in bytes.

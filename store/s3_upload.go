@@ -46,6 +46,7 @@ func (s *S3) Begin(ctx context.Context, name string, h Head) (Upload, error) {
 			ContentType: &head.ContentType,
 			Metadata:    metadata,
 		}
+		in.ServerSideEncryption, in.SSEKMSKeyId = s.cfg.encryption()
 		if s.checksums.sent() {
 			in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
 		}

@@ -68,7 +68,7 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 }
 
 func (s *keySet) verify(ctx context.Context, token string) ([]byte, error) {
-	jws, err := jose.ParseSigned(token, algorithms())
+	jws, err := jose.ParseSignedCompact(token, algorithms())
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, errors.New("not one signature")
 	}

@@ -16,10 +16,13 @@ import (
 // prefix into its one form.
 func (c *s3Flags) checkS3() error {
 	if c.S3Bucket == "" {
-		if c.S3Endpoint != "" || c.S3Prefix != "" || c.S3Region != "" || c.S3PathStyle {
-			return errors.New("--s3-endpoint, --s3-region, --s3-path-style and --s3-prefix need --s3-bucket")
+		if c.S3SSE != "" || c.S3Endpoint != "" || c.S3Prefix != "" || c.S3Region != "" || c.S3PathStyle {
+			return errors.New("--s3-endpoint, --s3-region, --s3-path-style, --s3-prefix and --s3-sse need --s3-bucket")
 		}
 		return nil
+	}
+	if c.S3SSEKMSKey != "" && !strings.HasPrefix(c.S3SSE, "aws:kms") {
+		return errors.New("--s3-sse-kms-key is for --s3-sse=aws:kms or aws:kms:dsse: give one of them")
 	}
 	if err := checkBucket(c.S3Bucket, c.S3PathStyle); err != nil {
 		return err

@@ -112,8 +112,8 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--tls-cert-file and --tls-key-file belong together: give both, or neither")
 	case c.TLSClientCAFile != "" && c.TLSCertFile == "":
 		return errors.New("--tls-client-ca-file without --tls-cert-file: only a port that speaks TLS sees certificates")
-	case c.oidcFlags.check() != nil:
-		return c.oidcFlags.check()
+	case c.checkOIDC() != nil:
+		return c.checkOIDC()
 	case !isLoopback(c.HTTPAddr) && !c.knowsCallers() && !c.InsecureNoAuth:
 		return fmt.Errorf("--http-addr %s is not loopback and there are no tokens: give --tokens-file ('node token' makes an entry), or --insecure-no-auth if everyone who reaches this port may read and write everything", c.HTTPAddr)
 	case offLoopback && c.ClusterSecretFile == "":

@@ -21,7 +21,7 @@ type oidcFlags struct {
 	OIDCTokenFile string `name:"oidc-token-file" group:"access" placeholder:"FILE" help:"What to show the provider when its keys are fetched, for Kubernetes' API server; read each time."`
 }
 
-func (f oidcFlags) check() error {
+func (f oidcFlags) checkOIDC() error {
 	switch {
 	case f.OIDCIssuer == "" && (f.OIDCAudience != "" || f.OIDCOrgClaim != "" || f.OIDCRoleClaim != "" || f.OIDCMapFile != "" || f.OIDCCAFile != "" || f.OIDCTokenFile != ""):
 		return errors.New("--oidc-audience, --oidc-org-claim, --oidc-role-claim, --oidc-map-file, --oidc-ca-file and --oidc-token-file say more of --oidc-issuer, which is not there: give it too")

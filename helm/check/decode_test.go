@@ -16,7 +16,7 @@ import (
 func scheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientscheme.AddToScheme, monitoring.AddToScheme, gateway.Install} {
+	for _, add := range []func(*runtime.Scheme) error{clientscheme.AddToScheme, monitoring.AddToScheme, gateway.Install, addCertManager} {
 		if err := add(s); err != nil {
 			t.Fatal(err)
 		}

@@ -125,7 +125,7 @@ func start(t *testing.T, c core.Container, etc string) *running {
 	t.Helper()
 	replace := strings.NewReplacer(
 		"-addr=:8080", "-addr=127.0.0.1:0", "-addr=:9090", "-addr=127.0.0.1:0", "-addr=:7946", "-addr=127.0.0.1:0", "-addr=:7947", "-addr=127.0.0.1:0",
-		"/etc/larder/cluster", etc, "/etc/larder/tokens", etc, "/etc/larder/policy", etc, "/data", t.TempDir())
+		"/etc/larder/cluster", etc, "/etc/larder/tokens", etc, "/etc/larder/policy", etc, "/etc/larder/tls", etc, "/etc/larder/client-ca", etc, "/etc/larder/oidc", etc, "/data", t.TempDir())
 	cmd := exec.Command(nodeBinary(t))
 	for _, a := range c.Args {
 		cmd.Args = append(cmd.Args, replace.Replace(a))
@@ -212,12 +212,17 @@ func (n *running) get(t *testing.T, path string, status int) string {
 func secretFiles(t *testing.T, secrets []*core.Secret) string {
 	t.Helper()
 	files := map[string]string{"secret": strings.Repeat("x", 32), "tokens.yaml": "[]", "policy.yaml": "[]"}
+	files["tls.crt"], files["tls.key"] = pemPair(t)
+	files["ca.crt"] = files["tls.crt"]
 	for _, s := range secrets {
 		if text, ok := s.Data["cluster-secret"]; ok {
 			files["secret"] = string(text)
 		}
 		if text, ok := s.Data["tokens.yaml"]; ok {
 			files["tokens.yaml"] = string(text)
+		}
+		if text, ok := s.Data["map.json"]; ok {
+			files["map.json"] = string(text)
 		}
 	}
 	dir := t.TempDir()

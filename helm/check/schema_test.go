@@ -34,6 +34,8 @@ func TestNonsenseIsRefused(t *testing.T) {
 		{"a Service that is none", `{s3: {bucket: b-1}, service: {type: Public}}`, []string{"/service/type", "'ClusterIP', 'NodePort', 'LoadBalancer'"}},
 		{"an Ingress without host", `{s3: {bucket: b-1}, ingress: {enabled: true}}`, []string{"/ingress/hosts", "minItems"}},
 		{"a route on no gateway", `{s3: {bucket: b-1}, httpRoute: {enabled: true}}`, []string{"/httpRoute/parentRefs", "minItems"}},
+		{"TLS without a certificate", `{s3: {bucket: b-1}, tls: {enabled: true}}`, []string{"/tls/certManager/issuerRef", "name"}},
+		{"a provider in the clear", `{s3: {bucket: b-1}, oidc: {issuer: "http://login.example.com"}}`, []string{"/oidc/issuer"}},
 		// What takes arithmetic is refused by the templates.
 		{"no limit and no tier", `{s3: {bucket: b-1}, resources: {limits: {memory: null}}}`, []string{"resources.limits.memory is not set", "give cache.memory"}},
 		{"a tier as large as the limit", `{s3: {bucket: b-1}, cache: {memory: 4Gi}}`, []string{"leave at least a fifth"}},

@@ -235,10 +235,18 @@ func TestMountsAndSecretsExist(t *testing.T) {
 
 // hasSecret reports whether a rendered Secret has the key, or the values name such a Secret.
 func hasSecret(objects []runtime.Object, v values, name, key string) bool {
-	for _, section := range []string{"s3", "auth", "clusterSecret", "test"} {
+	for _, section := range []string{"s3", "auth", "clusterSecret", "test", "tls"} {
 		if dig(v, section, "existingSecret") == name {
 			return true
 		}
+	}
+	for _, c := range all[*certificate](objects) {
+		if c.Spec.SecretName == name { // cert-manager makes it
+			return true
+		}
+	}
+	if dig(v, "tls", "clientCASecret") == name {
+		return true
 	}
 	return slices.ContainsFunc(all[*core.Secret](objects), func(s *core.Secret) bool {
 		_, ok := s.Data[key]

@@ -2,6 +2,14 @@
 {{- default (printf "%s-cluster" (include "larder.fullname" .)) .Values.clusterSecret.existingSecret }}
 {{- end }}
 
+{{- define "larder.tlsSecretName" -}}
+{{- default (printf "%s-tls" (include "larder.fullname" .)) .Values.tls.existingSecret }}
+{{- end }}
+
+{{- define "larder.scheme" -}}
+{{- ternary "https" "http" .Values.tls.enabled }}
+{{- end }}
+
 {{- define "larder.clusterSecretKey" -}}
 {{- ternary .Values.clusterSecret.existingSecretKey "cluster-secret" (ne .Values.clusterSecret.existingSecret "") }}
 {{- end }}

@@ -212,11 +212,12 @@ def test_a_chunked_answer_and_another() -> None:
         response(framed(b"body", "chunked", []) + framed(b"other", "length", [])).read()
 
 
-def test_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "LARDER_CA_FILE"])
+def test_over_tls(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     with served(Echo, tls=True) as url:
-        with pytest.raises(larder.ConfigError, match="SSL_CERT_FILE"):
+        with pytest.raises(larder.ConfigError, match="LARDER_CA_FILE"):
             larder.ObjectService(larder.Client(url, retries=0)).get("x")
-        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        monkeypatch.setenv(variable, str(CERTIFICATE))
         client = larder.Client(url)
         objects = larder.ObjectService(client)
         for size in (10, 100_000, 3 << 20):
@@ -224,3 +225,10 @@ def test_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
             objects.put("x", value)
             assert objects.get("x") == value
         client.close()
+
+
+def test_authorities_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (__file__, "/absent"):
+        monkeypatch.setenv("LARDER_CA_FILE", path)
+        with pytest.raises(larder.ConfigError, match="LARDER_CA_FILE"):
+            larder.ObjectService(larder.Client("https://127.0.0.1:1", retries=0)).get("x")

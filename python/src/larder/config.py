@@ -54,6 +54,7 @@ class Config:
     token: credentials.Token
     signing_keys: tuple[bytes, ...] = field(repr=False)
     org: str
+    ca_file: str
     max_object: int
     timeout: float
     connect_timeout: float

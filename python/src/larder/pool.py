@@ -25,7 +25,8 @@ AVOID = 5.0  # seconds for which what could not be reached is passed over
 class Pool:
     """Connections, by node."""
 
-    def __init__(self, connect_timeout: float, timeout: float) -> None:
+    def __init__(self, connect_timeout: float, timeout: float, ca_file: str = "") -> None:
+        self._ca_file = ca_file
         self._connect_timeout = connect_timeout
         self._timeout = timeout
         self._tls: ssl.SSLContext | None = None
@@ -58,7 +59,7 @@ class Pool:
     def _connect(self, node: Node) -> socket.socket:
         """Connect to the first address of a node's name that takes it; one that did not is asked last for a while."""
         if node.scheme == "https" and self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = _trusting(self._ca_file)
         tls = self._tls if node.scheme == "https" else None
         failure: OSError = OSError(f"{node.host} has no address")
         for address in self._addresses(node):
@@ -110,11 +111,19 @@ class Pool:
                     break
 
 
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    """What trusts the authorities in a file, or the system's. Raises ConfigError."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"LARDER_CA_FILE {ca_file} holds no certificates in PEM: {error}") from None
+
+
 def _no_tls(node: Node, error: ssl.SSLError) -> ConfigError | None:
     """What is refused at once, since trying again would not help."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConfigError(
-            f"the certificate of {node} is not trusted ({error.verify_message}): set SSL_CERT_FILE to the file with your organisation's "
+            f"the certificate of {node} is not trusted ({error.verify_message}): set LARDER_CA_FILE to the file with your organisation's "
             "authority, or correct the host in LARDER_URL"
         )
     if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):

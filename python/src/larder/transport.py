@@ -83,7 +83,7 @@ class Transport:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._pool = Pool(config.connect_timeout, config.timeout)
+        self._pool = Pool(config.connect_timeout, config.timeout, config.ca_file)
         self._down: dict[Node, float] = {}  # until when a node is passed over
         self._headers = header_lines({"User-Agent": "larder-python", "Accept-Encoding": "identity"})
         self._order()
