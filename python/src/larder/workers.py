@@ -1,0 +1,28 @@
+"""Whether this code runs in a worker of a pool.
+
+If all workers of a pool wait for a build that itself needs one of them, none gets on. Nothing tells that from outside,
+so a worker does not wait without end.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+
+_THREADS = ("ThreadPoolExecutor", "asyncio_", "Dask-", "Thread-pool", "ray_")
+_VARIABLES = ("RAY_WORKER_PROCESS_ID", "DASK_WORKER_NAME", "DASK_PARENT", "PYTEST_XDIST_WORKER", "PARALLEL_SEQ")
+
+
+def is_worker() -> bool:
+    """Reports whether this is a thread or process that others give tasks to, as far as that shows."""
+    if multiprocessing.parent_process() is not None:  # also of concurrent.futures, joblib's loky, and dask
+        return True
+    if multiprocessing.current_process().name != "MainProcess":
+        return True
+    if threading.current_thread().name.startswith(_THREADS):
+        return True
+    ray = sys.modules.get("ray")
+    worker = getattr(getattr(getattr(ray, "_private", None), "worker", None), "global_worker", None)
+    return getattr(worker, "mode", None) == 1 or any(name in os.environ for name in _VARIABLES)
