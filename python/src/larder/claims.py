@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from larder.answers import is_ndjson
 from larder.client import Client
-from larder.errors import BadRequest, ConfigError, Conflict, LarderError
+from larder.errors import BadRequest, ConfigError, Conflict, LarderError, Unavailable
 from larder.http1 import Connection, Malformed, Response
 from larder.raw import path_of
 from larder.transport import Request, Transport
@@ -36,7 +36,7 @@ _SILENCE = 20.0  # seconds; who waits hears something each 5, who builds each 15
 _REPLACE = 45.0  # seconds; many proxies cut what lasts for a minute
 _BEAT, _NEWS = 50.0, 2.0  # seconds between two beats, and at the least if there is progress to tell
 _LOST_AFTER = 15.0  # seconds in which nobody could be attached to
-_MAX_PAUSE = 2.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.05, 2.0
 _TICK = 0.5  # seconds in which nothing is done but to listen
 
 Event = Mapping[str, Any]
@@ -128,6 +128,8 @@ class Visit:
         self._ask["waiter"] = uuid.uuid4().hex
         self._stream: Stream | None = None  # that of who waits, or was granted the claim
         self._ended = False
+        self._heard = time.monotonic()  # when a stream was seen to be open
+        self._cut = 0  # streams since then
 
     def attach(self, claim: str = "") -> Stream:
         """A new stream. Raises LarderError."""
@@ -140,17 +142,26 @@ class Visit:
 
     def attach_again(self, claim: str = "") -> Stream:
         """A new stream after one was cut: at once, then with pauses that grow. Raises LarderError if it takes too long."""
-        deadline, pause = time.monotonic() + _LOST_AFTER, 0.1
         while True:
+            if self._cut:
+                time.sleep(_random.uniform(0, min(_MAX_PAUSE, _FIRST_PAUSE * 2**self._cut)))
+            self._cut += 1
+            if self._ended or time.monotonic() > self._heard + _LOST_AFTER:
+                raise Unavailable(f"{self.what}: no node holds a stream")
             try:
                 return self.attach(claim)
             except (Conflict, BadRequest, ConfigError):
                 raise
             except (LarderError, *_BROKEN):
-                if self._ended or time.monotonic() > deadline:
-                    raise
-            time.sleep(_random.uniform(0, pause))
-            pause = min(2 * pause, _MAX_PAUSE)
+                continue
+
+    def next(self, stream: Stream, seconds: float) -> Event | None:
+        """As next of the stream, which is as it should be if there is an event."""
+        event = stream.next(seconds)
+        self._heard = time.monotonic()
+        if event is not None:
+            self._cut = 0
+        return event
 
     def wait(self, each_second: Callable[[Event | None], bool]) -> Event | Claim | None:
         """What has become of this caller; None if ``each_second``, which is given the last news, has had enough.
@@ -161,7 +172,7 @@ class Visit:
         stream = self._stream = self.attach()
         while not self._ended:
             try:
-                event = stream.next(2 * _TICK)
+                event = self.next(stream, 2 * _TICK)
             except _BROKEN:
                 stream = self._replace(stream)
                 continue
@@ -267,7 +278,7 @@ class Claim:
         """Take in what the node says, for a second; attach again if the stream is cut, or the node leaves."""
         stream = self._stream
         try:
-            event = stream.next(_TICK)
+            event = self._visit.next(stream, _TICK)
             if event is None or event.get("event") != "moved":
                 return
             stream.avoid_node()

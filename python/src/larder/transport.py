@@ -166,7 +166,10 @@ class Transport:
             except _BROKEN as error:
                 self.pass_over(attempt.node)
                 failure = error.with_traceback(None)
-        raise self._failed(request, failure, len(tried), unknown=False)
+        try:
+            raise self._failed(request, failure, len(tried), unknown=False)
+        finally:
+            del failure  # whose traceback would keep this frame, and that its own variables
 
     def _open(self, attempt: _Attempt, request: Request, token: str, seconds: float) -> tuple[Connection, Response]:
         __tracebackhide__ = True
