@@ -94,7 +94,11 @@ def test_the_function_is_called(reply: Reply, monkeypatch: pytest.MonkeyPatch, c
 def test_a_node_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "_OPEN_WAIT", 0.2)
     stay = threading.Event()
-    with node(lambda h: stay.wait(10) and None) as (url, handler):
+
+    def never(h: Scripted) -> None:
+        stay.wait(10)
+
+    with node(never) as (url, handler):
         assert service(url).build("key", lambda: 5) == 5
         stay.set()
     assert puts(handler) == [None]

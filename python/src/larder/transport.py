@@ -164,7 +164,8 @@ class Transport:
             except errors.Unavailable as error:
                 failure = error.with_traceback(None)
             except _BROKEN as error:
-                self.pass_over(attempt.node)
+                if not attempt.sent:  # one that knows no such requests, or has a proxy before it, may serve others
+                    self.pass_over(attempt.node)
                 failure = error.with_traceback(None)
         try:
             raise self._failed(request, failure, len(tried), unknown=False)
