@@ -16,11 +16,16 @@ from tests.scripted import Reply, Scripted, answer, lines, problem, served
 WAIT = '{"event": "wait", "builder": "ada", "since": "2026-01-01T00:00:00Z", "elapsed": 14, "expect": 40, "progress": 0.4, "message": "x"}'
 
 
+CLIENTS: list[larder.Client] = []
+
+
 @pytest.fixture(autouse=True)
 def asked_again() -> Iterator[None]:
     attempts._Off.until.clear()
     yield
     attempts._Off.until.clear()
+    while CLIENTS:
+        CLIENTS.pop().close()
 
 
 class Node(Scripted):
@@ -54,7 +59,8 @@ def node(*posts: Reply) -> Any:
 
 
 def service(url: str, **more: Any) -> larder.ObjectService:
-    return larder.ObjectService(larder.Client(url, signing_key=[], progress=False, **more))
+    CLIENTS.append(larder.Client(url, signing_key=[], progress=False, **more))
+    return larder.ObjectService(CLIENTS[-1])
 
 
 def puts(handler: Any) -> list[str | None]:
