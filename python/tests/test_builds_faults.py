@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -242,7 +245,10 @@ def test_who_does_not_wait_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert attempts.seconds_to_wait(wish, True, {"expect": 5}) == 60.0
     assert attempts.seconds_to_wait(attempts.Wish(wait=3.0), True, None) == 3.0
     assert not workers.is_worker()
-    monkeypatch.setenv("DASK_WORKER_NAME", "one")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(workers.is_worker).result()
+    mode = types.SimpleNamespace(global_worker=types.SimpleNamespace(mode=1))
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(_private=types.SimpleNamespace(worker=mode)))
     assert workers.is_worker()
 
 

@@ -70,7 +70,7 @@ class _Off:
     until: dict[Config, float] = {}  # noqa: RUF012  # it is one for the process
 
 
-def attempt(client: Client, service: str, key: str, wish: Wish) -> Attempt | None:
+def new_attempt(client: Client, service: str, key: str, wish: Wish) -> Attempt | None:
     """A caller's attempt to get a claim; None if builds are not to be claimed."""
     if not wish.single_build or setting("builds").lower() in ("off", "0", "false", "no"):
         return None
@@ -87,6 +87,7 @@ class Attempt:
         self._key = key
         self._wish = wish
         self._limited = is_limited()
+        self._claim: Claim | None = None
         self._visit = Visit(client, service, key, {"max_age": wish.max_age, "expect": wish.expect})
 
     def decide(self) -> Decision:
@@ -113,6 +114,7 @@ class Attempt:
 
     def _decided(self, event: Event | Claim | None) -> Decision:
         if isinstance(event, Claim):
+            self._claim = event
             return Decision(claim=event)
         kind = event["event"] if event is not None else ""
         if event is None:
@@ -130,6 +132,12 @@ class Attempt:
         if isinstance(error, ConfigError) or getattr(error, "status", None) in (404, 405):
             text = f"the nodes do not know builds ({text})"
         _log.info("build %r: built without a claim: %s", self._key, text)
+
+    def end(self) -> None:
+        """Want nothing any more, neither a place nor the claim."""
+        self._visit.end()
+        if self._claim is not None:
+            self._claim.end()
 
     async def decided(self) -> Decision:
         """As decide, in a thread of its own: asyncio's are few, and what builds may need one."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from larder.attempts import Attempt, Decision, Wish, attempt, holding, is_limited, seconds_to_wait
+from larder.attempts import Attempt, Decision, Wish, holding, new_attempt
 from larder.claims import Claim
 from larder.entry import Entry, Missing, Slot, is_interrupt
 from larder.errors import short_traceback
@@ -63,7 +63,7 @@ class Calls:
         options = self.entry.options
         wish = Wish(options.single_build, options.wait, missing.max_age, self.entry.took)
         for _ in range(_ATTEMPTS if missing.store and not flight.apart else 0):
-            made = attempt(slot.client, options.service, slot.key, wish)
+            made = new_attempt(slot.client, options.service, slot.key, wish)
             if made is None:
                 return
             yield made
@@ -75,11 +75,6 @@ class Calls:
         if decision.unstored:
             self.flights.land(slot.flight, flight, Outcome.UNSTORED)  # the threads that wait here build at once, too
         return decision.claim
-
-    def _patience(self) -> float | None:
-        """How many seconds to wait for a build of this process."""
-        options = self.entry.options
-        return seconds_to_wait(Wish(options.single_build, options.wait, None, self.entry.took), is_limited(), None)
 
     def _timed_out(self, flight: Flight) -> Outcome:
         """What to do after a wait that came to its end, unless the function itself raised a TimeoutError."""
@@ -114,7 +109,7 @@ class FunctionCalls(Calls):
                 return self._lead(flight, mark, slot, args, kwargs, found)
             with waiting(flight):
                 try:
-                    outcome = flight.done.result(self._patience())
+                    outcome = flight.done.result(self.entry.options.wait)
                 except TimeoutError:
                     outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
@@ -123,6 +118,7 @@ class FunctionCalls(Calls):
     def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
         claim: Claim | None = None
+        attempt: Attempt | None = None
         try:
             if self.flights.mark() != mark:  # another thread may have built it since this one looked
                 found = self.entry.look(slot)
@@ -146,6 +142,8 @@ class FunctionCalls(Calls):
             return value
         except BaseException as error:
             outcome = Outcome.INTERRUPTED if is_interrupt(error) else error
+            if attempt is not None:
+                attempt.end()  # an interrupt may have come where nobody had the claim in hand
             raise
         finally:
             self.flights.land(slot.flight, flight, outcome)
@@ -218,7 +216,7 @@ class CoroutineCalls(Calls):
                 return await self._lead(flight, mark, slot, args, kwargs, found)
             with waiting(flight):
                 try:
-                    outcome = await asyncio.wait_for(_outcome(flight.done), self._patience())
+                    outcome = await asyncio.wait_for(_outcome(flight.done), self.entry.options.wait)
                 except TimeoutError:
                     outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
@@ -227,6 +225,7 @@ class CoroutineCalls(Calls):
     async def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
         claim: Claim | None = None
+        attempt: Attempt | None = None
         try:
             if self.flights.mark() != mark:
                 found = await asyncio.to_thread(self.entry.look, slot)
@@ -250,6 +249,8 @@ class CoroutineCalls(Calls):
             return value
         except BaseException as error:
             outcome = Outcome.INTERRUPTED if is_interrupt(error) else error
+            if attempt is not None:
+                attempt.end()  # an interrupt may have come where nobody had the claim in hand
             raise
         finally:
             self.flights.land(slot.flight, flight, outcome)

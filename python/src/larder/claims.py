@@ -72,6 +72,7 @@ class Stream:
 
     def __init__(self, transport: Transport, request: Request) -> None:
         self._transport = transport
+        self._over = False
         self.began = time.monotonic()
         self._connection, self._response = transport.open(request, _OPEN_WAIT)
         _Streams.open.add(self._connection)
@@ -104,7 +105,8 @@ class Stream:
         self._transport.pass_over(self._connection.node)
 
     def close(self) -> None:
-        """Close a stream after its last line: the connection may be used again."""
+        """Close a stream after its last line: the connection may be used again, by others."""
+        self._over = True
         _Streams.open.discard(self._connection)
         with suppress(*_BROKEN):
             self._connection.expect(0.05)
@@ -112,9 +114,11 @@ class Stream:
         self._transport.finish(self._connection, self._response)
 
     def end(self) -> None:
-        """End a stream wherever it is."""
-        _Streams.open.discard(self._connection)
-        self._connection.end()
+        """End a stream wherever it is, unless it is closed."""
+        if not self._over:
+            self._over = True
+            _Streams.open.discard(self._connection)
+            self._connection.end()
 
 
 class Visit:
@@ -246,8 +250,11 @@ class Claim:
             return
         self._over = True
         thread = threading.Thread(target=self._say_why, args=(why,), name="larder claim", daemon=True)
-        thread.start()
-        thread.join(seconds)
+        try:
+            thread.start()
+            thread.join(seconds)
+        except RuntimeError:  # the interpreter ends
+            self._say_why(why)
 
     def _say_why(self, why: Mapping[str, Any] | None) -> None:
         with suppress(Exception):  # the end of the stream passes the claim on as well

@@ -163,7 +163,7 @@ class Entry:
         except TypeError as error:
             raise Unbound(str(error)) from None
         if callable(self.name):
-            with use(environment):
+            with nullcontext() if is_initialised() else use(environment):
                 text = self._arguments.name_by(self.name, bound)
             if not isinstance(text, str) or not text:
                 raise BadRequest(f"the name function of {self.title} returned {text!r}; a name is text that is not empty")

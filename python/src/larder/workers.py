@@ -7,12 +7,11 @@ so a worker does not wait without end.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 import threading
 
-_THREADS = ("ThreadPoolExecutor", "asyncio_", "Dask-", "Thread-pool", "ray_")
-_VARIABLES = ("RAY_WORKER_PROCESS_ID", "DASK_WORKER_NAME", "DASK_PARENT", "PYTEST_XDIST_WORKER", "PARALLEL_SEQ")
+_THREADS = ("ThreadPoolExecutor", "asyncio_", "Dask-")  # what the names of their threads begin with
+_RAY_WORKER = 1  # the mode of a process that ray gives tasks to
 
 
 def is_worker() -> bool:
@@ -25,4 +24,4 @@ def is_worker() -> bool:
         return True
     ray = sys.modules.get("ray")
     worker = getattr(getattr(getattr(ray, "_private", None), "worker", None), "global_worker", None)
-    return getattr(worker, "mode", None) == 1 or any(name in os.environ for name in _VARIABLES)
+    return getattr(worker, "mode", None) == _RAY_WORKER
