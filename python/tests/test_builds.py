@@ -40,6 +40,21 @@ def waiting(count):
 """
 
 
+CLIENTS: list[larder.Client] = []
+
+
+def new_client(url: str, **more: Any) -> larder.Client:
+    CLIENTS.append(larder.Client(url, **more))
+    return CLIENTS[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
 class Scripts:
     """Processes that run scripts in one folder, against one URL."""
 
@@ -128,7 +143,7 @@ def test_the_next_builds_when_a_builder_is_killed(scripts: Scripts) -> None:
 
 
 def builds(scripts: Scripts) -> larder.Builds:
-    return larder.builds(scripts.key, client=larder.Client(scripts.url))
+    return larder.builds(scripts.key, client=new_client(scripts.url))
 
 
 INTERRUPTED = (
@@ -295,7 +310,7 @@ def test_a_node_is_killed(tmp_path: Path, unique: str, cluster: list[Node]) -> N
         builder = scripts.start(order + call, f"{urls[2]},{urls[0]},{urls[1]}")
         scripts.until("begun")
         waiter = scripts.start(order + call, f"{urls[2]},{urls[1]},{urls[0]}")
-        wait_until(lambda: any(b.waiting for b in larder.builds(unique, client=larder.Client(urls[0]))), "a waiter")
+        wait_until(lambda: any(b.waiting for b in larder.builds(unique, client=new_client(urls[0]))), "a waiter")
         cluster[2].kill()
         time.sleep(4.5)  # the owner keeps claims and places of a node that is gone for 3.5 s
         (tmp_path / "go").touch()
@@ -314,7 +329,7 @@ def test_a_node_is_killed(tmp_path: Path, unique: str, cluster: list[Node]) -> N
 
 
 def other(node: Node) -> larder.ObjectService:
-    return larder.ObjectService(larder.Client(node.url, timeout=59))
+    return larder.ObjectService(new_client(node.url, timeout=59))
 
 
 def in_threads(*functions: Callable[[], Any]) -> list[Any]:
@@ -338,7 +353,7 @@ def test_a_value_that_cannot_be_stored_is_built_by_all_at_once(node: Node, objec
     together = threading.Barrier(2, timeout=LIMIT)
 
     def first() -> Any:
-        wait_until(lambda: any(b.waiting for b in larder.builds(unique, client=larder.Client(node.url))), "a waiter")
+        wait_until(lambda: any(b.waiting for b in larder.builds(unique, client=new_client(node.url))), "a waiter")
         return (n for n in "ab")
 
     def second() -> Any:
@@ -346,7 +361,7 @@ def test_a_value_that_cannot_be_stored_is_built_by_all_at_once(node: Node, objec
 
     def waiter() -> Any:
         together.wait()
-        wait_until(lambda: bool(larder.builds(unique, client=larder.Client(node.url))), "a builder")
+        wait_until(lambda: bool(larder.builds(unique, client=new_client(node.url))), "a builder")
         return other(node).build(unique, second)
 
     def builder() -> Any:
@@ -362,7 +377,7 @@ def test_a_value_that_cannot_be_stored_is_built_by_all_at_once(node: Node, objec
 
 def test_progress_and_what_is_built(node: Node, objects: larder.ObjectService, unique: str) -> None:
     seen: list[larder.Build] = []
-    client = larder.Client(node.url)
+    client = new_client(node.url)
 
     def build() -> int:
         larder.progress(0.4, "loading prices")
@@ -419,7 +434,7 @@ def test_wait_is_bounded(node: Node, objects: larder.ObjectService, unique: str)
         return "slow"
 
     def impatient() -> str:
-        wait_until(lambda: bool(larder.builds(unique, client=larder.Client(node.url))), "a builder")
+        wait_until(lambda: bool(larder.builds(unique, client=new_client(node.url))), "a builder")
         try:
             return other(node).build(unique, lambda: "own", wait=0.5)
         finally:
@@ -449,7 +464,7 @@ def test_coroutines(node: Node, objects: larder.ObjectService, unique: str) -> N
 
     async def build(n: int) -> int:
         called.append(n)
-        wait = asyncio.to_thread(wait_until, lambda: any(b.waiting for b in larder.builds(unique, client=larder.Client(node.url))), "")
+        wait = asyncio.to_thread(wait_until, lambda: any(b.waiting for b in larder.builds(unique, client=new_client(node.url))), "")
         await wait
         return n
 
@@ -461,7 +476,7 @@ def test_coroutines(node: Node, objects: larder.ObjectService, unique: str) -> N
 
 
 def test_a_coroutine_that_waits_is_cancelled(node: Node, objects: larder.ObjectService, unique: str) -> None:
-    client = larder.Client(node.url)
+    client = new_client(node.url)
 
     async def main() -> None:
         go = asyncio.Event()
