@@ -312,7 +312,8 @@ def test_a_node_is_killed(tmp_path: Path, unique: str, cluster: list[Node]) -> N
         waiter = scripts.start(order + call, f"{urls[2]},{urls[1]},{urls[0]}")
         wait_until(lambda: any(b.waiting for b in larder.builds(unique, client=new_client(urls[0]))), "a waiter")
         cluster[2].kill()
-        time.sleep(4.5)  # the owner keeps claims and places of a node that is gone for 3.5 s
+        # The owner keeps claims and places of a node that is gone for 3.5 s: who builds after that has attached again.
+        wait_until(lambda: any(b.elapsed > 5 and b.waiting for b in larder.builds(unique, client=new_client(urls[0]))), "a builder")
         (tmp_path / "go").touch()
         values = {output(builder), output(waiter)}
         assert len(values) == 1

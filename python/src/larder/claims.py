@@ -142,7 +142,7 @@ class Visit:
 
     def _request(self, method: str, headers: Mapping[str, str], body: Mapping[str, Any] | None) -> Request:
         data = json.dumps(body).encode() if body is not None else b""
-        return Request(method, self._path, headers, [data] if data else [], what=self.what, patient=False)
+        return Request(method, self._path, headers, [data] if data else [], what=self.what, patient=method == "POST")
 
     def attach_again(self, claim: str = "") -> Stream:
         """A new stream after one was cut: at once, then with pauses that grow. Raises LarderError if it takes too long."""

@@ -165,7 +165,7 @@ class Transport:
                 failure = error.with_traceback(None)
             except _BROKEN as error:
                 if not attempt.sent:  # one that knows no such requests, or has a proxy before it, may serve others
-                    self.pass_over(attempt.node)
+                    self._down[attempt.node] = time.monotonic() + AVOID
                 failure = error.with_traceback(None)
         try:
             raise self._failed(request, failure, len(tried), unknown=False)
@@ -201,8 +201,9 @@ class Transport:
             connection.end()
 
     def pass_over(self, node: Node) -> None:
-        """Ask other nodes first for a while."""
-        self._down[node] = time.monotonic() + AVOID
+        """Ask other nodes first for a while, if there are any."""
+        if len(self._config.nodes) > 1:
+            self._down[node] = time.monotonic() + AVOID
 
     def _pass_over_all(self) -> None:
         until = time.monotonic() + self._config.timeout
