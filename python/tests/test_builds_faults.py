@@ -8,6 +8,7 @@ import threading
 import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pytest
@@ -247,6 +248,8 @@ def test_who_does_not_wait_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not workers.is_worker()
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(workers.is_worker).result()
+    with ThreadPool(1) as threads:
+        assert threads.apply(workers.is_worker)
     mode = types.SimpleNamespace(global_worker=types.SimpleNamespace(mode=1))
     monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(_private=types.SimpleNamespace(worker=mode)))
     assert workers.is_worker()

@@ -20,7 +20,8 @@ def is_worker() -> bool:
         return True
     if multiprocessing.current_process().name != "MainProcess":
         return True
-    if threading.current_thread().name.startswith(_THREADS):
+    thread, dummy = threading.current_thread(), sys.modules.get("multiprocessing.dummy")
+    if thread.name.startswith(_THREADS) or (dummy is not None and isinstance(thread, dummy.DummyProcess)):
         return True
     ray = sys.modules.get("ray")
     worker = getattr(getattr(getattr(ray, "_private", None), "worker", None), "global_worker", None)
