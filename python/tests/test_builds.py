@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import signal
 import socket
@@ -19,7 +21,7 @@ import pytest
 
 import larder
 from larder import attempts
-from tests.conftest import Node, collected
+from tests.conftest import Node, StartNode, collected
 
 LIMIT = 60.0  # seconds
 
@@ -348,6 +350,39 @@ def in_threads(*functions: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     return results
+
+
+def test_others_are_told_of_a_failure(start_node: StartNode, tmp_path: Path) -> None:
+    """A reader, too, who would not be given the claim."""
+    tokens = {user: f"lrd_{user:x<43}" for user in ("ada", "bob", "cyd")}
+    file = tmp_path / "tokens.json"
+    roles = {"ada": "writer", "bob": "writer", "cyd": "reader"}
+    entries = [
+        {"id": user, "org": "acme", "user": user, "role": roles[user], "sha256": hashlib.sha256(token.encode()).hexdigest()}
+        for user, token in tokens.items()
+    ]
+    file.write_text(json.dumps(entries))
+    url = start_node("--tokens-file", str(file)).url
+    ada, bob, cyd = (larder.ObjectService(new_client(url, token=tokens[user])) for user in tokens)
+
+    def builds() -> larder.Builds:
+        return larder.builds("prices", client=new_client(url, token=tokens["ada"]))
+
+    def fail() -> int:
+        wait_until(lambda: any(b.waiting == 2 for b in builds()), "two who wait")
+        raise ValueError("no prices")
+
+    def wait(objects: larder.ObjectService) -> int:
+        wait_until(lambda: bool(builds()), "a builder")
+        return objects.build("prices", lambda: 5)
+
+    errors = in_threads(lambda: ada.build("prices", fail), lambda: wait(bob), lambda: wait(cyd))
+    assert [type(error) for error in errors] == [ValueError, larder.BuildFailed, larder.BuildFailed]
+    assert (errors[1].builder, errors[2].error) == ("ada", "ValueError: no prices")
+    with collected() as texts:
+        assert cyd.build("other", lambda: 5) == 5  # a reader builds for itself
+    assert ["may" in text or "read" in text for text in texts] == [True], texts
+    assert ada.build("prices", lambda: 6) == 6
 
 
 def test_a_value_that_cannot_be_stored_is_built_by_all_at_once(node: Node, objects: larder.ObjectService, unique: str) -> None:
