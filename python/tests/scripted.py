@@ -29,7 +29,7 @@ class Scripted(http.server.BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.script.popleft()(self)
 
-    do_GET = do_PUT = do_DELETE = do_HEAD = handle_request  # noqa: N815
+    do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = handle_request  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
         return
@@ -47,6 +47,26 @@ def answer(status: int, body: bytes = b"", *, mark: bool = True, **headers: str)
         h.end_headers()
         if h.command != "HEAD" and status != 204:
             h.wfile.write(body)
+
+    return reply
+
+
+def lines(*events: str, stay: threading.Event | None = None, kind: str = "application/x-ndjson") -> Reply:
+    """A stream of lines, which ends, or if ``stay`` is given breaks off once that is set."""
+
+    def reply(h: Scripted) -> None:
+        h.send_response(200)
+        h.send_header("Larder-Request", "request-1")
+        h.send_header("Content-Type", kind)
+        h.send_header("Transfer-Encoding", "chunked")
+        h.end_headers()
+        for event in events:
+            h.wfile.write(b"%x\r\n%s\n\r\n" % (len(event) + 1, event.encode()))
+        if stay is None:
+            h.wfile.write(b"0\r\n\r\n")
+        else:
+            stay.wait(10)
+            h.close_connection = True
 
     return reply
 

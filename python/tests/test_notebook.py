@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from jupyter_client.manager import KernelManager
 
+import larder
 from tests.conftest import Node
 
 LIMIT = 60.0  # seconds
@@ -35,7 +37,7 @@ def run() -> Iterator[Callable[..., str]]:
     client.start_channels()
     client.wait_for_ready(timeout=LIMIT)
 
-    def cell(text: str, *, restart: bool = False) -> str:
+    def cell(text: str, *, restart: bool = False, each: Callable[[str], None] = lambda text: None) -> str:
         if restart:
             manager.restart_kernel(now=True)
             client.wait_for_ready(timeout=LIMIT)
@@ -44,6 +46,7 @@ def run() -> Iterator[Callable[..., str]]:
         def show(message: dict[str, dict[str, object]]) -> None:
             content = message["content"]
             shown.append(str(content.get("text") or content.get("traceback") or content.get("data") or ""))
+            each(shown[-1])
 
         answer = client.execute_interactive(text, timeout=LIMIT, output_hook=show)
         assert answer["content"]["status"] == "ok", shown
@@ -77,3 +80,26 @@ print(d.value(), isinstance(d, Deal), d == Deal(3), c is Color.R, f() is Color.R
     run("import larder", restart=True)  # and a notebook that has none of it
     run(f'objects = larder.init(env_date="2022-01-30", client=larder.Client("{node.url}")).object_service()')
     assert "30 R" in run('d, c, f, m = objects.get("notebook"); print(d.value(), c.name)')
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_who_waits_sees_who_builds(node: Node, run: Callable[..., str], unique: str) -> None:
+    seen, done = threading.Event(), []
+
+    def build() -> str:
+        larder.progress(0.4, "loading prices")
+        assert seen.wait(LIMIT)
+        return "of the other process"
+
+    builder = threading.Thread(target=lambda: done.append(larder.ObjectService(larder.Client(node.url)).build(unique, build)))
+    builder.start()
+
+    def shown(message: str) -> None:
+        if "40%: loading prices" in message:
+            seen.set()
+
+    said = run(f'import larder; print(larder.ObjectService(larder.Client("{node.url}")).build("{unique}", int))', each=shown)
+    builder.join()
+    assert f"has been building '{unique}' for" in said
+    assert said.endswith("{'text/plain': ''}of the other process\n")  # what was shown is gone
+    assert done == ["of the other process"]

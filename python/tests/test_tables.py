@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import platform
 import subprocess
 import sys
 from typing import Any
@@ -22,7 +23,7 @@ DAYS = pd.date_range("2020-01-01", periods=3, freq="D")
 
 def put(value: Any) -> tuple[str, bytes]:
     made = codec.encode(value)
-    sealed = frame.seal({"format": made.format, "python": "3.11", **made.about}, made.segments, PLACE, None)
+    sealed = frame.seal({"format": made.format, "python": platform.python_version(), **made.about}, made.segments, PLACE, None)
     return made.format, b"".join(sealed.parts)
 
 

@@ -8,6 +8,8 @@
 The tutorial is docs/tutorial.md, the reference docs/python.md.
 """
 
+from larder.attempts import progress
+from larder.building import Build, Builds, builds
 from larder.client import Client
 from larder.decorated import Cached, CachedCoroutine
 from larder.decorators import object_service_cache, strategy_service_cache
@@ -16,6 +18,7 @@ from larder.errors import (
     ArgumentError,
     AuthError,
     BadRequest,
+    BuildFailed,
     ConfigError,
     Conflict,
     DecodeError,
@@ -47,6 +50,9 @@ __all__ = [
     "ArgumentError",
     "AuthError",
     "BadRequest",
+    "Build",
+    "BuildFailed",
+    "Builds",
     "Cached",
     "CachedCoroutine",
     "Client",
@@ -76,11 +82,13 @@ __all__ = [
     "Unavailable",
     "Usage",
     "VersionMismatch",
+    "builds",
     "de_init",
     "env",
     "init",
     "is_initialised",
     "object_service_cache",
+    "progress",
     "strategy_service_cache",
     "usage",
     "use",

@@ -68,6 +68,11 @@ def is_json(response: Response) -> bool:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
+def is_ndjson(response: Response) -> bool:
+    """Reports whether an answer is lines of JSON."""
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-ndjson"
+
+
 def read_json(response: Response, what: str, limit: int, use: Callable[[Any], T]) -> T:
     """What ``use`` makes of the JSON of an answer. Whatever else it is, is an error of ours."""
     try:

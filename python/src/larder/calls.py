@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from larder.attempts import Attempt, Decision, Wish, holding, new_attempt
+from larder.claims import Claim
 from larder.entry import Entry, Missing, Slot, is_interrupt
-from larder.environment import use
 from larder.errors import short_traceback
 from larder.flights import Flight, Flights, Outcome, building, waiting
 from larder.listing import Info, Keys
 from larder.many import WRITES, each
+
+_ATTEMPTS = 3  # after that, what others build is never what is wanted
 
 # What a decorated function has beside the call.
 OPERATIONS = ("refresh", "bypass", "cached_only", "forget", "forget_all", "key", "info", "entries")
@@ -27,10 +30,10 @@ OPERATIONS = ("refresh", "bypass", "cached_only", "forget", "forget_all", "key",
 class Calls:
     """The calls of one decorated function."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, flights: Flights | None = None) -> None:
         self.entry = entry
         self.function: Callable[..., Any] = entry.function
-        self.flights = Flights()
+        self.flights = flights or Flights()
 
     def larder_key(self) -> Any:
         """As an argument of another function, it is the function that was decorated."""
@@ -55,6 +58,28 @@ class Calls:
     def _cached_only(self, slot: Slot) -> Any:
         return slot.client.fetch(self.entry.options.service, slot.key, judge=self.entry.judge)[0]
 
+    def _attempts(self, flight: Flight, slot: Slot, missing: Missing) -> Iterator[Attempt]:
+        """Attempts to get the claim, as long as what others built is not there when it is looked for; at last none."""
+        options = self.entry.options
+        wish = Wish(options.single_build, options.wait, missing.max_age, self.entry.took)
+        for _ in range(_ATTEMPTS if missing.store and not flight.apart else 0):
+            made = new_attempt(slot.client, options.service, slot.key, wish)
+            if made is None:
+                return
+            yield made
+
+    def _decided(self, flight: Flight, slot: Slot, decision: Decision) -> Claim | None:
+        """The claim that the caller has. Raises the error of the build that it waited for."""
+        if decision.error is not None:
+            raise decision.error
+        if decision.unstored:
+            self.flights.land(slot.flight, flight, Outcome.UNSTORED)  # the threads that wait here build at once, too
+        return decision.claim
+
+    def _timed_out(self, flight: Flight) -> Outcome:
+        """What to do after a wait that came to its end, unless the function itself raised a TimeoutError."""
+        return flight.done.result() if flight.done.done() else Outcome.UNSTORED
+
     def _info(self, slot: Slot) -> Info:
         return slot.client.stat(self.entry.options.service, slot.key)
 
@@ -70,6 +95,10 @@ class FunctionCalls(Calls):
         slot = self.entry.find_slot(args, kwargs)
         if slot is None:
             return self._plain(args, kwargs)
+        return self.call_in(slot, args, kwargs)
+
+    def call_in(self, slot: Slot, args: Any, kwargs: Any) -> Any:
+        """What is kept in a slot, or else what the function returns."""
         while True:
             mark = self.flights.mark()
             found = self.entry.look(slot)
@@ -77,40 +106,64 @@ class FunctionCalls(Calls):
                 return found
             flight, leads = self.flights.join(slot.flight)
             if leads:
-                return self._lead(flight, mark, slot, args, kwargs, store=found.store)
+                return self._lead(flight, mark, slot, args, kwargs, found)
             with waiting(flight):
-                outcome = flight.done.result()
+                try:
+                    outcome = flight.done.result(self.entry.options.wait)
+                except TimeoutError:
+                    outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
                 return self._build(slot, args, kwargs, store=found.store)[0]
 
-    def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, *, store: bool) -> Any:
+    def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
+        claim: Claim | None = None
+        attempt: Attempt | None = None
         try:
             if self.flights.mark() != mark:  # another thread may have built it since this one looked
                 found = self.entry.look(slot)
                 if not isinstance(found, Missing):
                     outcome = Outcome.STORED
                     return found
+            for attempt in self._attempts(flight, slot, missing):
+                decision = attempt.decide()
+                if decision.built:
+                    found = self.entry.look(slot)
+                    if not isinstance(found, Missing):
+                        outcome = Outcome.STORED
+                        return found
+                    missing = found
+                    continue
+                claim = self._decided(flight, slot, decision)
+                break
             with building(flight):
-                value, stored = self._build(slot, args, kwargs, store=store)
+                value, stored = self._build(slot, args, kwargs, store=missing.store, claim=claim)
             outcome = Outcome.STORED if stored else Outcome.UNSTORED
             return value
         except BaseException as error:
             outcome = Outcome.INTERRUPTED if is_interrupt(error) else error
+            if attempt is not None:
+                attempt.end()  # an interrupt may have come where nobody had the claim in hand
             raise
         finally:
             self.flights.land(slot.flight, flight, outcome)
 
-    def _build(self, slot: Slot, args: Any, kwargs: Any, *, store: bool) -> tuple[Any, bool]:
+    def _build(self, slot: Slot, args: Any, kwargs: Any, *, store: bool, claim: Claim | None = None) -> tuple[Any, bool]:
         """The function's value, and whether it is stored."""
         began = time.perf_counter()
-        with use(slot.environment):
-            value = self.function(*args, **kwargs)
-        seconds = time.perf_counter() - began
+        try:
+            with slot.session(), holding(claim):
+                value = self.function(*args, **kwargs)
+        except BaseException as error:
+            self.entry.give_up(claim, error)
+            raise
         if inspect.iscoroutine(value):
             self.entry.warn_of_coroutine()
+            if claim is not None:
+                claim.give_up({"unstored": "a coroutine is not stored"})
             return value, False
-        return value, store and self.entry.keep(slot, value, seconds)
+        self.entry.took = time.perf_counter() - began
+        return value, store and self.entry.keep(slot, value, self.entry.took, claim)
 
     def _plain(self, args: Any, kwargs: Any) -> Any:
         with self.entry.session():
@@ -149,6 +202,10 @@ class CoroutineCalls(Calls):
         slot = self.entry.find_slot(args, kwargs)
         if slot is None:
             return await self._plain(args, kwargs)
+        return await self.call_in(slot, args, kwargs)
+
+    async def call_in(self, slot: Slot, args: Any, kwargs: Any) -> Any:
+        """What is kept in a slot, or else what the function returns."""
         while True:
             mark = self.flights.mark()
             found = await asyncio.to_thread(self.entry.look, slot)
@@ -156,36 +213,61 @@ class CoroutineCalls(Calls):
                 return found
             flight, leads = self.flights.join(slot.flight)
             if leads:
-                return await self._lead(flight, mark, slot, args, kwargs, store=found.store)
+                return await self._lead(flight, mark, slot, args, kwargs, found)
             with waiting(flight):
-                outcome = await _outcome(flight.done)
+                try:
+                    outcome = await asyncio.wait_for(_outcome(flight.done), self.entry.options.wait)
+                except TimeoutError:
+                    outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
                 return (await self._build(slot, args, kwargs, store=found.store))[0]
 
-    async def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, *, store: bool) -> Any:
+    async def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
+        claim: Claim | None = None
+        attempt: Attempt | None = None
         try:
             if self.flights.mark() != mark:
                 found = await asyncio.to_thread(self.entry.look, slot)
                 if not isinstance(found, Missing):
                     outcome = Outcome.STORED
                     return found
+            for attempt in self._attempts(flight, slot, missing):
+                decision = await attempt.decided()
+                if decision.built:
+                    found = await asyncio.to_thread(self.entry.look, slot)
+                    if not isinstance(found, Missing):
+                        outcome = Outcome.STORED
+                        return found
+                    missing = found
+                    continue
+                claim = self._decided(flight, slot, decision)
+                break
             with building(flight):
-                value, stored = await self._build(slot, args, kwargs, store=store)
+                value, stored = await self._build(slot, args, kwargs, store=missing.store, claim=claim)
             outcome = Outcome.STORED if stored else Outcome.UNSTORED
             return value
         except BaseException as error:
             outcome = Outcome.INTERRUPTED if is_interrupt(error) else error
+            if attempt is not None:
+                attempt.end()  # an interrupt may have come where nobody had the claim in hand
             raise
         finally:
             self.flights.land(slot.flight, flight, outcome)
 
-    async def _build(self, slot: Slot, args: Any, kwargs: Any, *, store: bool) -> tuple[Any, bool]:
+    async def _build(self, slot: Slot, args: Any, kwargs: Any, *, store: bool, claim: Claim | None = None) -> tuple[Any, bool]:
         began = time.perf_counter()
-        with use(slot.environment):
-            value = await self.function(*args, **kwargs)
-        seconds = time.perf_counter() - began
-        return value, store and await asyncio.to_thread(self.entry.keep, slot, value, seconds)
+        try:
+            with slot.session(), holding(claim):
+                value = await self.function(*args, **kwargs)
+        except BaseException as error:
+            if is_interrupt(error):
+                self.entry.give_up(claim, error)
+            else:
+                await asyncio.to_thread(self.entry.give_up, claim, error)
+            raise
+        self.entry.took = time.perf_counter() - began
+        return value, store and await asyncio.to_thread(self.entry.keep, slot, value, self.entry.took, claim)
 
     async def _plain(self, args: Any, kwargs: Any) -> Any:
         with self.entry.session():

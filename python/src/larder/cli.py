@@ -11,6 +11,7 @@ from typing import Any
 
 import larder
 from larder import transfer
+from larder.building import builds_of
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.listing import Keys, human_size
 from larder.service import Service
@@ -91,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     du.add_argument("--depth", type=int, default=1, help="how many parts, between slashes; default: 1")
     who = command("who", _who, "show whose token this is, or who wrote a key")
     who.add_argument("key", nargs="?")
+    builds = command("builds", _builds, "show what is being built, by whom, and for how long")
+    builds.add_argument("prefix", nargs="?", default="")
     command("check", _check, "check the settings, and that each node answers")
     return parser
 
@@ -188,6 +191,13 @@ def _who(client: Client, options: argparse.Namespace) -> int:
         return 0
     found = client.whoami()
     _print(options, found, [f"{name + ':':6} {value}" for name, value in found.items()])
+    return 0
+
+
+def _builds(client: Client, options: argparse.Namespace) -> int:
+    found = list(builds_of(client, options.service, options.prefix))
+    about = [{**vars(b), "since": b.since.isoformat() if b.since else None} for b in found]
+    _print(options, about, [str(b) for b in found])
     return 0
 
 

@@ -138,11 +138,13 @@ class Client(RawClient):
         build_seconds: float | None = None,
         about: Mapping[str, str] | None = None,
         conditions: Mapping[str, str] | None = None,
+        claim: str = "",
         patient: bool = True,
     ) -> None:
         """Put a value. A value under the same key is replaced.
 
-        ``about`` is more metadata; ``conditions`` are If-None-Match or If-Match, and Conflict is raised if they do not hold.
+        ``about`` is more metadata; ``conditions`` are If-None-Match or If-Match, and Conflict is raised if they do not hold,
+        or if ``claim``, the token of a claim, does not hold any more.
         """
         __tracebackhide__ = True
         self._warn_if_unsigned()
@@ -151,7 +153,8 @@ class Client(RawClient):
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
         if conditions:  # so that no other put has this digest, and an attempt whose answer was lost is known again
             header["nonce"] = uuid.uuid4().hex
-        self._store_frame(service, key, header, encoded.segments, about or {}, conditions or {}, patient)
+        sent = {"Larder-Claim": claim} if claim else dict(conditions or {})
+        self._store_frame(service, key, header, encoded.segments, about or {}, sent, patient)
 
     def _store_frame(
         self,

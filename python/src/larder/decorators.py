@@ -15,7 +15,7 @@ from larder.client import OBJECTS, STRATEGIES
 from larder.decorated import Decorator, NameOrFunction, P, R
 from larder.entry import Entry, Name, Options, title_of
 from larder.errors import warn
-from larder.service import seconds_of
+from larder.service import check_wait, seconds_of
 
 _CODE = ("warn", "recompute", "ignore")
 _USE = "write, for example, @larder.object_service_cache('DAX')"
@@ -23,14 +23,31 @@ _USE = "write, for example, @larder.object_service_cache('DAX')"
 
 @overload
 def strategy_service_cache(
-    name: str | None = None, *, ignore: Sequence[str] = (), code: str = "warn", max_age: float | timedelta | None = None
+    name: str | None = None,
+    *,
+    ignore: Sequence[str] = (),
+    code: str = "warn",
+    max_age: float | timedelta | None = None,
+    single_build: bool = True,
+    wait: float | timedelta | None = None,
 ) -> Decorator: ...
 @overload
 def strategy_service_cache(
-    name: Callable[P, R], *, code: str = "warn", max_age: float | timedelta | None = None
+    name: Callable[P, R],
+    *,
+    code: str = "warn",
+    max_age: float | timedelta | None = None,
+    single_build: bool = True,
+    wait: float | timedelta | None = None,
 ) -> NameOrFunction[P, R]: ...
 def strategy_service_cache(
-    name: Any = None, *, ignore: Sequence[str] = (), code: str = "warn", max_age: float | timedelta | None = None
+    name: Any = None,
+    *,
+    ignore: Sequence[str] = (),
+    code: str = "warn",
+    max_age: float | timedelta | None = None,
+    single_build: bool = True,
+    wait: float | timedelta | None = None,
 ) -> Any:
     """Cache what a function returns as a strategy of the current environment: ``NAME|ENV_DATE||ENV_HASH``.
 
@@ -41,10 +58,14 @@ def strategy_service_cache(
     ``code`` is what to do if what is stored was made by other code of the function: "warn", "recompute", or
     "ignore". What was stored more than ``max_age`` seconds ago is as if it were not there.
 
+    One process of the organisation builds at a time, and all others that want the same wait for it: at most ``wait``
+    seconds, and without it as long as the builder lives. If the function raises there, they get BuildFailed.
+    ``single_build=False`` has each build for itself.
+
     A cache that does not answer, or holds what cannot be read, costs one warning, and the function is called; what
     the function raises is the caller's.
     """
-    options = Options(STRATEGIES, None, _names(ignore), False, _known_code(code), seconds_of(max_age))
+    options = Options(STRATEGIES, None, _names(ignore), False, _known_code(code), seconds_of(max_age), single_build, check_wait(wait))
     return _decorator(name, options, sys._getframe(1))
 
 
@@ -56,10 +77,18 @@ def object_service_cache(
     settings: bool = False,
     code: str = "warn",
     max_age: float | timedelta | None = None,
+    single_build: bool = True,
+    wait: float | timedelta | None = None,
 ) -> Decorator: ...
 @overload
 def object_service_cache(
-    name: Callable[P, R], *, settings: bool = False, code: str = "warn", max_age: float | timedelta | None = None
+    name: Callable[P, R],
+    *,
+    settings: bool = False,
+    code: str = "warn",
+    max_age: float | timedelta | None = None,
+    single_build: bool = True,
+    wait: float | timedelta | None = None,
 ) -> NameOrFunction[P, R]: ...
 def object_service_cache(
     name: Any = None,
@@ -68,6 +97,8 @@ def object_service_cache(
     settings: bool = False,
     code: str = "warn",
     max_age: float | timedelta | None = None,
+    single_build: bool = True,
+    wait: float | timedelta | None = None,
 ) -> Any:
     """Cache what a function returns as the object ``{name}_{env.asofdate}``, **whatever the environment's settings are**.
 
@@ -77,7 +108,7 @@ def object_service_cache(
     """
     if not isinstance(settings, bool):
         raise TypeError(f"settings is True or False, not {settings!r}")
-    options = Options(OBJECTS, None, _names(ignore), settings, _known_code(code), seconds_of(max_age))
+    options = Options(OBJECTS, None, _names(ignore), settings, _known_code(code), seconds_of(max_age), single_build, check_wait(wait))
     return _decorator(name, options, sys._getframe(1))
 
 

@@ -35,10 +35,10 @@ def stated_digest(headers: Mapping[str, str]) -> bytes | None:
 
 def page_of(page: Any) -> tuple[list[Entry], str]:
     """The entries and the cursor of a listing."""
-    return [Entry(e["key"] + "", int(e["size"]), e["etag"], _time(e["modified"])) for e in page["keys"]], page["cursor"] + ""
+    return [Entry(e["key"] + "", int(e["size"]), e["etag"], moment_of(e["modified"])) for e in page["keys"]], page["cursor"] + ""
 
 
-def _time(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
     """A time in RFC 3339, whose fraction may have nanoseconds."""
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
 

@@ -15,13 +15,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from larder.arguments import Arguments
+from larder.claims import Claim
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.codedigest import code_digest
 from larder.definitions import MAIN
 from larder.describe import META, info_of
 from larder.differences import about_environment, code_differs, code_statement, settings_differences
 from larder.environment import Environment, env, is_initialised, use
-from larder.errors import BadRequest, DecodeError, IntegrityError, LarderError, NotFound, NotInitialised, OutcomeUnknown, warn
+from larder.errors import (
+    BadRequest,
+    Conflict,
+    DecodeError,
+    EncodeError,
+    IntegrityError,
+    LarderError,
+    NotBuilt,
+    NotFound,
+    NotInitialised,
+    OutcomeUnknown,
+    TooLarge,
+    warn,
+)
 from larder.listing import Entry as Listed
 from larder.listing import Info, Keys
 from larder.service import check_age
@@ -30,6 +44,9 @@ from larder.strategies import check_built
 Name = str | Callable[..., str]
 
 _DATE = r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d+)?\+00:00)?(_[0-9a-f]{32})?"
+_EXACT = 2.0  # seconds, to which ages are known
+_GOODBYE = 5.0  # seconds that a builder waits until others know that it has failed
+_MAX_REASON = 500  # characters
 _MAX_TITLE = 120  # bytes of the function's name in the metadata
 
 
@@ -43,13 +60,15 @@ class Options:
     settings: bool = False
     code: str = "warn"
     max_age: float | None = None  # seconds
+    single_build: bool = True
+    wait: float | None = None  # seconds
 
 
 @dataclass(frozen=True)
 class Slot:
     """Where the result of one call is kept, by the environment in which the call began."""
 
-    environment: Environment
+    environment: Environment | None  # of a build that no decorated function asks for, there may be none
     client: Client
     key: str
     env_hash: str
@@ -58,14 +77,31 @@ class Slot:
     @property
     def flight(self) -> Hashable:
         """What calls have in common that are one build."""
-        return self.client._config, self.key, self.env_hash
+        return self.client.settings, self.key, self.env_hash
+
+    def session(self) -> AbstractContextManager[object]:
+        """Makes the environment current."""
+        return nullcontext() if self.environment is None else use(self.environment)
+
+    def is_unchanged(self) -> bool:
+        """Reports whether the settings are what they were when the call began."""
+        e = self.environment
+        return e is None or (e.env_hash, e.changes()) == (self.env_hash, self.changes)
 
 
 class Missing:
-    """The answer of a cache that has no value. ``store`` tells whether one may be put there."""
+    """The answer of a cache that has no value. ``store`` tells whether one may be put there.
 
-    def __init__(self, *, store: bool) -> None:
+    ``max_age`` is how many seconds ago a value may have been written that is as good as one built now.
+    """
+
+    def __init__(self, *, store: bool, max_age: float | None = None) -> None:
         self.store = store
+        self.max_age = max_age
+
+
+class _Changed(LarderError):
+    """The settings were changed meanwhile."""
 
 
 class Unbound(Exception):
@@ -95,6 +131,7 @@ class Entry:
         self.name: Name = self.title if options.name is None else options.name
         self.code = code_digest(function)
         self.stated_code = code_statement(self.code)
+        self.took: float | None = None  # seconds, when it was last built
         self._arguments = Arguments(function, self.title, options.ignore)
         self._carried = b""
         self._warned: set[Hashable] = set()
@@ -126,7 +163,7 @@ class Entry:
         except TypeError as error:
             raise Unbound(str(error)) from None
         if callable(self.name):
-            with use(environment):
+            with nullcontext() if is_initialised() else use(environment):
                 text = self._arguments.name_by(self.name, bound)
             if not isinstance(text, str) or not text:
                 raise BadRequest(f"the name function of {self.title} returned {text!r}; a name is text that is not empty")
@@ -164,13 +201,19 @@ class Entry:
 
     def look(self, slot: Slot) -> Any:
         """The value that is stored, or a Missing."""
+        there: list[Info] = []  # what does not count
+
+        def judge_it(info: Info) -> None:
+            there.append(info)
+            self.judge(info)
+
         try:
-            judge = self.judge if self.options.max_age is not None or self.options.code == "recompute" else None
+            judge = judge_it if self.options.max_age is not None or self.options.code == "recompute" else None
             value, headers = slot.client.fetch(self.options.service, slot.key, judge=judge, patient=False)
             remarks = list(self._remarks(slot, headers))
         except NotFound:
             self._served()
-            return Missing(store=True)
+            return Missing(store=True, max_age=self._fresh(there))
         except (IntegrityError, DecodeError) as error:
             # What others may be able to read is not overwritten by one who cannot.
             text = f"{error}. The function is called instead; its refresh() replaces what is stored, also for those who can read it"
@@ -186,6 +229,14 @@ class Entry:
             self._warn(cause, text)
         return value
 
+    def _fresh(self, there: Sequence[Info]) -> float | None:
+        """The age of a value that would count, if what is there does not."""
+        if not there:
+            return self.options.max_age
+        self.took = there[-1].build_seconds
+        youngest = max(0.0, there[-1].age - _EXACT)
+        return youngest if self.options.max_age is None else min(youngest, self.options.max_age)
+
     def judge(self, info: Info) -> None:
         """Raise NotFound for what is there and does not count."""
         check_age(info, self.options.max_age)
@@ -198,7 +249,8 @@ class Entry:
         if self.options.code == "warn" and code != self.stated_code and code_differs(code, self.code):
             by = _authorship(info_of(slot.key, headers))
             yield ("code", code), f"the code of {self.title} differs from what {by} as {slot.key!r}; refresh() replaces it"
-        if env_hash and env_hash != slot.env_hash and self.options.service == OBJECTS:
+        other = bool(env_hash) and env_hash != slot.env_hash and self.options.service == OBJECTS
+        if other and slot.environment is not None:
             info = info_of(slot.key, headers)
             differ = settings_differences(info.meta.get("settings", ""), slot.environment) or "their hash is another"
             yield (
@@ -207,28 +259,53 @@ class Entry:
                 "settings=True in the decorator puts them into the key, refresh() replaces what is there",
             )
 
-    def keep(self, slot: Slot, value: Any, seconds: float) -> bool:
-        """Store a value, or warn. Reports whether it is stored."""
+    def keep(self, slot: Slot, value: Any, seconds: float, claim: Claim | None = None) -> bool:
+        """Store a value, or warn, and end the claim. Reports whether a value is stored."""
         try:
-            if (slot.environment.env_hash, slot.environment.changes()) != (slot.env_hash, slot.changes):
-                self._warn("changed", f"{slot.key!r} is returned and not cached: the settings were changed while it was built")
-                return False
-            if self.options.service == STRATEGIES:
-                check_built(value, slot.key)
-            about = {
-                **about_environment(slot.environment, slot.env_hash),
-                "function": self.title[:_MAX_TITLE],
-                "code": self.stated_code,
-            }
-            slot.client.store(self.options.service, slot.key, value, build_seconds=seconds, about=about, patient=False)
+            self._store(slot, value, seconds, claim.token if claim else "")
         except BaseException as error:
+            if claim:
+                self._give_up(claim, error)
             if is_interrupt(error):
                 raise
+            if isinstance(error, Conflict):  # another value is there, which is left alone
+                return True
             failed = error
         else:
+            if claim:
+                claim.end()
             return True
         self._warn(("keep", *_cause(failed)), f"{slot.key!r} is returned and not cached: {_text(failed)}")
         return isinstance(failed, OutcomeUnknown)
+
+    def _give_up(self, claim: Claim, error: BaseException) -> None:
+        """End a claim whose value is not stored."""
+        if isinstance(error, (Conflict, OutcomeUnknown)):
+            claim.end()
+        elif isinstance(error, (EncodeError, NotBuilt, TooLarge)):
+            claim.give_up({"unstored": _text(error)[:_MAX_REASON]}, seconds=_GOODBYE)
+        else:
+            claim.give_up()
+
+    def give_up(self, claim: Claim | None, error: BaseException) -> None:
+        """End a claim whose build raised an error, of which all who wait are told; an interrupt only passes it on."""
+        if claim is None:
+            return
+        if is_interrupt(error):
+            claim.give_up()
+            return
+        lines = f"{type(error).__name__}: {error}".splitlines()
+        claim.give_up({"error": lines[0][:_MAX_REASON]}, seconds=_GOODBYE)
+
+    def _store(self, slot: Slot, value: Any, seconds: float, claim: str) -> None:
+        if not slot.is_unchanged():
+            raise _Changed("the settings were changed while it was built")
+        if self.options.service == STRATEGIES:
+            check_built(value, slot.key)
+        about = {"function": self.title[:_MAX_TITLE], "code": self.stated_code}
+        if slot.environment is not None:
+            about |= about_environment(slot.environment, slot.env_hash)
+        slot.client.store(self.options.service, slot.key, value, build_seconds=seconds, about=about, claim=claim, patient=False)
 
     # What is there.
 

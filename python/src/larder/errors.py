@@ -96,6 +96,25 @@ class IntegrityError(LarderError):
     """The bytes are not those that were written, or not signed by someone who holds the signing key."""
 
 
+class BuildFailed(LarderError):
+    """Another process of the organisation built what was asked for, and its function raised an exception.
+
+    ``builder`` is whose process it was, ``error`` what was raised there, as text.
+    """
+
+    def __init__(self, message: str, *, builder: str = "", error: str = "") -> None:
+        super().__init__(message, status=409, type="build-failed")
+        self.builder = builder
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        return _build_failed, (str(self), self.builder, self.error)
+
+
+def _build_failed(message: str, builder: str, error: str) -> BuildFailed:
+    return BuildFailed(message, builder=builder, error=error)
+
+
 class EncodeError(LarderError):
     """A value cannot be turned into bytes."""
 

@@ -28,6 +28,7 @@ class Flight:
 
     def __init__(self) -> None:
         self.done: Future[Outcome] = Future()
+        self.apart = False  # nobody else knows of it: it is within the build of its own key
         self.waits_for: list[Flight] = []  # builds that the builder itself waits for
 
 
@@ -79,7 +80,9 @@ class Flights:
                 flight = self._flights[key] = Flight()
                 return flight, True
             if _waits_for(flight, _building.get()):
-                return Flight(), True
+                flight = Flight()
+                flight.apart = True
+                return flight, True
             return flight, False
 
     def land(self, key: Hashable, flight: Flight, outcome: Outcome | BaseException) -> None:
@@ -88,6 +91,8 @@ class Flights:
             if self._flights.get(key) is flight:
                 del self._flights[key]
             self._landed += 1
+        if flight.done.done():
+            return
         if isinstance(outcome, BaseException):
             flight.done.set_exception(outcome)
         else:
@@ -106,6 +111,11 @@ def _waits_for(flight: Flight, builds: tuple[Flight, ...]) -> bool:
             seen.append(one)
             todo += one.waits_for
     return False
+
+
+def is_building() -> bool:
+    """Reports whether the present call is part of a build."""
+    return bool(_building.get())
 
 
 @contextmanager

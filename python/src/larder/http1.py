@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import httptools
@@ -117,6 +118,23 @@ class Response:
         del body[: len(data)]
         return data
 
+    def readline(self, limit: int) -> bytes:
+        """The next line of the body; empty at its end. A wait that times out loses nothing of what arrived."""
+        body = self._message.body
+        while b"\n" not in body and not self.finished:
+            if len(body) > limit:
+                raise Malformed("a line of an answer is too long")
+            if self._left < 0:
+                self._parse_more()
+                continue
+            piece = self._reader.read1(min(_PIECE, self._left))
+            self._count(len(piece), 1)
+            body += piece
+        end = body.find(b"\n") + 1 or len(body)
+        line = bytes(body[:end])
+        del body[:end]
+        return line
+
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill a buffer with the body, or with what is left of it, and say with how much."""
         if self._left >= 0:
@@ -219,6 +237,11 @@ class Connection:
         self._arrived = _Arrived(sock)
         self._reader: io.BufferedReader = io.BufferedReader(self._arrived, _BUFFER)
 
+    def expect(self, seconds: float) -> None:
+        """Begin to wait for more of an answer, for so many seconds."""
+        self.sock.settimeout(seconds)
+        self._arrived.expect()
+
     def send_head(self, method: str, path: str, headers: str, body: bytes = b"") -> None:
         """Send the head of a request, whose headers end their lines, and with it a body that is small."""
         head = f"{method} {self.node.path}{path} HTTP/1.1\r\nHost: {self.node.authority}\r\n{headers}\r\n"
@@ -249,6 +272,12 @@ class Connection:
     def silent(self) -> bool:
         """Reports whether nothing has arrived since the last answer: no data, and no end."""
         return not self.readable(0) and self._reader.tell() == self._arrived.tell()
+
+    def end(self) -> None:
+        """End the connection, also for a thread that reads from it."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.close()
 
     def close(self) -> None:
         self.sock.close()

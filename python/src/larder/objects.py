@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from larder.client import OBJECTS, Client
 from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Keys
 from larder.many import WRITES, each
 from larder.service import Service, check_age, seconds_of
+
+T = TypeVar("T")
 
 
 class _Absent:
@@ -58,6 +60,27 @@ class ObjectService(Service):
             if default is _ABSENT:
                 raise
             return default
+
+    def build(
+        self,
+        key: str,
+        function: Callable[..., T],
+        *args: Any,
+        max_age: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
+        single_build: bool = True,
+        **kwargs: Any,
+    ) -> T:
+        """The value of a key, or else what ``function(*args, **kwargs)`` returns, which is stored.
+
+        One process of the organisation calls the function, and all others that want the key wait for it, at most ``wait``
+        seconds, and without it as long as the builder lives. If the function raises there, they get BuildFailed.
+        Arguments of the function that are called as those here are passed with functools.partial.
+        """
+        from larder.building import How, build  # which needs environments, and with them this
+
+        returned: T = build(self._client, self._name, key, None, function, args, kwargs, How(max_age, wait, single_build))
+        return returned
 
     def __getitem__(self, key: str) -> Any:
         return self.get(key)

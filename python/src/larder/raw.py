@@ -34,6 +34,11 @@ class RawClient:
         self._config = settings
         self._transport = Transport(settings)
 
+    @property
+    def transport(self) -> Transport:
+        """What sends this client's requests."""
+        return self._transport
+
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
         self._transport.close()

@@ -121,6 +121,14 @@ def seconds_of(max_age: Any) -> float | None:
     return seconds
 
 
+def check_wait(wait: Any) -> float | None:
+    """How long to wait for a build, in seconds. Raises ValueError."""
+    try:
+        return seconds_of(wait)
+    except ValueError:
+        raise ValueError(f"wait is a number of seconds, or a timedelta, not {wait!r}") from None
+
+
 def check_age(info: Info, limit: float | None) -> None:
     """Raise NotFound for an object that was written longer ago than so many seconds."""
     if limit is not None and info.age > limit:

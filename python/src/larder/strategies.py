@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar, cast
 
 from larder.client import STRATEGIES, Client
 from larder.differences import about_environment, settings_differences
@@ -12,6 +13,9 @@ from larder.listing import Keys
 from larder.service import Service
 
 _NEAR = 5  # near misses that an error names
+
+
+T = TypeVar("T")
 
 
 class Dated(Protocol):
@@ -75,6 +79,36 @@ class StrategyService(Service):
             return self._client.load(STRATEGIES, key)
         except NotFound as error:
             raise self._near_misses(name, error) from None
+
+    def build(
+        self,
+        name: str,
+        function: Callable[..., T],
+        *args: Any,
+        max_age: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
+        single_build: bool = True,
+        **kwargs: Any,
+    ) -> T:
+        """The strategy of a name in this environment, or else what ``function(*args, **kwargs)`` returns, which is stored.
+
+        One process of the organisation calls the function, and all others that want the same wait for it, at most ``wait``
+        seconds, and without it as long as the builder lives. If the function raises there, they get BuildFailed.
+        Arguments of the function that are called as those here are passed with functools.partial.
+        """
+        from larder.building import How, build  # which needs environments, and with them this
+
+        returned: T = build(
+            self._client,
+            self._name,
+            self.key_of(name),
+            cast(Any, self._environment),
+            function,
+            args,
+            kwargs,
+            How(max_age, wait, single_build),
+        )
+        return returned
 
     def get_strategy_by_key(self, key: str) -> Any:
         """The strategy of a key, of whichever environment. Raises NotFound."""

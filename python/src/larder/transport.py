@@ -153,6 +153,64 @@ class Transport:
                 self._pause(number, min(wait, left), others=others)
         raise self._failed(request, failure, number, unknown=unknown)
 
+    def open(self, request: Request, seconds: float) -> tuple[Connection, Response]:
+        """Send a request to one node after the other until one answers, and return its answer with the body unread.
+
+        A node may take so many seconds to answer. Who is done with the answer calls ``finish``.
+        """
+        __tracebackhide__ = True
+        token = self._config.token.read()
+        failure: Exception = OSError("no node was asked")
+        tried: list[Node] = []
+        while len(tried) < len(self._config.nodes):
+            attempt = _Attempt(self._choose(request, tried))
+            tried.append(attempt.node)
+            try:
+                return self._open(attempt, request, token, seconds)
+            except errors.Unavailable as error:
+                failure = error.with_traceback(None)
+            except _BROKEN as error:
+                if not attempt.sent:  # one that knows no such requests, or has a proxy before it, may serve others
+                    self._down[attempt.node] = time.monotonic() + AVOID
+                failure = error.with_traceback(None)
+        try:
+            raise self._failed(request, failure, len(tried), unknown=False)
+        finally:
+            del failure  # whose traceback would keep this frame, and that its own variables
+
+    def _open(self, attempt: _Attempt, request: Request, token: str, seconds: float) -> tuple[Connection, Response]:
+        __tracebackhide__ = True
+        while True:
+            response: Response | None = None
+            connection = self._connection(attempt, request)
+            attempt.sent = True
+            try:
+                connection.sock.settimeout(seconds)
+                response = self._exchange(connection, request, token)
+                answers.check(response, request.method, request.what, request.also, json=request.json)
+            except BaseException as error:
+                connection.close()
+                if connection.used and response is None and isinstance(error, _BROKEN) and not isinstance(error, TimeoutError):
+                    continue  # the node had closed it
+                raise
+            finally:
+                if _log.isEnabledFor(logging.DEBUG):
+                    attempt.log(request, response)
+            return connection, response
+
+    def finish(self, connection: Connection, response: Response) -> None:
+        """Keep the connection of an answer that was read to its end, and end any other."""
+        if response.persistent and response.finished:
+            connection.sock.settimeout(self._config.timeout)
+            self._pool.give(connection)
+        else:
+            connection.end()
+
+    def pass_over(self, node: Node) -> None:
+        """Ask other nodes first for a while, if there are any."""
+        if len(self._config.nodes) > 1:
+            self._down[node] = time.monotonic() + AVOID
+
     def _pass_over_all(self) -> None:
         until = time.monotonic() + self._config.timeout
         for node in self._config.nodes:
@@ -254,14 +312,14 @@ class Transport:
         headers = self._headers + header_lines(request.headers)
         if token:
             headers += f"Authorization: Bearer {token}\r\n"
-        if request.method != "PUT":
+        if request.method != "PUT" and not request.body:
             connection.send_head(request.method, request.path, headers)
             return connection.response(request.method)
         size = sum(memoryview(part).nbytes for part in request.body)
         headers += f"Content-Length: {size}\r\n"
         if size <= _TOGETHER:
-            connection.send_head("PUT", request.path, headers, b"".join(request.body))
-            return connection.response("PUT")
+            connection.send_head(request.method, request.path, headers, b"".join(request.body))
+            return connection.response(request.method)
         ask = size >= _ASK_FIRST and connection.node.scheme == "http"
         if ask:
             headers += "Expect: 100-continue\r\n"
