@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import platform
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +75,7 @@ class Client(RawClient):
             token=credentials.find(token),
             signing_keys=config.read_signing_keys(signing_key),
             org=setting("org") if org is None else org,
+            ca_file=os.path.expanduser(setting("ca_file")),
             max_object=config.read_max_object(max_object),
             timeout=timeout,
             connect_timeout=connect_timeout,
