@@ -15,7 +15,19 @@ from typing import Any
 
 from larder.errors import ConfigError, warn
 
-NAMES = ("url", "token", "token_file", "signing_key", "signing_key_file", "org", "ca_file", "max_object", "local_cache", "local_cache_dir", "builds")
+NAMES = (
+    "url",
+    "token",
+    "token_file",
+    "signing_key",
+    "signing_key_file",
+    "org",
+    "ca_file",
+    "max_object",
+    "local_cache",
+    "local_cache_dir",
+    "builds",
+)
 _SECRET = ("token", "signing_key")
 
 
