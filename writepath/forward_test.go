@@ -167,7 +167,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger := peer.New(peer.Config{ID: "stranger", Label: t.Name(), Keys: keys, Log: zerolog.Nop()})
-	pool := stranger.Pool(owner.cluster.Self().ID, owner.cluster.Self().PeerAddr)
+	pool := stranger.Pool(owner.cluster.Self().ID, owner.cluster.Self().PeerAddr, false)
 	defer pool.End(context.Canceled)
 	for route, text := range map[string]string{
 		writeRoute: string(text), heads.RevokeRoute: k.Place(), "writepath/settle": "", "fill/chunk/2": "1 1 x", "fill/keep/2": "1 1 x",
