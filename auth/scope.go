@@ -64,7 +64,7 @@ func (s *Scope) covers(service, key string) bool {
 // Callers decide by these.
 var (
 	// ErrRole says that the role may not do this.
-	ErrRole = errors.New("the role of this credential may not do this")
+	ErrRole = errors.New("not with the role of this credential")
 	// ErrScope says that the credential is not for this service or key. Its text is for
 	// the caller.
 	ErrScope = errors.New("not within what this credential is for")
@@ -75,7 +75,11 @@ var (
 // decided.
 func (p Principal) May(a Action, service, key string) error {
 	if needs := a.needs(); p.Role.rank() < needs.rank() {
-		return fmt.Errorf("%w: it is %s, and has to be %s", ErrRole, p.Role, needs)
+		may := "read"
+		if p.Role == Writer {
+			may = "read and write"
+		}
+		return fmt.Errorf("%w, which may only %s; ask for one with the role %s", ErrRole, may, needs)
 	}
 	if !p.Scope.covers(service, key) {
 		return fmt.Errorf("%w: %s", ErrScope, p.Scope)

@@ -94,7 +94,7 @@ func kinds() []kind {
 			advice: "this token is not known here; check that it is whole, meant for this cluster, and sent as 'Authorization: Bearer TOKEN'"},
 		{err: auth.ErrRefused, status: 401, name: "bad-credential", title: "Bad credential"},
 		{err: errHost, status: 403, name: "foreign-host", title: "Not this host"},
-		{err: auth.ErrRole, status: 403, name: "read-only", title: "Role may not do this", advice: "; ask for a credential with that role"},
+		{err: auth.ErrRole, status: 403, name: "read-only", title: "Role may not do this"},
 		{err: auth.ErrScope, status: 403, name: "out-of-scope", title: "Not for this credential"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
 		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", hide: true,
