@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import StartNode
-from scripted import answer, problem, served
 
 import larder
+from tests.conftest import StartNode
+from tests.scripted import answer, problem, served
 
 
 def test_usage_of_a_node(start_node: StartNode, tmp_path: Path) -> None:
