@@ -13,10 +13,15 @@ import (
 // question whose answer is kept.
 const forget = time.Minute
 
+// maxStates is how many states are followed of a key. Many uploads of unknown outcome at
+// once may be applied in any order, and have more; then nothing more is said of the key.
+const maxStates = 1000
+
 // contents are the states in which the store may be, as far as one key goes.
 type contents struct {
 	states []state
 	open   map[int]time.Time // uploads that may yet be applied, and until when; zero is without end
+	lost   bool              // there were too many
 }
 
 // state is one of them.
@@ -107,7 +112,11 @@ func (c *contents) done(upload int, name string, now time.Time) bool {
 // if that is now, and reports whether there are any.
 func (c *contents) holds(name string, since, now time.Time) bool {
 	var all []state
-	for _, s := range c.reachable(now) {
+	from := c.reachable(now)
+	if c.lost {
+		return true
+	}
+	for _, s := range from {
 		for i, h := range s.held {
 			if i < len(s.held)-1 && (since.Equal(now) || h.to.Before(since)) {
 				continue
@@ -122,7 +131,11 @@ func (c *contents) holds(name string, since, now time.Time) bool {
 
 func (c *contents) filter(now time.Time, keep func(state) (state, bool)) bool {
 	var all []state
-	for _, s := range c.reachable(now) {
+	from := c.reachable(now)
+	if c.lost {
+		return true
+	}
+	for _, s := range from {
 		if next, ok := keep(s); ok {
 			all = append(all, next)
 		}
@@ -161,6 +174,12 @@ func (c *contents) reachable(now time.Time) []state {
 		all = append(all, s.forgetting(now))
 	}
 	for i := 0; i < len(all); i++ { // it grows meanwhile
+		if len(all) > maxStates {
+			c.lost, c.states = true, nil
+		}
+		if c.lost {
+			return nil
+		}
 		for _, upload := range all[i].waiting {
 			at := now
 			if c.isOver(upload, now) {
