@@ -39,7 +39,7 @@ func (p *Path) inTurn(ctx context.Context, k keys.Key, o op) (Result, error) {
 		return Result{}, err
 	}
 	outcome.Unknown = true // until the store has answered
-	r, err := p.write(ctx, k, o, turn.Present)
+	r, err := p.write(ctx, k, o, turn.Present && !heads.Of(turn.Last, time.Now()).Absent)
 	if err != nil {
 		if errors.Is(err, store.ErrNotWritten) {
 			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
