@@ -128,9 +128,10 @@ func (c *client) expiry(o *history.Op, w *httptest.ResponseRecorder) *history.Op
 	switch {
 	case o.Life == 0 || o.Outcome == history.Refused || o.Outcome == history.Done && !o.Took:
 		return nil
-	case o.Outcome == history.Unknown:
+	case o.Outcome == history.Unknown: // its owner took it within the time for a write
 		e.Call = o.Call + int64(o.Life)*int64(time.Second)
-		e.Ret = e.Call
+		e.Ret = o.Ret + int64(o.Life)*int64(time.Second) + int64(writeLimit)
+		e.Outcome = history.Done
 		return e
 	}
 	moment, err := http.ParseTime(w.Header().Get("Expires"))
