@@ -21,9 +21,6 @@ const (
 	Put    Verb = "put"
 	Create Verb = "create"
 	Remove Verb = "delete"
-	// Expire is what a moment does and no client: the value Found is absent from some
-	// time of it on, if it is there still.
-	Expire Verb = "expire"
 )
 
 // Outcome is what a client knows of what it did.
@@ -46,7 +43,6 @@ type Op struct {
 	Verb         Verb
 	Fresh        bool   // a read that must ask S3
 	Value        string // what a put or create writes
-	Life         int    // how many seconds it lives; 0 is for ever
 	Call, Ret    int64  // nanoseconds since the history began
 	// Lenient takes a delete's word that it deleted for no more than that the
 	// key is absent afterwards: two owners of a moment may both say so.
@@ -83,8 +79,6 @@ func (o *Op) String() string {
 	switch {
 	case o.Outcome != Done:
 		return fmt.Sprintf("%s: %s: %d %s", s, o.Outcome, o.Status, o.Detail)
-	case o.Verb == Expire:
-		return s + " " + o.Found
 	case o.Reads() && o.Found == "":
 		return s + " -> absent"
 	case o.Reads():

@@ -51,11 +51,6 @@ func step(state string, o *Op) (bool, string) {
 			return true, ""
 		}
 		return o.Took == (state != ""), ""
-	case Expire:
-		if o.Found == state {
-			return true, ""
-		}
-		return true, state
 	default:
 		return o.Found == state, state
 	}
@@ -131,7 +126,7 @@ func StaleReads(ops []*Op) []Stale {
 	seen := firstSeen(ops)
 	var writes []*Op
 	for _, o := range ops {
-		if !o.Reads() && o.Outcome != Refused && (o.Verb == Put || o.Verb == Expire || o.Took || o.Outcome == Unknown) {
+		if !o.Reads() && o.Outcome != Refused && (o.Verb == Put || o.Took || o.Outcome == Unknown) {
 			writes = append(writes, o)
 		}
 	}
@@ -143,12 +138,9 @@ func StaleReads(ops []*Op) []Stale {
 	}
 	slices.SortFunc(writes, func(a, b *Op) int { return cmp.Compare(happened(a), happened(b)) })
 	// replaced is the first write that surely came after one that happened
-	// before end, and is not of this value. A moment replaces one value alone.
+	// before end, and is not of this value.
 	replaced := func(end int64, value string) *Op {
 		for _, w := range writes {
-			if w.Verb == Expire && w.Found != value {
-				continue
-			}
 			if w.Call >= end && happened(w) != Never && w.Value != value {
 				return w
 			}

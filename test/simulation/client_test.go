@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"time"
 
@@ -69,9 +68,6 @@ func (c *client) choose() *history.Op {
 	if o.Verb == history.Put || o.Verb == history.Create {
 		c.puts++
 		o.Value = fmt.Sprintf("%d-%d", c.id, c.puts)
-		if c.rng.IntN(100) < 25 {
-			o.Life = 1 + c.rng.IntN(8)
-		}
 	}
 	return o
 }
@@ -113,35 +109,6 @@ func (c *client) do(n *node, o *history.Op) {
 		o.Outcome, o.Detail = history.Unknown, "no answer"
 	}
 	c.world.history.Add(o)
-	if e := c.expiry(o, w); e != nil {
-		c.world.history.Add(e)
-	}
-}
-
-// expireWithin is how soon after its moment nobody is told of an object any more.
-const expireWithin = time.Second
-
-// expiry is what the moment of what was put does; nil if it has none, or surely is not
-// there.
-func (c *client) expiry(o *history.Op, w *httptest.ResponseRecorder) *history.Op {
-	e := &history.Op{Client: c.id, Node: o.Node, Key: o.Key, Verb: history.Expire, Found: o.Value, Outcome: o.Outcome}
-	switch {
-	case o.Life == 0 || o.Outcome == history.Refused || o.Outcome == history.Done && !o.Took:
-		return nil
-	case o.Outcome == history.Unknown: // its owner took it within the time for a write
-		e.Call = o.Call + int64(o.Life)*int64(time.Second)
-		e.Ret = o.Ret + int64(o.Life)*int64(time.Second) + int64(writeLimit)
-		e.Outcome = history.Done
-		return e
-	}
-	moment, err := http.ParseTime(w.Header().Get("Expires"))
-	if err != nil {
-		c.world.fail(o.Key, "%s: it shall expire, and the answer says no moment: %v", o, err)
-		return nil
-	}
-	e.Call = int64(moment.Sub(c.world.history.Began))
-	e.Ret = e.Call + int64(expireWithin)
-	return e
 }
 
 // serve has a request answered; nil is an answer that was broken off.
@@ -173,9 +140,6 @@ func (c *client) request(ctx context.Context, o *history.Op) *http.Request {
 	r := httptest.NewRequestWithContext(ctx, method, "/v1/objects/"+o.Key, bytes.NewReader(content))
 	if o.Value != "" {
 		r.Header.Set(metaValue, o.Value)
-	}
-	if o.Life > 0 {
-		r.Header.Set("Larder-Expires-In", strconv.Itoa(o.Life))
 	}
 	if o.Verb == history.Create {
 		r.Header.Set("If-None-Match", "*")

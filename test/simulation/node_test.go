@@ -27,10 +27,7 @@ const (
 	// readyLimit is how long a node that has started may take until it is ready:
 	// it may have to go on alone.
 	readyLimit = 2 * time.Minute
-	// expireEvery and expireGrace are short, so that much is removed that is written anew.
-	expireEvery = 3 * time.Second
-	expireGrace = time.Second
-	drainLimit  = 60 * time.Second
+	drainLimit = 60 * time.Second
 )
 
 // node is one start of a node: its real parts, put together as cmd/node does.
@@ -75,9 +72,7 @@ func newNode(w *world, s *slot) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.write = writepath.New(writepath.Config{
-		Lease: lease, Plan: plan, ChunkSize: chunkSize, MaxObject: maxObject, ExpireEvery: expireEvery, ExpireGrace: expireGrace, Log: log,
-	}, d, n.heads, n.fill, n.cluster)
+	n.write = writepath.New(writepath.Config{Lease: lease, Plan: plan, ChunkSize: chunkSize, MaxObject: maxObject, Log: log}, d, n.heads, n.fill, n.cluster)
 	n.heads.Answer(n.cluster.Handle)
 	n.fill.Answer(n.cluster.Handle)
 	n.write.Answer(n.cluster.Handle)
