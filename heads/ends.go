@@ -27,8 +27,9 @@ func (is Known) EndsIn(left time.Duration, at time.Time) Known {
 	return is
 }
 
-// Over is what is known once the object's moment has come.
-func (is Known) Over() Known { return Known{Absent: true, Expired: is.Head.Expires} }
+// Over is what is known once the object's moment has come. It still says which object
+// the store holds.
+func (is Known) Over() Known { return Known{Absent: true, Expired: is.Head.Expires, Head: is.Head} }
 
 // IsOver reports whether the object's moment had come at some time.
 func (is Known) IsOver(at time.Time) bool { return !is.Ends.IsZero() && !at.Before(is.Ends) }

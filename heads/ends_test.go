@@ -15,7 +15,7 @@ func TestWhatHasExpiredIsAbsent(t *testing.T) {
 		t.Errorf("before its moment: %+v", is)
 	}
 	for _, after := range []time.Duration{0, time.Hour} {
-		if is := Of(h, moment.Add(after)); !is.Absent || !is.Expired.Equal(moment) || is.Head.Version != "" {
+		if is := Of(h, moment.Add(after)); !is.Absent || !is.Expired.Equal(moment) || is.Head.Version != "v" {
 			t.Errorf("%s after its moment: %+v", after, is)
 		}
 	}

@@ -18,6 +18,7 @@ type Known struct {
 	// Archived says why it is absent: its bytes cannot be read.
 	Archived bool `json:",omitempty"`
 	// Expired, of what is absent, is the moment at which it expired; zero if it did not.
+	// Head is then what the store still holds, if it does.
 	Expired time.Time `json:",omitzero"`
 	// Ends is when the object's moment comes, by this node's monotonic clock; zero if
 	// it does not expire. It does not travel.

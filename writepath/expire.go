@@ -120,7 +120,7 @@ func (p *Path) removeExpired(ctx context.Context, k keys.Key, write string) (Res
 	if !p.isRemovable(h, write) {
 		return Result{}, was, fmt.Errorf("%s is another by now: %w", k, store.ErrPrecondition)
 	}
-	return Result{}, was, p.store.Delete(ctx, k.Place())
+	return Result{}, was, p.store.DeleteVersion(ctx, k.Place(), h.Version)
 }
 
 func (p *Path) isRemovable(h store.Head, write string) bool {
@@ -189,8 +189,8 @@ func (p *Path) expireDue(ctx context.Context, d expiry.Due) (done bool, err erro
 		}
 	default:
 		_, err := p.apply(ctx, d.Key, op{Delete: true, expired: d.Write})
-		if errors.Is(err, heads.ErrNotOwner) || errors.Is(err, store.ErrPrecondition) {
-			return false, nil // somebody else's, or written anew; the next walk sees
+		if errors.Is(err, heads.ErrNotOwner) || errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrNotFound) {
+			return false, nil // somebody else's, written anew, or gone; the next walk sees
 		}
 		if err != nil {
 			return false, err

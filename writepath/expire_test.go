@@ -170,6 +170,27 @@ func TestTheWalk(t *testing.T) {
 	})
 }
 
+// TestDeleteOfAVersion: another version is not deleted, even if it came after the look.
+func TestDeleteOfAVersion(t *testing.T) {
+	t.Parallel()
+	k, err := keys.New("test", keys.Objects, t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := testStore.Put(t.Context(), k.Place(), store.Write{Body: []byte("v1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := testStore.DeleteVersion(t.Context(), k.Place(), "another"); !errors.Is(err, store.ErrPrecondition) || !isThere(t, k) {
+		t.Errorf("of another version: %v, there: %v", err, isThere(t, k))
+	}
+	for range 2 { // the second time it is gone
+		if err := testStore.DeleteVersion(t.Context(), k.Place(), h.Version); err != nil || isThere(t, k) {
+			t.Errorf("of this version: %v, there: %v", err, isThere(t, k))
+		}
+	}
+}
+
 // TestTheIndexComesFirst: an object that expires is in the index before it is in the
 // store, and is not if it surely did not get there.
 func TestTheIndexComesFirst(t *testing.T) {

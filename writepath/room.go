@@ -50,7 +50,7 @@ func (b before) there() before {
 
 // known is what is known at the begin of a turn, under a live lease.
 func known(turn *heads.Turn) before {
-	if !turn.Present {
+	if !turn.Present || heads.Of(turn.Last, time.Now()).Absent {
 		return before{}
 	}
 	return before{known: true, head: &turn.Last}

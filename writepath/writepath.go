@@ -56,6 +56,8 @@ type Store interface {
 	List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error)
 	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
 	Delete(ctx context.Context, name string) error
+	// DeleteVersion deletes this version only, where the store holds that.
+	DeleteVersion(ctx context.Context, name, version string) error
 	// Traits tells which conditions the store holds by itself.
 	Traits() store.Traits
 	store.Uploads

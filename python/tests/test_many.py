@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import pickle
 import subprocess
 import sys
+import time
 import uuid
 from typing import Any
 
@@ -288,3 +290,22 @@ def save():
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == f"{ {prefix + str(i): i for i in range(3)} }\n", done.stderr
+
+
+def test_what_is_put_with_a_time_to_live_expires(
+    objects: larder.ObjectService, client: larder.Client, env: larder.Environment, prefix: str
+) -> None:
+    objects.put(f"{prefix}kept", 1, expires_in=datetime.timedelta(days=1))
+    objects.put(f"{prefix}gone", 1, expires_in=0.5)
+    strategies = larder.StrategyService(client, env)
+    strategies.cache_strategy(Strategy(prefix), expires_in=0.5)
+    deadline = time.monotonic() + 20
+    while f"{prefix}gone" in objects or any(strategies.get_keys_by_prefix(prefix)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert objects[f"{prefix}kept"] == 1
+    assert objects.keys(prefix) == [f"{prefix}kept"]
+    objects.put(f"{prefix}gone", 2, if_absent=True)
+    for wrong in (0, -1, "1", True, float("nan"), 1 << 40):
+        with pytest.raises(larder.BadRequest):
+            objects.put(f"{prefix}kept", 2, expires_in=wrong)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"larder/store"
 )
@@ -53,6 +54,19 @@ func (s suite) metadata(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.wantMeta(b.mustGet(b.name("a"), nil), meta)
+	})
+	t.Run("Moments", func(t *testing.T) {
+		b := s.bench(t)
+		for _, moment := range []time.Time{{}, time.Unix(1767225600, 0).UTC(), time.Unix(1<<33, 0).UTC()} {
+			head := store.Head{Expires: moment, Write: store.NewWriteName()}
+			put, err := b.Put(b.Context(), b.name("a"), store.Write{Head: head})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.mustGet(b.name("a"), nil); !got.Expires.Equal(moment) || !put.Expires.Equal(moment) || got.Write != head.Write {
+				t.Errorf("expires at %s, write %s; want %s and %s", got.Expires, got.Write, moment, head.Write)
+			}
+		}
 	})
 	s.metadataLimits(t)
 }

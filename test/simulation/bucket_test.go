@@ -93,7 +93,9 @@ func (b *bucket) put(name string, w store.Write) (store.Head, error) {
 
 // filledIn is the head of a write as far as it does not depend on the bytes.
 func filledIn(h store.Head) store.Head {
-	h.Write = strings.ToLower(rand.Text())
+	if !store.IsWriteName(h.Write) {
+		h.Write = strings.ToLower(rand.Text())
+	}
 	if h.ContentType == "" {
 		h.ContentType = "application/octet-stream"
 	}

@@ -98,6 +98,17 @@ func (d *door) Delete(ctx context.Context, name string) error {
 	return d.request(ctx, true, func() error { delete(d.bucket.objects, name); return nil })
 }
 
+// DeleteVersion implements writepath.Store.
+func (d *door) DeleteVersion(ctx context.Context, name, version string) error {
+	return d.request(ctx, true, func() error {
+		if err := d.bucket.hold(name, store.Conditions{IfMatch: version}); err != nil {
+			return err
+		}
+		delete(d.bucket.objects, name)
+		return nil
+	})
+}
+
 // List implements store.Store.
 func (d *door) List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error) {
 	err = d.request(ctx, false, func() error { entries, more = d.bucket.list(prefix, after, limit); return nil })

@@ -96,9 +96,10 @@ func (n *node) live(at time.Time) bool { return n.head != "" && at.Before(n.unti
 // drop is what a drop does.
 func (n *node) drop(at time.Time) { n.head, n.dropped = "", at }
 
-// named is a head as the checker compares them.
+// named is a head as the checker compares them. What has expired and was not removed is
+// in the store.
 func named(k heads.Known) string {
-	if k.Absent {
+	if k.Absent && (k.Expired.IsZero() || k.Head.Version == "") {
 		return "absent"
 	}
 	return k.Head.Version + "/" + k.Head.WriteName()

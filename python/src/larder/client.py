@@ -145,8 +145,8 @@ class Client(RawClient):
     ) -> None:
         """Put a value. A value under the same key is replaced.
 
-        ``about`` is more metadata; ``conditions`` are If-None-Match or If-Match, and Conflict is raised if they do not hold,
-        or if ``claim``, the token of a claim, does not hold any more.
+        ``about`` is more metadata; ``conditions`` are more header fields: If-None-Match or If-Match, and Conflict is raised
+        if they do not hold, or if ``claim``, the token of a claim, does not hold any more; or Larder-Expires-In.
         """
         __tracebackhide__ = True
         self._warn_if_unsigned()

@@ -10,7 +10,7 @@ from larder.client import OBJECTS, Client
 from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Keys
 from larder.many import WRITES, each
-from larder.service import Service, check_age, seconds_of
+from larder.service import Service, check_age, expires_in_field, seconds_of
 
 T = TypeVar("T")
 
@@ -33,14 +33,21 @@ class ObjectService(Service):
         return f"<larder.ObjectService of {self._client!r}>"
 
     def put(
-        self, key: str, value: Any, *, if_absent: bool = False, if_match: str | None = None, build_seconds: float | None = None
+        self,
+        key: str,
+        value: Any,
+        *,
+        if_absent: bool = False,
+        if_match: str | None = None,
+        expires_in: float | timedelta | None = None,
+        build_seconds: float | None = None,
     ) -> None:
-        """Store a value under a key. A value that is there is replaced.
+        """Store a value under a key. A value that is there is replaced. After ``expires_in`` seconds it is there no more.
 
         With ``if_absent`` nothing is replaced, and with ``if_match`` only what has that ETag (``info(key).etag``):
         else Conflict is raised, which says who wrote what is there, and when.
         """
-        conditions = {}
+        conditions = expires_in_field(expires_in)
         if if_absent:
             conditions["If-None-Match"] = "*"
         if if_match is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
@@ -13,6 +14,8 @@ from larder.listing import Entry, Info, Keys
 from larder.many import READS, WRITES, PartialError, Removed, each
 
 T = TypeVar("T")
+
+_LONGEST_LIFE = 1 << 31  # seconds, as nodes have it
 
 
 @short_tracebacks
@@ -127,6 +130,16 @@ def check_wait(wait: Any) -> float | None:
         return seconds_of(wait)
     except ValueError:
         raise ValueError(f"wait is a number of seconds, or a timedelta, not {wait!r}") from None
+
+
+def expires_in_field(expires_in: Any) -> dict[str, str]:
+    """The header field of a put that expires, if it does. Raises BadRequest for what is no time to live."""
+    seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
+    if seconds is None:
+        return {}
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= _LONGEST_LIFE:
+        raise BadRequest(f"expires_in is a number of seconds, more than 0 and at most {_LONGEST_LIFE}, or a timedelta, not {expires_in!r}")
+    return {"Larder-Expires-In": str(math.ceil(seconds))}
 
 
 def check_age(info: Info, limit: float | None) -> None:

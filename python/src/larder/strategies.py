@@ -10,7 +10,7 @@ from larder.client import STRATEGIES, Client
 from larder.differences import about_environment, settings_differences
 from larder.errors import BadRequest, LarderError, NotBuilt, NotFound, short_tracebacks
 from larder.listing import Keys
-from larder.service import Service
+from larder.service import Service, expires_in_field
 
 _NEAR = 5  # near misses that an error names
 
@@ -50,12 +50,16 @@ class StrategyService(Service):
             raise BadRequest(f"the name of a strategy is text that is not empty, not {name!r}")
         return f"{name}|{self._environment.env_date}||{self._environment.env_hash}"
 
-    def cache_strategy(self, strategies: Any, *, build_seconds: float | None = None) -> list[str]:
+    def cache_strategy(
+        self, strategies: Any, *, expires_in: float | timedelta | None = None, build_seconds: float | None = None
+    ) -> list[str]:
         """Store one strategy, or each of several, and return their keys.
 
         Raises NotBuilt before anything is written if one of them is not built or has no name.
+        After ``expires_in`` seconds they are there no more.
         ``build_seconds`` is how long each took to build, for those who look at its metadata.
         """
+        conditions = expires_in_field(expires_in)
         many = _several(strategies)
         named: dict[str, Any] = {}
         for strategy in many:
@@ -65,7 +69,7 @@ class StrategyService(Service):
             named[key] = strategy
         about = about_environment(self._settings(), self._environment.env_hash)
         for key, strategy in named.items():
-            self._client.store(STRATEGIES, key, strategy, build_seconds=build_seconds, about=about)
+            self._client.store(STRATEGIES, key, strategy, build_seconds=build_seconds, about=about, conditions=conditions)
         return list(named)
 
     def get_keys_by_prefix(self, prefix: str = "") -> Keys:

@@ -1,0 +1,106 @@
+package fill
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"larder/cluster"
+	"larder/keys"
+	"larder/store"
+)
+
+// putUntil writes to the store itself an object that expires.
+func putUntil(t *testing.T, k keys.Key, moment time.Time) store.Head {
+	t.Helper()
+	h, err := testStore.Put(t.Context(), k.Place(), store.Write{Head: store.Head{Expires: moment}, Body: []byte("v")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// wantExpired wants a key to be absent, whichever way it is asked for.
+func wantExpired(t *testing.T, f *Filler, k keys.Key) {
+	t.Helper()
+	for _, o := range []Options{{}, {Lazy: true}, {Fresh: true}} {
+		_, err := f.Open(t.Context(), k, o)
+		if at, ok := errors.AsType[store.Expired](err); !ok || at.At.IsZero() || !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("opened with %+v: %v, want that it has expired", o, err)
+		}
+	}
+	if _, _, err := f.Stat(t.Context(), k, Options{}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("its head: %v", err)
+	}
+}
+
+func TestWhatHasExpiredIsAbsent(t *testing.T) {
+	asker, _, owner, atOwner, _ := newPair(t)
+	k := newKey(t)
+	putUntil(t, k, time.Now().Add(-time.Second))
+	wantExpired(t, owner, k)
+	wantExpired(t, asker, k)
+	before := atOwner.asked.Load()
+	if _, err := owner.Open(t.Context(), k, Options{}); err == nil || atOwner.asked.Load() != before {
+		t.Errorf("that it has expired is not kept: %v", err)
+	}
+}
+
+// The store's answer may take longer than the object lives.
+func TestAnAnswerThatComesTooLate(t *testing.T) {
+	f, st, _ := newFiller(t, nil)
+	k := newKey(t)
+	moment := time.Now().Add(time.Second)
+	putUntil(t, k, moment)
+	st.interfere(nil, func() { time.Sleep(time.Until(moment)) })
+	wantExpired(t, f, k)
+}
+
+// What the owner says is left counts, and no moment, since clocks differ.
+func TestClocksThatDiffer(t *testing.T) {
+	asker, ring, _, _, atAsker := newPair(t)
+	k := newKey(t)
+	putUntil(t, k, time.Now().Add(time.Hour))
+	left := 200 * time.Millisecond
+	ring.spoil = func(a *cluster.Answer) {
+		var h headAnswer
+		if err := json.Unmarshal(a.Text, &h); err != nil || h.Left < time.Minute {
+			t.Errorf("the owner says %s left, %v", h.Left, err)
+		}
+		h.Head.Expires = time.Now().Add(-time.Hour) // as a clock that is fast by two hours reads it
+		h.Left = left
+		a.Text, _ = json.Marshal(h)
+	}
+	began := time.Now()
+	if got := read(t, asker, k); got != "v" {
+		t.Errorf("by the owner's word: %q", got)
+	}
+	time.Sleep(time.Until(began.Add(time.Second)))
+	if is, live, _ := asker.heads.Get(k); live {
+		t.Errorf("trusted for longer than was left: %+v", is)
+	}
+	// An answer that came when nothing was left is none: the store is asked.
+	left = 1
+	before := atAsker.asked.Load()
+	if got := read(t, asker, k); got != "v" || atAsker.asked.Load() == before {
+		t.Errorf("%q, the store was asked %d times", got, atAsker.asked.Load()-before)
+	}
+}
+
+// A comparison with the store knows of moments.
+func TestAuditOfWhatExpires(t *testing.T) {
+	f, _, _ := newFiller(t, nil)
+	k := newKey(t)
+	putUntil(t, k, time.Now().Add(time.Hour))
+	read(t, f, k)
+	if v := f.audit(k); v != Same {
+		t.Errorf("of what expires in an hour: %s", v)
+	}
+	gone := newKey(t)
+	putUntil(t, gone, time.Now().Add(-time.Hour))
+	wantExpired(t, f, gone)
+	if v := f.audit(gone); v != Same {
+		t.Errorf("of what has expired: %s", v)
+	}
+}
