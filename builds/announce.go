@@ -112,10 +112,11 @@ func idsOf(members []cluster.Member) string {
 }
 
 // handleAttached answers who is attached here for keys that the asker owns, once it sees
-// the same members as the asker: before, it may take another for the owner of a key. A
-// grant that arrives later is not taken (rule 25), so nobody is named as a waiter here
-// who is a builder then.
+// the same members as the asker: before, it may take another for the owner of a key. So
+// the ring must not change between the two. A grant that arrives later is not taken
+// (rule 25), so nobody is named as a waiter here who is a builder then.
 func (b *Builds) handleAttached(_ context.Context, asked cluster.Asked) cluster.Answer {
+	ring := b.ring()
 	if asked.Text != idsOf(b.cluster.Members()) {
 		return refusal(http.StatusConflict, "other members here, or not yet")
 	}
@@ -129,5 +130,8 @@ func (b *Builds) handleAttached(_ context.Context, asked cluster.Asked) cluster.
 		}
 	}
 	b.mu.Unlock()
+	if b.ring() != ring {
+		return refusal(http.StatusConflict, "the members here have just changed")
+	}
 	return answered(all)
 }

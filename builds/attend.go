@@ -167,13 +167,13 @@ func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, 
 		return
 	}
 	switch {
+	case b.ring() != ring || s.Number < g.announced:
+		b.touch(g, 0)
+		return
 	case errors.Is(err, errFull):
 		for _, visit := range g.visits {
 			b.tell(g, visit, Verdict{Kind: Troubled, Error: ErrFull.Error()})
 		}
-		return
-	case b.ring() != ring || s.Number < g.announced:
-		b.touch(g, 0)
 		return
 	case err != nil:
 		if s.Number == g.last { // else another statement is on its way
