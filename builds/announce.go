@@ -3,6 +3,7 @@ package builds
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,7 +46,7 @@ func (b *Builds) RingChanged() {
 	}
 }
 
-// askAll asks every member who is attached there.
+// askAll asks every member who is attached there, this node too.
 //
 // Rule 26: nothing is granted before each has answered, or has had three seconds.
 func (b *Builds) askAll(ctx context.Context) {
@@ -71,8 +72,19 @@ func (b *Builds) askAll(ctx context.Context) {
 			}
 		})
 	}
+	b.sayOwn()
 	wg.Wait()
 	b.owner.with(func(t *table, now time.Time) { t.allAsked(now, ring) })
+}
+
+// sayOwn has this node answer itself: who is attached here for keys that it owns.
+func (b *Builds) sayOwn() {
+	b.mu.Lock()
+	groups := slices.Collect(maps.Values(b.groups))
+	b.mu.Unlock()
+	for _, g := range groups {
+		b.sayHere(g, true)
+	}
 }
 
 // askAttached asks one member, and reports whether it has answered.

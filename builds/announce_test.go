@@ -120,3 +120,21 @@ func TestAttachedInOneRing(t *testing.T) {
 		t.Errorf("after that it answers %d %+v", status, all)
 	}
 }
+
+// Rule 26: a new owner asks itself too, before it grants: the builder may be attached to it.
+func TestNewOwnerAsksItself(t *testing.T) {
+	c := &alone{}
+	b := New(Config{Silence: remembered}, nothing{}, c)
+	holder := &Claim{Name: "c", Holder: "w", User: "ada"}
+	v := attach(t, b, key, Request{User: "ada", Writer: true, Claim: holder})
+	b.mu.Lock()
+	v.g.scheduled = true // it says nothing by itself
+	b.mu.Unlock()
+	c.changes.Add(1)
+	b.askAll(t.Context())
+	b.owner.mu.Lock()
+	defer b.owner.mu.Unlock()
+	if st := b.owner.t.keys[key]; !b.owner.t.asked || st == nil || st.claim == nil || st.claim.Name != holder.Name {
+		t.Errorf("all have answered, and the builder here is not known: %+v", st)
+	}
+}
