@@ -3,6 +3,7 @@ package builds
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,7 +46,7 @@ func (b *Builds) RingChanged() {
 	}
 }
 
-// askAll asks every member who is attached there.
+// askAll asks every member who is attached there, this node too.
 //
 // Rule 26: nothing is granted before each has answered, or has had three seconds.
 func (b *Builds) askAll(ctx context.Context) {
@@ -71,8 +72,19 @@ func (b *Builds) askAll(ctx context.Context) {
 			}
 		})
 	}
+	b.sayOwn()
 	wg.Wait()
 	b.owner.with(func(t *table, now time.Time) { t.allAsked(now, ring) })
+}
+
+// sayOwn has this node answer itself: who is attached here for keys that it owns.
+func (b *Builds) sayOwn() {
+	b.mu.Lock()
+	groups := slices.Collect(maps.Values(b.groups))
+	b.mu.Unlock()
+	for _, g := range groups {
+		b.sayHere(g, true)
+	}
 }
 
 // askAttached asks one member, and reports whether it has answered.
@@ -112,10 +124,11 @@ func idsOf(members []cluster.Member) string {
 }
 
 // handleAttached answers who is attached here for keys that the asker owns, once it sees
-// the same members as the asker: before, it may take another for the owner of a key. A
-// grant that arrives later is not taken (rule 25), so nobody is named as a waiter here
-// who is a builder then.
+// the same members as the asker: before, it may take another for the owner of a key. So
+// the ring must not change between the two. A grant that arrives later is not taken
+// (rule 25), so nobody is named as a waiter here who is a builder then.
 func (b *Builds) handleAttached(_ context.Context, asked cluster.Asked) cluster.Answer {
+	ring := b.ring()
 	if asked.Text != idsOf(b.cluster.Members()) {
 		return refusal(http.StatusConflict, "other members here, or not yet")
 	}
@@ -129,5 +142,8 @@ func (b *Builds) handleAttached(_ context.Context, asked cluster.Asked) cluster.
 		}
 	}
 	b.mu.Unlock()
+	if b.ring() != ring {
+		return refusal(http.StatusConflict, "the members here have just changed")
+	}
 	return answered(all)
 }

@@ -77,31 +77,46 @@ func (b *Builds) touch(g *group, pause time.Duration) {
 	time.AfterFunc(pause, func() { b.say(g) })
 }
 
+// asking is a statement that goes to another node.
+type asking struct {
+	said  statement
+	ring  uint64
+	owner cluster.Member
+}
+
 // say tells the owner who is attached here, and takes in its answer. A question to
 // another node lasts until there is something to tell.
 func (b *Builds) say(g *group) {
+	q := b.sayHere(g, false)
+	if q == nil {
+		return
+	}
+	v, superseded, err := b.ask(q.owner, g.key, q.said)
+	if !superseded {
+		b.take(g, q.said, q.ring, q.owner.ID, v, err)
+	}
+}
+
+// sayHere says it if this node is the owner. If not, it returns the question for the
+// owner, or none with only.
+func (b *Builds) sayHere(g *group, only bool) *asking {
 	g.turn.Lock()
+	defer g.turn.Unlock()
 	ring := b.ring() // before the owner is looked up
 	m, self := b.cluster.Owner(g.key.Hash())
 	b.mu.Lock()
-	if b.groups[g.key] != g { // it is over, and would say that nobody is attached of another's
+	if b.groups[g.key] != g || only && !self { // one that is over would say that nobody is attached of another's
 		b.mu.Unlock()
-		g.turn.Unlock()
-		return
+		return nil
 	}
 	s := b.statement(g, m.ID)
 	b.mu.Unlock()
-	if self {
-		v, _, err := b.owner.attend(context.Background(), m.ID, g.key, s, false)
-		g.turn.Unlock()
-		b.take(g, s, ring, m.ID, v, err)
-		return
+	if !self {
+		return &asking{s, ring, m}
 	}
-	g.turn.Unlock()
-	v, superseded, err := b.ask(m, g.key, s)
-	if !superseded {
-		b.take(g, s, ring, m.ID, v, err)
-	}
+	v, _, err := b.owner.attend(context.Background(), m.ID, g.key, s, false)
+	b.take(g, s, ring, m.ID, v, err)
+	return nil
 }
 
 // statement names who is attached, without those whose time is over. A group without
@@ -167,13 +182,13 @@ func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, 
 		return
 	}
 	switch {
+	case b.ring() != ring || s.Number < g.announced:
+		b.touch(g, 0)
+		return
 	case errors.Is(err, errFull):
 		for _, visit := range g.visits {
 			b.tell(g, visit, Verdict{Kind: Troubled, Error: ErrFull.Error()})
 		}
-		return
-	case b.ring() != ring || s.Number < g.announced:
-		b.touch(g, 0)
 		return
 	case err != nil:
 		if s.Number == g.last { // else another statement is on its way

@@ -136,7 +136,7 @@ func (b *Builds) Stats() (s Stats) {
 func (b *Builds) Run(ctx context.Context) error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	defer b.owner.looking.Wait()
+	defer b.owner.end()
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	for {

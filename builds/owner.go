@@ -37,10 +37,19 @@ var errNotOwner = errors.New("not the owner of the key")
 // questions around it.
 type owner struct {
 	b  *Builds
-	mu sync.Mutex // guards the table; no other lock is taken under it
+	mu sync.Mutex // guards the table and over; no other lock is taken under it
 	t  *table
 
 	looking sync.WaitGroup
+	over    bool // no look begins any more
+}
+
+// end lets no look begin any more, and waits for those that have begun.
+func (o *owner) end() {
+	o.mu.Lock()
+	o.over = true
+	o.mu.Unlock()
+	o.looking.Wait()
 }
 
 // with runs f on the table, and then what follows from it.
@@ -52,9 +61,13 @@ func (o *owner) with(f func(t *table, now time.Time)) {
 	f(o.t, now)
 	looks, touched, notes := o.t.looks, o.t.touched, o.t.notes
 	o.t.looks, o.t.touched, o.t.notes = nil, nil, nil
+	if o.over {
+		looks = nil
+	}
+	o.looking.Add(len(looks)) // under the lock: none is added once end waits
 	o.mu.Unlock()
 	for _, k := range looks {
-		o.looking.Go(func() { o.look(k) })
+		go o.look(k)
 	}
 	for _, k := range slices.Compact(touched) {
 		o.b.hear(k)
@@ -77,6 +90,7 @@ func (o *owner) isMember(id string) bool {
 
 // look looks what a key holds, by the rules of a read.
 func (o *owner) look(k keys.Key) {
+	defer o.looking.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()
 	h, _, err := o.b.read.Stat(ctx, k, o.b.cfg.Options)

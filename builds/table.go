@@ -207,7 +207,8 @@ func (t *table) attach(now time.Time, node string, st *state, a attached, seen u
 		st.parties = slices.DeleteFunc(st.parties, func(other *party) bool { return other == p })
 		p = nil
 	}
-	if p == nil {
+	known := p != nil
+	if !known {
 		st.clock++
 		p = &party{attached: a, came: st.clock, seats: map[string]seat{}}
 		st.parties = append(st.parties, p)
@@ -217,6 +218,9 @@ func (t *table) attach(now time.Time, node string, st *state, a attached, seen u
 	}
 	was, there := p.seats[node]
 	p.seats[node] = seat{a.Nonce, a.Away}
+	if known && (!there || was.nonce != a.Nonce) {
+		t.bump(st) // the node has to hear what is decided already
+	}
 	if !a.Away {
 		p.MaxAge, p.Retry, p.Writer, p.Stream, p.Expect, p.Message = a.MaxAge, a.Retry, a.Writer, a.Stream, a.Expect, a.Message
 	}

@@ -252,6 +252,27 @@ func TestSameWaiter(t *testing.T) {
 	}
 }
 
+// A node that has heard all of a key hears anew when somebody attaches there of whom
+// something is decided already.
+func TestSameWaiterElsewhere(t *testing.T) {
+	b := newBench(t)
+	b.say("A", who("w1"))
+	b.say("B", who("w2"))
+	b.want("A", "w1", Granted)
+	b.want("B", "w2", Waits)
+	b.say("B", who("w2"), who("w1"))
+	if st := b.tbl.keys[key]; st.version <= b.seen["B"] {
+		t.Error("the question of B is not answered")
+	}
+	b.want("B", "w1", Granted)
+	again := who("w1")
+	again.Nonce = 2
+	b.say("B", who("w2"), again)
+	if st := b.tbl.keys[key]; st.version <= b.seen["B"] {
+		t.Error("the question of B is not answered after w1 came back")
+	}
+}
+
 // Rule 26: nothing is granted until all have been asked, and then only after a look; a
 // builder is taken over, of two the older one.
 func TestNewOwner(t *testing.T) {

@@ -58,6 +58,7 @@ func BenchmarkRows(b *testing.B) {
 		{"overhead", overheadRow},
 		{"heap", heapRow},
 		{"large", largeRow},
+		{"builds", buildsRow},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			began := time.Now()

@@ -25,11 +25,12 @@ type held struct {
 }
 
 // hold has callers want a key, the first of them at the node with this number, and
-// returns when it builds and all others wait.
-// alreadyWaiting wait for other keys.
+// returns when it builds and all others wait. So many wait for other keys already. The
+// callers end with the test.
 func hold(t *testing.T, c *testcluster.Cluster, first int, key string, callers, alreadyWaiting int) *held {
 	t.Helper()
 	h := &held{t: t, goOn: make(chan struct{}), values: map[string]string{}}
+	t.Cleanup(h.all.Wait)
 	for i := range callers {
 		who := caller{key: key, id: fmt.Sprint("caller-", i), built: &h.built, build: h.build}
 		for j := range c.Nodes {
@@ -37,11 +38,11 @@ func hold(t *testing.T, c *testcluster.Cluster, first int, key string, callers, 
 		}
 		h.all.Go(func() {
 			value, own, err := who.run(t.Context())
-			if err != nil {
+			switch {
+			case t.Context().Err() != nil || own: // another's value may have come first
+				return
+			case err != nil:
 				t.Errorf("%s: %v", who.id, err)
-			}
-			if own {
-				return // another's value may have come first
 			}
 			h.mu.Lock()
 			defer h.mu.Unlock()
