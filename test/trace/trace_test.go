@@ -90,6 +90,24 @@ func TestCheck(t *testing.T) {
 			s.now = s.now.Add(5 * time.Second)
 			s.keep("A", "v1", 0)
 		}, ""},
+		"written before its time was over, and seen after": {func(s *script) {
+			s.write("A", "v1")
+			s.do("A", heads.Began, nil)
+			s.do("A", heads.Marked, nil)
+			s.do("A", heads.Unsure, func(e *Event) { e.Until = e.At.Add(2 * time.Second) })
+			s.now = s.now.Add(time.Minute)
+			s.keep("A", "v2", 0)
+		}, ""},
+		"not written before its time was over, and seen after": {func(s *script) {
+			s.write("A", "v1")
+			s.do("A", heads.Began, nil)
+			s.do("A", heads.Marked, nil)
+			s.do("A", heads.Unsure, func(e *Event) { e.Until = e.At.Add(2 * time.Second) })
+			s.now = s.now.Add(time.Minute)
+			s.keep("B", "v1", 0)
+			s.do("B", heads.Dropped, nil)
+			s.keep("B", "v2", 0)
+		}, "held no"},
 		"both, the one after the other": {func(s *script) {
 			s.write("A", "v1")
 			s.do("A", heads.Began, nil)
