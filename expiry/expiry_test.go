@@ -36,7 +36,7 @@ func (b *bucket) Head(_ context.Context, name string) (store.Head, error) {
 func (b *bucket) Put(_ context.Context, name string, w store.Write) (store.Head, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w.Head.Version = "v"
+	w.Version = "v"
 	b.heads[name] = w.Head
 	return w.Head, nil
 }

@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -167,26 +166,9 @@ func (c *contents) set(all []state) bool {
 	return true
 }
 
-// reachable are the states in which the store may be now. An upload that could be
-// applied until some time was applied by then, or will not be.
+// reachable are the states in which the store may be now. An upload whose time is over
+// was applied within it, or never will be.
 func (c *contents) reachable(now time.Time) []state {
-	over := slices.Collect(maps.Keys(c.open))
-	over = slices.DeleteFunc(over, func(u int) bool { return c.open[u].IsZero() || !now.After(c.open[u]) })
-	slices.SortFunc(over, func(a, b int) int { return cmp.Or(c.open[a].Compare(c.open[b]), a-b) })
-	for _, upload := range over {
-		all := c.applied(c.open[upload])
-		for i, s := range all {
-			all[i] = s.without(upload)
-		}
-		c.set(all)
-		delete(c.open, upload)
-	}
-	return c.applied(now)
-}
-
-// applied are the states in which the store may be at a time, whichever of the waiting
-// uploads were applied by then.
-func (c *contents) applied(now time.Time) []state {
 	var all []state
 	for _, s := range c.states {
 		all = append(all, s.forgetting(now))
