@@ -103,6 +103,9 @@ func testPolled(t *testing.T, c *testcluster.Cluster) {
 	if l.Builder != "anonymous" || l.Expect == nil || *l.Expect != 7 || l.Ahead != 0 {
 		t.Errorf("who builds: %s", a.body)
 	}
+	if again := granted(t, c.Nodes[1], key, `{"waiter": "a"}`); again != claim {
+		t.Errorf("the same waiter, where another waits, got another claim")
+	}
 	beat := do(t, http.MethodPut, c.Nodes[2].URL()+buildPath(key), []byte(`{"progress": 0.25, "message": "half of half"}`), "Larder-Claim", claim)
 	if l := beat.want(t, http.StatusOK).line(t); l.TTL != 15 || l.Waiting != 1 {
 		t.Errorf("a beat: %s", beat.body)
