@@ -135,7 +135,7 @@ func TestDebuggingNamesWhatThereIs(t *testing.T) {
 	page, metrics := readDoc(t, "docs/debugging.md"), readDoc(t, "docs/metrics.md")
 	lines := regexp.MustCompile("`\"([^`]+)\"`").FindAllStringSubmatch(page, -1)
 	for _, m := range lines {
-		if !slices.ContainsFunc([]string{"cmd/node", "cluster", "peer", "fill", "heads", "usage", "writepath", "httpapi", "admin", "store", "store/embedded"},
+		if !slices.ContainsFunc([]string{"cmd/node", "auth", "builds", "chunks", "cluster", "peer", "fill", "heads", "usage", "writepath", "httpapi", "admin", "store", "store/embedded"},
 			func(folder string) bool { return defines(t, folder+"/[a-z]*.go", m[1]) }) {
 			t.Errorf("no log line says %q", m[1])
 		}
