@@ -1,11 +1,13 @@
 package builds
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -138,6 +140,7 @@ func (b *Builds) statement(g *group, owner string) statement {
 		}
 		s.Attached = append(s.Attached, v.attached(now))
 	}
+	slices.SortFunc(s.Attached, func(x, y attached) int { return cmp.Compare(x.Nonce, y.Nonce) }) // as they came
 	if len(g.visits) == 0 && b.groups[g.key] == g {
 		delete(b.groups, g.key)
 	}

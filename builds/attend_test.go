@@ -106,6 +106,25 @@ func TestAttach(t *testing.T) {
 	}
 }
 
+// Those who are named together are named in the order in which they came.
+func TestOrderOfStatement(t *testing.T) {
+	r, b := startRemote(t)
+	const callers = 50
+	b.mu.Lock()
+	g := &group{key: key, visits: map[string]*Visit{}, scheduled: true} // all are named at once
+	b.groups[key] = g
+	b.mu.Unlock()
+	for i := range callers {
+		attach(t, b, key, Request{User: fmt.Sprint(i), Writer: true})
+	}
+	go b.say(g) // ends with the test
+	for i, a := range (<-r.asked).said.Attached {
+		if a.User != fmt.Sprint(i) {
+			t.Fatalf("caller %s is number %d", a.User, i)
+		}
+	}
+}
+
 // What is told while nobody is there is told to who comes back by the same name.
 func TestToldWhenBack(t *testing.T) {
 	b := startBuilds(t, &alone{})
