@@ -96,7 +96,7 @@ func TestTLS(t *testing.T) {
 	}
 	mounted := false
 	for _, vol := range set.Spec.Template.Spec.Volumes {
-		mounted = mounted || vol.Secret.SecretName == cert.Spec.SecretName
+		mounted = mounted || vol.Secret != nil && vol.Secret.SecretName == cert.Spec.SecretName
 	}
 	if !mounted {
 		t.Errorf("the nodes do not mount %s", cert.Spec.SecretName)

@@ -205,8 +205,13 @@ func TestMountsAndSecretsExist(t *testing.T) {
 		volumes := map[string]bool{}
 		for _, vol := range set.Spec.Template.Spec.Volumes {
 			volumes[vol.Name] = true
-			if !hasSecret(objects, v, vol.Secret.SecretName, vol.Secret.Items[0].Key) {
+			switch {
+			case vol.Secret != nil && !hasSecret(objects, v, vol.Secret.SecretName, vol.Secret.Items[0].Key):
 				t.Errorf("no Secret %s has the key %s", vol.Secret.SecretName, vol.Secret.Items[0].Key)
+			case vol.ConfigMap != nil && !hasConfigMap(objects, v, vol.ConfigMap.Name, vol.ConfigMap.Items[0].Key):
+				t.Errorf("no ConfigMap %s has the key %s", vol.ConfigMap.Name, vol.ConfigMap.Items[0].Key)
+			case vol.Secret == nil && vol.ConfigMap == nil:
+				t.Errorf("the volume %s is neither a Secret nor a ConfigMap", vol.Name)
 			}
 		}
 		for _, claim := range set.Spec.VolumeClaimTemplates {
@@ -251,6 +256,18 @@ func hasSecret(objects []runtime.Object, v values, name, key string) bool {
 	return slices.ContainsFunc(all[*core.Secret](objects), func(s *core.Secret) bool {
 		_, ok := s.Data[key]
 		return s.Name == name && ok
+	})
+}
+
+// hasConfigMap reports whether a ConfigMap is rendered with the key, or comes from the
+// values.
+func hasConfigMap(objects []runtime.Object, v values, name, key string) bool {
+	if dig(v, "limits", "existingConfigMap") == name {
+		return true
+	}
+	return slices.ContainsFunc(all[*core.ConfigMap](objects), func(m *core.ConfigMap) bool {
+		_, ok := m.Data[key]
+		return m.Name == name && ok
 	})
 }
 
