@@ -57,20 +57,15 @@ func (p *Path) inTurn(ctx context.Context, k keys.Key, o op) (Result, error) {
 		outcome.Unknown = false
 		return p.lost(ctx, k, o, err)
 	}
+	if err == nil && !p.isSound(k, o, r) {
+		err = store.ErrUnavailable // it has answered, and not to what was asked
+	}
 	if err != nil {
-		if errors.Is(err, store.ErrNotWritten) {
-			err = fmt.Errorf("%w: %w", ErrNotApplied, err)
-		}
-		outcome.Unknown = isUnknown(err) && !errors.Is(err, ErrNotApplied)
+		outcome.Unknown, err = mayHappen(err)
 		if outcome.Unknown {
 			room.Unknown()
-			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
 		return Result{}, err
-	}
-	if whole := !o.Delete && !o.InParts; !p.heads.Must(k, !whole || r.Head.Size == int64(len(o.Body)), "what was written is as long as what came") ||
-		!p.heads.Must(k, o.Delete || r.Head.Version != "", "what was written has a version") {
-		return Result{}, fmt.Errorf("write %s: %w", k, ErrUnknown)
 	}
 	outcome = heads.Outcome{Done: true, Known: heads.Of(r.Head, time.Now())}
 	if o.Delete {
@@ -84,6 +79,25 @@ func (p *Path) inTurn(ctx context.Context, k keys.Key, o op) (Result, error) {
 		}
 	}
 	return r, nil
+}
+
+// isSound reports whether what the store says that it has written is what it was given.
+func (p *Path) isSound(k keys.Key, o op, r Result) bool {
+	whole := !o.Delete && !o.InParts
+	return p.heads.Must(k, !whole || r.Head.Size == int64(len(o.Body)), "what was written is as long as what came") &&
+		p.heads.Must(k, o.Delete || r.Head.Version != "", "what was written has a version")
+}
+
+// mayHappen reports whether a write that the store has failed with err may have
+// happened, or still happen, and returns the error that says so.
+func mayHappen(err error) (bool, error) {
+	switch {
+	case errors.Is(err, store.ErrNotWritten):
+		return false, fmt.Errorf("%w: %w", ErrNotApplied, err)
+	case isUnknown(err) && !errors.Is(err, ErrNotApplied):
+		return true, fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return false, err
 }
 
 // dropReplaced removes what lies beside versions that are there no more.
