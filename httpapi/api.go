@@ -136,6 +136,8 @@ type call struct {
 	received int64  // bytes of the body
 	problem  string // the name of the kind of error; empty if there was none
 	broken   bool   // the connection was broken off
+
+	again bool // it was admitted and charged before, as a part of a batch
 }
 
 // requestHeader bears the request's ID in every answer. One that a caller sends
@@ -209,13 +211,17 @@ func IsOwnMachine(host string) bool {
 	return err == nil
 }
 
+func (a *API) logPanic(c *call, p any) {
+	a.log.Error().Str("request", c.id).Interface("panic", p).Str("path", shownPath(c)).Bytes("stack", debug.Stack()).Msg("panic in a request")
+}
+
 // recovered answers a request whose handler panicked, if nothing was sent yet,
 // and otherwise breaks the connection off.
 func (a *API) recovered(c *call, p any) {
 	if p == http.ErrAbortHandler { //nolint:errorlint // the value that net/http itself compares by identity
 		panic(p)
 	}
-	a.log.Error().Str("request", c.id).Interface("panic", p).Str("path", shownPath(c)).Bytes("stack", debug.Stack()).Msg("panic in a request")
+	a.logPanic(c, p)
 	if c.w.status != 0 {
 		c.broken = true
 		panic(http.ErrAbortHandler)

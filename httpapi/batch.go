@@ -53,6 +53,7 @@ func (a *API) batch(c *call) error {
 // batchCall is a request for one object of a batch. Its answer goes to w.
 func (a *API) batchCall(c *call, method string, h http.Header, k keys.Key, w http.ResponseWriter) *call {
 	r := &http.Request{Method: method, URL: c.URL, Header: h, Body: http.NoBody, RemoteAddr: c.RemoteAddr, Host: c.Host, TLS: c.TLS}
+	h.Del("Authorization")
 	if credential := c.Header.Get("Authorization"); credential != "" { // looked at again when a body has come
 		h.Set("Authorization", credential)
 	}
@@ -66,7 +67,10 @@ func (a *API) batchCall(c *call, method string, h http.Header, k keys.Key, w htt
 // broken off.
 func (a *API) do(c *call, handle func(*call) error) {
 	began := time.Now()
-	err := a.cfg.Usage.Admit(c.Context(), c.who.Org, c.who.User)
+	var err error
+	if !c.again {
+		err = a.cfg.Usage.Admit(c.Context(), c.who.Org, c.who.User)
+	}
 	if err == nil {
 		err = handle(c)
 	}
@@ -82,6 +86,15 @@ type heldAnswer struct {
 	status int
 	body   bytes.Buffer
 	most   int
+	conn   *recorder // by which its body comes; nil if that has come
+}
+
+// SetReadDeadline lets a body be cut off while it waits for the caller.
+func (h *heldAnswer) SetReadDeadline(t time.Time) error {
+	if h.conn == nil {
+		return http.ErrNotSupported
+	}
+	return http.NewResponseController(h.conn.ResponseWriter).SetReadDeadline(t)
 }
 
 // errTooLong ends an answer that is not held.
@@ -122,6 +135,9 @@ func (a *API) batchGet(c *call) error {
 		return err
 	}
 	defer release()
+	holder := a.bodies.Hold(c.w.cut)
+	defer holder.Done()
+	c.w.taker = holder
 	out := multipart.NewWriter(c.w)
 	c.w.Header().Set("Content-Type", "multipart/mixed; boundary="+out.Boundary())
 	c.w.WriteHeader(http.StatusOK)
@@ -145,7 +161,10 @@ func (a *API) batchGet(c *call) error {
 		}
 	})
 	for i, name := range names {
-		if err := a.sendPart(c, out, name, <-answers[i]); err != nil {
+		holder.Waits()
+		held := <-answers[i]
+		holder.Moved(0)
+		if err := a.sendPart(c, out, name, held); err != nil {
 			return err
 		}
 		<-under
@@ -185,8 +204,8 @@ func (a *API) batchNames(c *call) ([]string, error) {
 	return asked.Get, nil
 }
 
-// getPart answers for one key.
-func (a *API) getPart(c *call, name string, w http.ResponseWriter) {
+// getPart answers for one key. again says that it was admitted and charged before.
+func (a *API) getPart(c *call, name string, w http.ResponseWriter, again bool) {
 	h := http.Header{}
 	for _, name := range []string{"Cache-Control", maxAge} {
 		if v := c.Header.Values(name); len(v) > 0 {
@@ -197,7 +216,9 @@ func (a *API) getPart(c *call, name string, w http.ResponseWriter) {
 	if err == nil {
 		err = c.who.May(auth.Read, k.Service, k.Name)
 	}
-	a.do(a.batchCall(c, http.MethodGet, h, k, w), func(sub *call) error {
+	sub := a.batchCall(c, http.MethodGet, h, k, w)
+	sub.again = again
+	a.do(sub, func(sub *call) error {
 		if err != nil {
 			return err
 		}
@@ -214,7 +235,7 @@ func (a *API) holdPart(c *call, name string) (held *heldAnswer) {
 		}
 	}()
 	held = newHeldAnswer(heldPart)
-	a.getPart(c, name, held)
+	a.getPart(c, name, held, false)
 	return held
 }
 
@@ -222,7 +243,7 @@ func (a *API) holdPart(c *call, name string) (held *heldAnswer) {
 func (a *API) sendPart(c *call, out *multipart.Writer, name string, held *heldAnswer) error {
 	location := "/v1/" + c.service + "/" + url.PathEscape(name)
 	if held == nil {
-		a.getPart(c, name, &partWriter{out: out, header: http.Header{}, location: location})
+		a.getPart(c, name, &partWriter{out: out, header: http.Header{}, location: location, conn: c.w}, true)
 		return nil
 	}
 	held.header.Set("Content-Length", strconv.Itoa(held.body.Len()))
@@ -237,8 +258,17 @@ type partWriter struct {
 	out      *multipart.Writer
 	header   http.Header
 	location string
+	conn     *recorder // by which it is sent; nil if nobody cuts it off
 	part     io.Writer
 	err      error
+}
+
+// SetWriteDeadline lets the answer be cut off while it waits for the caller.
+func (p *partWriter) SetWriteDeadline(t time.Time) error {
+	if p.conn == nil {
+		return http.ErrNotSupported
+	}
+	return p.conn.setDeadline(t)
 }
 
 func (p *partWriter) Header() http.Header { return p.header }

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"larder/auth"
+	"larder/chunks"
 	"larder/keys"
 )
 
@@ -42,8 +43,9 @@ func (a *API) batchPut(c *call, boundary string) error {
 		body.done()
 		c.received += body.received
 	}()
-	b := &putBatch{api: a, call: c, under: make(chan struct{}, batchAhead), seen: map[string]bool{}}
-	if err := b.read(multipart.NewReader(body, boundary)); err != nil {
+	body.watch(a.bodies)
+	b := &putBatch{api: a, call: c, under: make(chan struct{}, batchAhead), seen: map[string]bool{}, from: &headerGate{r: body}, boundary: boundary}
+	if err := b.read(multipart.NewReader(b.from, boundary)); err != nil {
 		p := problemOf(err)
 		b.add(putLine{Status: p.Status, Type: &p.Type, Detail: p.Detail})
 	}
@@ -60,6 +62,9 @@ type putBatch struct {
 	under   chan struct{} // an element for each that is under way
 	running sync.WaitGroup
 	seen    map[string]bool // the keys so far
+	from    *headerGate
+
+	boundary string
 
 	mu    sync.Mutex // guards lines
 	lines bytes.Buffer
@@ -74,10 +79,15 @@ func (b *putBatch) add(l putLine) {
 // read puts each part as it comes: short ones beside each other, a long one alone.
 func (b *putBatch) read(parts *multipart.Reader) error {
 	for n := 0; ; n++ {
+		b.from.shut()
 		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
+		switch {
+		case err == io.EOF && b.from.ended("--"+b.boundary+"--"): //nolint:errorlint // one that is wrapped is a body that breaks off
 			return nil
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("%w: the last boundary, --%s--, is missing", errBody, b.boundary)
 		}
+		b.from.open()
 		if err != nil {
 			return fmt.Errorf("%w: %w", errBody, err)
 		}
@@ -90,13 +100,16 @@ func (b *putBatch) read(parts *multipart.Reader) error {
 		}
 		name, err := b.nameOf(part)
 		if len(first) > heldPart { // there may be more
-			b.put(name, err, part, io.MultiReader(bytes.NewReader(first), part))
+			b.put(name, err, part, io.MultiReader(bytes.NewReader(first), part), b.call.w)
+			if _, err := io.Copy(io.Discard, part); err != nil { // of one that was refused
+				return fmt.Errorf("%w: %w", errBody, err)
+			}
 			continue
 		}
 		b.under <- struct{}{}
 		b.running.Go(func() {
 			defer func() { <-b.under }()
-			b.put(name, err, part, bytes.NewReader(first))
+			b.put(name, err, part, bytes.NewReader(first), nil)
 		})
 	}
 }
@@ -124,9 +137,11 @@ func (b *putBatch) nameOf(part *multipart.Part) (string, error) {
 	return name, nil
 }
 
-// put puts one part, unless there is something wrong with its key already.
-func (b *putBatch) put(name string, wrong error, part *multipart.Part, body io.Reader) {
+// put puts one part, unless there is something wrong with its key already. conn is by
+// what its body still comes; nil if all of it is here.
+func (b *putBatch) put(name string, wrong error, part *multipart.Part, body io.Reader, conn *recorder) {
 	answer := newHeldAnswer(heldPart)
+	answer.conn = conn
 	k := keys.Key{}
 	if wrong == nil {
 		k, wrong = keys.New(b.call.who.Org, b.call.service, name)
@@ -137,7 +152,13 @@ func (b *putBatch) put(name string, wrong error, part *multipart.Part, body io.R
 	sub := b.api.batchCall(b.call, http.MethodPut, http.Header(part.Header), k, answer)
 	sub.Body, sub.ContentLength = io.NopCloser(&partBody{r: body, stated: part.Header.Get("Content-Length")}), -1
 	sub.TransferEncoding = []string{"chunked"} // the boundary ends it
-	b.api.do(sub, func(sub *call) error {
+	b.api.do(sub, func(sub *call) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				b.api.logPanic(sub, p)
+				err = chunks.ErrPanic
+			}
+		}()
 		if wrong != nil {
 			return wrong
 		}
@@ -169,5 +190,42 @@ func (p *partBody) Read(b []byte) (int, error) {
 	if err == io.EOF && p.stated != "" && p.stated != strconv.FormatInt(p.n, 10) {
 		return n, fmt.Errorf("%w: the part has %d bytes, and its Content-Length is %s", errBody, p.n, p.stated)
 	}
+	return n, err
+}
+
+// maxPartHeader is how long the header of a part may be, with what lies before it.
+const maxPartHeader = 32 << 10
+
+// tailKept is how much of a body's end is looked at for the last boundary.
+const tailKept = 1 << 10
+
+// headerGate bounds what is read for the header of a part, for which multipart would
+// take ten megabytes. It knows how the body ended, which multipart does not tell.
+type headerGate struct {
+	r    io.Reader
+	left int64 // while it is shut
+	free bool
+	tail []byte // what was read last
+	over bool   // nothing follows
+}
+
+// ended reports whether the body has ended with a text, or has not ended yet.
+func (g *headerGate) ended(with string) bool { return !g.over || bytes.Contains(g.tail, []byte(with)) }
+
+func (g *headerGate) shut() { g.free, g.left = false, maxPartHeader }
+func (g *headerGate) open() { g.free = true }
+
+func (g *headerGate) Read(b []byte) (int, error) {
+	if !g.free {
+		if g.left <= 0 {
+			return 0, fmt.Errorf("%w: the header of a part is longer than %d bytes", errBody, maxPartHeader)
+		}
+		b = b[:min(int64(len(b)), g.left)]
+	}
+	n, err := g.r.Read(b)
+	g.left -= int64(n)
+	g.tail = append(g.tail, b[max(0, n-tailKept):n]...)
+	g.tail = g.tail[max(0, len(g.tail)-tailKept):]
+	g.over = err == io.EOF
 	return n, err
 }

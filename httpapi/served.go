@@ -32,10 +32,14 @@ type Served struct {
 // served tells metrics and logs of a request. Where the level of the logs leaves
 // a line out, the line costs nothing.
 func (a *API) served(c *call, took time.Duration) {
-	a.cfg.Observe(Served{
+	s := Served{
 		Op: c.op, Status: c.w.status, Broken: c.broken, Source: c.source,
 		Received: c.received, Sent: c.w.bytes, Took: took,
-	})
+	}
+	if c.op == batchOp && c.problem == "" { // its objects have counted theirs
+		s.Received, s.Sent = 0, 0
+	}
+	a.cfg.Observe(s)
 	if e := a.access.Debug(); e != nil {
 		describe(e, c).Str("source", string(c.source)).Str("problem", c.problem).
 			Bool("broken", c.broken).Dur("dur", took).Msg("request")

@@ -29,6 +29,9 @@ func (c *call) isMetered() bool { return c.op != usageOp && c.op != batchOp && c
 
 // charge takes bytes of an object from the caller's rate.
 func (a *API) charge(c *call, bytes int64) error {
+	if c.again {
+		return nil
+	}
 	return a.cfg.Usage.Charge(c.who.Org, c.who.User, bytes)
 }
 

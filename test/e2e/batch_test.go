@@ -140,4 +140,13 @@ func TestBadBatches(t *testing.T) {
 		t.Errorf("answered %s", text)
 	}
 	do(t, "GET", strings.Replace(url, "batch/objects", "objects/l", 1), nil).want(t, 404)
+	for name, body := range map[string]string{
+		"no end":        "--b\r\nContent-Location: /v1/objects/k\r\n\r\nwhole\r\n--b\r\n",
+		"a long header": "--b\r\nContent-Location: /v1/objects/k\r\n\r\nwhole\r\n--b\r\nLarder-Meta-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n\r\n--b--\r\n",
+	} {
+		a := do(t, "POST", url, []byte(body), "Content-Type", "multipart/mixed; boundary=b").want(t, http.StatusOK)
+		if text := string(a.body); !strings.Contains(text, `"key":"k","status":200`) || !strings.Contains(text, `"key":"","status":400`) {
+			t.Errorf("%s: answered %s", name, text)
+		}
+	}
 }
