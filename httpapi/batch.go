@@ -162,12 +162,16 @@ func (a *API) batchGet(c *call) error {
 	})
 	for i, name := range names {
 		holder.Waits()
-		held := <-answers[i]
-		holder.Moved(0)
-		if err := a.sendPart(c, out, name, held); err != nil {
-			return err
+		select {
+		case held := <-answers[i]:
+			holder.Moved(0)
+			if err := a.sendPart(c, out, name, held); err != nil {
+				return err
+			}
+			<-under
+		case <-ctx.Done(): // the caller has left, and nothing more is begun
+			return ctx.Err()
 		}
-		<-under
 	}
 	return out.Close()
 }

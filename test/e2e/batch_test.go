@@ -8,10 +8,13 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"larder/test/testcluster"
 )
@@ -77,6 +80,30 @@ func TestBatch(t *testing.T) {
 	names = append(names, "missing", "\x00", names[0])
 	content["missing"], content["\x00"] = "urn:larder:problem:not-found", "urn:larder:problem:bad-key"
 	getBatch(t, c.Nodes[1].URL(), names, content)
+}
+
+// A caller who asks for many and closes its side holds nothing up: the connection ends.
+func TestBatchOfOneWhoLeaves(t *testing.T) {
+	t.Parallel()
+	n := testcluster.New(t, testcluster.Options{}).Nodes[0]
+	var names []string
+	for i := range 1000 {
+		names = append(names, fmt.Sprint("missing ", i))
+	}
+	asked, _ := json.Marshal(map[string][]string{"get": names})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(n.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v1/batch/objects HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(asked), asked)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(answerLimit))
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the node neither answers nor ends the connection")
+	}
 }
 
 // getBatch wants a part for each key, in order, with these contents or problems.
