@@ -11,27 +11,26 @@ import (
 	"larder/keys"
 )
 
-// waiting is what a caller hears who waits.
-type waiting struct {
-	Event    string     `json:"event,omitempty"`
+// underWay is what is said of a build; null is what is not known.
+type underWay struct {
 	Builder  *string    `json:"builder"`
 	Since    *time.Time `json:"since"`
 	Elapsed  float64    `json:"elapsed"`
 	Expect   *float64   `json:"expect"`
 	Progress *float64   `json:"progress"`
 	Message  string     `json:"message"`
-	Ahead    int        `json:"ahead"`
 }
 
-func waitingOf(s builds.State) waiting {
-	w := waiting{Ahead: s.Ahead}
-	if b := s.Build; b != nil {
-		since := b.Since.Truncate(time.Millisecond)
-		w.Builder, w.Since, w.Progress, w.Message = &b.Builder, &since, b.Progress, b.Message
-		w.Elapsed = math.Round((b.Elapsed+time.Since(s.At).Seconds())*1000) / 1000
-		if b.Expect > 0 {
-			w.Expect = &b.Expect
-		}
+// underWayOf says what was known of a build at some time; nil is no build.
+func underWayOf(b *builds.Build, at time.Time) (w underWay) {
+	if b == nil {
+		return w
+	}
+	since := b.Since.Truncate(time.Millisecond)
+	w.Builder, w.Since, w.Progress, w.Message = &b.Builder, &since, b.Progress, b.Message
+	w.Elapsed = math.Round((b.Elapsed+time.Since(at).Seconds())*1000) / 1000
+	if b.Expect > 0 {
+		w.Expect = &b.Expect
 	}
 	return w
 }
@@ -47,22 +46,21 @@ func (a *API) serveBuilds(c *call) error {
 	if _, err := keys.PlacePrefix(c.who.Org, c.service, prefix); err != nil {
 		return err
 	}
-	type listed struct {
-		Key string `json:"key"`
-		waiting
-		Waiting int `json:"waiting"`
-	}
-	all := []listed{}
 	prefix, look, err := c.who.Listed(c.service, prefix)
 	if err != nil {
 		return err
 	}
+	type listed struct {
+		Key string `json:"key"`
+		underWay
+		Waiting int `json:"waiting"`
+	}
+	all := []listed{}
 	for _, b := range a.cfg.Builds.List(c.Context(), c.who.Org, c.service, prefix) {
 		if look && c.who.May(auth.Read, c.service, b.Key) != nil {
 			continue
 		}
-		w := waitingOf(builds.State{Build: &b.Build, At: time.Now()})
-		all = append(all, listed{Key: b.Key, waiting: w, Waiting: b.Waiting})
+		all = append(all, listed{b.Key, underWayOf(&b.Build, time.Now()), b.Waiting})
 	}
 	c.w.Header().Set("Cache-Control", "no-store")
 	return writeJSON(c.w, http.StatusOK, struct {

@@ -28,8 +28,8 @@ type Builder interface {
 
 const (
 	claimHeader = "Larder-Claim"
-	// settleWait is how long a request waits beyond that until it is known who builds,
-	// unknownWait until anything is known.
+	// settleWait is how long a request waits until it is known who builds, beyond what it
+	// prefers, and unknownWait until anything is known.
 	settleWait  = 3500 * time.Millisecond
 	unknownWait = 15 * time.Second
 	// speakEvery is how often a put under a claim counts as a word of its holder.
@@ -210,9 +210,16 @@ func refusedBuild(s builds.State) error {
 	}
 }
 
+// waiting is what a caller hears who waits.
+type waiting struct {
+	Event string `json:"event,omitempty"` // of a line of a stream
+	underWay
+	Ahead int `json:"ahead"` // how many wait longer
+}
+
 func stillBuilt(c *call, s builds.State) error {
 	c.w.Header().Set("Cache-Control", "no-store")
-	return writeJSON(c.w, http.StatusAccepted, waitingOf(s))
+	return writeJSON(c.w, http.StatusAccepted, waiting{underWay: underWayOf(s.Build, s.At), Ahead: s.Ahead})
 }
 
 // beat takes in that the holder of a claim is at work, and how far.
