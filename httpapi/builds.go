@@ -288,11 +288,11 @@ func (a *API) speakFor(c *call, bears *writepath.Claim) (stop func()) {
 			case <-tick.C:
 			}
 			if v == nil {
-				if v, err = a.cfg.Builds.Attach(c.key, r); err != nil {
-					return
-				}
+				v, _ = a.cfg.Builds.Attach(c.key, r) // a node that is full may have room at the next tick
 			}
-			v.Speak(nil, "")
+			if v != nil {
+				v.Speak(nil, "")
+			}
 		}
 	})
 	return func() {
