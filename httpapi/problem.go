@@ -80,7 +80,7 @@ func kinds() []kind {
 	return []kind{
 		{err: keys.ErrBadKey, status: 400, name: "bad-key", title: "Bad key"},
 		{err: errDigest, status: 400, name: "bad-digest", title: "Digest does not match"},
-		{err: errBody, status: 400, name: "bad-body", title: "Body not complete"},
+		{err: errBody, status: 400, name: "bad-body", title: "Bad body"},
 		{err: errHeader, status: 400, name: "bad-header", title: "Bad header"},
 		{err: errQuery, status: 400, name: "bad-query", title: "Bad query"},
 		{err: errMetadata, status: 400, name: "bad-metadata", title: "Bad metadata"},
