@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -171,5 +172,20 @@ func TestMemberThatHangs(t *testing.T) {
 		if told := strings.Contains(log.String(), "did not say in time"); told == ends {
 			t.Errorf("the node ends: %v, and the log is %q", ends, log.String())
 		}
+	}
+}
+
+// Nothing is left under way when Run has ended: not the question at the owner either.
+func TestRunEndsQuestions(t *testing.T) {
+	r := &remote{over: make(chan struct{})}
+	b := New(Config{}, nothing{}, hanging{r})
+	ctx, end := context.WithCancel(t.Context())
+	attach(t, b, key, Request{User: "ada", Writer: true, Waiter: "w"})
+	end()
+	if err := b.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Attach(key, Request{User: "bob"}); !errors.Is(err, ErrLeaving) {
+		t.Errorf("somebody attaches to a node that has ended: %v", err)
 	}
 }

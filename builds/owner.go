@@ -91,7 +91,7 @@ func (o *owner) isMember(id string) bool {
 // look looks what a key holds, by the rules of a read.
 func (o *owner) look(k keys.Key) {
 	defer o.looking.Done()
-	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+	ctx, cancel := o.b.within(lookLimit)
 	defer cancel()
 	h, _, err := o.b.read.Stat(ctx, k, o.b.cfg.Options)
 	o.with(func(t *table, now time.Time) { t.looked(now, k, h, err) })
