@@ -213,7 +213,7 @@ type giveUpSaid struct {
 }
 
 // GiveUp gives a claim up: failure or unstored says why, if either is not empty. Its error
-// is ErrLost, or that of ctx.
+// is ErrLost, or store.ErrUnavailable if ctx ended before the owner had answered.
 func (b *Builds) GiveUp(ctx context.Context, k keys.Key, c Claim, failure, unstored string) error {
 	v := Verdict{}
 	switch {
