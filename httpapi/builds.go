@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +72,7 @@ func (a *API) build(c *call) error {
 	r := builds.Request{
 		User: c.who.User, Writer: c.who.May(auth.Write, c.service, c.key.Name) == nil, Waiter: body.Waiter, MaxAge: body.MaxAge, Expect: body.Expect,
 		Message: body.Message, Retry: body.Retry, Claim: claim,
-		Stream: strings.Contains(strings.ToLower(c.Header.Get("Accept")), ndjson),
+		Stream: wantsLines(c.Header),
 	}
 	v, err := a.cfg.Builds.Attach(c.key, r)
 	if err != nil {

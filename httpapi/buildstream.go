@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	ndjson = "application/x-ndjson"
 	// waitLine is how often who waits hears something, heldLine who builds: the lines
 	// of a builder who reads none must not fill its window.
 	waitLine = 5 * time.Second
