@@ -279,7 +279,7 @@ func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c
 		return Result{}, err
 	}
 	return p.route(ctx, k, op{
-		Head: c.Claim.mark(h), IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Claim: c.Claim, ExpiresIn: c.ExpiresIn, Body: body,
+		Head: c.Claim.onto(h), IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Claim: c.Claim, ExpiresIn: c.ExpiresIn, Body: body,
 	})
 }
 
