@@ -26,7 +26,7 @@ const (
 	strayAfter = 10 * time.Minute
 	// expireAtOnce objects are removed beside each other.
 	expireAtOnce = 8
-	// indexLimit bounds the dropping of an entry after a write. The walk drops it else.
+	// indexLimit bounds the dropping of an entry after a write; what is left, the walk drops.
 	indexLimit = 5 * time.Second
 )
 
