@@ -85,7 +85,7 @@ func (p *Path) unindex(k keys.Key, gone store.Head) {
 	if !ok {
 		return
 	}
-	p.lists.Go(func() {
+	p.drops.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), indexLimit)
 		defer cancel()
 		if err := p.expiry.Drop(ctx, e); err != nil {

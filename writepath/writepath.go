@@ -131,7 +131,7 @@ type Path struct {
 	cluster Cluster
 	uploads uploads
 	expiry  *expiry.Index
-	lists   sync.WaitGroup // lists of digests, and entries of the index, that are being removed
+	drops   sync.WaitGroup // lists of digests, and entries of the index, that are being removed
 	counts  counts
 	log     zerolog.Logger
 	audit   zerolog.Logger // hears of every write that another node forwards
