@@ -3,6 +3,7 @@ package builds
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -34,7 +35,7 @@ type keySaid struct {
 // is attached here is named to the owners that there are now, and those who are
 // attached elsewhere are asked for.
 func (b *Builds) RingChanged() {
-	b.owner.with(func(*table, time.Time) {})
+	b.owner.with(func(*table, time.Time) {}) // which takes the ring in first
 	b.mu.Lock()
 	for _, g := range b.groups {
 		b.touch(g, 0)
@@ -63,11 +64,16 @@ func (b *Builds) askAll(ctx context.Context) {
 			continue
 		}
 		wg.Go(func() {
-			for !b.askAttached(ctx, m, text) && ctx.Err() == nil && b.ring() == ring {
+			for !b.askAttached(ctx, m, text) && b.ring() == ring {
 				select {
 				case <-time.After(askAgain):
 				case <-ctx.Done():
+				}
+				if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 					b.log.Warn().Str("peer", m.Name).Msg("a member did not say in time who builds there: what is built may be built twice")
+				}
+				if ctx.Err() != nil {
+					return
 				}
 			}
 		})

@@ -1,11 +1,17 @@
 package builds
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"larder/cluster"
 )
@@ -136,5 +142,50 @@ func TestNewOwnerAsksItself(t *testing.T) {
 	defer b.owner.mu.Unlock()
 	if st := b.owner.t.keys[key]; !b.owner.t.asked || st == nil || st.claim == nil || st.claim.Name != holder.Name {
 		t.Errorf("all have answered, and the builder here is not known: %+v", st)
+	}
+}
+
+// hanging is a remote whose owner never answers.
+type hanging struct{ *remote }
+
+func (hanging) Ask(ctx context.Context, _ cluster.Member, _ cluster.Question) (cluster.Answer, error) {
+	<-ctx.Done()
+	return cluster.Answer{}, ctx.Err()
+}
+
+// A member that does not answer at all is told of in the log, unless this node ends.
+func TestMemberThatHangs(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		var log bytes.Buffer
+		r := &remote{over: make(chan struct{})}
+		b := New(Config{Log: zerolog.New(&log)}, nothing{}, hanging{r})
+		r.changes.Add(1)
+		b.owner.with(func(*table, time.Time) {}) // takes the change in
+		ctx, end := context.WithCancel(t.Context())
+		if ends {
+			end()
+		} else {
+			b.owner.with(func(t *table, now time.Time) { t.unasked = now.Add(-askLimit) })
+		}
+		b.askAll(ctx)
+		end()
+		if told := strings.Contains(log.String(), "did not say in time"); told == ends {
+			t.Errorf("the node ends: %v, and the log is %q", ends, log.String())
+		}
+	}
+}
+
+// Nothing is left under way when Run has ended: not the question at the owner either.
+func TestRunEndsQuestions(t *testing.T) {
+	r := &remote{over: make(chan struct{})}
+	b := New(Config{}, nothing{}, hanging{r})
+	ctx, end := context.WithCancel(t.Context())
+	attach(t, b, key, Request{User: "ada", Writer: true, Waiter: "w"})
+	end()
+	if err := b.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Attach(key, Request{User: "bob"}); !errors.Is(err, ErrLeaving) {
+		t.Errorf("somebody attaches to a node that has ended: %v", err)
 	}
 }

@@ -71,12 +71,12 @@ func (b *Builds) touch(g *group, pause time.Duration) {
 		return
 	}
 	g.scheduled = true
-	pause = max(pause, time.Until(g.said.Add(sayEvery)))
-	if pause <= 0 {
-		go b.say(g)
-		return
-	}
-	time.AfterFunc(pause, func() { b.say(g) })
+	pause = max(pause, time.Until(g.said.Add(sayEvery)), 0)
+	b.saying.Add(1) // none is added once Run waits, since the node is leaving then
+	time.AfterFunc(pause, func() {
+		defer b.saying.Done()
+		b.say(g)
+	})
 }
 
 // asking is a statement that goes to another node.
@@ -147,14 +147,15 @@ func (b *Builds) statement(g *group, owner string) statement {
 	return s
 }
 
-// ask is say to another node.
+// ask says it to another node.
 func (b *Builds) ask(m cluster.Member, k keys.Key, s statement) (v view, superseded bool, err error) {
 	body, err := json.Marshal(s)
 	if err != nil {
 		return v, false, err
 	}
-	// It ends with an answer, with the member, or with a second of silence or three.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*holdLimit)
+	// It ends with an answer, with the member, with a second of silence or three, or with
+	// Run.
+	ctx, cancel := b.within(2 * holdLimit)
 	defer cancel()
 	a, err := b.cluster.Ask(ctx, m, cluster.Question{Route: attendRoute, Text: k.Place(), Body: body, Room: maxView})
 	switch {

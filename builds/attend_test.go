@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"larder/chunks"
 	"larder/cluster"
 	"larder/fill"
@@ -14,6 +16,8 @@ import (
 	"larder/keys"
 	"larder/store"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // alone is a cluster of this node alone.
 type alone struct{ changes atomic.Uint64 }

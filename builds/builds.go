@@ -92,6 +92,10 @@ type Builds struct {
 	changed chan struct{} // holds a token when the ring has changed
 	// absences is how often this node was away without noticing it.
 	absences atomic.Uint64
+	saying   sync.WaitGroup // statements that are due or under way
+	// within makes the context of a question or a look: it ends after a time, or by end.
+	within func(limit time.Duration) (context.Context, context.CancelFunc)
+	end    context.CancelFunc
 
 	mu      sync.Mutex // guards all below, and what groups and visits hold
 	groups  map[keys.Key]*group
@@ -103,12 +107,17 @@ type Builds struct {
 
 // New makes Builds.
 func New(cfg Config, read Reader, c Cluster) *Builds {
+	life, end := context.WithCancel(context.Background())
 	b := &Builds{
 		cfg: cfg, bounds: standard(), cluster: c, read: read,
 		log:     cfg.Log.With().Str("component", "builds").Logger(),
 		audit:   cfg.Log.With().Str("component", "audit").Logger(),
 		changed: make(chan struct{}, 1),
 		groups:  map[keys.Key]*group{}, streams: map[string]int{},
+		within: func(limit time.Duration) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(life, limit)
+		},
+		end: end,
 	}
 	b.owner = &owner{b: b, t: newTable(c.Self().ID, cfg.Silence, b.bounds.limits)}
 	return b
@@ -132,11 +141,12 @@ func (b *Builds) Stats() (s Stats) {
 	return b.owner.t.stats()
 }
 
-// Run does what time and changes of the ring bring, until ctx ends.
+// Run does what time and changes of the ring bring, until ctx ends. Then nobody can
+// attach any more, and nothing is left under way.
 func (b *Builds) Run(ctx context.Context) error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	defer b.owner.end()
+	defer b.stop()
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	for {
@@ -149,4 +159,14 @@ func (b *Builds) Run(ctx context.Context) error {
 			asking.Go(func() { b.askAll(ctx) })
 		}
 	}
+}
+
+// stop ends what is under way, and lets nothing begin any more.
+func (b *Builds) stop() {
+	b.mu.Lock()
+	b.leaving = true
+	b.mu.Unlock()
+	b.end()
+	b.saying.Wait()
+	b.owner.end()
 }

@@ -91,7 +91,7 @@ func (o *owner) isMember(id string) bool {
 // look looks what a key holds, by the rules of a read.
 func (o *owner) look(k keys.Key) {
 	defer o.looking.Done()
-	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+	ctx, cancel := o.b.within(lookLimit)
 	defer cancel()
 	h, _, err := o.b.read.Stat(ctx, k, o.b.cfg.Options)
 	o.with(func(t *table, now time.Time) { t.looked(now, k, h, err) })
@@ -213,7 +213,7 @@ type giveUpSaid struct {
 }
 
 // GiveUp gives a claim up: failure or unstored says why, if either is not empty. Its error
-// is ErrLost, or that of ctx.
+// is ErrLost, or store.ErrUnavailable if ctx ended before the owner had answered.
 func (b *Builds) GiveUp(ctx context.Context, k keys.Key, c Claim, failure, unstored string) error {
 	v := Verdict{}
 	switch {

@@ -14,7 +14,7 @@ func TestGrant(t *testing.T) {
 	b.say("A", who("w1"))
 	b.say("B", who("w2"))
 	c := b.want("A", "w1", Granted).Claim
-	if !c.Base.Absent() || c.User != "user of w1" {
+	if c.Base != (Base{}) || c.User != "user of w1" {
 		t.Errorf("the claim is %+v", c)
 	}
 	b.want("B", "w2", Waits)

@@ -30,9 +30,6 @@ type Base struct {
 // baseOf is the base of a key with this head.
 func baseOf(h store.Head) Base { return Base{Version: h.Version, Write: h.WriteName()} }
 
-// Absent reports whether nothing was there. Every object has the name of a write.
-func (b Base) Absent() bool { return b.Write == "" }
-
 // Claim is the right to build one key.
 type Claim struct {
 	// Name is random, and kept with the object that the claim's holder puts.

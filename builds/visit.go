@@ -81,7 +81,7 @@ func (b *Builds) Attach(k keys.Key, r Request) (*Visit, error) {
 	case r.Claim != nil:
 		id = r.Claim.Holder
 	case r.Waiter == "":
-		id = r.User + "\x00\x00" + rand.Text() // no client's name begins so
+		id = r.User + "\x00\x00" + rand.Text() // which no client can name
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -115,8 +115,9 @@ func (x *Index) EachDue(ctx context.Context, by time.Time, do func(Due)) error {
 	return nil
 }
 
-// Has reports whether an org has objects that expire, as a listing of one name that is
-// at most a second old tells. If it cannot be told, it may have.
+// Has reports whether an org has objects that expire, as a listing of one name told: at
+// most a second ago that it has none, a minute ago that it has. If it cannot be told, it
+// may have.
 func (x *Index) Has(ctx context.Context, org string) bool {
 	x.mu.Lock()
 	known, ok := x.orgs[org]

@@ -50,7 +50,7 @@ func (a *API) batchPut(c *call, boundary string) error {
 		b.add(putLine{Status: p.Status, Type: &p.Type, Detail: p.Detail})
 	}
 	b.running.Wait()
-	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	c.w.Header().Set("Content-Type", ndjson)
 	_, err = c.w.Write(b.lines.Bytes())
 	return err
 }

@@ -2,14 +2,10 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,14 +27,8 @@ type Builder interface {
 
 const (
 	claimHeader = "Larder-Claim"
-	// maxBuildBody bounds the body of a request about a build, maxNote the texts in it,
-	// in bytes.
-	maxBuildBody = 64 << 10
-	maxNote      = 1 << 10
-	// maxWait is the longest that Prefer: wait= has a request wait, in seconds.
-	maxWait = 300
-	// settleWait is how long a request waits beyond that until it is known who builds,
-	// unknownWait until anything is known.
+	// settleWait is how long a request waits until it is known who builds, beyond what it
+	// prefers, and unknownWait until anything is known.
 	settleWait  = 3500 * time.Millisecond
 	unknownWait = 15 * time.Second
 	// speakEvery is how often a put under a claim counts as a word of its holder.
@@ -46,56 +36,6 @@ const (
 	// beatWait is how long a beat waits for the owner's word.
 	beatWait = 5 * time.Second
 )
-
-// buildBody is what a request about a build may say.
-type buildBody struct {
-	MaxAge   *float64 `json:"max_age"`
-	Expect   float64  `json:"expect"`
-	Message  string   `json:"message"`
-	Retry    bool     `json:"retry"`
-	Waiter   string   `json:"waiter"`
-	Progress *float64 `json:"progress"`
-	Error    string   `json:"error"`
-	Unstored string   `json:"unstored"`
-}
-
-// readBuild reads the body of a request about a build to its end: only then does
-// net/http see that its sender leaves.
-func readBuild(c *call) (b buildBody, err error) {
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(recvStall)) // a reader without deadlines has none to keep
-	text, err := io.ReadAll(io.LimitReader(c.Body, maxBuildBody+1))
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
-	c.received += int64(len(text))
-	switch {
-	case err != nil:
-		return b, fmt.Errorf("%w: it was cut short", errBody)
-	case len(text) > maxBuildBody:
-		return b, fmt.Errorf("%w: it has more than %d bytes", errBody, maxBuildBody)
-	case len(strings.TrimSpace(string(text))) == 0:
-		return b, nil
-	}
-	if err := json.Unmarshal(text, &b); err != nil {
-		return b, fmt.Errorf(`%w: it is no JSON object like {"expect": 60}: %w`, errBody, err)
-	}
-	b.Error, b.Unstored = cutText(b.Error, maxNote), cutText(b.Unstored, maxNote)
-	switch {
-	case b.MaxAge != nil && *b.MaxAge < 0 || b.Expect < 0:
-		return b, fmt.Errorf("%w: max_age and expect are seconds, 0 or more", errBody)
-	case b.Progress != nil && (*b.Progress < 0 || *b.Progress > 1):
-		return b, fmt.Errorf("%w: progress is from 0 to 1", errBody)
-	case len(b.Message) > maxNote || len(b.Waiter) > maxNote:
-		return b, fmt.Errorf("%w: message and waiter have at most %d bytes each", errBody, maxNote)
-	}
-	return b, nil
-}
-
-// cutText is the beginning of a text, of whole characters.
-func cutText(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "")
-}
 
 // claimOf is the claim that a request bears; nil if it bears none.
 func (a *API) claimOf(c *call) (*builds.Claim, error) {
@@ -132,7 +72,7 @@ func (a *API) build(c *call) error {
 	r := builds.Request{
 		User: c.who.User, Writer: c.who.May(auth.Write, c.service, c.key.Name) == nil, Waiter: body.Waiter, MaxAge: body.MaxAge, Expect: body.Expect,
 		Message: body.Message, Retry: body.Retry, Claim: claim,
-		Stream: strings.Contains(strings.ToLower(c.Header.Get("Accept")), ndjson),
+		Stream: wantsLines(c.Header),
 	}
 	v, err := a.cfg.Builds.Attach(c.key, r)
 	if err != nil {
@@ -162,21 +102,6 @@ func confirm(c *call, v *builds.Visit, claim *builds.Claim) error {
 		return fmt.Errorf("%w: it has ended, or was passed on", builds.ErrLost)
 	}
 	return nil
-}
-
-// preferredWait is what Prefer: wait= says (RFC 7240, section 4.3), within bounds.
-func preferredWait(h http.Header) time.Duration {
-	for _, v := range h.Values("Prefer") {
-		for p := range strings.SplitSeq(v, ",") {
-			p, _, _ = strings.Cut(p, ";")
-			name, value, _ := strings.Cut(p, "=")
-			n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
-			if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil {
-				return time.Duration(min(max(n, 0), maxWait)) * time.Second
-			}
-		}
-	}
-	return 0
 }
 
 // awaitBuild answers a caller without a stream: with what is decided, or after its time
@@ -286,32 +211,14 @@ func refusedBuild(s builds.State) error {
 
 // waiting is what a caller hears who waits.
 type waiting struct {
-	Event    string     `json:"event,omitempty"`
-	Builder  *string    `json:"builder"`
-	Since    *time.Time `json:"since"`
-	Elapsed  float64    `json:"elapsed"`
-	Expect   *float64   `json:"expect"`
-	Progress *float64   `json:"progress"`
-	Message  string     `json:"message"`
-	Ahead    int        `json:"ahead"`
-}
-
-func waitingOf(s builds.State) waiting {
-	w := waiting{Ahead: s.Ahead}
-	if b := s.Build; b != nil {
-		since := b.Since.Truncate(time.Millisecond)
-		w.Builder, w.Since, w.Progress, w.Message = &b.Builder, &since, b.Progress, b.Message
-		w.Elapsed = math.Round((b.Elapsed+time.Since(s.At).Seconds())*1000) / 1000
-		if b.Expect > 0 {
-			w.Expect = &b.Expect
-		}
-	}
-	return w
+	Event string `json:"event,omitempty"` // of a line of a stream
+	underWay
+	Ahead int `json:"ahead"` // how many wait longer
 }
 
 func stillBuilt(c *call, s builds.State) error {
 	c.w.Header().Set("Cache-Control", "no-store")
-	return writeJSON(c.w, http.StatusAccepted, waitingOf(s))
+	return writeJSON(c.w, http.StatusAccepted, waiting{underWay: underWayOf(s.Build, s.At), Ahead: s.Ahead})
 }
 
 // beat takes in that the holder of a claim is at work, and how far.
@@ -380,11 +287,11 @@ func (a *API) speakFor(c *call, bears *writepath.Claim) (stop func()) {
 			case <-tick.C:
 			}
 			if v == nil {
-				if v, err = a.cfg.Builds.Attach(c.key, r); err != nil {
-					return
-				}
+				v, _ = a.cfg.Builds.Attach(c.key, r) // a node that is full may have room at the next tick
 			}
-			v.Speak(nil, "")
+			if v != nil {
+				v.Speak(nil, "")
+			}
 		}
 	})
 	return func() {
@@ -410,38 +317,4 @@ func (a *API) giveUp(c *call) error {
 	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// serveBuilds lists what the caller's org builds now.
-func (a *API) serveBuilds(c *call) error {
-	for name, values := range c.query {
-		if name != "prefix" || len(values) > 1 {
-			return fmt.Errorf("%w: only prefix is known here, once", errQuery)
-		}
-	}
-	prefix := c.query.Get("prefix")
-	if _, err := keys.PlacePrefix(c.who.Org, c.service, prefix); err != nil {
-		return err
-	}
-	type listed struct {
-		Key string `json:"key"`
-		waiting
-		Waiting int `json:"waiting"`
-	}
-	all := []listed{}
-	prefix, look, err := c.who.Listed(c.service, prefix)
-	if err != nil {
-		return err
-	}
-	for _, b := range a.cfg.Builds.List(c.Context(), c.who.Org, c.service, prefix) {
-		if look && c.who.May(auth.Read, c.service, b.Key) != nil {
-			continue
-		}
-		w := waitingOf(builds.State{Build: &b.Build, At: time.Now()})
-		all = append(all, listed{Key: b.Key, waiting: w, Waiting: b.Waiting})
-	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	return writeJSON(c.w, http.StatusOK, struct {
-		Builds []listed `json:"builds"`
-	}{all})
 }

@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	ndjson = "application/x-ndjson"
 	// waitLine is how often who waits hears something, heldLine who builds: the lines
 	// of a builder who reads none must not fill its window.
 	waitLine = 5 * time.Second
@@ -25,7 +24,7 @@ const (
 	probeAfter = time.Second
 )
 
-// event is a line of a stream, other than who waits.
+// event is a line of a stream, other than those to who waits: see waiting.
 type event struct {
 	Event   string `json:"event"`
 	Claim   string `json:"claim,omitempty"`
@@ -116,9 +115,7 @@ func sameWait(a, b builds.State) bool {
 func (a *API) lineOf(c *call, s builds.State, granted bool) (line any, last bool, err error) {
 	switch s.Kind {
 	case "", builds.Waits:
-		w := waitingOf(s)
-		w.Event = string(builds.Waits)
-		return w, false, nil
+		return waiting{Event: string(builds.Waits), underWay: underWayOf(s.Build, s.At), Ahead: s.Ahead}, false, nil
 	case builds.Granted:
 		if granted {
 			return event{Event: "alive"}, false, nil

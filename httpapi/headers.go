@@ -17,7 +17,14 @@ const (
 	// autoLength is the size up to which net/http finds out a body's length by
 	// itself ("a few KB", says http.ResponseWriter).
 	autoLength = 1 << 10
+	// ndjson is the type of lines of JSON.
+	ndjson = "application/x-ndjson"
 )
+
+// wantsLines reports whether a request asks for lines of JSON, sent as they come.
+func wantsLines(h http.Header) bool {
+	return strings.Contains(strings.ToLower(strings.Join(h.Values("Accept"), ",")), ndjson)
+}
 
 // setHeaders describes an object, whose date is left out if it is zero. Without a
 // source, no bytes were read.

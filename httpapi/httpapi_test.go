@@ -93,6 +93,23 @@ func TestWriteConditions(t *testing.T) {
 	}
 }
 
+func TestWantsLines(t *testing.T) {
+	for _, tt := range []struct {
+		accept []string
+		want   bool
+	}{
+		{nil, false},
+		{[]string{"application/json"}, false},
+		{[]string{"application/x-ndjson"}, true},
+		{[]string{"Application/X-NDJSON; q=0.9, */*"}, true},
+		{[]string{"text/html", "application/x-ndjson"}, true},
+	} {
+		if got := wantsLines(http.Header{"Accept": tt.accept}); got != tt.want {
+			t.Errorf("Accept %q: %v", tt.accept, got)
+		}
+	}
+}
+
 func TestListingQueries(t *testing.T) {
 	for _, c := range []struct {
 		service, query string

@@ -57,7 +57,7 @@ func (a *API) serveList(c *call) error {
 	if err != nil {
 		return err
 	}
-	if strings.Contains(c.Header.Get("Accept"), "application/x-ndjson") && c.Method == http.MethodGet {
+	if wantsLines(c.Header) && c.Method == http.MethodGet {
 		return a.streamList(c, l)
 	}
 	if l.limit == 0 {
@@ -93,7 +93,7 @@ func (a *API) streamList(c *call, l *listing) error {
 			page = page[:min(len(page), l.limit-sent)]
 		}
 		sent += len(page)
-		c.w.Header().Set("Content-Type", "application/x-ndjson")
+		c.w.Header().Set("Content-Type", ndjson)
 		lines := json.NewEncoder(c.w)
 		for _, e := range page {
 			if err := lines.Encode(e); err != nil {

@@ -76,11 +76,14 @@ type kind struct {
 }
 
 // kinds turn errors into statuses: the first that the error is decides.
-func kinds() []kind {
+func kinds() []kind { return slices.Concat(requestKinds(), buildKinds(), objectKinds()) }
+
+// requestKinds are of requests that are refused for what they are, and whose.
+func requestKinds() []kind {
 	return []kind{
 		{err: keys.ErrBadKey, status: 400, name: "bad-key", title: "Bad key"},
 		{err: errDigest, status: 400, name: "bad-digest", title: "Digest does not match"},
-		{err: errBody, status: 400, name: "bad-body", title: "Body not complete"},
+		{err: errBody, status: 400, name: "bad-body", title: "Bad body"},
 		{err: errHeader, status: 400, name: "bad-header", title: "Bad header"},
 		{err: errQuery, status: 400, name: "bad-query", title: "Bad query"},
 		{err: errMetadata, status: 400, name: "bad-metadata", title: "Bad metadata"},
@@ -97,16 +100,18 @@ func kinds() []kind {
 		{err: auth.ErrRole, status: 403, name: "read-only", title: "Role may not do this"},
 		{err: auth.ErrScope, status: 403, name: "out-of-scope", title: "Not for this credential"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
-		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", hide: true,
-			advice: "nothing was written: the store refused the write, for now, or could not be asked; try again, and tell an operator if it goes on"},
-		{err: store.ErrArchived, status: 404, name: "not-found", title: "No such object", hide: true,
-			advice: "a rule of the bucket has moved this object to an archive, where it cannot be read; a PUT replaces it, and an operator can restore it"},
-		{err: store.ErrNotFound, status: 404, name: "not-found", title: "No such object", hide: true,
-			advice: "there is no object of this key in your organisation; ?prefix= lists those that there are"},
 		{err: errMethod, status: 405, name: "method-not-allowed", title: "Method not allowed"},
 		{err: errLength, status: 411, name: "length-required", title: "Length required"},
 		{err: errBatchType, status: 415, name: "batch-type", title: "No batch"},
 		{err: errForm, status: 415, name: "form", title: "Not a form"},
+		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
+	}
+}
+
+// buildKinds are of builds and of claims. A claim that is lost has what the store said as
+// its cause.
+func buildKinds() []kind {
+	return []kind{
 		{err: builds.ErrLost, status: 409, name: "claim-lost", title: "Claim lost"},
 		{err: writepath.ErrClaimLost, status: 409, name: "claim-lost", title: "Claim lost", hide: true,
 			advice: "the key no longer holds what it held when this claim was granted: nothing was written; read it again"},
@@ -116,6 +121,19 @@ func kinds() []kind {
 		{err: builds.ErrStreams, status: 429, name: "too-many", title: "Too many at once"},
 		{err: builds.ErrFull, status: 503, name: "busy", title: "Too much at once"},
 		{err: builds.ErrLeaving, status: 503, name: "leaving", title: "Node is leaving", advice: "; ask another"},
+	}
+}
+
+// objectKinds are of what was there, of limits, and of what went wrong. A write that is
+// known to have changed nothing, or is not known, has what the store said as its cause.
+func objectKinds() []kind {
+	return []kind{
+		{err: writepath.ErrNotApplied, status: 503, name: "not-written", title: "Nothing was written", hide: true,
+			advice: "nothing was written: the store refused the write, for now, or could not be asked; try again, and tell an operator if it goes on"},
+		{err: store.ErrArchived, status: 404, name: "not-found", title: "No such object", hide: true,
+			advice: "a rule of the bucket has moved this object to an archive, where it cannot be read; a PUT replaces it, and an operator can restore it"},
+		{err: store.ErrNotFound, status: 404, name: "not-found", title: "No such object", hide: true,
+			advice: "there is no object of this key in your organisation; ?prefix= lists those that there are"},
 		{err: store.ErrConflict, status: 409, name: "conflict", title: "Concurrent write", hide: true,
 			advice: "somebody else is writing this key; read it again and decide anew"},
 		{err: errTooOld, status: 412, name: "too-old", title: "Object too old"},
@@ -127,7 +145,6 @@ func kinds() []kind {
 			advice: "this node holds as many bytes under way as it may; try again"},
 		{err: usage.ErrQuota, status: 507, name: "quota", title: "Over a limit of the organisation"},
 		{err: usage.ErrRate, status: 429, name: "rate", title: "Over a rate of the organisation"},
-		{err: errTooLarge, status: 413, name: "too-large", title: "Object too large"},
 		{err: errRange, status: 416, name: "no-such-range", title: "No such range"},
 		{err: chunks.ErrPanic, status: 500, name: "internal", title: "Internal error", hide: true,
 			advice: "a fault in this node, which has logged it; nothing was lost"},

@@ -26,8 +26,8 @@ func (o op) claim() string {
 	return o.Claim.Name
 }
 
-// mark makes the head of an object say which claim it was built under.
-func (c *Claim) mark(h store.Head) store.Head {
+// onto makes the head of an object say which claim it was built under; nil is none.
+func (c *Claim) onto(h store.Head) store.Head {
 	if c != nil {
 		h.Claim = c.Name
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +26,7 @@ const (
 	strayAfter = 10 * time.Minute
 	// expireAtOnce objects are removed beside each other.
 	expireAtOnce = 8
-	// indexLimit bounds the dropping of an entry after a write. The walk drops it else.
+	// indexLimit bounds the dropping of an entry after a write; what is left, the walk drops.
 	indexLimit = 5 * time.Second
 )
 
@@ -85,7 +85,7 @@ func (p *Path) unindex(k keys.Key, gone store.Head) {
 	if !ok {
 		return
 	}
-	p.lists.Go(func() {
+	p.drops.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), indexLimit)
 		defer cancel()
 		if err := p.expiry.Drop(ctx, e); err != nil {
@@ -147,28 +147,25 @@ func (p *Path) expireOnce(ctx context.Context) (removed int64, err error) {
 	if !p.heads.Settled() {
 		return 0, nil
 	}
-	before, due := p.counts.expired.Load(), int64(0)
-	var mu sync.Mutex // guards err and due
-	var g errgroup.Group
+	before := p.counts.expired.Load()
+	var due atomic.Int64
+	var g errgroup.Group // of whose errors one is told: a store that is down has one for each object
 	g.SetLimit(expireAtOnce)
 	listed := p.expiry.EachDue(ctx, time.Now().Add(-p.cfg.ExpireGrace), func(d expiry.Due) {
 		if _, self := p.cluster.Owner(d.Key.Hash()); !self || ctx.Err() != nil {
 			return
 		}
 		g.Go(func() error {
-			done, failed := p.expireDue(ctx, d)
-			mu.Lock()
-			defer mu.Unlock()
+			done, err := p.expireDue(ctx, d)
 			if !done {
-				due++
+				due.Add(1)
 			}
-			err = errors.Join(err, failed)
-			return nil
+			return err
 		})
 	})
-	_ = g.Wait() // the errors are in err
-	p.counts.due.Store(due)
-	return p.counts.expired.Load() - before, errors.Join(err, listed)
+	failed := g.Wait()
+	p.counts.due.Store(due.Load())
+	return p.counts.expired.Load() - before, errors.Join(failed, listed)
 }
 
 // expireDue removes an object that is due, and its entries, or only these if they are

@@ -61,7 +61,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 			p.uploads.buffers.trim()
 		}
 	}()
-	h := w.Conditions.Claim.mark(w.Head)
+	h := w.Conditions.Claim.onto(w.Head)
 	h.Modified = dateOf(time.Now()) // the store wants it first
 	h.Piece = p.cfg.ChunkSize
 	if w.ExpiresIn > 0 { // and this too

@@ -52,7 +52,7 @@ func (p *Path) dropSums(k keys.Key, gone store.Head) {
 	if gone.Piece == 0 || !store.IsWriteName(gone.Write) {
 		return
 	}
-	p.lists.Go(func() {
+	p.drops.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), sumsLimit)
 		defer cancel()
 		if err := p.store.Delete(ctx, keys.Sums(k.Org, gone.Write)); err != nil {

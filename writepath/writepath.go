@@ -131,7 +131,7 @@ type Path struct {
 	cluster Cluster
 	uploads uploads
 	expiry  *expiry.Index
-	lists   sync.WaitGroup // lists of digests, and entries of the index, that are being removed
+	drops   sync.WaitGroup // lists of digests, and entries of the index, that are being removed
 	counts  counts
 	log     zerolog.Logger
 	audit   zerolog.Logger // hears of every write that another node forwards
@@ -279,7 +279,7 @@ func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c
 		return Result{}, err
 	}
 	return p.route(ctx, k, op{
-		Head: c.Claim.mark(h), IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Claim: c.Claim, ExpiresIn: c.ExpiresIn, Body: body,
+		Head: c.Claim.onto(h), IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Claim: c.Claim, ExpiresIn: c.ExpiresIn, Body: body,
 	})
 }
 

@@ -3,9 +3,12 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -330,5 +333,13 @@ func testListed(t *testing.T, c *testcluster.Cluster) {
 	a := do(t, http.MethodGet, c.Nodes[1].URL()+"/v1/builds/objects?prefix=listed/", nil).want(t, http.StatusOK)
 	if n := bytes.Count(a.body, []byte(`"builder":"anonymous"`)); n != 3 {
 		t.Errorf("%d of 3 builds are listed: %s", n, a.body)
+	}
+	var first map[string]json.RawMessage
+	if err := json.Unmarshal(a.line(t).Builds[0], &first); err != nil {
+		t.Fatal(err)
+	}
+	fields := []string{"builder", "elapsed", "expect", "key", "message", "progress", "since", "waiting"}
+	if got := slices.Sorted(maps.Keys(first)); !slices.Equal(got, fields) {
+		t.Errorf("a build is listed with %q, not %q", got, fields)
 	}
 }

@@ -1,0 +1,85 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// maxBuildBody bounds the body of a request about a build, maxNote the texts in it,
+	// in bytes.
+	maxBuildBody = 64 << 10
+	maxNote      = 1 << 10
+	// maxWait is the longest that Prefer: wait= has a request wait, in seconds.
+	maxWait = 300
+)
+
+// buildBody is what a request about a build may say.
+type buildBody struct {
+	MaxAge   *float64 `json:"max_age"`
+	Expect   float64  `json:"expect"`
+	Message  string   `json:"message"`
+	Retry    bool     `json:"retry"`
+	Waiter   string   `json:"waiter"`
+	Progress *float64 `json:"progress"`
+	Error    string   `json:"error"`
+	Unstored string   `json:"unstored"`
+}
+
+// readBuild reads the body of a request about a build to its end: only then does
+// net/http see that its sender leaves.
+func readBuild(c *call) (b buildBody, err error) {
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(recvStall)) // a reader without deadlines has none to keep
+	text, err := io.ReadAll(io.LimitReader(c.Body, maxBuildBody+1))
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
+	c.received += int64(len(text))
+	switch {
+	case err != nil:
+		return b, fmt.Errorf("%w: it was cut short", errBody)
+	case len(text) > maxBuildBody:
+		return b, fmt.Errorf("%w: it has more than %d bytes", errBody, maxBuildBody)
+	case len(strings.TrimSpace(string(text))) == 0:
+		return b, nil
+	}
+	if err := json.Unmarshal(text, &b); err != nil {
+		return b, fmt.Errorf(`%w: it is no JSON object like {"expect": 60}: %w`, errBody, err)
+	}
+	b.Error, b.Unstored = cutText(b.Error, maxNote), cutText(b.Unstored, maxNote)
+	switch {
+	case b.MaxAge != nil && *b.MaxAge < 0 || b.Expect < 0:
+		return b, fmt.Errorf("%w: max_age and expect are seconds, 0 or more", errBody)
+	case b.Progress != nil && (*b.Progress < 0 || *b.Progress > 1):
+		return b, fmt.Errorf("%w: progress is from 0 to 1", errBody)
+	case len(b.Message) > maxNote || len(b.Waiter) > maxNote:
+		return b, fmt.Errorf("%w: message and waiter have at most %d bytes each", errBody, maxNote)
+	}
+	return b, nil
+}
+
+// cutText is the beginning of a text, of whole characters.
+func cutText(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "")
+}
+
+// preferredWait is what Prefer: wait= says (RFC 7240, section 4.3), within bounds.
+func preferredWait(h http.Header) time.Duration {
+	for _, v := range h.Values("Prefer") {
+		for p := range strings.SplitSeq(v, ",") {
+			p, _, _ = strings.Cut(p, ";")
+			name, value, _ := strings.Cut(p, "=")
+			n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
+			if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil {
+				return time.Duration(min(max(n, 0), maxWait)) * time.Second
+			}
+		}
+	}
+	return 0
+}

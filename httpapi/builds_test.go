@@ -1,0 +1,71 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"larder/keys"
+)
+
+func TestPreferredWait(t *testing.T) {
+	for _, tt := range []struct {
+		prefer []string
+		want   time.Duration
+	}{
+		{nil, 0},
+		{[]string{"wait=5"}, 5 * time.Second},
+		{[]string{`respond-async, Wait="7"; x=1`}, 7 * time.Second},
+		{[]string{"return=minimal", "wait = 9"}, 9 * time.Second},
+		{[]string{"wait=100000"}, 300 * time.Second},
+		{[]string{"wait=-1"}, 0},
+		{[]string{"wait=soon"}, 0},
+	} {
+		if got := preferredWait(http.Header{"Prefer": tt.prefer}); got != tt.want {
+			t.Errorf("Prefer %q: %s, want %s", tt.prefer, got, tt.want)
+		}
+	}
+}
+
+func TestReadBuild(t *testing.T) {
+	long := strings.Repeat("x", maxNote+1)
+	for _, tt := range []struct {
+		body string
+		bad  bool
+	}{
+		{"", false},
+		{" \n", false},
+		{`{"expect": 60, "max_age": 0, "progress": 1, "retry": true}`, false},
+		{`{"max_age": null, "expect": null}`, false},
+		{`{"error": "` + long + `"}`, false}, // it is cut
+		{`{"message": "` + long + `"}`, true},
+		{`{"waiter": "` + long + `"}`, true},
+		{`{"max_age": -1}`, true},
+		{`{"expect": -1}`, true},
+		{`{"progress": 1.1}`, true},
+		{`[]`, true},
+		{`expect=60`, true},
+		{strings.Repeat(" ", maxBuildBody+1), true},
+	} {
+		c := &call{Request: httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body)), w: &recorder{ResponseWriter: httptest.NewRecorder()}}
+		got, err := readBuild(c)
+		if tt.bad != errors.Is(err, errBody) || len(got.Error) > maxNote {
+			t.Errorf("%.40q: %+v %v", tt.body, got, err)
+		}
+	}
+}
+
+// A key is found again where it is said to be, also one that clients would take out of
+// a path.
+func TestPathOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"a/b c": "/v1/objects/a%2Fb%20c", "..": "/v1/objects?key=..", ".": "/v1/objects?key=.", "../x": "/v1/objects/..%2Fx",
+	} {
+		if got := pathOf(keys.Key{Org: "acme", Service: keys.Objects, Name: name}); got != want {
+			t.Errorf("%q is at %s, want %s", name, got, want)
+		}
+	}
+}
