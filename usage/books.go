@@ -54,7 +54,6 @@ type saved struct {
 	User    string  `json:"user"`
 	Name    string  `json:"name"`
 	Hits    int64   `json:"hits"`
-	Joined  int64   `json:"joined,omitempty"`
 	Seconds float64 `json:"seconds"`
 }
 
@@ -67,9 +66,9 @@ func (p *page) book(org string) (b book, version int64) {
 			}
 			l := saved{
 				When: p.hour.Format(hourForm), User: at.user, Name: at.name,
-				Hits: t.hits.Load(), Joined: t.joined.Load(), Seconds: float64(t.micros.Load()) / 1e6,
+				Hits: t.hits.Load(), Seconds: float64(t.micros.Load()) / 1e6,
 			}
-			version += l.Hits + l.Joined
+			version += l.Hits
 			b.Lines = append(b.Lines, l)
 		}
 	}
@@ -301,7 +300,7 @@ func (b *book) take(books map[string]*book, daily bool) {
 		}
 		k := at{l.When, l.User, l.Name}
 		if s := sums[k]; s != nil {
-			s.Hits, s.Joined, s.Seconds = s.Hits+l.Hits, s.Joined+l.Joined, s.Seconds+l.Seconds
+			s.Hits, s.Seconds = s.Hits+l.Hits, s.Seconds+l.Seconds
 			return
 		}
 		sums[k] = &l
