@@ -53,7 +53,7 @@ type Usage struct {
 	counts   counts
 	loads    singleflight.Group // of what orgs have, by org
 	reports  singleflight.Group // by org
-	// toldRates says that the others were told of wants, and have to hear when there
+	// toldRates says that others were told of wants, and all have to hear when there
 	// are none any more.
 	toldRates atomic.Bool
 
