@@ -101,8 +101,12 @@ func (u *Usage) turn(now time.Time) {
 // page that is full is let go once it was written a while after its hour: by then
 // nobody counts on it.
 func (u *Usage) flush(ctx context.Context, only string) error {
-	u.flushMu.Lock() // of one place, the later page is the one that stays
-	defer u.flushMu.Unlock()
+	select { // of one place, the later page is the one that stays
+	case u.flushing <- struct{}{}:
+		defer func() { <-u.flushing }()
+	case <-ctx.Done():
+		return fmt.Errorf("write the ledger: the one before is still being written: %w", ctx.Err())
+	}
 	u.pagesMu.Lock()
 	pages := append(slices.Clone(u.full), u.page.Load())
 	u.pagesMu.Unlock()
@@ -141,7 +145,7 @@ func (u *Usage) flushPage(ctx context.Context, p *page, org string) error {
 	return nil
 }
 
-// drop lets a page go. The caller holds flushMu.
+// drop lets a page go. Only flush calls it.
 func (u *Usage) drop(p *page) {
 	u.pagesMu.Lock()
 	defer u.pagesMu.Unlock()

@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
@@ -174,10 +178,33 @@ func TestLedgerWaitsForTheStore(t *testing.T) {
 		if hits := n.add().report(t).Saved.All.Hits; hits != 10 {
 			t.Errorf("of 10 hits %d are left", hits)
 		}
-		m.flushMu.Lock()
-		defer m.flushMu.Unlock()
+		m.pagesMu.Lock()
+		defer m.pagesMu.Unlock()
 		if len(m.full) > 1 {
 			t.Errorf("%d pages are still held", len(m.full))
+		}
+	})
+}
+
+// Whoever waits for a page to be written behind another one that the store keeps
+// waiting, waits no longer than he wants.
+func TestFlushBehindASilentStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, "[]")
+		m := n.add()
+		m.Usage = New(n.policy, &silent{n.store, make(chan struct{})}, m, zerolog.Nop())
+		m.Hit("ada", key(t, "k"), took("2"))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- m.flush(ctx, "") }()
+		synctest.Wait()
+		began := time.Now()
+		if a := m.handleFlush(t.Context(), cluster.Asked{Text: "acme"}); a.Status != http.StatusServiceUnavailable || time.Since(began) > flushLimit {
+			t.Errorf("after %s: %+v", time.Since(began), a)
+		}
+		stop()
+		if err := <-ended; err == nil {
+			t.Error("it is written")
 		}
 	})
 }
