@@ -150,3 +150,16 @@ func TestAllHearOfTheLastUsersEnd(t *testing.T) {
 		}
 	})
 }
+
+// Rates are on the path of every request.
+func TestRatesTakeNoMemory(t *testing.T) {
+	m := newNetwork(t, "- {org: acme, requests_per_second: 1e9, bytes_per_second: 1e15}").add()
+	n := testing.AllocsPerRun(100, func() {
+		if err := errors.Join(m.Admit(t.Context(), "acme", "ada"), m.Charge("acme", "ada", 10)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
