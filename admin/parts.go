@@ -98,8 +98,8 @@ func (m *Metrics) Writes(stats func() writepath.Stats) {
 // Usage exposes what orgs saved, and how near they are to their limits.
 func (m *Metrics) Usage(stats func() usage.Stats) {
 	p := &polled{}
-	saved := p.add("larder_build_seconds_saved_total", "Seconds of building that reads and joined builds saved their callers.", prometheus.CounterValue)
-	builds := p.add("larder_builds_saved_total", "Builds that were saved: by a read of what was built (hit), or by waiting for another's build (joined).", prometheus.CounterValue, "by")
+	saved := p.add("larder_build_seconds_saved_total", "Seconds of building that reads saved their callers.", prometheus.CounterValue)
+	builds := p.add("larder_builds_saved_total", "Builds that reads saved their callers.", prometheus.CounterValue)
 	refused := p.add("larder_limit_refusals_total", "Requests refused since an organisation has a limit: 507 (quota) and 429 (rate).", prometheus.CounterValue, "limit")
 	walks := p.add("larder_usage_walks_total", "Listings of an organisation in the bucket, to compare its counts with.", prometheus.CounterValue)
 	failed := p.add("larder_usage_errors_total", "Times that counts or the ledger were not written to the bucket, or read, and had to be tried again.", prometheus.CounterValue)
@@ -107,8 +107,7 @@ func (m *Metrics) Usage(stats func() usage.Stats) {
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
 		emit(saved, s.Seconds)
-		emit(builds, float64(s.Hits), "hit")
-		emit(builds, float64(s.Joined), "joined")
+		emit(builds, float64(s.Hits))
 		emit(refused, float64(s.OverQuota), "quota")
 		emit(refused, float64(s.OverRate), "rate")
 		emit(walks, float64(s.Walks))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+
+	"larder/entries"
 )
 
 // Claims are what a verified token of an identity provider says of its holder.
@@ -78,23 +80,23 @@ func NewMapping(validOrg func(string) error) *Mapping {
 // Take makes the entries of a map file those that count. A file that holds anything but
 // good entries is an error; then all stays as it was.
 func (m *Mapping) Take(file []byte) error {
-	records, err := decode(file, wantedOfMap)
+	list, err := entries.Decode(file, wantedOfMap)
 	if err != nil {
 		return err
 	}
-	entries, ids := make([]mapped, 0, len(records)), map[string]bool{}
-	for i, r := range records {
-		e, err := r.mapped(m.validOrg)
+	taken, ids := make([]mapped, 0, len(list)), map[string]bool{}
+	for i, r := range list {
+		e, err := record(r).mapped(m.validOrg)
 		if err == nil && ids[e.id] {
 			err = errors.New("an entry before it has the same id, want one of its own")
 		}
 		if err != nil {
-			return fmt.Errorf("entry %d, at line %d: %w", i+1, r.line, err)
+			return fmt.Errorf("entry %d, at line %d: %w", i+1, r.Line, err)
 		}
 		ids[e.id] = true
-		entries = append(entries, e)
+		taken = append(taken, e)
 	}
-	m.entries.Store(&entries)
+	m.entries.Store(&taken)
 	return nil
 }
 

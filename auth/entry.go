@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"larder/entries"
 )
 
 // Entry is one token in the tokens file. In JSON on one line, with "- " before
@@ -42,21 +44,24 @@ type credential struct {
 	expires time.Time
 }
 
+// wanted is what a tokens file holds.
+const wanted = "want one list of {id, org, user, role, sha256, expires, services, prefixes}, or [] for no tokens"
+
 // parse reads a tokens file, which is a list of entries in YAML or JSON. It
 // refuses what it does not understand: an entry that was skipped, or an "expires"
 // that was misspelt, would only be noticed by somebody who gains by it. Its errors
 // quote nothing of the file, since a token may stand anywhere in it.
 func parse(data []byte, validOrg func(string) error) (map[digest]credential, error) {
-	records, err := decode(data, wanted)
+	list, err := entries.Decode(data, wanted)
 	if err != nil {
 		return nil, err
 	}
-	credentials := make(map[digest]credential, len(records))
-	ids := make(map[string]bool, len(records))
-	for i, r := range records {
+	credentials := make(map[digest]credential, len(list))
+	ids := make(map[string]bool, len(list))
+	for i, r := range list {
 		var d digest
 		var c credential
-		e, err := r.entry()
+		e, err := record(r).entry()
 		if err == nil {
 			d, c, err = e.credential(validOrg)
 		}
@@ -69,13 +74,16 @@ func parse(data []byte, validOrg func(string) error) (map[digest]credential, err
 			err = errors.New("an entry before it has the same sha256, want a token of its own")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("entry %d, at line %d: %w", i+1, r.line, err)
+			return nil, fmt.Errorf("entry %d, at line %d: %w", i+1, r.Line, err)
 		}
 		ids[e.ID] = true
 		credentials[d] = c
 	}
 	return credentials, nil
 }
+
+// record is an entry of a file as it is written.
+type record entries.Entry
 
 // entry returns the entry of a tokens file that a record holds.
 func (r record) entry() (Entry, error) {
@@ -92,25 +100,27 @@ func (r record) entry() (Entry, error) {
 // A list without anything in it may be meant as none or as all, and is neither.
 func (r record) read(to map[string]any) error {
 	seen := map[string]bool{}
-	for _, f := range r.fields {
-		if to[f.name] == nil {
+	for _, f := range r.Fields {
+		if to[f.Name] == nil {
 			return fmt.Errorf("it has a field that is none of %s", strings.Join(slices.Sorted(maps.Keys(to)), ", "))
 		}
-		if seen[f.name] {
-			return fmt.Errorf("it has %s twice", f.name)
+		if seen[f.Name] {
+			return fmt.Errorf("it has %s twice", f.Name)
 		}
-		seen[f.name] = true
-		switch v := to[f.name].(type) {
+		seen[f.Name] = true
+		switch v := to[f.Name].(type) {
 		case *string:
-			if f.kind != text && (f.kind != null || f.name != "expires") {
-				return fmt.Errorf("%s is not text, want it in quotes", f.name)
+			digits := f.Kind == entries.Number && f.Name == "sha256" // as it is written
+			nothing := f.Kind == entries.Null && f.Name == "expires"
+			if f.Kind != entries.Text && !digits && !nothing {
+				return fmt.Errorf("%s is not text, want it in quotes", f.Name)
 			}
-			*v = f.value
+			*v = f.Value
 		case *[]string:
-			if f.kind != texts || len(f.list) == 0 {
-				return fmt.Errorf("%s is no list of texts, or an empty one; leave it out for all", f.name)
+			if f.Kind != entries.Texts || len(f.List) == 0 {
+				return fmt.Errorf("%s is no list of texts, or an empty one; leave it out for all", f.Name)
 			}
-			*v = f.list
+			*v = f.List
 		}
 	}
 	return nil

@@ -80,7 +80,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a token as role", with("reader", "lrd_secret"), "role is none that there is"},
 		{"a token as date", with("}", ", expires: lrd_secret}"), "expires is no time"},
 		{"a token as org", with("acme", "LRD_lrd_secret"), "org is not the name of one"},
-		{"much", strings.Repeat("#", maxFile+1), "the file has 1048577 bytes, at most 1048576 are read"},
+		{"much", strings.Repeat("#", 1<<20+1), "the file has 1048577 bytes, at most 1048576 are read"},
 		{"deep", strings.Repeat("- ", 20_000) + "a", "want one list"},
 		{"deep JSON", strings.Repeat("[", 400_000), "line 1: the file begins with [ and is no JSON"},
 		{"digest twice", good + with("id: a", "id: b"), "entry 2, at line 2: an entry before it has the same sha256"},

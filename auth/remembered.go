@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +32,7 @@ func (r *Remembered) Forget() {
 
 // Get returns whose credential it is, if it was verified before and is good still.
 func (r *Remembered) Get(token string) (Principal, bool) {
-	c, ok := r.current.Load().Get(sha256.Sum256([]byte(token)))
+	c, ok := r.current.Load().Get(digestOf(token))
 	if !ok || !time.Now().Before(c.expires) {
 		return Principal{}, false
 	}
@@ -45,6 +44,6 @@ func (r *Remembered) Get(token string) (Principal, bool) {
 func (r *Remembered) Begin() func(token string, p Principal, expires time.Time) {
 	cache := r.current.Load()
 	return func(token string, p Principal, expires time.Time) {
-		cache.Add(sha256.Sum256([]byte(token)), credential{principal: p, expires: expires})
+		cache.Add(digestOf(token), credential{principal: p, expires: expires})
 	}
 }

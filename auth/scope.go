@@ -82,10 +82,19 @@ func (p Principal) May(a Action, service, key string) error {
 		return fmt.Errorf("%w, which may only %s; ask for one with the role %s", ErrRole, may, needs)
 	}
 	if !p.Scope.covers(service, key) {
-		return fmt.Errorf("%w: %s", ErrScope, p.Scope)
+		return outside{p.Scope}
 	}
 	return nil
 }
+
+// outside is the ErrScope of a scope. Its text is made when it is wanted: a listing asks
+// for each of many keys, and shows none.
+type outside struct{ scope *Scope }
+
+// Error says what the scope is.
+func (o outside) Error() string { return ErrScope.Error() + ": " + o.scope.String() }
+
+func (outside) Unwrap() error { return ErrScope }
 
 // needs is the least role that may do this.
 func (a Action) needs() Role {
@@ -116,7 +125,7 @@ func (p Principal) Listed(service, prefix string) (narrowed string, look bool, e
 		}
 	}
 	if len(within) == 0 {
-		return "", false, fmt.Errorf("%w: %s", ErrScope, s)
+		return "", false, outside{s}
 	}
 	narrowed = within[0]
 	for _, other := range within[1:] {

@@ -38,6 +38,18 @@ func TestScope(t *testing.T) {
 	}
 }
 
+// A listing asks for each of many keys, most of which may be outside.
+func TestOutsideTakesNoMemory(t *testing.T) {
+	p := Principal{Role: Reader, Scope: &Scope{Prefixes: []string{"a/", "b/"}}}
+	if n := testing.AllocsPerRun(100, func() { _ = p.May(Read, "objects", "c/k") }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	err := p.May(Read, "objects", "c/k")
+	if want := `not within what this credential is for: it is for keys that begin with ["a/" "b/"]`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestListed(t *testing.T) {
 	for _, c := range []struct {
 		scope           *Scope

@@ -40,6 +40,24 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// Who sends a request is found out for each one.
+func TestAuthenticateTakesNoMemory(t *testing.T) {
+	token := strings.Repeat("t", 48)
+	tokens := New(anyOrg)
+	if err := tokens.Take([]byte(yamlOf(token))); err != nil {
+		t.Fatal(err)
+	}
+	gate, c := Gate{Tokens: tokens}, Credential{Authorization: "Bearer " + token}
+	n := testing.AllocsPerRun(100, func() {
+		if p, err := gate.Authenticate(t.Context(), c); err != nil || p.May(Read, "objects", "k") != nil {
+			t.Fatal(p, err)
+		}
+	})
+	if n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // yamlOf is a file of these tokens.
 func yamlOf(tokens ...string) string {
 	var b strings.Builder

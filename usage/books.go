@@ -54,7 +54,6 @@ type saved struct {
 	User    string  `json:"user"`
 	Name    string  `json:"name"`
 	Hits    int64   `json:"hits"`
-	Joined  int64   `json:"joined,omitempty"`
 	Seconds float64 `json:"seconds"`
 }
 
@@ -67,9 +66,9 @@ func (p *page) book(org string) (b book, version int64) {
 			}
 			l := saved{
 				When: p.hour.Format(hourForm), User: at.user, Name: at.name,
-				Hits: t.hits.Load(), Joined: t.joined.Load(), Seconds: float64(t.micros.Load()) / 1e6,
+				Hits: t.hits.Load(), Seconds: float64(t.micros.Load()) / 1e6,
 			}
-			version += l.Hits + l.Joined
+			version += l.Hits
 			b.Lines = append(b.Lines, l)
 		}
 	}
@@ -102,8 +101,12 @@ func (u *Usage) turn(now time.Time) {
 // page that is full is let go once it was written a while after its hour: by then
 // nobody counts on it.
 func (u *Usage) flush(ctx context.Context, only string) error {
-	u.flushMu.Lock() // of one place, the later page is the one that stays
-	defer u.flushMu.Unlock()
+	select { // of one place, the later page is the one that stays
+	case u.flushing <- struct{}{}:
+		defer func() { <-u.flushing }()
+	case <-ctx.Done():
+		return fmt.Errorf("write the ledger: the one before is still being written: %w", ctx.Err())
+	}
 	u.pagesMu.Lock()
 	pages := append(slices.Clone(u.full), u.page.Load())
 	u.pagesMu.Unlock()
@@ -142,7 +145,7 @@ func (u *Usage) flushPage(ctx context.Context, p *page, org string) error {
 	return nil
 }
 
-// drop lets a page go. The caller holds flushMu.
+// drop lets a page go. Only flush calls it.
 func (u *Usage) drop(p *page) {
 	u.pagesMu.Lock()
 	defer u.pagesMu.Unlock()
@@ -301,7 +304,7 @@ func (b *book) take(books map[string]*book, daily bool) {
 		}
 		k := at{l.When, l.User, l.Name}
 		if s := sums[k]; s != nil {
-			s.Hits, s.Joined, s.Seconds = s.Hits+l.Hits, s.Joined+l.Joined, s.Seconds+l.Seconds
+			s.Hits, s.Seconds = s.Hits+l.Hits, s.Seconds+l.Seconds
 			return
 		}
 		sums[k] = &l

@@ -68,11 +68,16 @@ func (u *Usage) askAll(ctx context.Context, org string) {
 	ctx, cancel := context.WithTimeout(ctx, tellLimit)
 	defer cancel()
 	begun := u.begun()
+	about := told{Reply: org}
+	if org == "" {
+		about.Wants = u.rates.here()
+		about.Rates = len(about.Wants) > 0 || u.toldRates.Load()
+	}
 	var wg sync.WaitGroup
 	var missed atomic.Bool
 	for _, m := range u.others() {
 		wg.Go(func() {
-			if err := u.tell(ctx, m, org); err != nil {
+			if err := u.tell(ctx, m, about); err != nil {
 				missed.Store(true)
 				u.log.Debug().Err(err).Str("peer", m.Name).Msg("a member did not hear what was counted here")
 			}
@@ -81,6 +86,9 @@ func (u *Usage) askAll(ctx context.Context, org string) {
 	wg.Wait()
 	if !missed.Load() {
 		u.heardByAll(begun, org)
+	}
+	if about.Rates {
+		u.toldRates.Store(len(about.Wants) > 0 || missed.Load())
 	}
 }
 
@@ -109,11 +117,12 @@ func (u *Usage) heardByAll(sums map[string]Sum, only string) {
 	}
 }
 
-// tell tells a member what it has not heard yet, or, of one org, all, and hears the same.
-func (u *Usage) tell(ctx context.Context, m cluster.Member, org string) error {
+// tell tells a member what it has not heard yet, or, of the org of about.Reply, all, and
+// hears the same.
+func (u *Usage) tell(ctx context.Context, m cluster.Member, about told) error {
 	for {
-		t, more := u.news(m.ID, org)
-		if t == nil {
+		t, more := u.news(m.ID, about)
+		if len(t.Orgs) == 0 && !t.Rates && t.Reply == "" {
 			return nil
 		}
 		text, err := json.Marshal(t)
@@ -139,14 +148,10 @@ func (u *Usage) tell(ctx context.Context, m cluster.Member, org string) error {
 	}
 }
 
-// news is what to tell a member next, and whether there is more.
-func (u *Usage) news(id, only string) (t *told, more bool) {
-	t = &told{Orgs: map[string]state{}, Reply: only}
-	if only == "" {
-		t.Wants = u.rates.here()
-		t.Rates = len(t.Wants) > 0 || u.toldRates.Load()
-		u.toldRates.Store(len(t.Wants) > 0)
-	}
+// news is what to tell a member next, about included, and whether there is more.
+func (u *Usage) news(id string, about told) (t told, more bool) {
+	t, only := about, about.Reply
+	t.Orgs = map[string]state{}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	size := 0
@@ -159,9 +164,6 @@ func (u *Usage) news(id, only string) (t *told, more bool) {
 		}
 		t.Orgs[org] = h.state()
 		size += 100 * len(h.mine)
-	}
-	if len(t.Orgs) == 0 && !t.Rates && only == "" {
-		return nil, false
 	}
 	return t, false
 }

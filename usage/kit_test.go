@@ -30,6 +30,35 @@ type kept struct {
 	body []byte
 }
 
+// silent is a store that answers once it is told to, or asked no longer.
+type silent struct {
+	*memory
+	answer chan struct{}
+}
+
+func (s *silent) wait(ctx context.Context) error {
+	select {
+	case <-s.answer:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *silent) Get(ctx context.Context, name string, limit int64, alloc store.Alloc) (store.Head, []byte, error) {
+	if err := s.wait(ctx); err != nil {
+		return store.Head{}, nil, err
+	}
+	return s.memory.Get(ctx, name, limit, alloc)
+}
+
+func (s *silent) Put(ctx context.Context, name string, w store.Write) (store.Head, error) {
+	if err := s.wait(ctx); err != nil {
+		return store.Head{}, err
+	}
+	return s.memory.Put(ctx, name, w)
+}
+
 func newMemory() *memory { return &memory{objects: map[string]kept{}} }
 
 func (m *memory) Get(_ context.Context, name string, limit int64, _ store.Alloc) (store.Head, []byte, error) {

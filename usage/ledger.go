@@ -34,7 +34,7 @@ const (
 type saving struct{ org, user, name string }
 
 // tally is what was saved.
-type tally struct{ hits, joined, micros atomic.Int64 }
+type tally struct{ hits, micros atomic.Int64 }
 
 // page is what is counted of one hour.
 type page struct {
@@ -107,33 +107,13 @@ func (u *Usage) Hit(user string, k keys.Key, h store.Head) {
 		return
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return
-	}
-	u.saved(user, k, seconds, false)
-}
-
-// Joined counts what a build saved a caller who waited for it instead of building
-// the same himself.
-func (u *Usage) Joined(user string, k keys.Key, seconds float64) {
-	if u != nil {
-		u.saved(user, k, seconds, true)
-	}
-}
-
-func (u *Usage) saved(user string, k keys.Key, seconds float64, joined bool) {
-	if !(seconds > 0) {
+	if err != nil || !(seconds > 0) { // which NaN is not either
 		return
 	}
 	micros := int64(min(seconds, maxSeconds) * 1e6)
 	t := u.page.Load().of(saving{k.Org, user, nameOf(k)})
-	if joined {
-		t.joined.Add(1)
-		u.counts.joined.Add(1)
-	} else {
-		t.hits.Add(1)
-		u.counts.hits.Add(1)
-	}
+	t.hits.Add(1)
+	u.counts.hits.Add(1)
 	t.micros.Add(micros)
 	u.counts.micros.Add(micros)
 }

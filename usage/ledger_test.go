@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"larder/cluster"
 	"larder/keys"
 	"larder/store"
 )
@@ -64,8 +68,8 @@ func TestOddSeconds(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	u.Hit("ada", key(t, "k"), took("+Inf"))
-	u.Usage.Joined("ada", key(t, "k"), 1e300)
-	if s := u.Stats(); s.Hits != 1 || s.Joined != 1 || s.Seconds != 2*maxSeconds {
+	u.Hit("ada", key(t, "k"), took("1e300"))
+	if s := u.Stats(); s.Hits != 2 || s.Seconds != 2*maxSeconds {
 		t.Errorf("%+v", s)
 	}
 }
@@ -77,6 +81,19 @@ func (m *member) report(t *testing.T) Report {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// A book with a field that is not known counts by those that are.
+func TestBookWithMoreFields(t *testing.T) {
+	n := newNetwork(t, "[]")
+	at := keys.Usage("acme", hoursPrefix+time.Now().UTC().Format(hourForm)+"/A")
+	body := fmt.Sprintf(`{"lines":[{"when":%q,"user":"ada","name":"f","hits":2,"joined":5,"seconds":3}],"more":[]}`, time.Now().UTC().Format(hourForm))
+	if _, err := n.store.Put(t.Context(), at, store.Write{Body: []byte(body)}); err != nil {
+		t.Fatal(err)
+	}
+	if s := n.add().report(t).Saved.All; s.Hits != 2 || s.Seconds != 3 {
+		t.Errorf("%+v", s)
+	}
 }
 
 // Callers of three nodes hit at once; each node's report has all of it, by user and name.
@@ -92,18 +109,18 @@ func TestReport(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	members[1].Usage.Joined("user-0", key(t, "f0(x=0)"), 100)
+	members[1].Hit("user-0", key(t, "f0(x=0)"), took("100"))
 	for _, m := range members {
 		r := m.report(t)
 		for _, s := range []Saving{r.Saved.Today, r.Saved.Month, r.Saved.All} {
-			if s.Hits != 900 || s.Joined != 1 || math.Abs(s.Seconds-1450) > 1e-6 || math.Abs(*s.Cost-14.5) > 1e-6 {
+			if s.Hits != 901 || math.Abs(s.Seconds-1450) > 1e-6 || math.Abs(*s.Cost-14.5) > 1e-6 {
 				t.Errorf("saved %+v", s)
 			}
 		}
-		if len(r.Names) != 4 || r.Names[0].Name != "f0" || r.Names[0].Hits != 225 || r.Names[0].Joined != 1 {
+		if len(r.Names) != 4 || r.Names[0].Name != "f0" || r.Names[0].Hits != 226 {
 			t.Errorf("names %+v", r.Names)
 		}
-		if len(r.Users) != 2 || r.Users[0].Name != "user-0" || r.Users[0].Hits != 500 || r.Users[1].Hits != 400 {
+		if len(r.Users) != 2 || r.Users[0].Name != "user-0" || r.Users[0].Hits != 501 || r.Users[1].Hits != 400 {
 			t.Errorf("users %+v", r.Users)
 		}
 	}
@@ -161,10 +178,33 @@ func TestLedgerWaitsForTheStore(t *testing.T) {
 		if hits := n.add().report(t).Saved.All.Hits; hits != 10 {
 			t.Errorf("of 10 hits %d are left", hits)
 		}
-		m.flushMu.Lock()
-		defer m.flushMu.Unlock()
+		m.pagesMu.Lock()
+		defer m.pagesMu.Unlock()
 		if len(m.full) > 1 {
 			t.Errorf("%d pages are still held", len(m.full))
+		}
+	})
+}
+
+// Whoever waits for a page to be written behind another one that the store keeps
+// waiting, waits no longer than he wants.
+func TestFlushBehindASilentStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, "[]")
+		m := n.add()
+		m.Usage = New(n.policy, &silent{n.store, make(chan struct{})}, m, zerolog.Nop())
+		m.Hit("ada", key(t, "k"), took("2"))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- m.flush(ctx, "") }()
+		synctest.Wait()
+		began := time.Now()
+		if a := m.handleFlush(t.Context(), cluster.Asked{Text: "acme"}); a.Status != http.StatusServiceUnavailable || time.Since(began) > flushLimit {
+			t.Errorf("after %s: %+v", time.Since(began), a)
+		}
+		stop()
+		if err := <-ended; err == nil {
+			t.Error("it is written")
 		}
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"larder/entries"
 )
 
 // Policy is what one org may use, and how long it keeps things. Zero is no limit.
@@ -50,18 +52,18 @@ func NewPolicies(validOrg func(org string) error) *Policies {
 // anything but good entries is an error, which says what would be right; then all
 // stays as it was.
 func (p *Policies) Take(file []byte) error {
-	entries, err := decode(file)
+	list, err := entries.Decode(file, wanted)
 	if err != nil {
 		return err
 	}
-	policies := make(map[string]Policy, len(entries))
-	for _, e := range entries {
-		org, policy, err := e.policy(p.validOrg)
+	policies := make(map[string]Policy, len(list))
+	for _, e := range list {
+		org, policy, err := policyOf(e, p.validOrg)
 		if err != nil {
 			return err
 		}
 		if _, twice := policies[org]; twice {
-			return fmt.Errorf("line %d: there are two entries of the org %q: leave one", e.line, org)
+			return fmt.Errorf("line %d: there are two entries of the org %q: leave one", e.Line, org)
 		}
 		policies[org] = policy
 	}
@@ -98,36 +100,40 @@ func (p *Policies) Orgs() []string {
 	return orgs
 }
 
-// policy checks an entry.
-func (e entry) policy(validOrg func(string) error) (org string, p Policy, err error) {
+// wanted is what a policy file holds.
+const wanted = "want one list of {org, max_bytes, max_objects, max_object_size, requests_per_second, bytes_per_second, " +
+	"expires_in, max_expires_in, cost_per_hour}, or [] for no limits"
+
+// policyOf checks an entry.
+func policyOf(e entries.Entry, validOrg func(string) error) (org string, p Policy, err error) {
 	seen := map[string]bool{}
-	for _, f := range e.fields {
-		if seen[f.name] {
-			return "", p, fmt.Errorf("line %d: %s is there twice: leave one", f.line, f.name)
+	for _, f := range e.Fields {
+		if seen[f.Name] {
+			return "", p, fmt.Errorf("line %d: %s is there twice: leave one", f.Line, f.Name)
 		}
-		seen[f.name] = true
-		if f.name == "org" {
-			org = f.text
+		seen[f.Name] = true
+		if f.Name == "org" {
+			org = f.Value
 			continue
 		}
-		if err := p.set(f); err != nil {
-			return "", p, fmt.Errorf("line %d: %w", f.line, err)
+		if err := p.set(field(f)); err != nil {
+			return "", p, fmt.Errorf("line %d: %w", f.Line, err)
 		}
 	}
 	if org != everyOrg {
 		if err := validOrg(org); err != nil {
-			return "", p, fmt.Errorf("line %d: %w, or \"*\" for all orgs without an entry", e.line, err)
+			return "", p, fmt.Errorf("line %d: %w, or \"*\" for all orgs without an entry", e.Line, err)
 		}
 	}
 	if p.MaxExpiresIn > 0 && p.ExpiresIn > p.MaxExpiresIn {
-		return "", p, fmt.Errorf("line %d: expires_in (%s) is more than max_expires_in (%s): give less, or the same", e.line, p.ExpiresIn, p.MaxExpiresIn)
+		return "", p, fmt.Errorf("line %d: expires_in (%s) is more than max_expires_in (%s): give less, or the same", e.Line, p.ExpiresIn, p.MaxExpiresIn)
 	}
 	return org, p, nil
 }
 
 // set sets one field of a policy.
 func (p *Policy) set(f field) (err error) {
-	switch f.name {
+	switch f.Name {
 	case "max_bytes":
 		p.MaxBytes, err = f.size()
 	case "max_object_size":
@@ -148,40 +154,57 @@ func (p *Policy) set(f field) (err error) {
 		p.MaxExpiresIn, err = f.duration()
 	default:
 		return fmt.Errorf("there is no field %q; there are org, max_bytes, max_objects, max_object_size, requests_per_second, "+
-			"bytes_per_second, expires_in, max_expires_in and cost_per_hour", f.name)
+			"bytes_per_second, expires_in, max_expires_in and cost_per_hour", f.Name)
 	}
 	return err
 }
 
+// field is one field of an entry.
+type field entries.Field
+
+// plain reports whether it is a number or a text.
+func (f field) plain() bool { return f.Kind == entries.Text || f.Kind == entries.Number }
+
+// maxShown bounds what an error shows of a value.
+const maxShown = 60
+
+// shown is the value in an error.
+func (f field) shown() string {
+	if !f.plain() {
+		return "no number and no text"
+	}
+	return strconv.Quote(f.Value[:min(len(f.Value), maxShown)])
+}
+
 func (f field) wrong(want string) error {
-	return fmt.Errorf("%s is %s, want %s", f.name, f.shown(), want)
+	return fmt.Errorf("%s is %s, want %s", f.Name, f.shown(), want)
 }
 
 // size reads a number of bytes.
 func (f field) size() (int64, error) {
 	const want = "a size of at least 1 byte, for example 500GiB or 1073741824; leave it out for no limit"
-	n, err := humanize.ParseBytes(f.text)
-	if number, isNumber := strconv.ParseFloat(f.text, 64); isNumber == nil {
+	n, err := humanize.ParseBytes(f.Value)
+	if number, isNumber := strconv.ParseFloat(f.Value, 64); isNumber == nil {
 		n = uint64(max(0, min(number, math.MaxInt64)))
 		err = nil
 	}
-	if !f.plain || err != nil || n < 1 || n > math.MaxInt64/4 {
+	if !f.plain() || err != nil || n < 1 || n > math.MaxInt64/4 {
 		return 0, f.wrong(want)
 	}
 	return int64(n), nil
 }
 
 func (f field) count() (int64, error) {
-	n, err := strconv.ParseInt(f.text, 10, 64)
-	if !f.plain || err != nil || n < 1 || n > math.MaxInt64/4 {
+	n, err := strconv.ParseInt(f.Value, 10, 64)
+	if !f.plain() || err != nil || n < 1 || n > math.MaxInt64/4 {
 		return 0, f.wrong("a whole number of at least 1, for example 1000000; leave it out for no limit")
 	}
 	return n, nil
 }
 
 func (f field) positive(want string) (float64, error) {
-	n, err := strconv.ParseFloat(f.text, 64)
-	if !f.plain || err != nil || !(n > 0) || math.IsInf(n, 0) {
+	n, err := strconv.ParseFloat(f.Value, 64)
+	if !f.plain() || err != nil || !(n > 0) || math.IsInf(n, 0) {
 		return 0, f.wrong(want)
 	}
 	return n, nil
@@ -192,11 +215,11 @@ const maxKept = 100 * 365 * 24 * time.Hour
 
 // duration reads seconds, or a length of time.
 func (f field) duration() (time.Duration, error) {
-	d, err := time.ParseDuration(f.text)
-	if seconds, notSeconds := strconv.ParseFloat(f.text, 64); notSeconds == nil {
+	d, err := time.ParseDuration(f.Value)
+	if seconds, notSeconds := strconv.ParseFloat(f.Value, 64); notSeconds == nil {
 		d, err = time.Duration(min(seconds, 2*maxKept.Seconds())*float64(time.Second)), nil
 	}
-	if !f.plain || err != nil || d < time.Second || d > maxKept {
+	if !f.plain() || err != nil || d < time.Second || d > maxKept {
 		return 0, f.wrong("seconds, at least 1 and at most a hundred years, or a time such as 720h; leave it out to keep for ever")
 	}
 	return d, nil

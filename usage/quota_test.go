@@ -1,11 +1,17 @@
 package usage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+
+	"github.com/rs/zerolog"
+
+	"larder/store"
 )
 
 // However many write at once at three nodes, an org has what it may have, nearly all
@@ -32,4 +38,38 @@ func TestLimitHolds(t *testing.T) {
 	if there.Bytes > 100_000 || there.Bytes < 90_000 || refused.Load() != 600-there.Objects {
 		t.Errorf("%+v are there, %d were refused", there, refused.Load())
 	}
+}
+
+// Whoever asks first what an org has, and gives up, does not take the answer from
+// others who wait for it.
+func TestWhoGivesUpFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, "- {org: acme, max_bytes: 100}")
+		if err := n.add().put(t.Context(), key(t, "k"), "ada", 90); err != nil {
+			t.Fatal(err)
+		}
+		m := n.add()
+		if err := m.walk(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		n.members = nil
+		late := n.add()
+		st := &silent{n.store, make(chan struct{})}
+		late.Usage = New(n.policy, st, late, zerolog.Nop())
+		first, giveUp := context.WithCancel(t.Context())
+		go late.known(first, "acme")
+		synctest.Wait()
+		refused := make(chan error, 1)
+		go func() {
+			_, err := late.Reserve(t.Context(), key(t, "more"), nil, &store.Head{Size: 50})
+			refused <- err
+		}()
+		synctest.Wait()
+		giveUp()
+		synctest.Wait()
+		close(st.answer)
+		if err := <-refused; !errors.Is(err, ErrQuota) {
+			t.Errorf("50 bytes more than 90 of 100: %v", err)
+		}
+	})
 }

@@ -123,3 +123,43 @@ func TestBytesAreShared(t *testing.T) {
 		}
 	})
 }
+
+// When nobody wants anything at a node any more, all others hear of it.
+func TestAllHearOfTheLastUsersEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, "- {org: acme, requests_per_second: 100}")
+		members := []*member{n.add(), n.add(), n.add()}
+		for _, m := range members {
+			defer running(t, m)()
+		}
+		if err := members[0].Admit(t.Context(), "acme", "ada"); err != nil {
+			t.Fatal(err)
+		}
+		for _, after := range []struct {
+			wait time.Duration
+			orgs int
+		}{{2 * roundEvery, 1}, {idleAfter + 3*roundEvery, 0}} {
+			time.Sleep(after.wait)
+			for i, m := range members {
+				m.rates.mu.Lock()
+				if len(m.rates.orgs) != after.orgs {
+					t.Errorf("after %s member %d knows of users of %d orgs, want %d", after.wait, i, len(m.rates.orgs), after.orgs)
+				}
+				m.rates.mu.Unlock()
+			}
+		}
+	})
+}
+
+// Rates are on the path of every request.
+func TestRatesTakeNoMemory(t *testing.T) {
+	m := newNetwork(t, "- {org: acme, requests_per_second: 1e9, bytes_per_second: 1e15}").add()
+	n := testing.AllocsPerRun(100, func() {
+		if err := errors.Join(m.Admit(t.Context(), "acme", "ada"), m.Charge("acme", "ada", 10)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

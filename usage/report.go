@@ -49,13 +49,11 @@ type Spans struct {
 	All   Saving `json:"all"`
 }
 
-// Saving is what was saved: seconds of building, by reads (hits) and by builds that
-// were waited for instead of done again (joined). Cost is null if the policy has no
-// cost of an hour.
+// Saving is what was saved: seconds of building, by reads (hits). Cost is null if the
+// policy has no cost of an hour.
 type Saving struct {
 	Seconds float64  `json:"seconds"`
 	Hits    int64    `json:"hits"`
-	Joined  int64    `json:"joined"`
 	Cost    *float64 `json:"cost"`
 }
 
@@ -69,7 +67,7 @@ type Top struct {
 const maxTop = 20
 
 func (s *Saving) add(l Saving) {
-	s.Seconds, s.Hits, s.Joined = s.Seconds+l.Seconds, s.Hits+l.Hits, s.Joined+l.Joined
+	s.Seconds, s.Hits = s.Seconds+l.Seconds, s.Hits+l.Hits
 }
 
 // cost fills in what it would have cost.
@@ -91,7 +89,7 @@ type digest struct {
 func digestOf(version string, b *book) *digest {
 	d := &digest{version: version, from: b.From, days: map[string]Saving{}, names: map[string]Saving{}, user: map[string]Saving{}}
 	for _, l := range b.Lines {
-		s := Saving{Seconds: l.Seconds, Hits: l.Hits, Joined: l.Joined}
+		s := Saving{Seconds: l.Seconds, Hits: l.Hits}
 		for m, k := range map[*map[string]Saving]string{&d.days: l.When[:min(len(l.When), len(dayForm))], &d.names: l.Name, &d.user: l.User} {
 			sum := (*m)[k]
 			sum.add(s)

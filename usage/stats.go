@@ -7,9 +7,9 @@ import (
 
 // counts are what Stats is made of.
 type counts struct {
-	hits, joined, micros atomic.Int64
-	overQuota, overRate  atomic.Int64
-	walks, failed        atomic.Int64
+	hits, micros        atomic.Int64
+	overQuota, overRate atomic.Int64
+	walks, failed       atomic.Int64
 }
 
 // Refused counts a request that was refused, if that was for a limit.
@@ -25,9 +25,9 @@ func (u *Usage) Refused(err error) {
 
 // Stats of what a node counted since it started.
 type Stats struct {
-	// Hits and Joined builds, and the seconds of building that they saved.
-	Hits, Joined int64
-	Seconds      float64
+	// Hits, and the seconds of building that they saved.
+	Hits    int64
+	Seconds float64
 	// OverQuota and OverRate are the requests that were refused.
 	OverQuota, OverRate int64
 	// Walks are the listings of an org in the bucket, Failed what could not be
@@ -68,7 +68,7 @@ func (u *Usage) watch(org string) {
 // Stats counts.
 func (u *Usage) Stats() Stats {
 	s := Stats{
-		Hits: u.counts.hits.Load(), Joined: u.counts.joined.Load(), Seconds: float64(u.counts.micros.Load()) / 1e6,
+		Hits: u.counts.hits.Load(), Seconds: float64(u.counts.micros.Load()) / 1e6,
 		OverQuota: u.counts.overQuota.Load(), OverRate: u.counts.overRate.Load(),
 		Walks: u.counts.walks.Load(), Failed: u.counts.failed.Load(),
 	}

@@ -53,15 +53,15 @@ type Usage struct {
 	counts   counts
 	loads    singleflight.Group // of what orgs have, by org
 	reports  singleflight.Group // by org
-	// toldRates says that the others were told of wants, and have to hear when there
+	// toldRates says that others were told of wants, and all have to hear when there
 	// are none any more.
 	toldRates atomic.Bool
 
-	page    atomic.Pointer[page]
-	flushMu sync.Mutex       // guards flushed; held before pagesMu
-	flushed map[string]int64 // what was written of a page for an org
-	pagesMu sync.Mutex       // guards full, and the change of page
-	full    []*page          // pages of hours that are over, until they were written
+	page     atomic.Pointer[page]
+	flushing chan struct{}    // holds a token during a flush, which guards flushed; held before pagesMu
+	flushed  map[string]int64 // what was written of a page for an org
+	pagesMu  sync.Mutex       // guards full, and the change of page
+	full     []*page          // pages of hours that are over, until they were written
 
 	digestsMu sync.Mutex // guards digested
 	digested  map[string]map[string]*digest
@@ -80,7 +80,7 @@ type dues struct{ keep, load, fold time.Time }
 func New(p *Policies, st Store, c Cluster, log zerolog.Logger) *Usage {
 	u := &Usage{
 		policies: p, store: apart{st}, cluster: c, rates: newRates(), log: log.With().Str("component", "usage").Logger(),
-		flushed: map[string]int64{}, digested: map[string]map[string]*digest{},
+		flushing: make(chan struct{}, 1), flushed: map[string]int64{}, digested: map[string]map[string]*digest{},
 		holdings: map[string]*holding{}, doubts: map[string]bool{}, rests: map[string]rest{}, due: map[string]*dues{},
 	}
 	u.page.Store(newPage(time.Now().UTC().Truncate(time.Hour)))
@@ -170,8 +170,9 @@ func (u *Usage) keeps(org string) bool {
 	return self
 }
 
-// known reads what an org has from the bucket, unless what was read is good. If it cannot be
-// read, nothing can be written either.
+// known reads what an org has from the bucket, unless what was read is good. Those who
+// want it at once share one read, which the end of nobody's request breaks off. If it
+// cannot be read, nothing can be written either.
 func (u *Usage) known(ctx context.Context, org string) {
 	u.mu.Lock()
 	h := u.holding(org)
@@ -180,11 +181,17 @@ func (u *Usage) known(ctx context.Context, org string) {
 	if good {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, loadLimit)
-	defer cancel()
-	_, err, _ := u.loads.Do(org, func() (any, error) { return nil, u.load(ctx, org) })
-	if err != nil && ctx.Err() == nil {
-		u.log.Warn().Err(err).Str("org", org).Msg("what an org has is not known, and its limits do not hold until it is")
+	loaded := u.loads.DoChan(org, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
+		defer cancel()
+		return nil, u.load(ctx, org)
+	})
+	select {
+	case <-ctx.Done():
+	case l := <-loaded:
+		if l.Err != nil {
+			u.log.Warn().Err(l.Err).Str("org", org).Msg("what an org has is not known, and its limits do not hold until it is")
+		}
 	}
 }
 

@@ -20,14 +20,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Saving:
-    """What was saved: seconds of building, by ``hits`` (reads of what was built) and ``joined`` builds of others.
+    """What was saved: seconds of building, by ``hits`` (reads of what was built).
 
     ``cost`` is what that building would have cost, if the cluster's policy says what an hour does.
     """
 
     seconds: float
     hits: int
-    joined: int
     cost: float | None
 
 
@@ -92,7 +91,7 @@ def _held(found: Any) -> dict[str, Held]:
 
 def _saving(found: Any) -> Saving:
     cost = found["cost"]
-    return Saving(float(found["seconds"]), int(found["hits"]), int(found["joined"]), None if cost is None else float(cost))
+    return Saving(float(found["seconds"]), int(found["hits"]), None if cost is None else float(cost))
 
 
 def _took(seconds: float) -> str:
@@ -104,6 +103,5 @@ def _took(seconds: float) -> str:
 
 
 def _times(saving: Saving) -> str:
-    joined = f", {saving.joined:,} joined builds" if saving.joined else ""
     cost = "" if saving.cost is None else f", worth {saving.cost:,.2f}"
-    return f"{saving.hits:,} reads{joined}{cost}"
+    return f"{saving.hits:,} reads{cost}"

@@ -1,4 +1,8 @@
-package auth
+// Package entries reads the files that an operator gives a node and that are lists of
+// entries, in YAML or JSON: tokens, maps of claims, policies. It is strict, so that
+// nothing of a file is skipped, overwritten or taken for something else, and it lives
+// through any file. What the fields of an entry mean is not known here.
+package entries
 
 import (
 	"bytes"
@@ -13,41 +17,42 @@ import (
 )
 
 const (
-	// maxFile bounds a tokens file, in bytes: some 5,000 entries.
+	// maxFile bounds a file, in bytes: some 5,000 entries.
 	maxFile = 1 << 20
-	// decodeLimit bounds the time for a tokens file. A whole one takes some
+	// decodeLimit bounds the time for a file. A whole one takes some
 	// milliseconds; a parser that stays busy must not keep the next from being read.
 	decodeLimit = 10 * time.Second
 )
 
-// record is one entry of a tokens file as it is written.
-type record struct {
-	line   int // where it begins
-	fields []field
+// Entry is one entry of a file as it is written.
+type Entry struct {
+	Line   int // where it begins
+	Fields []Field
 }
 
-type field struct {
-	name, value string
-	list        []string // of texts
-	kind        kind
+// Field is one of its fields.
+type Field struct {
+	Name, Value string   // the value of a text, or a number, as it is written
+	List        []string // of texts
+	Kind        Kind
+	Line        int
 }
 
-// kind is what a value is.
-type kind int
+// Kind is what a value is.
+type Kind int
 
+// What values are.
 const (
-	text kind = iota
-	texts
-	null
-	other
+	Text Kind = iota
+	Number
+	Texts
+	Null
+	Other
 )
 
-// wanted is what a tokens file holds.
-const wanted = "want one list of {id, org, user, role, sha256, expires, services, prefixes}, or [] for no tokens"
-
-// decode reads the list in a file: JSON if it begins with a bracket, which YAML's flow
+// Decode reads the list in a file: JSON if it begins with a bracket, which YAML's flow
 // lists do as well, else YAML. Its errors end with what is wanted.
-func decode(data []byte, wanted string) ([]record, error) {
+func Decode(data []byte, wanted string) ([]Entry, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("the file has %d bytes, at most %d are read", len(data), maxFile)
 	}
@@ -55,7 +60,7 @@ func decode(data []byte, wanted string) ([]record, error) {
 		return decodeJSON(data, wanted)
 	}
 	type result struct {
-		records []record
+		entries []Entry
 		err     error
 	}
 	done := make(chan result, 1)
@@ -65,14 +70,14 @@ func decode(data []byte, wanted string) ([]record, error) {
 				done <- result{err: errors.New("the file is not YAML, " + wanted)}
 			}
 		}()
-		records, err := decodeYAML(data, wanted)
-		done <- result{records, err}
+		entries, err := decodeYAML(data, wanted)
+		done <- result{entries, err}
 	}()
 	timeout := time.NewTimer(decodeLimit)
 	defer timeout.Stop()
 	select {
 	case r := <-done:
-		return r.records, r.err
+		return r.entries, r.err
 	case <-timeout.C:
 		return nil, fmt.Errorf("the file is not read within %s, write it as JSON", decodeLimit)
 	}
@@ -80,8 +85,9 @@ func decode(data []byte, wanted string) ([]record, error) {
 
 // decodeJSON reads token by token, so that no field is read in another case of
 // letters or overwrites one before it.
-func decodeJSON(data []byte, wanted string) (records []record, err error) {
+func decodeJSON(data []byte, wanted string) (entries []Entry, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
 	line := func() int { return 1 + bytes.Count(data[:d.InputOffset()], []byte("\n")) }
 	wrong := func() error {
 		return fmt.Errorf("line %d: the file begins with [ and is no JSON of that form, %s", line(), wanted)
@@ -93,22 +99,22 @@ func decodeJSON(data []byte, wanted string) (records []record, err error) {
 		if t, err := d.Token(); err != nil || t != json.Delim('{') {
 			return nil, wrong()
 		}
-		r := record{line: line()}
+		e := Entry{Line: line()}
 		for d.More() {
 			name, err := d.Token()
 			if err != nil {
 				return nil, wrong()
 			}
-			f, err := decodeField(d, name.(string)) // the decoder takes no other name
-			if err != nil {
+			f := Field{Name: name.(string), Line: line()} // the decoder takes no other name
+			if err := f.decode(d); err != nil {
 				return nil, wrong()
 			}
-			r.fields = append(r.fields, f)
+			e.Fields = append(e.Fields, f)
 		}
 		if _, err := d.Token(); err != nil {
 			return nil, wrong()
 		}
-		records = append(records, r)
+		entries = append(entries, e)
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, wrong()
@@ -116,39 +122,42 @@ func decodeJSON(data []byte, wanted string) (records []record, err error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, wrong()
 	}
-	return records, nil
+	return entries, nil
 }
 
-// decodeField reads the value of a field: a text, null, a list of texts, or something
-// else, of one token.
-func decodeField(d *json.Decoder, name string) (field, error) {
-	f := field{name: name, kind: other}
+// decode reads the value of a field: a text, a number, null, a list of texts, or
+// something else, of one token.
+func (f *Field) decode(d *json.Decoder) error {
 	value, err := d.Token()
 	switch v := value.(type) {
 	case string:
-		f.value, f.kind = v, text
+		f.Value, f.Kind = v, Text
+	case json.Number:
+		f.Value, f.Kind = v.String(), Number
 	case nil:
-		f.kind = null
+		f.Kind = Null
 	case json.Delim:
 		if v != '[' {
-			return f, errors.New("a record within a record")
+			return errors.New("an entry within an entry")
 		}
-		f.kind = texts
+		f.Kind = Texts
 		for d.More() {
 			one, err := d.Token()
 			s, ok := one.(string)
 			if err != nil || !ok {
-				return f, errors.New("a list of something else")
+				return errors.New("a list of something else")
 			}
-			f.list = append(f.list, s)
+			f.List = append(f.List, s)
 		}
 		_, err = d.Token()
+	default:
+		f.Kind = Other
 	}
-	return f, err
+	return err
 }
 
 // decodeYAML reads the one document of a file. It follows no alias.
-func decodeYAML(data []byte, wanted string) (records []record, err error) {
+func decodeYAML(data []byte, wanted string) (entries []Entry, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	if err := d.Decode(&document); errors.Is(err, io.EOF) {
@@ -163,34 +172,36 @@ func decodeYAML(data []byte, wanted string) (records []record, err error) {
 		if n.Kind != yaml.MappingNode && n.ShortTag() != "!!null" {
 			return nil, fmt.Errorf("line %d: there is something that is no entry, %s", n.Line, wanted)
 		}
-		r := record{line: n.Line}
+		e := Entry{Line: n.Line}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			r.fields = append(r.fields, fieldOf(n.Content[i], n.Content[i+1]))
+			e.Fields = append(e.Fields, fieldOf(n.Content[i], n.Content[i+1]))
 		}
-		records = append(records, r)
+		entries = append(entries, e)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("the file holds more than one YAML document, " + wanted)
 	}
-	return records, nil
+	return entries, nil
 }
 
-func fieldOf(name, value *yaml.Node) field {
-	f := field{name: name.Value, value: value.Value, kind: other}
+func fieldOf(name, value *yaml.Node) Field {
+	f := Field{Name: name.Value, Value: value.Value, Kind: Other, Line: name.Line}
 	switch tag := value.ShortTag(); {
 	case value.Kind == yaml.SequenceNode:
-		f.kind = texts
+		f.Kind = Texts
 		for _, one := range value.Content {
 			if one.Kind != yaml.ScalarNode || one.ShortTag() != "!!str" {
-				f.kind = other
+				f.Kind = Other
 			}
-			f.list = append(f.list, one.Value)
+			f.List = append(f.List, one.Value)
 		}
 	case value.Kind != yaml.ScalarNode:
-	case tag == "!!str", tag == "!!timestamp", name.Value == "sha256": // as it is written, were it all digits
-		f.kind = text
+	case tag == "!!str", tag == "!!timestamp":
+		f.Kind = Text
+	case tag == "!!int", tag == "!!float":
+		f.Kind = Number
 	case tag == "!!null":
-		f.value, f.kind = "", null
+		f.Value, f.Kind = "", Null
 	}
 	return f
 }
