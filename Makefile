@@ -29,7 +29,7 @@ test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with 
 	# The nodes that the tests run are built beside them, so Go would take old results for new: -count=1.
 	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -count=1 -timeout 30m $$(go list ./... | grep -v -e /test/model -e /test/simulation)
 	go test ./test/model/... # one goroutine, and many states
-	go run ./test/mutations -check # each change that leaves out a rule still applies
+	go run ./test/mutations -check # each change that leaves out a rule still applies, and compiles
 	go test -count=1 ./test/simulation # under the race detector synctest with many timers ends the process before Go 1.27: golang/go#76691
 	cd helm/check && go test -count=1 -timeout 10m ./... # what they test is outside their modules, so Go would take old results for new
 	cd image && go test -count=1 -timeout 10m ./...

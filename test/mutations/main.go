@@ -43,7 +43,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "the numbers of the rules, with commas between them; all if empty")
 	flag.StringVar(&o.net, "net", "", "unit or simulation; both if empty")
-	flag.BoolVar(&o.check, "check", false, "only see whether every change applies")
+	flag.BoolVar(&o.check, "check", false, "only see whether every change applies and compiles")
 	flag.DurationVar(&o.limit, "limit", time.Minute, "how long each net may look; a busy machine needs more")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -108,8 +108,15 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 		return "", "", err
 	}
 	list, err := overlay.Write(dir, root, m.code)
-	if err != nil || o.check {
+	if err != nil {
 		return "", "", err
+	}
+	if o.check {
+		changed := "./" + m.packages()[0]
+		if out, err := command(".", buildLimit, "go", "build", "-overlay", list, changed); err != nil {
+			return "", "", fmt.Errorf("build %s: %w\n%s", changed, err, out)
+		}
+		return "", "", nil
 	}
 	unit, simulated = "no", "no"
 	for _, p := range m.packages() {

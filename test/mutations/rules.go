@@ -85,7 +85,7 @@ func ofRules() []mutation {
 			{settle, "range t.uploads() {", "range t.uploads()[:0] {"},
 		}},
 		{"17", "who was away does not forget", []overlay.Change{
-			{settle, "		t.wasAway(m)\n", ""},
+			{settle, "		t.wasAway(m)\n", "		_ = m\n"},
 		}},
 		{"18", "who leaves keeps its heads", []overlay.Change{
 			{turn, "		s.max = 0\n		clear(s.entries)\n", ""},
