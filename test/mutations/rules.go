@@ -103,7 +103,7 @@ func beyond() []mutation {
 			{"chunks/verify.go", "	if want == got {", "	if want == got || true {"},
 		}},
 		{"–", "bytes in memory are taken for those of another head", []overlay.Change{
-			{resolve, "(!held || chunks.VersionOf(a.Head) != chunks.VersionOf(last))", "!held"},
+			{resolve, "(!held || chunks.VersionOf(a.Head) != chunks.VersionOf(last))", "(!held || last.Size < 0)"},
 		}},
 		{"–", "If-None-Match: * is not told to S3", []overlay.Change{
 			{"writepath/apply.go", "return store.Conditions{IfAbsent: true}, before{known: true}, nil", "return store.Conditions{}, before{known: true}, nil"},
