@@ -99,9 +99,13 @@ func cutText(s string, most int) string {
 
 // claimOf is the claim that a request bears; nil if it bears none.
 func (a *API) claimOf(c *call) (*builds.Claim, error) {
-	token := c.Header.Get(claimHeader)
-	if token == "" {
+	tokens := c.Header.Values(claimHeader)
+	if len(tokens) == 0 {
 		return nil, nil
+	}
+	token := tokens[0]
+	if len(tokens) > 1 || token == "" {
+		return nil, fmt.Errorf("%w: %s is one token, the whole of what the grant says", errHeader, claimHeader)
 	}
 	if a.cfg.Builds == nil {
 		return nil, errNoRoute
