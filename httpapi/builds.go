@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -244,9 +245,13 @@ func (a *API) decided(c *call, s builds.State) error {
 	}
 }
 
+// normalised is what clients and proxies decode, merge or take out in a path: then two
+// keys would be one.
+var normalised = regexp.MustCompile(`[%\\;?#]|(^|/)\.*(/|$)`)
+
 // pathOf is where a key is read.
 func pathOf(k keys.Key) string {
-	if k.Name == "." || k.Name == ".." { // clients take these out of a path
+	if normalised.MatchString(k.Name) {
 		return "/v1/" + k.Service + "?key=" + url.QueryEscape(k.Name)
 	}
 	return "/v1/" + k.Service + "/" + url.PathEscape(k.Name)
