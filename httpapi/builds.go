@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"sync"
 	"time"
@@ -39,9 +40,13 @@ const (
 
 // claimOf is the claim that a request bears; nil if it bears none.
 func (a *API) claimOf(c *call) (*builds.Claim, error) {
-	token := c.Header.Get(claimHeader)
-	if token == "" {
+	tokens := c.Header.Values(claimHeader)
+	if len(tokens) == 0 {
 		return nil, nil
+	}
+	token := tokens[0]
+	if len(tokens) > 1 || token == "" {
+		return nil, fmt.Errorf("%w: %s is one token, the whole of what the grant says", errHeader, claimHeader)
 	}
 	if a.cfg.Builds == nil {
 		return nil, errNoRoute
@@ -165,9 +170,13 @@ func (a *API) decided(c *call, s builds.State) error {
 	}
 }
 
+// normalised is what clients and proxies decode, merge or take out in a path: then two
+// keys would be one.
+var normalised = regexp.MustCompile(`[%\\;?#]|(^|/)\.*(/|$)`)
+
 // pathOf is where a key is read.
 func pathOf(k keys.Key) string {
-	if k.Name == "." || k.Name == ".." { // clients take these out of a path
+	if normalised.MatchString(k.Name) {
 		return "/v1/" + k.Service + "?key=" + url.QueryEscape(k.Name)
 	}
 	return "/v1/" + k.Service + "/" + url.PathEscape(k.Name)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"iter"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +59,14 @@ func conditional(h http.Header) bool {
 		present(h, "If-Modified-Since") || present(h, "If-Unmodified-Since")
 }
 
-func present(h http.Header, name string) bool { return h.Get(name) != "" }
+func present(h http.Header, name string) bool { return joined(h, name) != "" }
+
+// joined is what the fields of one name say together (RFC 9110, section 5.3); those that
+// say nothing are left out.
+func joined(h http.Header, name string) string {
+	values := slices.DeleteFunc(slices.Clone(h.Values(name)), func(v string) bool { return strings.TrimSpace(v) == "" })
+	return strings.Join(values, ", ")
+}
 
 // dateMargin is the age of an object from which on its date tells it from others.
 const dateMargin = 2 * time.Second

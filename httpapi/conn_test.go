@@ -328,3 +328,35 @@ func TestDoor(t *testing.T) {
 		t.Errorf("after one has left: %d", answer.StatusCode)
 	}
 }
+
+// TestRepeatedFields sends fields of which the first alone says something else.
+func TestRepeatedFields(t *testing.T) {
+	s := serve(t, 100, ada{})
+	for _, c := range []struct {
+		fields string
+		want   int
+	}{
+		{"If-None-Match:\r\nIf-None-Match: *\r\n", 201},
+		{"If-None-Match: *\r\nIf-None-Match: \"a\"\r\n", 400},
+		{"If-None-Match:\r\n", 400},
+		{"If-Match:\r\n", 400},
+		{"If-Match:\r\nIf-Match: \"a\"\r\n", 201},
+		{"If-Unmodified-Since:\r\nIf-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 400},
+		{"Content-Encoding:\r\nContent-Encoding: gzip\r\n", 400},
+		{"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", 400},
+		{"Content-Encoding: Identity\r\n", 201},
+		{"Content-Range:\r\nContent-Range: bytes 0-0/5\r\n", 400},
+		{"Larder-Claim:\r\n", 400},
+		{"Larder-Claim:\r\nLarder-Claim: token\r\n", 400},
+	} {
+		if answer, body, _ := s.raw("PUT" + to + c.fields + "Content-Length: 1\r\n\r\nx"); answer.StatusCode != c.want {
+			t.Errorf("%q: %d %s, want %d", c.fields, answer.StatusCode, body, c.want)
+		}
+	}
+	if answer, _, _ := s.raw("PUT" + to + "If-None-Match:\r\nIf-None-Match: *\r\nIf-Match: \"a\"\r\nContent-Length: 1\r\n\r\nx"); answer.StatusCode != 400 {
+		t.Errorf("a condition that comes second: %d, want it to contradict If-Match", answer.StatusCode)
+	}
+	if answer, _, _ := s.raw("GET" + to + "If-Match:\r\nIf-Match: \"other\"\r\n\r\n"); answer.StatusCode != 412 {
+		t.Errorf("a second If-Match: %d, want 412", answer.StatusCode)
+	}
+}

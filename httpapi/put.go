@@ -199,10 +199,10 @@ func headOf(c *call) (store.Head, error) {
 	if size > maxMetadata {
 		return h, fmt.Errorf("%w: %d bytes of Larder-Meta-*; S3 keeps at most %d", errMetadata, size, maxMetadata)
 	}
-	if e := c.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+	if e := joined(c.Header, "Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return h, fmt.Errorf("%w: Content-Encoding %q is not kept; send the bytes as they shall come back", errHeader, e)
 	}
-	if c.Header.Get("Content-Range") != "" {
+	if present(c.Header, "Content-Range") {
 		return h, fmt.Errorf("%w: Content-Range: an object is put whole", errHeader)
 	}
 	return h, nil
@@ -222,17 +222,17 @@ func typeOf(contentType string) (string, error) {
 	return contentType, nil
 }
 
-// writeConditions are a write's If-Match and If-None-Match.
+// writeConditions are a write's If-Match and If-None-Match. One that says nothing is
+// refused: its sender meant to guard the write.
 func writeConditions(h http.Header) (c writepath.Conditions, err error) {
-	if h.Get("If-Unmodified-Since") != "" && h.Get("If-Match") == "" {
+	if present(h, "If-Unmodified-Since") && !present(h, "If-Match") {
 		return c, fmt.Errorf("%w: If-Unmodified-Since guards no write, since two may fall into one second; use If-Match with the ETag", errHeader)
 	}
-	switch none := h.Get("If-None-Match"); none {
-	case "":
-	case "*":
+	if len(h.Values("If-None-Match")) > 0 {
+		if none := joined(h, "If-None-Match"); none != "*" {
+			return c, fmt.Errorf("%w: If-None-Match on a write takes only *, not '%s'", errHeader, none)
+		}
 		c.IfAbsent = true
-	default:
-		return c, fmt.Errorf("%w: If-None-Match on a write takes only *, not %s", errHeader, none)
 	}
 	for tag := range entityTags(h.Values("If-Match")) {
 		if strings.HasPrefix(tag, "W/") {
@@ -242,7 +242,7 @@ func writeConditions(h http.Header) (c writepath.Conditions, err error) {
 			c.IfMatch = append(c.IfMatch, tag)
 		}
 	}
-	if len(c.IfMatch) == 0 && h.Get("If-Match") != "" {
+	if len(c.IfMatch) == 0 && len(h.Values("If-Match")) > 0 {
 		return c, fmt.Errorf("%w: If-Match names no entity tag", errHeader)
 	}
 	if len(c.IfMatch) > 0 && c.IfAbsent {

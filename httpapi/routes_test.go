@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path"
 	"testing"
 
 	"larder/auth"
@@ -91,4 +92,26 @@ func FuzzKeyText(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPathOf holds that the path of a key leads to that key, also where a proxy decodes
+// and cleans it.
+func TestPathOf(t *testing.T) {
+	for _, name := range []string{"k", "a/b", "a b", "a+b", "é", "a&b=c", "a%2Fb", "a?b", "a#b", "a;b", `a\b`, "a//b", "/a", "a/", "a/./b", "a/../b", "..", ".", "a/.", "a/...", "../strategies/k"} {
+		k, err := keys.New("acme", keys.Objects, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := pathOf(k)
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Path, u.RawPath = path.Clean(u.Path), ""
+		for _, target := range []string{target, u.String()} {
+			if c, err := found("GET", target); err != nil || c.key != k || c.op != "get" {
+				t.Errorf("%q is at %s, where %s of %v is: %v", name, target, c.op, c.key, err)
+			}
+		}
+	}
 }

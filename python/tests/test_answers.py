@@ -105,6 +105,15 @@ def test_older_nodes_are_believed(server: Server) -> None:
         objects.delete("k")
 
 
+@pytest.mark.parametrize(("body", "etag"), [(PAGE, '"e"'), (b"", 'W/"e"'), (b"", "e")])
+def test_pages_with_a_tag(server: Server, body: bytes, etag: str) -> None:
+    """Web frameworks give a page its ETag for any method."""
+    objects, handler = server
+    handler.script += [answer(200, body, mark=False, ETag=etag)]
+    with pytest.raises(larder.ConfigError, match="not an answer of a Larder node"):
+        objects.put_raw("k", b"v")
+
+
 @pytest.mark.parametrize("modified", ["Sat, 07 Nov 3170843 00:00:00 GMT", "yesterday", ""])
 def test_a_time_that_is_none(server: Server, modified: str) -> None:
     objects, handler = server

@@ -57,7 +57,7 @@ def check(response: Response, method: str, what: str, also: Sequence[int] = (), 
 def _is_of_older_node(response: Response, method: str, json: bool) -> bool:
     """Nodes had no mark once. The client asks who answers before it believes a DELETE; JSON is looked at by who reads it."""
     if method == "PUT":
-        return bool(response.headers.get("etag"))
+        return response.headers.get("etag", "").startswith('"') and response.headers.get("content-length") == "0"
     if method in ("GET", "HEAD"):
         return is_json(response) if json else response.headers.get("cache-status", "").startswith("larder")
     return method == "DELETE"
