@@ -178,6 +178,10 @@ func (a *API) batchGet(c *call) error {
 
 // batchNames reads which keys a batch asks for.
 func (a *API) batchNames(c *call) ([]string, error) {
+	tooLong := fmt.Errorf("%w: a list of more than %d bytes", errBody, maxBatchList)
+	if c.ContentLength > maxBatchList {
+		return nil, tooLong
+	}
 	body := newPacedBody(c, math.MaxInt64, nil)
 	defer func() {
 		body.done()
@@ -188,8 +192,8 @@ func (a *API) batchNames(c *call) ([]string, error) {
 		return nil, err
 	}
 	defer list.grant.Release()
-	if list.more || c.ContentLength > maxBatchList {
-		return nil, fmt.Errorf("%w: a list of more than %d bytes", errBody, maxBatchList)
+	if list.more {
+		return nil, tooLong
 	}
 	var asked struct {
 		Get []string `json:"get"`
@@ -197,7 +201,7 @@ func (a *API) batchNames(c *call) ([]string, error) {
 	from := json.NewDecoder(bytes.NewReader(list.bytes))
 	from.DisallowUnknownFields()
 	if err := from.Decode(&asked); err != nil {
-		return nil, fmt.Errorf(`%w: it is no {"get": [key, …]}: %w`, errBody, err)
+		return nil, fmt.Errorf(`%w: it is no {"get": [key, …]}: %s`, errBody, cutText(err.Error())) // which may quote all of it
 	}
 	if from.More() {
 		return nil, fmt.Errorf(`%w: something follows {"get": [key, …]}`, errBody)

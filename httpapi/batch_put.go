@@ -19,6 +19,10 @@ import (
 	"larder/keys"
 )
 
+// maxLocation bounds a part's Content-Location: a key has 512 bytes, each of three
+// characters when it is escaped.
+const maxLocation = 2 << 10
+
 // putLine says what became of one object of a batch.
 type putLine struct {
 	Key    string  `json:"key"`
@@ -44,7 +48,9 @@ func (a *API) batchPut(c *call, boundary string) error {
 		c.received += body.received
 	}()
 	body.watch(a.bodies)
-	b := &putBatch{api: a, call: c, under: make(chan struct{}, batchAhead), seen: map[string]bool{}, from: &headerGate{r: body}, boundary: boundary}
+	// A body that ends before its last boundary is no whole one, which multipart does not tell.
+	whole := io.MultiReader(body, strings.NewReader("\r\n"), tooEarly{})
+	b := &putBatch{api: a, call: c, under: make(chan struct{}, batchAhead), seen: map[string]bool{}, from: &headerGate{r: whole}}
 	if err := b.read(multipart.NewReader(b.from, boundary)); err != nil {
 		p := problemOf(err)
 		b.add(putLine{Status: p.Status, Type: &p.Type, Detail: p.Detail})
@@ -64,8 +70,6 @@ type putBatch struct {
 	seen    map[string]bool // the keys so far
 	from    *headerGate
 
-	boundary string
-
 	mu    sync.Mutex // guards lines
 	lines bytes.Buffer
 }
@@ -81,11 +85,8 @@ func (b *putBatch) read(parts *multipart.Reader) error {
 	for n := 0; ; n++ {
 		b.from.shut()
 		part, err := parts.NextRawPart()
-		switch {
-		case err == io.EOF && b.from.ended("--"+b.boundary+"--"): //nolint:errorlint // one that is wrapped is a body that breaks off
+		if err == io.EOF { //nolint:errorlint // a wrapped one is a body that breaks off
 			return nil
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: the last boundary, --%s--, is missing", errBody, b.boundary)
 		}
 		b.from.open()
 		if err != nil {
@@ -117,23 +118,36 @@ func (b *putBatch) read(parts *multipart.Reader) error {
 // nameOf is the key of a part, which its Content-Location names as a path. Two parts
 // of one key would be stored in no certain order.
 func (b *putBatch) nameOf(part *multipart.Part) (string, error) {
-	location := part.Header.Get("Content-Location")
-	u, err := url.Parse(location)
-	if err != nil {
-		return location, fmt.Errorf("%w: Content-Location: %w", keys.ErrBadKey, err)
+	location := strings.Join(part.Header["Content-Location"], ", ")
+	shown := cutText(location)
+	wrong := fmt.Errorf("%w: a part names its key once, as 'Content-Location: /v1/%s/KEY', not %q", keys.ErrBadKey, b.call.service, shown)
+	if len(part.Header["Content-Location"]) != 1 || len(location) > maxLocation {
+		return shown, wrong
+	}
+	u, err := url.ParseRequestURI(location)
+	if err != nil || u.Scheme != "" || u.Host != "" || strings.Contains(location, "#") {
+		return shown, wrong
 	}
 	escaped, ok := strings.CutPrefix(u.EscapedPath(), "/v1/"+b.call.service)
-	if !ok || u.Host != "" {
-		return location, fmt.Errorf("%w: a part names its key as 'Content-Location: /v1/%s/KEY', not %q", keys.ErrBadKey, b.call.service, location)
+	if !ok || escaped != "" && escaped[0] != '/' {
+		return shown, wrong
 	}
-	name, err := keyText(strings.TrimPrefix(escaped, "/"), u.Query())
+	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return location, err
+		return shown, fmt.Errorf("%w: %w", wrong, err)
 	}
-	if b.seen[name] {
+	name, err := keyText(strings.TrimPrefix(escaped, "/"), q)
+	if err != nil {
+		return shown, err
+	}
+	k, err := keys.New(b.call.who.Org, b.call.service, name)
+	if err != nil {
+		return cutText(name), err
+	}
+	if b.seen[k.Name] {
 		return name, fmt.Errorf("%w: it is in this batch twice", keys.ErrBadKey)
 	}
-	b.seen[name] = true
+	b.seen[k.Name] = true
 	return name, nil
 }
 
@@ -196,36 +210,32 @@ func (p *partBody) Read(b []byte) (int, error) {
 // maxPartHeader is how long the header of a part may be, with what lies before it.
 const maxPartHeader = 32 << 10
 
-// tailKept is how much of a body's end is looked at for the last boundary.
-const tailKept = 1 << 10
-
 // headerGate bounds what is read for the header of a part, for which multipart would
-// take ten megabytes. It knows how the body ended, which multipart does not tell.
+// take ten megabytes.
 type headerGate struct {
 	r    io.Reader
 	left int64 // while it is shut
 	free bool
-	tail []byte // what was read last
-	over bool   // nothing follows
 }
-
-// ended reports whether the body has ended with a text, or has not ended yet.
-func (g *headerGate) ended(with string) bool { return !g.over || bytes.Contains(g.tail, []byte(with)) }
 
 func (g *headerGate) shut() { g.free, g.left = false, maxPartHeader }
 func (g *headerGate) open() { g.free = true }
 
 func (g *headerGate) Read(b []byte) (int, error) {
-	if !g.free {
-		if g.left <= 0 {
-			return 0, fmt.Errorf("%w: the header of a part is longer than %d bytes", errBody, maxPartHeader)
-		}
-		b = b[:min(int64(len(b)), g.left)]
+	if g.free {
+		return g.r.Read(b)
 	}
-	n, err := g.r.Read(b)
+	if g.left <= 0 {
+		return 0, fmt.Errorf("%w: the header of a part is longer than %d bytes", errBody, maxPartHeader)
+	}
+	n, err := g.r.Read(b[:min(int64(len(b)), g.left)])
 	g.left -= int64(n)
-	g.tail = append(g.tail, b[max(0, n-tailKept):n]...)
-	g.tail = g.tail[max(0, len(g.tail)-tailKept):]
-	g.over = err == io.EOF
 	return n, err
+}
+
+// tooEarly is the end of a body whose last boundary did not come.
+type tooEarly struct{}
+
+func (tooEarly) Read([]byte) (int, error) {
+	return 0, errors.New("it ends before its last boundary")
 }

@@ -49,7 +49,7 @@ func readBuild(c *call) (b buildBody, err error) {
 	if err := json.Unmarshal(text, &b); err != nil {
 		return b, fmt.Errorf(`%w: it is no JSON object like {"expect": 60}: %w`, errBody, err)
 	}
-	b.Error, b.Unstored = cutText(b.Error, maxNote), cutText(b.Unstored, maxNote)
+	b.Error, b.Unstored = cutText(b.Error), cutText(b.Unstored)
 	switch {
 	case b.MaxAge != nil && *b.MaxAge < 0 || b.Expect < 0:
 		return b, fmt.Errorf("%w: max_age and expect are seconds, 0 or more", errBody)
@@ -61,12 +61,12 @@ func readBuild(c *call) (b buildBody, err error) {
 	return b, nil
 }
 
-// cutText is the beginning of a text, of whole characters.
-func cutText(s string, most int) string {
-	if len(s) <= most {
+// cutText is the beginning of a text, of maxNote bytes at most and whole characters.
+func cutText(s string) string {
+	if len(s) <= maxNote {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "")
+	return strings.ToValidUTF8(s[:maxNote], "")
 }
 
 // preferredWait is what Prefer: wait= says (RFC 7240, section 4.3), within bounds.

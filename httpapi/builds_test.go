@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"larder/keys"
 )
 
 func TestPreferredWait(t *testing.T) {
@@ -54,18 +52,6 @@ func TestReadBuild(t *testing.T) {
 		got, err := readBuild(c)
 		if tt.bad != errors.Is(err, errBody) || len(got.Error) > maxNote {
 			t.Errorf("%.40q: %+v %v", tt.body, got, err)
-		}
-	}
-}
-
-// A key is found again where it is said to be, also one that clients would take out of
-// a path.
-func TestPathOf(t *testing.T) {
-	for name, want := range map[string]string{
-		"a/b c": "/v1/objects/a%2Fb%20c", "..": "/v1/objects?key=..", ".": "/v1/objects?key=.", "../x": "/v1/objects/..%2Fx",
-	} {
-		if got := pathOf(keys.Key{Org: "acme", Service: keys.Objects, Name: name}); got != want {
-			t.Errorf("%q is at %s, want %s", name, got, want)
 		}
 	}
 }

@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// sendBatch puts a batch, and returns its lines.
+func sendBatch(s *server, body string) (lines []putLine) {
+	s.Helper()
+	answer, text, _ := s.raw(fmt.Sprintf("POST /v1/batch/objects HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	if answer.StatusCode != 200 {
+		s.Fatalf("%.80q: %d %s", body, answer.StatusCode, text)
+	}
+	for from := json.NewDecoder(strings.NewReader(string(text))); from.More(); {
+		var l putLine
+		if err := from.Decode(&l); err != nil {
+			s.Fatalf("%s: %v", text, err)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// TestBatchCutOff ends a batch of two early, after each of its bytes.
+func TestBatchCutOff(t *testing.T) {
+	s := serve(t, 1000, ada{})
+	const whole = "--b\r\nContent-Location: /v1/objects/a\r\n\r\n1\r\n--b\r\nContent-Location: /v1/objects/b\r\n\r\n2\r\n--b--"
+	for _, body := range []string{whole, whole + "\r\n", "before\r\n" + whole + "\r\nafter"} {
+		if lines := sendBatch(s, body); len(lines) != 2 || lines[0].Status+lines[1].Status != 402 {
+			t.Errorf("%q: %v, want both stored", body, lines)
+		}
+	}
+	for cut := range len(whole) {
+		failed := 0
+		for _, l := range sendBatch(s, whole[:cut]) {
+			if l.Key == "" && l.Status == 400 {
+				failed++
+			}
+		}
+		if failed != 1 {
+			t.Errorf("%q: %d lines say that it ended too early, want one", whole[:cut], failed)
+		}
+	}
+}
+
+// TestBatchLocations names keys in ways that a request for them could not.
+func TestBatchLocations(t *testing.T) {
+	s := serve(t, 100, ada{})
+	for _, field := range []string{
+		"/v1/objectsfoo", "/v1/objects/a#b", "http:/v1/objects/a", "http:///v1/objects/a", "//host/v1/objects/a", "v1/objects/a", "/v1/objects?key=a;b",
+		"/v1/objects?key=%zz", "/v1/objects/a\r\nContent-Location: /v1/objects/b", "/v1/objects/" + strings.Repeat("a", 1<<20), "/v1/objects?key=" + strings.Repeat("a", 1<<20),
+	} {
+		lines := sendBatch(s, "--b\r\nContent-Location: "+field+"\r\n\r\nbytes\r\n--b--\r\n")
+		if len(lines) != 1 || lines[0].Status != 400 || len(lines[0].Key)+len(lines[0].Detail) > 8<<10 {
+			t.Errorf("%.60q: %.300v, want one short refusal", field, lines)
+		}
+	}
+	if !s.kept.holds("") {
+		t.Error("one of them was stored")
+	}
+}
+
+// TestBatchListTooLong announces a list that is too long, and sends none of it.
+func TestBatchListTooLong(t *testing.T) {
+	s := serve(t, 100, ada{})
+	const post = "POST /v1/batch/objects HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+	if answer, _, _ := s.raw(post + "Expect: 100-continue\r\nContent-Length: 1099511627776\r\n\r\n"); answer.StatusCode != 400 {
+		t.Errorf("a list of 2^40 bytes: %d, want 400 at once", answer.StatusCode)
+	}
+	long := `{"` + strings.Repeat("x", 1<<20) + `":1}`
+	if answer, body, _ := s.raw(fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", post, len(long), long)); answer.StatusCode != 400 || len(body) > 4<<10 {
+		t.Errorf("a long name that is not known: %d with %d bytes", answer.StatusCode, len(body))
+	}
+}
