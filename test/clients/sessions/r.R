@@ -1,0 +1,18 @@
+# R: what R wrote, read by another node; a CSV that Python wrote.
+one <- Sys.getenv("ONE"); two <- Sys.getenv("TWO"); token <- Sys.getenv("TOKEN")
+header <- c(Authorization = paste("Bearer", token))
+key <- URLencode("r/prices 2022|DAX", reserved = TRUE)
+frame <- data.frame(day = 1:3, close = c(1.5, 2.5, NA))
+local <- tempfile(); saveRDS(frame, local)
+status <- system2("curl", c("-sS", "--noproxy", "'*'", "--fail-with-body", "-T", local, "-H", shQuote(paste("Authorization: Bearer", token)),
+                            shQuote(paste0(one, "/v1/objects/", key))))
+stopifnot(status == 0)
+got <- readRDS(gzcon(url(paste0(two, "/v1/objects/", key), headers = header)))
+stopifnot(identical(got, frame))
+copy <- tempfile()
+download.file(paste0(two, "/v1/objects/", key), copy, headers = header, quiet = TRUE)
+stopifnot(identical(readRDS(copy), frame))
+csv <- tempfile(); writeLines(c("day,close", "1,1.5"), csv)
+system2("curl", c("-sS", "--noproxy", "'*'", "-T", csv, "-H", shQuote(paste("Authorization: Bearer", token)), paste0(one, "/v1/objects/r/csv")))
+stopifnot(read.csv(url(paste0(two, "/v1/objects/r/csv"), headers = header))$close == 1.5)
+cat(R.version.string, "\n")
