@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: help build test test-python s3-suite wheel lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
+.PHONY: help build test test-python clients s3 s3-suite wheel lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,13 @@ s3-suite: ## what another S3 server does otherwise than S3, and whether the prom
 	-go test -tags s3suite -count 1 -v -run TestServer ./store
 	go test -tags s3suite -count 1 -v -run TestServer ./writepath
 
+clients: $(BIN)/clients/installed ## the programs and libraries that docs/clients.md names, against real nodes; wget2, aria2, R and Java come from the system
+	go test -tags clients -count 1 -v ./test/clients -python $(BIN)/clients/bin/python -modules $(BIN)/clients/node_modules
+
+# Of these servers docs/s3.md says what they do.
+s3: ## the same against a server that is installed and started for it; SERVER=gofakes3|moto|rclone|s3mock|s3rver|versitygw
+	scripts/s3-server $(SERVER)
+
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
 	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
@@ -94,6 +101,12 @@ $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 $(VENV)/bin/moto_server: test-requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -r test-requirements.txt
+	touch $@
+
+$(BIN)/clients/installed: test/clients/requirements.txt test/clients/package.json
+	$(PYTHON) -m venv $(BIN)/clients
+	$(BIN)/clients/bin/pip install --quiet -r test/clients/requirements.txt
+	npm install --silent --prefix $(BIN)/clients $$(sed -n 's/^ *"\(.*\)": "\([0-9.]*\)".*/\1@\2/p' test/clients/package.json)
 	touch $@
 
 $(PYVENV)/bin/pytest: python/test-requirements.txt python/pyproject.toml

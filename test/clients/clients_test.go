@@ -5,6 +5,7 @@ package clients
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -16,7 +17,10 @@ import (
 	"larder/test/testcluster"
 )
 
-var python = flag.String("python", "python3", "the interpreter that has what requirements.txt names")
+var (
+	python  = flag.String("python", "python3", "the interpreter that has what requirements.txt names")
+	modules = flag.String("modules", "", "the node_modules with what package.json names")
+)
 
 func TestMain(m *testing.M) { testcluster.Main(m) }
 
@@ -53,10 +57,18 @@ func TestClients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			dir := t.TempDir()
+			if filepath.Ext(session) == ".mjs" { // which looks for modules where it lies
+				path = filepath.Join(dir, "session.mjs")
+				text, err := os.ReadFile(session)
+				if err = errors.Join(err, os.WriteFile(path, text, 0o600), os.Symlink(*modules, filepath.Join(dir, "node_modules"))); err != nil {
+					t.Fatal(err)
+				}
+			}
 			cmd := exec.CommandContext(ctx, interpreter(session)[0], append(interpreter(session)[1:], path)...)
-			cmd.Dir = t.TempDir()
+			cmd.Dir = dir
 			cmd.Env = append(os.Environ(), "ONE="+c.Nodes[0].URL(), "TWO="+c.Nodes[1].URL(), "TOKEN="+token,
-				"LARDER_URL="+c.Nodes[0].URL(), "LARDER_TOKEN="+token, "NODE="+node, "NO_PROXY=127.0.0.1", "HOME="+cmd.Dir)
+				"LARDER_URL="+c.Nodes[0].URL(), "LARDER_TOKEN="+token, "PYTHON="+*python, "NO_PROXY=127.0.0.1", "HOME="+dir)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)

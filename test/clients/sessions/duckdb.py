@@ -30,5 +30,5 @@ requests.put(one + "a.parquet", data=open("local.parquet", "rb").read(), headers
 connection = duckdb.connect()
 connection.register_filesystem(Larder(headers=headers))
 url = two.replace("http://", "larder://") + "a.parquet"
-assert connection.sql(f"select sum(a) from read_parquet('{url}')").fetchone() == (499500,)
+assert connection.sql(f"select sum(a) from read_parquet('{url}')").fetchall() == [(499500,)]
 print("duckdb", version("duckdb"))
