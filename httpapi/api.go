@@ -36,6 +36,7 @@ type Writer interface {
 	Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c writepath.Conditions) (writepath.Result, error)
 	PutLarge(ctx context.Context, k keys.Key, u writepath.Upload) (writepath.Result, error)
 	Delete(ctx context.Context, k keys.Key, ifMatch []string) error
+	Drop(ctx context.Context, d writepath.Drop, ks []keys.Key) []writepath.Dropped
 }
 
 // Lister lists the store.

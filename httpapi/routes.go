@@ -40,6 +40,7 @@ func routes() []route {
 		{http.MethodDelete, "/v1/{service}/{key}", "delete", auth.Delete, (*API).delete},
 		{http.MethodGet, "/v1/{service}", "list", auth.Read, (*API).serveList},
 		{http.MethodHead, "/v1/{service}", "list", auth.Read, (*API).serveList},
+		{http.MethodDelete, "/v1/{service}", dropOp, auth.Delete, (*API).serveDrop},
 		{http.MethodPost, "/v1/batch/{service}", batchOp, auth.Read, (*API).batch},
 		{http.MethodPost, "/v1/builds/{service}/{key}", "build", auth.Read, (*API).build},
 		{http.MethodPut, "/v1/builds/{service}/{key}", "beat", auth.Write, (*API).beat},

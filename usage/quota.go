@@ -192,6 +192,17 @@ func (r *Room) Done(was, is *store.Head) {
 	}
 }
 
+// Gone says that an object was removed. If its writer is not known, what each writer has
+// is mended when the counts are next compared with the bucket.
+func (r *Room) Gone(was store.Head, whole bool) {
+	r.Done(&was, nil)
+	if whole || r.usage == nil {
+		return
+	}
+	defer r.lock()()
+	r.usage.doubts[r.key.Org] = true
+}
+
 // Fits returns the ErrQuota of an object of an org that has this size, or has come so
 // far, before or while its body is taken; and else the largest size that would do, as
 // things stand. was returns what is there now, nil if nothing; it is asked only near

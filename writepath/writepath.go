@@ -56,6 +56,7 @@ type Store interface {
 	List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error)
 	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
 	Delete(ctx context.Context, name string) error
+	DeleteMany(ctx context.Context, names []string) []error
 	// DeleteVersion deletes this version only, where the store holds that.
 	DeleteVersion(ctx context.Context, name, version string) error
 	// Traits tells which conditions the store holds by itself.
@@ -191,6 +192,11 @@ type op struct {
 	// expired is the name of the write that a delete removes once it has expired; empty
 	// for any other write.
 	expired string
+
+	// drop says whether a delete is done, of many, and dropped is what became of it; nil
+	// for any other write.
+	drop    *Drop
+	dropped *Dropped
 
 	// abandoned reports whether nobody is known to wait for the outcome any
 	// more. A write that is abandoned before its upload is not done.
