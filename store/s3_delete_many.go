@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +24,6 @@ const (
 	// many in one request.
 	deletesAtOnce = 16
 )
-
-// errUnanswered is the error of a name that S3 was given, and has said nothing of.
-var errUnanswered = fmt.Errorf("%w: S3 has not answered what became of it", ErrUnavailable)
 
 // DeleteMany implements Store. It is one request for all names, and more for those that
 // S3 refused for now; a server that does not remove many at once is asked for each.
@@ -64,20 +62,19 @@ func (s *S3) deleteOnce(ctx context.Context, names []string, left []int, errs []
 		}
 		return nil
 	}
+	var unsaid []int // names of which the answer says nothing
 	for _, i := range left {
 		answer, ok := found[*s.object(names[i])]
-		switch {
-		case err != nil:
-			errs[i] = err
-		case !ok:
-			errs[i] = errUnanswered
-		default:
-			errs[i] = answer
+		if err == nil && !ok {
+			unsaid = append(unsaid, i)
+			continue
 		}
+		errs[i] = cmp.Or(err, answer)
 		if errors.Is(errs[i], ErrUnavailable) && (err == nil || errors.Is(err, ErrNotWritten)) {
 			again = append(again, i)
 		}
 	}
+	s.deleteSingly(ctx, names, unsaid, errs)
 	return again
 }
 
