@@ -55,6 +55,7 @@ type listing struct {
 }
 
 func (a *API) serveList(c *call) error {
+	c.w.Header().Set("Vary", "Accept")
 	l, err := parseListing(c.who, c.service, c.query)
 	if err != nil {
 		return err
@@ -62,6 +63,10 @@ func (a *API) serveList(c *call) error {
 	if wantsLines(c.Header) && c.Method == http.MethodGet {
 		return a.streamList(c, l)
 	}
+	if wantsPage(c.Header) && isPlain(c.query) {
+		return a.sendFolder(c, c.query.Get("prefix"), nil)
+	}
+
 	if l.limit == 0 {
 		l.limit = defaultLimit
 	}
@@ -81,6 +86,9 @@ func (a *API) serveList(c *call) error {
 		Cursor string `json:"cursor"`
 	}{l.shown(found), cursor})
 }
+
+// isPlain reports whether a listing is asked for by its prefix alone.
+func isPlain(q url.Values) bool { return len(q) == 0 || len(q) == 1 && q.Has("prefix") }
 
 // streamList answers one key a line, all of them.
 func (a *API) streamList(c *call, l *listing) error {

@@ -34,8 +34,8 @@ const batchOp = "batch"
 // routes are all that there is.
 func routes() []route {
 	return []route{
-		{http.MethodGet, "/v1/{service}/{key}", "get", auth.Read, (*API).get},
-		{http.MethodHead, "/v1/{service}/{key}", "head", auth.Read, (*API).head},
+		{http.MethodGet, "/v1/{service}/{key}", "get", auth.Read, orFolder((*API).get)},
+		{http.MethodHead, "/v1/{service}/{key}", "head", auth.Read, orFolder((*API).head)},
 		{http.MethodPut, "/v1/{service}/{key}", "put", auth.Write, (*API).put},
 		{http.MethodDelete, "/v1/{service}/{key}", "delete", auth.Delete, (*API).delete},
 		{http.MethodGet, "/v1/{service}", "list", auth.Read, (*API).serveList},
