@@ -165,8 +165,8 @@ type dropSum struct {
 	Deleted int64         `json:"deleted"`
 	Bytes   int64         `json:"bytes"`
 	Failed  []dropFailure `json:"failed"`
-	// Through is the last key of the page, in the order of a listing.
-	Through string `json:"through,omitempty"`
+	// Through is the last key of the page, in the order of a listing; empty if there is none.
+	Through string `json:"through"`
 }
 
 type dropFailure struct {

@@ -35,12 +35,22 @@ func wantsPage(h http.Header) bool {
 func orFolder(read func(*API, *call) error) func(*API, *call) error {
 	return func(a *API, c *call) error {
 		err := read(a, c)
-		if !errors.Is(err, store.ErrNotFound) || c.w.status != 0 || c.query.Has("key") || !wantsPage(c.Header) {
+		if !errors.Is(err, store.ErrNotFound) || c.w.status != 0 || !c.wantsFolder() {
 			return err
 		}
 		dropObject(c.w.Header())
 		return a.sendFolder(c, strings.TrimSuffix(c.key.Name, "/")+"/", err)
 	}
+}
+
+// wantsFolder reports whether a read of what is no object may be one of a folder. Without a
+// "/" at the end only a GET is, for nothing but HTML: there are clients that say that they
+// take HTML, among other things, whatever they want, and rclone asks by HEAD for what is no folder.
+func (c *call) wantsFolder() bool {
+	if c.query.Has("key") || !wantsPage(c.Header) {
+		return false
+	}
+	return strings.HasSuffix(c.key.Name, "/") || c.Method == http.MethodGet && c.Header.Get("Accept") == "text/html"
 }
 
 // folder is a page under way.
@@ -141,9 +151,9 @@ func (f *folder) row(rows *strings.Builder, name string, within bool, about stri
 // isHostile reports whether clients take a part of a path for something else.
 func isHostile(segment string) bool { return segment == "" || segment == "." || segment == ".." }
 
-// escaped is a text of which only letters, digits and "-._~" are left as they are.
+// escaped is a text of which only letters, digits and "-._~=" are left as they are.
 func escaped(text string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~="
 	var b strings.Builder
 	for _, c := range []byte(text) {
 		if strings.IndexByte(plain, c) >= 0 {
