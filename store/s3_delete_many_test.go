@@ -51,17 +51,18 @@ func result(deleted []string, failed map[string]string) string {
 	return b.String() + "</DeleteResult>"
 }
 
-// TestDeleteManyAnswers wants each answer to a removal of three to become the right
-// errors, after the right number of requests.
-func TestDeleteManyAnswers(t *testing.T) {
+// deletion is a removal of three, a, b and c.
+type deletion struct {
+	answer       func(n int64, keys []string) (int, string)
+	want         [3]error // of a, b and c
+	many, single int64    // requests
+}
+
+func deletions() map[string]deletion {
 	refused := func(status int, code string) func(int64, []string) (int, string) {
 		return func(int64, []string) (int, string) { return status, "<Error><Code>" + code + "</Code></Error>" }
 	}
-	for name, c := range map[string]struct {
-		answer       func(n int64, keys []string) (int, string)
-		want         [3]error // of a, b and c
-		many, single int64 // requests
-	}{
+	return map[string]deletion{
 		"all": {answer: func(_ int64, keys []string) (int, string) { return 200, result(keys, nil) }, many: 1},
 		"one is busy, and then not": {many: 2, answer: func(n int64, keys []string) (int, string) {
 			if n == 1 {
@@ -101,7 +102,13 @@ func TestDeleteManyAnswers(t *testing.T) {
 		"not known":            {many: 1, single: 3, answer: refused(501, "NotImplemented")},
 		"wants another digest": {many: 1, single: 3, answer: refused(400, "MissingContentMD5")},
 		"not this method":      {many: 1, single: 3, answer: refused(405, "MethodNotAllowed")},
-	} {
+	}
+}
+
+// TestDeleteManyAnswers wants each answer to a removal of three to become the right
+// errors, after the right number of requests.
+func TestDeleteManyAnswers(t *testing.T) {
+	for name, c := range deletions() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := &deleting{answer: c.answer}
