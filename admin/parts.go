@@ -79,10 +79,12 @@ func (m *Metrics) Writes(stats func() writepath.Stats) {
 	waited := p.add("larder_leases_waited_out_total", "Leases that writes waited out, of members that did not acknowledge or had died.", prometheus.CounterValue, "member")
 	uploads := p.add("larder_uploads_in_flight", "Objects on their way to S3, whole or in parts.", prometheus.GaugeValue, "kind")
 	expired := p.add("larder_expired_removed_total", "Objects that had expired and that this node removed from S3.", prometheus.CounterValue)
+	dropped := p.add("larder_dropped_total", "Objects that this node, as their owner, removed as some of a prefix.", prometheus.CounterValue)
 	due := p.add("larder_expired_due", "Expired objects that the last walk of this node found and left in S3.", prometheus.GaugeValue)
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
 		emit(expired, float64(s.Expired))
+		emit(dropped, float64(s.Dropped))
 		emit(due, float64(s.Due))
 		emit(sent, float64(s.Acknowledged), "acknowledged")
 		emit(sent, float64(s.Busy), "busy")

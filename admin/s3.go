@@ -27,7 +27,7 @@ func newS3(r prometheus.Registerer) *s3 {
 		}, []string{"op"}),
 	}
 	for _, op := range []string{
-		"get", "get_range", "digests", "head", "put", "delete", "list", "ping", "begin", "part", "complete", "abort", "list_uploads", "list_parts", "probe", "usage",
+		"get", "get_range", "digests", "head", "put", "delete", "delete_many", "list", "ping", "begin", "part", "complete", "abort", "list_uploads", "list_parts", "probe", "usage",
 	} {
 		s.seconds.WithLabelValues(op)
 		for _, result := range []string{"ok", "not_found", "refused", "unavailable", "unexpected", "cancelled"} {

@@ -11,6 +11,7 @@ package expiry
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -40,8 +41,9 @@ type Store interface {
 type Index struct {
 	store Store
 
-	mu   sync.Mutex // guards orgs
-	orgs map[string]seen
+	mu    sync.Mutex // guards what is below
+	orgs  map[string]seen
+	swept time.Time // when those were last forgotten of which nothing is known any more
 }
 
 // seen is whether an org has objects that expire, and until when that is good.
@@ -139,6 +141,10 @@ func (x *Index) note(org string, has bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
+	if now.Sub(x.swept) > knownFor {
+		x.swept = now
+		maps.DeleteFunc(x.orgs, func(_ string, s seen) bool { return now.After(s.until) })
+	}
 	if has {
 		x.orgs[org] = seen{true, now.Add(knownFor)}
 		return

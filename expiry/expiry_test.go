@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"larder/keys"
@@ -204,4 +205,18 @@ func TestDueIsWhatIsDue(t *testing.T) {
 	if _ = x.EachDue(t.Context(), now, func(d Due) { due = append(due, d) }); len(due) > 0 {
 		t.Errorf("dropped, and due still: %v", due)
 	}
+}
+
+// TestOrgsAreForgotten of which nothing is known any more.
+func TestOrgsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := New(newBucket())
+		for i := range 1000 {
+			x.Has(t.Context(), fmt.Sprint("org", i))
+		}
+		time.Sleep(2 * knownFor)
+		if x.Has(t.Context(), "acme"); len(x.orgs) != 1 {
+			t.Errorf("%d orgs are kept, want that of the last question", len(x.orgs))
+		}
+	})
 }

@@ -55,6 +55,7 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Filler, error) {
 // Answer registers what this node answers to its peers.
 func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 	answer(headRoute, f.answerHead)
+	answer(headsRoute, f.answerHeads)
 	f.chunks.Answer(answer)
 }
 

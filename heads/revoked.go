@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"larder/cluster"
@@ -15,6 +16,11 @@ const (
 	// place is the text. A status of 409 (Conflict) says that this node is busy
 	// writing it itself.
 	RevokeRoute = "writepath/revoke" // as older nodes name it
+	// RevokeManyRoute is the same of many keys: the body has their places, a line each.
+	// The text of the answer has those, a line each, that this node is busy writing.
+	RevokeManyRoute = "heads/revoke-many"
+	// maxRevoked bounds the places of one question, in bytes: a thousand fit.
+	maxRevoked = 2 << 20
 	// busyWithin is how long a member that is writing the key itself waits for
 	// its own upload before it says that it is busy.
 	busyWithin = 500 * time.Millisecond
@@ -25,6 +31,7 @@ const (
 // Answer registers what this node answers to its peers.
 func (t *Table) Answer(answer func(route string, a cluster.Handler)) {
 	answer(RevokeRoute, t.handleRevoke)
+	answer(RevokeManyRoute, t.handleRevokeMany)
 	answer(settleRoute, t.handleSettle)
 }
 
@@ -56,20 +63,54 @@ func (t *Table) handleRevoke(ctx context.Context, asked cluster.Asked) cluster.A
 		t.counts.refused.Add(1)
 		return refusal(http.StatusServiceUnavailable, "was seen dead, and has not settled yet")
 	}
+	if !t.revoked(ctx, asked.From, k, time.Now().Add(busyWithin)) {
+		return refusal(http.StatusConflict, "still writing "+k.String())
+	}
+	return cluster.Answer{Status: http.StatusNoContent}
+}
+
+// handleRevokeMany is handleRevoke of many keys. They wait for this node's own uploads no
+// longer than one does.
+func (t *Table) handleRevokeMany(ctx context.Context, asked cluster.Asked) cluster.Answer {
+	body, err := asked.ReadBody(maxRevoked)
+	if err != nil {
+		return refusal(http.StatusBadRequest, err.Error())
+	}
+	if t.isBackUnsettled(asked.From) {
+		t.counts.refused.Add(1)
+		return refusal(http.StatusServiceUnavailable, "was seen dead, and has not settled yet")
+	}
+	var busy []string
+	until := time.Now().Add(busyWithin)
+	for place := range strings.SplitSeq(string(body), "\n") {
+		k, err := keys.FromPlace(place)
+		if err != nil {
+			return refusal(http.StatusBadRequest, err.Error())
+		}
+		if !t.revoked(ctx, asked.From, k, until) {
+			busy = append(busy, place)
+		}
+	}
+	return cluster.Answer{Status: http.StatusOK, Text: []byte(strings.Join(busy, "\n"))}
+}
+
+// revoked drops the head of a key that a peer is about to write, and reports whether
+// this node does not write it itself any more.
+func (t *Table) revoked(ctx context.Context, from string, k keys.Key, until time.Time) bool {
 	if uploaded := t.giveWay(k); uploaded != nil {
-		ctx, cancel := context.WithTimeout(ctx, busyWithin)
+		ctx, cancel := context.WithDeadline(ctx, until)
 		defer cancel()
 		select {
 		case <-uploaded:
 		case <-ctx.Done():
 			t.counts.refused.Add(1)
-			return refusal(http.StatusConflict, "still writing "+k.String())
+			return false
 		}
 	}
 	t.Drop(k)
-	t.trace(Event{Kind: Revoked, Key: k, Peer: asked.From})
+	t.trace(Event{Kind: Revoked, Key: k, Peer: from})
 	t.counts.dropped.Add(1)
-	return cluster.Answer{Status: http.StatusNoContent}
+	return true
 }
 
 // isBackUnsettled reports whether a member was seen dead, is there again, and

@@ -71,8 +71,33 @@ func (t *Table) Begin(ctx context.Context, k keys.Key, abandoned func() bool) (*
 		t.leave(s, k, q)
 		return nil, fmt.Errorf("wait for the writers of %s: %w", k, ctx.Err())
 	}
+	return t.begun(s, k, q, abandoned)
+}
+
+// BeginNow is Begin of a write that waits for nobody: if somebody else writes k here, or
+// waits to, the Turn is nil without an error, and nothing was begun. Whoever holds many
+// turns at once takes them so, and never waits for one while others wait for him.
+func (t *Table) BeginNow(k keys.Key, abandoned func() bool) (*Turn, error) {
+	s := t.of(k)
+	q, err := t.join(s, k)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case q.token <- struct{}{}:
+		return t.begun(s, k, q, abandoned)
+	default:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		t.leave(s, k, q)
+		return nil, nil //nolint:nilnil // somebody else has the turn
+	}
+}
+
+// begun begins a write whose turn it is.
+func (t *Table) begun(s *shard, k keys.Key, q *queue, abandoned func() bool) (*Turn, error) {
 	w := &Turn{table: t, key: k, queue: q, abandoned: abandoned}
-	err = w.still() // the ring may have changed while this write waited for its turn
+	err := w.still() // the ring may have changed while this write waited for its turn
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {

@@ -36,6 +36,7 @@ type Writer interface {
 	Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c writepath.Conditions) (writepath.Result, error)
 	PutLarge(ctx context.Context, k keys.Key, u writepath.Upload) (writepath.Result, error)
 	Delete(ctx context.Context, k keys.Key, ifMatch []string) error
+	Drop(ctx context.Context, d writepath.Drop, ks []keys.Key) []writepath.Dropped
 }
 
 // Lister lists the store.
@@ -65,6 +66,9 @@ type Config struct {
 	Usage *usage.Usage
 	// TLS, unless it is nil, is spoken on the connections of Attach.
 	TLS *tls.Config
+	// Heads tells what is known of the keys of a listing, nil of what is not; without it
+	// nothing is.
+	Heads func(ctx context.Context, ks []keys.Key) []*store.Head
 	// Builds keeps the claims; without it there are none.
 	Builds Builder
 	// Expiry is how long the objects of an org live; nil is for ever, unless a writer

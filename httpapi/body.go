@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"larder/budget"
-	"larder/usage"
 )
 
 const (
@@ -92,6 +91,7 @@ type pacedBody struct {
 	left     int   // bytes until the next megabyte
 	received int64 // bytes so far
 	err      error // what ended it: io.EOF if the client ended it
+	refused  error // why fits said that there may be no more of it
 	most     int64 // bytes, beyond which fits is asked again
 	fits     func(size int64) (most int64, err error)
 	holder   *budget.Holder // nil unless it holds memory that others may wait for
@@ -142,7 +142,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if b.received > b.most {
 		most, over := b.fits(b.received)
 		if b.most = most; over != nil {
-			b.err = over
+			b.err, b.refused = over, over
 			return 0, over
 		}
 	}
@@ -161,7 +161,9 @@ func (b *pacedBody) cutShort() error {
 	switch {
 	case b.isCut.Load():
 		return errCut
-	case errors.Is(b.err, errBody), errors.Is(b.err, usage.ErrQuota):
+	case b.refused != nil:
+		return b.refused
+	case errors.Is(b.err, errBody):
 		return b.err
 	case errors.Is(b.err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: after %d bytes, less than a megabyte came in %s", errBody, b.received, recvStall)

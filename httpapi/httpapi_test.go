@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -214,6 +215,10 @@ func (b broken) PutLarge(context.Context, keys.Key, writepath.Upload) (writepath
 }
 
 func (b broken) Delete(context.Context, keys.Key, []string) error { return b.fail() }
+
+func (b broken) Drop(_ context.Context, _ writepath.Drop, ks []keys.Key) []writepath.Dropped {
+	return slices.Repeat([]writepath.Dropped{{Err: b.fail()}}, len(ks))
+}
 
 func (b broken) List(context.Context, string, string, int) ([]store.Entry, bool, error) {
 	return nil, false, b.fail()

@@ -47,6 +47,10 @@ func (k *kept) PutLarge(ctx context.Context, key keys.Key, u writepath.Upload) (
 
 func (*kept) Delete(context.Context, keys.Key, []string) error { return nil }
 
+func (*kept) Drop(_ context.Context, _ writepath.Drop, ks []keys.Key) []writepath.Dropped {
+	return make([]writepath.Dropped, len(ks))
+}
+
 // holds reports whether it was given these bytes last, or nothing.
 func (k *kept) holds(body string) bool {
 	k.mu.Lock()

@@ -33,6 +33,7 @@ type listed struct {
 	// Expires is left out of what does not expire.
 	Expires *time.Time `json:"expires,omitempty"`
 	*strategyParts
+	head *store.Head // of a listing with metadata; nil if nothing is known
 }
 
 // strategyParts stand beside a strategy key.
@@ -50,9 +51,11 @@ type listing struct {
 	limit   int    // 0: no limit
 	look    bool   // at each key, whether the caller may see it
 	filter  strategyParts
+	meta    bool // with what is known of each
 }
 
 func (a *API) serveList(c *call) error {
+	c.w.Header().Set("Vary", "Accept")
 	l, err := parseListing(c.who, c.service, c.query)
 	if err != nil {
 		return err
@@ -60,6 +63,10 @@ func (a *API) serveList(c *call) error {
 	if wantsLines(c.Header) && c.Method == http.MethodGet {
 		return a.streamList(c, l)
 	}
+	if wantsPage(c.Header) && isPlain(c.query) {
+		return a.sendFolder(c, c.query.Get("prefix"), nil)
+	}
+
 	if l.limit == 0 {
 		l.limit = defaultLimit
 	}
@@ -75,10 +82,13 @@ func (a *API) serveList(c *call) error {
 		cursor = base64.RawURLEncoding.EncodeToString([]byte(l.after))
 	}
 	return writeJSON(c.w, http.StatusOK, struct {
-		Keys   []listed `json:"keys"`
-		Cursor string   `json:"cursor"`
-	}{found, cursor})
+		Keys   any    `json:"keys"`
+		Cursor string `json:"cursor"`
+	}{l.shown(found), cursor})
 }
+
+// isPlain reports whether a listing is asked for by its prefix alone.
+func isPlain(q url.Values) bool { return len(q) == 0 || len(q) == 1 && q.Has("prefix") }
 
 // streamList answers one key a line, all of them.
 func (a *API) streamList(c *call, l *listing) error {
@@ -96,7 +106,7 @@ func (a *API) streamList(c *call, l *listing) error {
 		c.w.Header().Set("Content-Type", ndjson)
 		lines := json.NewEncoder(c.w)
 		for _, e := range page {
-			if err := lines.Encode(e); err != nil {
+			if err := lines.Encode(l.shownOne(e)); err != nil {
 				return err
 			}
 		}
@@ -114,14 +124,19 @@ func (a *API) nextPage(c *call, l *listing, found []listed) ([]listed, bool, err
 	if err != nil {
 		return nil, false, err
 	}
+	from := len(found)
 	for i, e := range entries {
 		l.after = e.Name
 		if item, ok := l.match(e); ok && (!l.look || c.who.May(auth.Read, l.service, item.Key) == nil) {
 			found = append(found, item)
 		}
 		if l.limit > 0 && len(found) >= l.limit {
-			return found, more || i+1 < len(entries), nil
+			more = more || i+1 < len(entries)
+			break
 		}
+	}
+	if l.meta {
+		a.addHeads(c, found[from:])
 	}
 	return found, more, nil
 }
@@ -168,13 +183,13 @@ func parseListing(who auth.Principal, service string, q url.Values) (*listing, e
 			return nil, fmt.Errorf("%w: %s is there %d times; give it once", errQuery, name, len(values))
 		}
 		switch name {
-		case "prefix", "limit", "cursor":
+		case "prefix", "limit", "cursor", "meta":
 		case "name", "env_date", "env_hash":
 			if service != keys.Strategies {
 				return nil, fmt.Errorf("%w: %s filters strategies only", errQuery, name)
 			}
 		default:
-			return nil, fmt.Errorf("%w: %q is not known; known are prefix, limit, cursor, and for strategies name, env_date, env_hash", errQuery, name)
+			return nil, fmt.Errorf("%w: %q is not known; known are prefix, limit, cursor, meta, and for strategies name, env_date, env_hash", errQuery, name)
 		}
 	}
 	l := &listing{service: service, filter: strategyParts{
@@ -185,6 +200,10 @@ func parseListing(who auth.Principal, service string, q url.Values) (*listing, e
 	if err := checkDate(l.filter.EnvDate); err != nil {
 		return nil, err
 	}
+	if text := q.Get("meta"); text != "true" && text != "false" && q.Has("meta") {
+		return nil, fmt.Errorf("%w: meta is true or false, not %q", errQuery, text)
+	}
+	l.meta = q.Get("meta") == "true"
 	prefix := q.Get("prefix")
 	if prefix == "" && l.filter.Name != "" {
 		prefix = l.filter.Name + "|"

@@ -99,6 +99,8 @@ func requestKinds() []kind {
 		{err: errHost, status: 403, name: "foreign-host", title: "Not this host"},
 		{err: auth.ErrRole, status: 403, name: "read-only", title: "Role may not do this"},
 		{err: auth.ErrScope, status: 403, name: "out-of-scope", title: "Not for this credential"},
+		{err: writepath.ErrNotOwn, status: 403, name: "forbidden", title: "Another's object", hide: true,
+			advice: "somebody else has written this object; of many, one may remove one's own, and with the role admin all"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
 		{err: errMethod, status: 405, name: "method-not-allowed", title: "Method not allowed"},
 		{err: errLength, status: 411, name: "length-required", title: "Length required"},

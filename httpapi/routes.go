@@ -34,12 +34,13 @@ const batchOp = "batch"
 // routes are all that there is.
 func routes() []route {
 	return []route{
-		{http.MethodGet, "/v1/{service}/{key}", "get", auth.Read, (*API).get},
-		{http.MethodHead, "/v1/{service}/{key}", "head", auth.Read, (*API).head},
+		{http.MethodGet, "/v1/{service}/{key}", "get", auth.Read, orFolder((*API).get)},
+		{http.MethodHead, "/v1/{service}/{key}", "head", auth.Read, orFolder((*API).head)},
 		{http.MethodPut, "/v1/{service}/{key}", "put", auth.Write, (*API).put},
 		{http.MethodDelete, "/v1/{service}/{key}", "delete", auth.Delete, (*API).delete},
 		{http.MethodGet, "/v1/{service}", "list", auth.Read, (*API).serveList},
 		{http.MethodHead, "/v1/{service}", "list", auth.Read, (*API).serveList},
+		{http.MethodDelete, "/v1/{service}", dropOp, auth.Delete, (*API).serveDrop},
 		{http.MethodPost, "/v1/batch/{service}", batchOp, auth.Read, (*API).batch},
 		{http.MethodPost, "/v1/builds/{service}/{key}", "build", auth.Read, (*API).build},
 		{http.MethodPut, "/v1/builds/{service}/{key}", "beat", auth.Write, (*API).beat},

@@ -88,6 +88,9 @@ func describe(e *zerolog.Event, c *call) *zerolog.Event {
 	if c.key.Name != "" {
 		return oneLine(e.Str("service", c.key.Service), "key", c.key.Name)
 	}
+	if c.op == dropOp {
+		return oneLine(e.Str("service", c.service), "prefix", c.query.Get("prefix"))
+	}
 	return oneLine(e, "path", shownPath(c))
 }
 
@@ -134,6 +137,10 @@ func (c *call) verdict() string {
 		return c.problem
 	case c.op == "delete":
 		return "deleted"
+	case c.op == dropOp && c.query.Get("dry_run") == "true":
+		return "counted"
+	case c.op == dropOp:
+		return "dropped"
 	case c.w.status == http.StatusCreated:
 		return "created"
 	}

@@ -66,6 +66,16 @@ func (w writes) Delete(_ context.Context, k keys.Key, _ []string) error {
 	return nil
 }
 
+func (w writes) Drop(_ context.Context, d writepath.Drop, ks []keys.Key) []writepath.Dropped {
+	out := make([]writepath.Dropped, len(ks))
+	for i, k := range ks {
+		if out[i].Done = w.known[k.Name]; !d.Dry {
+			delete(w.known, k.Name)
+		}
+	}
+	return out
+}
+
 // logBuffer is a log that is written to, and read, by several goroutines.
 type logBuffer struct {
 	mu    sync.Mutex // guards lines

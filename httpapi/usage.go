@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -38,11 +39,14 @@ func (a *API) charge(c *call, bytes int64) error {
 // fits returns how large a body may be, or why the one that is announced, or has come
 // so far, may not be kept.
 func (a *API) fits(c *call, size int64) (most int64, err error) {
-	return a.cfg.Usage.Fits(c.Context(), c.who.Org, size, func() *store.Head {
+	return a.cfg.Usage.Fits(c.Context(), c.who.Org, size, func() (*store.Head, error) {
 		h, _, err := a.read.Stat(c.Context(), c.key, fill.Options{User: c.who.Org + "/" + c.who.User, Cut: c.w.cut})
-		if err != nil {
-			return nil
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return nil, nil //nolint:nilnil // nothing is there
+		case err != nil:
+			return nil, err
 		}
-		return &h
+		return &h, nil
 	})
 }

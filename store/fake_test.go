@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/xml"
@@ -49,6 +50,7 @@ func (f *fake) sent(method string) []*http.Request {
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	f.mu.Lock()
 	f.requests = append(f.requests, r)
 	if f.metadata == nil {

@@ -263,7 +263,7 @@ func actionsOf(op, words string) []string {
 	switch op {
 	case "get", "get_range", "head":
 		return []string{"s3:GetObject"}
-	case "delete":
+	case "delete", "delete_many":
 		return []string{"s3:DeleteObject"}
 	case "abort":
 		return []string{"s3:AbortMultipartUpload"}

@@ -182,6 +182,9 @@ type Store interface {
 	// outcome is unknown as for Put. It takes no condition, since some
 	// implementations of S3 ignore one silently.
 	Delete(ctx context.Context, name string) error
+	// DeleteMany is Delete of up to MaxDeleted different names, and returns the error of
+	// each. What is refused for now is tried again.
+	DeleteMany(ctx context.Context, names []string) []error
 	// List returns up to limit entries (1 to 1,000) whose names begin with
 	// prefix, which is UTF-8 like every name, and sort after the name after,
 	// in the order of their bytes, and whether there are more.

@@ -192,11 +192,22 @@ func (r *Room) Done(was, is *store.Head) {
 	}
 }
 
+// Gone says that an object was removed. If its writer is not known, what each writer has
+// is mended when the counts are next compared with the bucket.
+func (r *Room) Gone(was store.Head, whole bool) {
+	r.Done(&was, nil)
+	if whole || r.usage == nil {
+		return
+	}
+	defer r.lock()()
+	r.usage.doubts[r.key.Org] = true
+}
+
 // Fits returns the ErrQuota of an object of an org that has this size, or has come so
 // far, before or while its body is taken; and else the largest size that would do, as
 // things stand. was returns what is there now, nil if nothing; it is asked only near
-// a limit. What counts in the end is Reserve.
-func (u *Usage) Fits(ctx context.Context, org string, size int64, was func() *store.Head) (most int64, err error) {
+// a limit, and its error is returned. What counts in the end is Reserve.
+func (u *Usage) Fits(ctx context.Context, org string, size int64, was func() (*store.Head, error)) (most int64, err error) {
 	p := u.Policy(org)
 	most = math.MaxInt64
 	if p.MaxObjectSize > 0 {
@@ -215,7 +226,11 @@ func (u *Usage) Fits(ctx context.Context, org string, size int64, was func() *st
 	if more.Bytes <= free.Bytes && more.Objects <= free.Objects {
 		return max(size, min(most, free.Bytes)), nil
 	}
-	if old := was(); old != nil {
+	old, err := was()
+	if err != nil {
+		return 0, err
+	}
+	if old != nil {
 		more = more.minus(Sum{old.Size, 1})
 	}
 	u.exchange(ctx, org) // what was removed just now makes room

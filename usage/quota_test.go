@@ -40,6 +40,25 @@ func TestLimitHolds(t *testing.T) {
 	}
 }
 
+// Near a limit it matters what is there: if that cannot be told, nothing is refused for
+// the limit.
+func TestWhatIsThereCannotBeTold(t *testing.T) {
+	n := newNetwork(t, "- {org: acme, max_bytes: 1000}")
+	m := n.add()
+	if err := m.put(t.Context(), key(t, "a"), "ada", 900); err != nil {
+		t.Fatal(err)
+	}
+	for want, was := range map[error]func() (*store.Head, error){
+		store.ErrUnavailable: func() (*store.Head, error) { return nil, store.ErrUnavailable },
+		ErrQuota:             func() (*store.Head, error) { return nil, nil },
+		nil:                  func() (*store.Head, error) { return &store.Head{Size: 900}, nil },
+	} {
+		if _, err := m.Usage.Fits(t.Context(), "acme", 500, was); !errors.Is(err, want) || want != ErrQuota && errors.Is(err, ErrQuota) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+}
+
 // Whoever asks first what an org has, and gives up, does not take the answer from
 // others who wait for it.
 func TestWhoGivesUpFirst(t *testing.T) {

@@ -141,6 +141,9 @@ func (p *Path) write(ctx context.Context, k keys.Key, o op, was before) (Result,
 	if o.expired != "" {
 		return p.removeExpired(ctx, k, o.expired)
 	}
+	if o.drop != nil {
+		return p.removeIf(ctx, k, o)
+	}
 	traits := p.store.Traits()
 	present := was.head != nil
 	cond, was, err := p.conditions(ctx, k, o, traits, was)

@@ -85,12 +85,13 @@ func (p *Path) unindex(k keys.Key, gone store.Head) {
 	if !ok {
 		return
 	}
-	p.drops.Go(func() {
+	p.drops.Go(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), indexLimit)
 		defer cancel()
 		if err := p.expiry.Drop(ctx, e); err != nil {
 			p.log.Debug().Err(err).Stringer("key", k).Msg("expiry of an old version not dropped, left to the walk")
 		}
+		return nil
 	})
 }
 

@@ -27,6 +27,7 @@ const (
 func failures() []failure {
 	return []failure{
 		{"not-owner", heads.ErrNotOwner},
+		{"not-own", ErrNotOwn},
 		{"not-applied", ErrNotApplied},
 		{"unknown", ErrUnknown},
 		{"claim-lost", ErrClaimLost}, // before what it wraps: the store's refusal
@@ -68,6 +69,7 @@ type forwarded struct {
 // Answer registers what this node answers to its peers.
 func (p *Path) Answer(answer func(route string, a cluster.Handler)) {
 	answer(writeRoute, p.handleWrite)
+	answer(dropRoute, p.handleDrop)
 }
 
 func refusal(status int, detail string) cluster.Answer {

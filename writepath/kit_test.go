@@ -39,12 +39,33 @@ type faulty struct {
 	mu     sync.Mutex
 	before func() error // called before a write; an error takes its place
 	after  func() error // called after a write has happened
+	many   atomic.Int64 // removals of many at once
 }
 
 func (f *faulty) interfere(before, after func() error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.before, f.after = before, after
+}
+
+// DeleteMany is interfered with as Put is.
+func (f *faulty) DeleteMany(ctx context.Context, names []string) []error {
+	f.mu.Lock()
+	before, after := f.before, f.after
+	f.mu.Unlock()
+	f.many.Add(1)
+	if before != nil {
+		if err := before(); err != nil {
+			return slices.Repeat([]error{err}, len(names))
+		}
+	}
+	errs := f.S3.DeleteMany(ctx, names)
+	if after != nil {
+		if err := after(); err != nil {
+			return slices.Repeat([]error{err}, len(names))
+		}
+	}
+	return errs
 }
 
 func (f *faulty) Put(ctx context.Context, name string, w store.Write) (store.Head, error) {

@@ -30,13 +30,21 @@ func withDrift(lease time.Duration) time.Duration { return lease + lease/100 + 1
 // A member that died lately may still run, cut off from this node, with a
 // lease that was granted before it was seen dead; that lease is waited out.
 func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
+	ask := func(ctx context.Context, untold []cluster.Member) []cluster.Ack {
+		return p.cluster.Fanout(ctx, untold, heads.RevokeRoute, k.Place())
+	}
+	return p.revoked(ctx, k, began, ask)
+}
+
+// revoked is revoke with a way to tell members. What is logged names one key.
+func (p *Path) revoked(ctx context.Context, k keys.Key, began time.Time, ask teller) error {
 	defer func() { p.cfg.Waited(time.Since(began)) }()
 	lease := withDrift(p.cfg.Lease)
 	expired := began.Add(lease)
 	told := map[string]bool{p.cluster.Self().ID: true}
 	hung := map[string]bool{}
 	for ctx.Err() == nil {
-		silent, busy := p.tell(ctx, k, told, max(time.Until(expired), tellLimit))
+		silent, busy := p.tell(ctx, k, told, max(time.Until(expired), tellLimit), ask)
 		if len(silent)+len(busy) == 0 {
 			break
 		}
@@ -77,10 +85,13 @@ func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 	return nil
 }
 
+// teller tells members to drop their heads, all at once.
+type teller func(ctx context.Context, members []cluster.Member) []cluster.Ack
+
 // tell tells every member that was not told yet to drop its head of k, all at
 // once, and returns those that did not acknowledge, and those that are writing
 // k themselves.
-func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool, limit time.Duration) (silent, busy []cluster.Member) {
+func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool, limit time.Duration, ask teller) (silent, busy []cluster.Member) {
 	var untold []cluster.Member
 	for _, m := range p.cluster.Members() {
 		if !told[m.ID] {
@@ -92,7 +103,7 @@ func (p *Path) tell(ctx context.Context, k keys.Key, told map[string]bool, limit
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for _, ack := range p.cluster.Fanout(ctx, untold, heads.RevokeRoute, k.Place()) {
+	for _, ack := range ask(ctx, untold) {
 		var refused *cluster.Refused
 		switch {
 		case ack.Err == nil:

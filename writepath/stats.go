@@ -15,6 +15,8 @@ type Stats struct {
 	// Expired objects that this node removed, and Due those that its last walk found
 	// and left.
 	Expired, Due int64
+	// Dropped are the objects that were removed as some of many, at their owner.
+	Dropped int64
 }
 
 // counts are what Stats is made of.
@@ -22,7 +24,7 @@ type counts struct {
 	acknowledged, busy, silent         atomic.Int64
 	silentWaitedOut, departedWaitedOut atomic.Int64
 	whole, inParts                     atomic.Int64
-	expired, due                       atomic.Int64
+	expired, due, dropped              atomic.Int64
 }
 
 // Stats counts.
@@ -32,6 +34,6 @@ func (p *Path) Stats() Stats {
 		Acknowledged: c.acknowledged.Load(), Busy: c.busy.Load(), Silent: c.silent.Load(),
 		SilentWaitedOut: c.silentWaitedOut.Load(), DepartedWaitedOut: c.departedWaitedOut.Load(),
 		Whole: c.whole.Load(), InParts: c.inParts.Load(),
-		Expired: c.expired.Load(), Due: c.due.Load(),
+		Expired: c.expired.Load(), Due: c.due.Load(), Dropped: c.dropped.Load(),
 	}
 }

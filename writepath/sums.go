@@ -52,12 +52,13 @@ func (p *Path) dropSums(k keys.Key, gone store.Head) {
 	if gone.Piece == 0 || !store.IsWriteName(gone.Write) {
 		return
 	}
-	p.drops.Go(func() {
+	p.drops.Go(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), sumsLimit)
 		defer cancel()
 		if err := p.store.Delete(ctx, keys.Sums(k.Org, gone.Write)); err != nil {
 			p.log.Debug().Err(err).Stringer("key", k).Msg("digests of an old version not removed, left to the sweep")
 		}
+		return nil
 	})
 }
 

@@ -23,7 +23,7 @@ const (
 
 // Run sweeps, and removes what has expired, until ctx ends.
 func (p *Path) Run(ctx context.Context) error {
-	defer p.drops.Wait()
+	defer func() { _ = p.drops.Wait() }() // none has an error
 	var walk sync.WaitGroup
 	defer walk.Wait()
 	walk.Go(func() { p.expire(ctx) })

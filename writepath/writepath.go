@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"larder/budget"
 	"larder/cluster"
@@ -44,6 +44,9 @@ const (
 	// retryPause is the wait before a write that no owner took is tried again;
 	// half of it is by chance, so that two owners for a moment do not meet again.
 	retryPause = 100 * time.Millisecond
+	// dropsBeside is how many removals of what lies beside objects run at once. One more
+	// waits, and with it its write: each is bounded.
+	dropsBeside = 64
 	// tellAgain is the wait before a member that did not acknowledge a
 	// revocation is told again.
 	tellAgain = 250 * time.Millisecond
@@ -56,6 +59,7 @@ type Store interface {
 	List(ctx context.Context, prefix, after string, limit int) (entries []store.Entry, more bool, err error)
 	Put(ctx context.Context, name string, w store.Write) (store.Head, error)
 	Delete(ctx context.Context, name string) error
+	DeleteMany(ctx context.Context, names []string) []error
 	// DeleteVersion deletes this version only, where the store holds that.
 	DeleteVersion(ctx context.Context, name, version string) error
 	// Traits tells which conditions the store holds by itself.
@@ -131,7 +135,7 @@ type Path struct {
 	cluster Cluster
 	uploads uploads
 	expiry  *expiry.Index
-	drops   sync.WaitGroup // lists of digests, and entries of the index, that are being removed
+	drops   errgroup.Group // removes lists of digests, and entries of the index
 	counts  counts
 	log     zerolog.Logger
 	audit   zerolog.Logger // hears of every write that another node forwards
@@ -151,7 +155,7 @@ func New(cfg Config, st Store, table *heads.Table, memory Memory, c Cluster) *Pa
 	cfg.ExpireEvery = cmp.Or(cfg.ExpireEvery, expireEvery)
 	cfg.ExpireGrace = cmp.Or(cfg.ExpireGrace, expireGrace)
 	cfg.ExpireStray = cmp.Or(cfg.ExpireStray, strayAfter)
-	return &Path{
+	p := &Path{
 		cfg:     cfg,
 		store:   st,
 		heads:   table,
@@ -162,6 +166,8 @@ func New(cfg Config, st Store, table *heads.Table, memory Memory, c Cluster) *Pa
 		log:     cfg.Log.With().Str("component", "writepath").Logger(),
 		audit:   cfg.Log.With().Str("component", "audit").Logger(),
 	}
+	p.drops.SetLimit(dropsBeside)
+	return p
 }
 
 // op is a write: a put, or a delete. Body and Parts do not travel with the rest.
@@ -191,6 +197,11 @@ type op struct {
 	// expired is the name of the write that a delete removes once it has expired; empty
 	// for any other write.
 	expired string
+
+	// drop says whether a delete is done, of many, and dropped is what became of it; nil
+	// for any other write.
+	drop    *Drop
+	dropped *Dropped
 
 	// abandoned reports whether nobody is known to wait for the outcome any
 	// more. A write that is abandoned before its upload is not done.

@@ -170,6 +170,7 @@ func (n *node) connect() error {
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: n.cfg.plan.Bodies,
 		Usage:      n.usage,
+		Heads:      n.fill.Heads,
 		Expiry: func(org string) httpapi.Expiry {
 			p := n.policies.Of(org)
 			return httpapi.Expiry{Default: p.ExpiresIn, Max: p.MaxExpiresIn}

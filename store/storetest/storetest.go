@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, gaps ...Gap) {
 		{"Metadata", s.metadata},
 		{"Names", s.names},
 		{"Delete", s.delete},
+		{"DeleteMany", s.deleteMany},
 		{"List", s.list},
 		{"Cancel", s.cancel},
 		{"Ping", s.ping},

@@ -269,3 +269,33 @@ func (s suite) delete(t *testing.T) {
 	}
 	b.wantListed("", []string{}, 10)
 }
+
+// deleteMany removes many names at once, of which some are not there.
+func (s suite) deleteMany(t *testing.T) {
+	b := s.bench(t)
+	names := []string{b.name("never/was/there")}
+	for i := range 20 {
+		names = append(names, b.name(fmt.Sprintf("m/%d é&<+", i)))
+		b.mustPut(names[len(names)-1], []byte("x"))
+	}
+	b.mustPut(b.name("m"), []byte("stays"))
+	for range 2 {
+		for i, err := range b.DeleteMany(b.Context(), names) {
+			if err != nil {
+				t.Fatalf("%s: %v", names[i], err)
+			}
+		}
+	}
+	for _, name := range names {
+		_, err := b.Head(b.Context(), name)
+		b.wantError(err, store.ErrNotFound)
+	}
+	b.mustGet(b.name("m"), []byte("stays"))
+	if err := b.Delete(b.Context(), b.name("m")); err != nil {
+		t.Fatal(err)
+	}
+	b.wantListed("", []string{}, 10)
+	if errs := b.DeleteMany(b.Context(), nil); len(errs) > 0 {
+		t.Errorf("no names: %v", errs)
+	}
+}

@@ -15,6 +15,8 @@ const (
 	settle  = "heads/settle.go"
 	revoked = "heads/revoked.go"
 	resolve = "fill/resolve.go"
+
+	dropBatch = "writepath/drop_batch.go"
 )
 
 // mutations are one or more for each rule, and some that no rule names.
@@ -104,6 +106,15 @@ func beyond() []mutation {
 		}},
 		{"–", "bytes in memory are taken for those of another head", []overlay.Change{
 			{resolve, "(!held || chunks.VersionOf(a.Head) != chunks.VersionOf(last))", "(!held || last.Size < 0)"},
+		}},
+		{"–", "of many, what was replaced meanwhile is removed", []overlay.Change{
+			{dropBatch, "if x.out.Err = err; !takes || err != nil {", "if _ = err; !takes && false {"},
+		}},
+		{"–", "of many, what a former owner is writing is removed with the others", []overlay.Change{
+			{dropBatch, "revoked != nil || busy[x.key.Place()] {", "revoked != nil {"},
+		}},
+		{"–", "many are removed without a revocation", []overlay.Change{
+			{dropBatch, "	for i, m := range members {\n			acks[i].Member = m\n			asking.Go(", "	for i, m := range members[:0] {\n			acks[i].Member = m\n			asking.Go("},
 		}},
 		{"–", "If-None-Match: * is not told to S3", []overlay.Change{
 			{"writepath/apply.go", "return store.Conditions{IfAbsent: true}, before{known: true}, nil", "return store.Conditions{}, before{known: true}, nil"},

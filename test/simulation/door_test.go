@@ -98,6 +98,21 @@ func (d *door) Delete(ctx context.Context, name string) error {
 	return d.request(ctx, true, func() error { delete(d.bucket.objects, name); return nil })
 }
 
+// DeleteMany implements store.Store.
+func (d *door) DeleteMany(ctx context.Context, names []string) []error {
+	errs := make([]error, len(names))
+	err := d.request(ctx, true, func() error {
+		for _, name := range names {
+			delete(d.bucket.objects, name)
+		}
+		return nil
+	})
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
 // DeleteVersion implements writepath.Store.
 func (d *door) DeleteVersion(ctx context.Context, name, version string) error {
 	return d.request(ctx, true, func() error {
