@@ -112,6 +112,6 @@ func (c *checksums) tried(op string, err error) {
 		return
 	}
 	if of.state.CompareAndSwap(suspected, refused) {
-		c.notes.log.Warn().Str("op", op).Msg("s3 refuses checksum headers: these writes go without them, their bytes covered by the signature")
+		c.notes.log.Warn().Str("op", op).Msg("s3 refuses checksum headers: writes go without them, their bytes covered by the signature")
 	}
 }
