@@ -44,7 +44,7 @@ timeout 180 bash -c "until [ -s '$dir/port' ]; do sleep 0.1; done"
 url=http://127.0.0.1:$(cat "$dir/port")
 export AWS_ACCESS_KEY_ID=key AWS_SECRET_ACCESS_KEY=secret AWS_DEFAULT_REGION=us-east-1
 export AWS_CONFIG_FILE="$dir/none" AWS_SHARED_CREDENTIALS_FILE="$dir/none"
-aws() { timeout 180 "$dir/venv/bin/aws" --endpoint-url "$url" s3 "$@" --only-show-errors; }
+aws() { timeout 180 "$dir/venv/bin/aws" --endpoint-url "$url" s3 "$@"; }
 rclone() { timeout 180 "$dir/rclone" --config /dev/null "$@" ":s3,provider=Other,access_key_id=key,secret_access_key=secret,endpoint='$url':bucket" "$dir/local"; }
 changed() { echo "changed: $1"; exit 1; }
 
