@@ -40,6 +40,9 @@ func (p *Pool) Hold(cut func()) *Holder {
 	return h
 }
 
+// IsWatched reports whether there is a caller to watch over.
+func (h *Holder) IsWatched() bool { return h != nil }
+
 // Moved says that n bytes went to the caller, or came from it.
 func (h *Holder) Moved(n int) {
 	if h.bytes.Add(int64(n)) >= leastMove {

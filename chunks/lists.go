@@ -44,11 +44,16 @@ func listSize(place string, s store.Sums) int64 {
 	return int64(len(place) + 256 + len(s.Digests)*sha256.Size)
 }
 
-// digest is the SHA-256 of a chunk, if its object has a list that tells.
+// digest is the SHA-256 of a chunk, if its object has a list that tells. Of an object
+// that has another size than the one that was written, no chunk is right: then it
+// is a digest that no bytes have.
 func (l *lists) digest(ctx context.Context, c Chunk) (sum [sha256.Size]byte, known bool) {
 	s, ok := l.of(ctx, c)
-	if !ok || s.Size != c.size || s.Piece != l.chunk || s.Name != c.key.Place() || c.n >= len(s.Digests) {
+	switch {
+	case !ok || s.Piece != l.chunk || s.Name != c.key.Place():
 		return sum, false
+	case s.Size != c.size || c.n >= len(s.Digests):
+		return sum, true
 	}
 	return s.Digests[c.n], true
 }

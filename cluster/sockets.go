@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,10 @@ const (
 	maxPacket     = 64 << 10
 	acceptBackoff = 50 * time.Millisecond
 	resolveWait   = 5 * time.Second
+	// maxStreams is how many connections others may have to the gossip port. A
+	// member needs one for some milliseconds, each half a minute.
+	maxStreams = 64
+	warnEvery  = time.Minute
 )
 
 // errNobody says that all addresses to join are known and nobody listens there,
@@ -118,6 +123,9 @@ type gossipTransport struct {
 	done    chan struct{}
 	close   sync.Once
 	wg      sync.WaitGroup
+
+	mu      sync.Mutex  // guards inbound
+	inbound []*tiedConn // that others opened, oldest first
 }
 
 var _ memberlist.NodeAwareTransport = (*gossipTransport)(nil)
@@ -126,7 +134,7 @@ func newGossipTransport(s gossipSockets, ip net.IP, log zerolog.Logger) *gossipT
 	t := &gossipTransport{
 		sockets: s,
 		ip:      ip,
-		log:     log,
+		log:     log.Sample(&zerolog.BurstSampler{Burst: 1, Period: warnEvery}),
 		packets: make(chan *memberlist.Packet),
 		streams: make(chan net.Conn),
 		life:    newLifetime(),
@@ -231,15 +239,43 @@ func (t *gossipTransport) acceptStreams() {
 				return
 			}
 		}
-		ctx, release := t.life.bind(context.Background())
+		stream := t.enlist(conn)
 		select {
-		case t.streams <- tie(ctx, release, conn):
+		case t.streams <- stream:
 		case <-t.done:
-			_ = conn.Close()
-			release()
+			_ = stream.Close()
 			return
 		}
 	}
+}
+
+// enlist counts a connection that another opened. When there are too many the
+// oldest is closed: strangers who keep connections open without a word can neither
+// keep members out nor take all file descriptors.
+func (t *gossipTransport) enlist(conn net.Conn) *tiedConn {
+	ctx, release := t.life.bind(context.Background())
+	var stream *tiedConn
+	stream = tie(ctx, func() {
+		release()
+		t.forget(stream)
+	}, conn)
+	t.mu.Lock()
+	t.inbound = append(t.inbound, stream)
+	var oldest *tiedConn
+	if len(t.inbound) > maxStreams {
+		oldest = t.inbound[0]
+	}
+	t.mu.Unlock()
+	if oldest != nil {
+		_ = oldest.Close()
+	}
+	return stream
+}
+
+func (t *gossipTransport) forget(stream *tiedConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inbound = slices.DeleteFunc(t.inbound, func(s *tiedConn) bool { return s == stream })
 }
 
 // tiedConn is a connection that closes when a context ends, so that memberlist

@@ -54,6 +54,10 @@ func (o *Object) sendFirst(w io.Writer) error {
 	return o.first.Send(o.to(w, &o.first))
 }
 
+// IsWatched reports whether others may wait for the memory of the bytes that Send is
+// writing.
+func (o *Object) IsWatched() bool { return o.holder.IsWatched() }
+
 // Moved notes that the caller has taken bytes of what Send writes. A writer that
 // passes on much at once calls it for each piece: a caller who takes less than 16 KiB a second
 // while others wait for memory is cut off.

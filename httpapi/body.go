@@ -20,6 +20,9 @@ const (
 	freeBody = 64 << 10
 	// bodyGrowth is by how much the memory of a body grows when it is full.
 	bodyGrowth = 4
+	// bodyWhole is the part of an announced body that has to be there for memory to be
+	// taken for all of it: each growth copies what is there.
+	bodyWhole = 8
 )
 
 // errCut ends a body that stalls while others wait for memory.
@@ -58,7 +61,11 @@ func (a *API) receive(c *call, body *pacedBody, most int64) (r chunkBody, err er
 		default:
 			return r, body.cutShort()
 		}
-		if err := a.grow(c, body, &r, min(int64(cap(r.bytes))*bodyGrowth, size)); err != nil {
+		next := min(int64(cap(r.bytes))*bodyGrowth, size)
+		if c.ContentLength >= 0 && int64(cap(r.bytes)) >= size/bodyWhole {
+			next = size
+		}
+		if err := a.grow(c, body, &r, next); err != nil {
 			return r, err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 const sendStall = 30 * time.Second
 
 // Bytes that others may wait for the memory of are written in pieces, so that it
-// is seen how fast the client takes them.
+// is seen how fast the client takes them. All others are written at once.
 const (
 	// slowPiece is so little that a client of the slowest rate that is borne takes
 	// it in time.
@@ -28,6 +28,13 @@ const (
 // errSlow ends an answer whose client is slow while others wait for memory.
 var errSlow = errors.New("the client took less than 16 KiB a second while others waited for memory")
 
+// taker is told of each piece that the client has taken, while somebody watches how
+// fast it takes them.
+type taker interface {
+	IsWatched() bool
+	Moved(n int)
+}
+
 // recorder remembers what was answered. It gives each write time by its length,
 // so that a client that stalls is found out and one that is slow is not cut off.
 type recorder struct {
@@ -36,10 +43,9 @@ type recorder struct {
 	bytes  int64
 	least  int64 // how many bytes each write gets the time of, however few it has
 	// last tells that the answer is the last of its connection.
-	last *atomic.Bool
-	// taker, unless it is nil, is told of each piece that the client has taken.
-	taker interface{ Moved(n int) }
-	piece int // how much is written at once then; 0 before the first
+	last  *atomic.Bool
+	taker taker // nil if nobody ever watches
+	piece int   // how much is written at once then; 0 before the first
 	isCut atomic.Bool
 }
 
@@ -73,7 +79,7 @@ func (r *recorder) Write(b []byte) (written int, err error) {
 	r.begin(http.StatusOK)
 	deadline := time.Now().Add(sendStall * time.Duration(1+max(int64(len(b)), r.least)>>20))
 	_ = r.setDeadline(deadline) // a writer without deadlines has none to keep
-	if r.taker == nil || len(b) <= slowPiece {
+	if len(b) <= slowPiece || r.taker == nil || !r.taker.IsWatched() {
 		return r.write(b)
 	}
 	if r.piece == 0 {

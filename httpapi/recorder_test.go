@@ -14,6 +14,8 @@ import (
 // moved counts what a client has taken.
 type moved struct{ bytes, most atomic.Int64 }
 
+func (m *moved) IsWatched() bool { return true }
+
 func (m *moved) Moved(n int) {
 	m.bytes.Add(int64(n))
 	m.most.Store(max(m.most.Load(), int64(n)))
@@ -74,6 +76,45 @@ func TestPace(t *testing.T) {
 		r := &recorder{bytes: c.sent, least: 8 << 20}
 		if r.pace(c.n, c.took); r.piece != c.want {
 			t.Errorf("after %d bytes, %d of them in %s: %d, want %d", c.sent, c.n, c.took, r.piece, c.want)
+		}
+	}
+}
+
+// sends counts how often a client is written to.
+type sends struct {
+	http.ResponseWriter
+	n int
+}
+
+func (w *sends) Write(b []byte) (int, error) {
+	w.n++
+	return len(b), nil
+}
+
+// unwatched is a caller for whose memory nobody waits.
+type unwatched struct{ *moved }
+
+func (unwatched) IsWatched() bool { return false }
+
+// What others may wait for is written in pieces; all else at once.
+func TestRecorderWritesAtOnce(t *testing.T) {
+	var m moved
+	for _, tt := range []struct {
+		name   string
+		taker  taker
+		pieces bool
+	}{
+		{"nobody watches, ever", nil, false},
+		{"nobody watches now", unwatched{&m}, false},
+		{"watched", &m, true},
+	} {
+		w := &sends{ResponseWriter: httptest.NewRecorder()}
+		r := &recorder{ResponseWriter: w, last: new(atomic.Bool), taker: tt.taker}
+		if n, err := r.Write(make([]byte, 8<<20)); n != 8<<20 || err != nil {
+			t.Fatalf("%s: %d, %v", tt.name, n, err)
+		}
+		if pieces := w.n > 1; pieces != tt.pieces {
+			t.Errorf("%s: %d writes", tt.name, w.n)
 		}
 	}
 }

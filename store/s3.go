@@ -102,6 +102,7 @@ func NewS3(ctx context.Context, cfg S3Config) (*S3, error) {
 		// Not every S3 answers Expect: 100-continue, and waiting costs a
 		// round trip where it is answered.
 		o.ContinueHeaderThresholdBytes = -1
+		judgesAnswers(o)
 	})
 	if prefix := strings.Trim(cfg.Prefix, "/"); prefix != "" {
 		s.prefix = prefix + "/"
@@ -144,7 +145,7 @@ func (s *S3) sdkConfig(ctx context.Context, cfg S3Config) (aws.Config, error) {
 		return aws.Config{}, errors.New("no region: give one, or set AWS_REGION")
 	}
 	if sdk.RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired {
-		s.checksums.state.Store(refused)
+		s.checksums.leaveOut()
 	}
 	options = append(options, config.WithRegion(sdk.Region))
 	s.credentials = newRenewing(sdk.Credentials, func(ctx context.Context) (aws.CredentialsProvider, error) {

@@ -84,15 +84,18 @@ func (s *S3) write(ctx context.Context, op string, limit time.Duration, try atte
 // signature or headers and the next will have others. Nothing was done then, so
 // that a write may be sent again as well.
 func (s *S3) call(ctx context.Context, op string, limit time.Duration, try attempt) error {
-	used := s.credentials.inUse()
+	used, checked := s.credentials.inUse(), s.checksums.sentWith(op)
 	err := s.once(ctx, op, limit, try)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if s.checksums.blamed(op, err) {
-		err = s.once(ctx, op, limit, try)
-		s.checksums.tried(err)
-		return err
+	if checked && s.checksums.blamed(op, err) {
+		again := s.once(ctx, op, limit, try)
+		s.checksums.tried(op, again)
+		if again == nil || ctx.Err() != nil {
+			return again
+		}
+		err = again
 	}
 	if s.signsOtherwise(err, used) {
 		return s.once(ctx, op, limit, try)

@@ -11,10 +11,34 @@ import (
 // takes them, and those that do not refuse a write with an answer of no fixed
 // form. So the first write that is refused in such a way is sent again without
 // them, and if that is taken they are left out from then on. The signature
-// covers the bytes by their SHA-256 then.
+// covers the bytes by their SHA-256 then. Some servers take them with one
+// operation and not with another.
 type checksums struct {
-	state atomic.Int32
-	notes *notes
+	put, begin, part checksum
+	notes            *notes
+}
+
+// checksum is what is known of one operation.
+type checksum struct{ state atomic.Int32 }
+
+// of is what is known of an operation; nil if that has no such headers.
+func (c *checksums) of(op string) *checksum {
+	switch op {
+	case "put":
+		return &c.put
+	case "begin":
+		return &c.begin
+	case "part":
+		return &c.part
+	}
+	return nil
+}
+
+// leaveOut leaves the headers out from the start.
+func (c *checksums) leaveOut() {
+	for _, op := range []*checksum{&c.put, &c.begin, &c.part} {
+		op.state.Store(refused)
+	}
 }
 
 const (
@@ -24,25 +48,48 @@ const (
 	refused
 )
 
-// sent reports whether the headers are sent.
-func (c *checksums) sent() bool {
+// inUploads reports whether the headers are sent with uploads: the kind of the parts'
+// checksums is said as the upload begins.
+func (c *checksums) inUploads() bool { return c.begin.sent() && c.part.sent() }
+
+// sentWith reports whether the headers are sent with an operation.
+func (c *checksums) sentWith(op string) bool {
+	if op == "put" {
+		return c.put.sent()
+	}
+	return c.of(op) != nil && c.inUploads()
+}
+
+// sent reports whether the headers may be sent.
+func (c *checksum) sent() bool {
 	state := c.state.Load()
 	return state == untried || state == taken
 }
 
 // proved records that a write succeeded, with the headers or without.
-func (c *checksums) proved(with bool) {
+func (c *checksum) proved(with bool) {
 	if with {
 		c.state.CompareAndSwap(untried, taken)
 	}
 }
 
-// blamed reports whether the headers may be why a request was refused with err,
-// and if so leaves them out for now.
+// blamed reports whether the headers may be why a request that bore them was refused
+// with err, and if so leaves them out for now. Of several requests at once, all are
+// sent again.
 func (c *checksums) blamed(op string, err error) bool {
 	f, ok := errors.AsType[*failure](err)
-	if !ok || op != "put" && op != "part" && op != "begin" {
+	if !ok || !f.mayBeForChecksums() {
 		return false
+	}
+	of := c.of(op)
+	return of.state.CompareAndSwap(untried, suspected) || !of.sent()
+}
+
+// mayBeForChecksums reports whether a server, or a proxy before it that drops the
+// headers which were signed, may have answered so because of the headers.
+func (f *failure) mayBeForChecksums() bool {
+	if f.status == http.StatusForbidden {
+		return f.code == "SignatureDoesNotMatch"
 	}
 	if f.status != http.StatusBadRequest && f.status != http.StatusNotImplemented {
 		return false
@@ -50,22 +97,21 @@ func (c *checksums) blamed(op string, err error) bool {
 	switch f.code {
 	case "InvalidArgument", "InvalidRequest", "NotImplemented", "BadRequest", "UnsupportedArgument", "UnsupportedHeader",
 		"InvalidHeader", "InvalidHeaderValue", "":
-	default:
-		if words := strings.ToLower(f.words); !strings.Contains(words, "x-amz-checksum") && !strings.Contains(words, "unsupported header") {
-			return false
-		}
+		return true
 	}
-	return c.state.CompareAndSwap(untried, suspected)
+	words := strings.ToLower(f.words)
+	return strings.Contains(words, "x-amz-checksum") || strings.Contains(words, "unsupported header")
 }
 
 // tried records the outcome of the request that was sent again without the headers,
 // after blamed.
-func (c *checksums) tried(err error) {
+func (c *checksums) tried(op string, err error) {
+	of := c.of(op)
 	if err != nil {
-		c.state.CompareAndSwap(suspected, untried)
+		of.state.CompareAndSwap(suspected, untried)
 		return
 	}
-	if c.state.CompareAndSwap(suspected, refused) {
-		c.notes.log.Warn().Msg("s3 refuses checksum headers: writes go without them, their bytes covered by the signature")
+	if of.state.CompareAndSwap(suspected, refused) {
+		c.notes.log.Warn().Str("op", op).Msg("s3 refuses checksum headers: writes go without them, their bytes covered by the signature")
 	}
 }

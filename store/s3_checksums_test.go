@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -30,7 +31,7 @@ func TestChecksumsRefused(t *testing.T) {
 	for _, answer := range []struct {
 		status int
 		code   string
-	}{{400, "InvalidArgument"}, {400, "UnsupportedHeader"}, {501, "NotImplemented"}} {
+	}{{400, "InvalidArgument"}, {400, "UnsupportedHeader"}, {501, "NotImplemented"}, {403, "SignatureDoesNotMatch"}} {
 		var lines bytes.Buffer
 		server := &fake{before: func(w http.ResponseWriter, r *http.Request) bool {
 			if sendsChecksum(r) {
@@ -54,20 +55,63 @@ func TestChecksumsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		puts := server.sent(http.MethodPut)
-		if len(puts) != 2 || len(server.sent(http.MethodPost)) != 3 {
+		if len(puts) != 3 || len(server.sent(http.MethodPost)) != 3 {
 			t.Errorf("%d puts, %d posts", len(puts), len(server.sent(http.MethodPost)))
 		}
-		for i, body := range []string{"part", "body"} {
+		for i, body := range map[int]string{0: "part", 2: "body"} {
 			sum := sha256.Sum256([]byte(body))
 			if got := puts[i].Header.Get("X-Amz-Content-Sha256"); got != hex.EncodeToString(sum[:]) {
 				t.Errorf("%s is signed as %s", body, got)
 			}
 		}
-		if n := strings.Count(lines.String(), "refuses checksum headers"); n != 1 {
+		if n := strings.Count(lines.String(), "refuses checksum headers"); n != 2 { // with uploads, and with puts
 			t.Errorf("logged %d times: %s", n, lines.String())
 		}
 	}
 }
+
+// Some servers take the headers with one operation and refuse them with another, also
+// when several requests are refused at once.
+func TestChecksumsRefusedInPart(t *testing.T) {
+	for name, refuses := range map[string]func(r *http.Request) bool{
+		"as an upload begins": func(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Query().Has("uploads") },
+		"with a part":         func(r *http.Request) bool { return r.URL.Query().Has("partNumber") },
+		"with a put":          func(r *http.Request) bool { return r.Method == http.MethodPut && !r.URL.Query().Has("partNumber") },
+	} {
+		server := &fake{before: func(w http.ResponseWriter, r *http.Request) bool {
+			if sendsChecksum(r) && refuses(r) {
+				refuse(http.StatusBadRequest, "InvalidRequest")(0, w, r)
+				return true
+			}
+			return false
+		}}
+		s := startFake(t, server, store.S3Config{})
+		if _, err := s.Put(t.Context(), "a", store.Write{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		u, err := s.Begin(t.Context(), "b", store.Head{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var parts sync.WaitGroup
+		for n := range 4 {
+			parts.Go(func() {
+				if _, err := s.Part(t.Context(), u, n+1, []byte("part")); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		}
+		parts.Wait()
+		if name == "with a put" {
+			continue
+		}
+		if _, err := s.Begin(t.Context(), "b", store.Head{}); err != nil || sendsChecksum(last(server.sent(http.MethodPost))) {
+			t.Errorf("%s: the next upload names the kind of its checksums: %v", name, err)
+		}
+	}
+}
+
+func last(requests []*http.Request) *http.Request { return requests[len(requests)-1] }
 
 // A write that is refused for something else is not taken for that, and once
 // the headers were taken they are never left out.

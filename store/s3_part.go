@@ -36,7 +36,7 @@ func (s *S3) Part(ctx context.Context, u Upload, n int, body []byte) (Part, erro
 			ContentLength: &part.Size,
 		}
 		hash := unsigned
-		if part.Checksum = ""; s.checksums.sent() {
+		if part.Checksum = ""; s.checksums.inUploads() {
 			part.Checksum = crc32c(body)
 			in.ChecksumAlgorithm, in.ChecksumCRC32C = types.ChecksumAlgorithmCrc32c, &part.Checksum
 		} else {
@@ -50,7 +50,7 @@ func (s *S3) Part(ctx context.Context, u Upload, n int, body []byte) (Part, erro
 		if part.Tag = unquoted(out.ETag); part.Tag == "" {
 			return fmt.Errorf("%w: an answer without an ETag", ErrUnavailable)
 		}
-		s.checksums.proved(part.Checksum != "")
+		s.checksums.part.proved(part.Checksum != "")
 		return nil
 	})
 	if err != nil {

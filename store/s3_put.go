@@ -46,7 +46,7 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 		lent := lend(w.Body, progress)
 		defer lent.withdraw()
 		in.Body, in.ChecksumSHA256 = lent, nil
-		if s.checksums.sent() {
+		if s.checksums.put.sent() {
 			in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum))
 		}
 		out, err := s.client.PutObject(ctx, in, signedAs(head.Digest))
@@ -56,7 +56,7 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 		if head.Version = unquoted(out.ETag); head.Version == "" {
 			return fmt.Errorf("%w: an answer without an ETag", errUnreadable)
 		}
-		s.checksums.proved(in.ChecksumSHA256 != nil)
+		s.checksums.put.proved(in.ChecksumSHA256 != nil)
 		return nil
 	})
 	if err = w.absent(err); err != nil {

@@ -47,7 +47,7 @@ func (s *S3) Begin(ctx context.Context, name string, h Head) (Upload, error) {
 			Metadata:    metadata,
 		}
 		in.ServerSideEncryption, in.SSEKMSKeyId = s.cfg.encryption()
-		if s.checksums.sent() {
+		if s.checksums.inUploads() {
 			in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
 		}
 		out, err := s.client.CreateMultipartUpload(ctx, in)
@@ -57,6 +57,7 @@ func (s *S3) Begin(ctx context.Context, name string, h Head) (Upload, error) {
 		if u.ID = aws.ToString(out.UploadId); u.ID == "" {
 			return fmt.Errorf("%w: an answer without an upload", errUnreadable)
 		}
+		s.checksums.begin.proved(in.ChecksumAlgorithm != "")
 		return nil
 	})
 	if err != nil {

@@ -60,7 +60,9 @@ func checkBucket(name string, pathStyle bool) error {
 		return fmt.Errorf("--s3-bucket %q is a URL: give the bucket's name alone, and the server with --s3-endpoint", name)
 	case trimmed != name:
 		return fmt.Errorf("--s3-bucket %q has spaces around it: give --s3-bucket %s", name, trimmed)
-	case strings.HasSuffix(name, "--x-s3"):
+	case strings.HasSuffix(name, "--table-s3"):
+		return fmt.Errorf("--s3-bucket %s is a table bucket, whose objects are written as tables: give a general purpose bucket", name)
+	case strings.HasSuffix(name, "--x-s3"), strings.HasSuffix(name, "--xa-s3"): // the latter is its access point
 		return fmt.Errorf("--s3-bucket %s is a directory bucket of S3 Express One Zone, whose listings are not in order and "+
 			"cannot begin after a name: give a general purpose bucket", name)
 	case strings.ToLower(name) != name:

@@ -29,6 +29,8 @@ func TestS3Settings(t *testing.T) {
 		{s3Flags{S3Bucket: strings.Repeat("x", 64)}, "not the name of a bucket"},
 		{s3Flags{S3Bucket: "10.0.0.1", S3PathStyle: true}, "is an IP address"},
 		{s3Flags{S3Bucket: "larder--use1-az4--x-s3"}, "directory bucket"},
+		{s3Flags{S3Bucket: "larder--use1-az4--xa-s3"}, "directory bucket"},
+		{s3Flags{S3Bucket: "larder-x1y2z3--table-s3"}, "table bucket"},
 		{s3Flags{S3Endpoint: "http://s3:9000"}, "need --s3-bucket"},
 		{s3Flags{S3Bucket: "larder", S3Endpoint: "s3.example.com"}, "neither http:// nor https://"},
 		{s3Flags{S3Bucket: "larder", S3Endpoint: "https://"}, "not the URL of a server"},
