@@ -46,11 +46,21 @@ func step(state string, o *Op) (bool, string) {
 			return true, o.Value
 		}
 		return true, state
+	case Claimed: // one that was sent again finds itself
+		if o.Outcome == Done && !o.Took || o.Outcome == Unknown && state != o.Base {
+			return true, state
+		}
+		return state == o.Base || state == o.Value, o.Value
 	case Remove:
 		if o.Outcome == Unknown || o.Lenient && o.Took {
 			return true, ""
 		}
 		return o.Took == (state != ""), ""
+	case Expire:
+		if o.Found == state {
+			return true, ""
+		}
+		return true, state
 	default:
 		return o.Found == state, state
 	}
@@ -126,7 +136,7 @@ func StaleReads(ops []*Op) []Stale {
 	seen := firstSeen(ops)
 	var writes []*Op
 	for _, o := range ops {
-		if !o.Reads() && o.Outcome != Refused && (o.Verb == Put || o.Took || o.Outcome == Unknown) {
+		if !o.Reads() && o.Outcome != Refused && (o.Verb == Put || o.Verb == Expire || o.Took || o.Outcome == Unknown) {
 			writes = append(writes, o)
 		}
 	}
@@ -138,9 +148,12 @@ func StaleReads(ops []*Op) []Stale {
 	}
 	slices.SortFunc(writes, func(a, b *Op) int { return cmp.Compare(happened(a), happened(b)) })
 	// replaced is the first write that surely came after one that happened
-	// before end, and is not of this value.
+	// before end, and is not of this value. A moment replaces one value alone.
 	replaced := func(end int64, value string) *Op {
 		for _, w := range writes {
+			if w.Verb == Expire && w.Found != value {
+				continue
+			}
 			if w.Call >= end && happened(w) != Never && w.Value != value {
 				return w
 			}
