@@ -163,41 +163,38 @@ func (h *hold) giveUp(ctx context.Context) {
 }
 
 // put sends what was built until there is an answer, and reports whether there is one.
+// Each time that it is sent is a put of its own, which may happen later than its answer.
 func (h *hold) put(ctx context.Context) bool {
 	h.rest()
 	h.puts++
-	o := &history.Op{Client: h.id, Key: h.key, Verb: history.Claimed, Value: fmt.Sprintf("%d-%d", h.id, h.puts), Base: h.base, Call: h.history.Now()}
+	value := fmt.Sprintf("%d-%d", h.id, h.puts)
 	c := h.client
-	c.claim, c.content = h.token, history.Body(h.rng, o.Value, maxPad)
-	h.claims.note(o.Value, c.content)
-	unknown := false
-	for try := 0; ctx.Err() == nil && o.Outcome != history.Done; try++ {
-		n := h.enter(try)
-		if n != nil {
-			c.node, o.Node = n, n.index
-			c.send(o)
-			n.exit()
-			unknown = unknown || o.Outcome == history.Unknown
+	c.claim, c.content = h.token, history.Body(h.rng, value, maxPad)
+	h.claims.note(value, c.content)
+	for try := 0; ctx.Err() == nil; try++ {
+		if c.node = h.enter(try); c.node != nil {
+			o := &history.Op{Client: h.id, Node: c.node.index, Key: h.key, Verb: history.Claimed, Value: value, Base: h.base}
+			c.do(o)
+			c.node.exit()
+			if o.Outcome == history.Done {
+				h.ended(o)
+				return true
+			}
 		}
-		if o.Outcome != history.Done {
-			sleep(ctx, tryAgain)
-		}
+		sleep(ctx, tryAgain)
 	}
-	done := o.Outcome == history.Done
-	if o.Outcome == "" {
-		return false // it was sent to nobody
-	}
-	if unknown && !o.Took { // what was refused in the end may have been done before
-		o.Outcome = history.Unknown
-	}
-	h.history.Add(o)
+	return false
+}
+
+// ended takes in what became of the put. One whose claim was held to the end is not
+// refused.
+func (h *hold) ended(o *history.Op) {
 	h.mu.Lock()
-	whole := !h.wasCut
-	h.mu.Unlock()
-	if o.Outcome == history.Done && !o.Took && whole && time.Duration(o.Ret-o.Call) < longPut {
-		h.claims.mu.Lock()
-		defer h.claims.mu.Unlock()
-		h.claims.refusals = append(h.claims.refusals, history.Refusal{Granted: h.span.Granted, Put: o})
+	defer h.mu.Unlock()
+	if o.Took || h.wasCut || time.Duration(o.Ret-o.Call) >= longPut {
+		return
 	}
-	return done
+	h.claims.mu.Lock()
+	defer h.claims.mu.Unlock()
+	h.claims.refusals = append(h.claims.refusals, history.Refusal{Granted: h.span.Granted, Put: o})
 }

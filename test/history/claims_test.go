@@ -36,6 +36,7 @@ func TestClaimed(t *testing.T) {
 		"a late one that comes late":   {[]*Op{put(2, 1, 2, "", "v2", Unknown, false), put(1, 3, 4, "", "v1", Done, true), read(5, "v1")}, true},
 		"a late one that is there":     {[]*Op{put(2, 1, 2, "", "v2", Unknown, false), put(1, 3, 4, "", "v1", Done, true), read(5, "v2")}, false},
 		"the same once more":           {[]*Op{put(1, 1, 2, "", "v1", Unknown, false), read(3, "v1"), put(1, 5, 6, "", "v1", Done, true), read(7, "v1")}, true},
+		"one that comes twice":         {[]*Op{put(1, 1, 2, "", "v1", Unknown, false), put(1, 3, 4, "", "v1", Done, true), {Client: 3, Key: "k", Verb: Remove, Call: 5, Ret: 6, Took: true, Outcome: Done}, read(7, "v1")}, true},
 		"an unknown one that happened": {[]*Op{put(1, 1, 2, "", "v1", Unknown, false), read(3, "v1"), put(2, 5, 6, "v1", "v2", Done, true)}, true},
 	} {
 		if v := Linearizable(c.ops); (v.CheckResult == "Ok") != c.ok {

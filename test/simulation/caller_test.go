@@ -186,30 +186,24 @@ func (v *visit) hold(ctx context.Context, h *hold, until time.Time) {
 	}
 }
 
-// put sends what was built until there is an answer.
+// put sends what was built until there is an answer. Each time that it is sent is a put of
+// its own, which may happen later than its answer.
 func (v *visit) put(ctx context.Context, h *hold) {
 	h.rest()
-	o := &history.Op{
-		Client: v.client.id, Node: v.slot.index, Key: v.key.name, Verb: history.Claimed,
-		Value: v.newValue(), Base: h.base, Call: v.world.history.Now(),
-	}
 	v.claim = h.token
-	unknown := false
+	value := v.newValue()
 	for i := range putTries {
-		if n := v.anyNode(i); n != nil {
-			v.send(n, o)
+		n := v.anyNode(i)
+		if n == nil {
+			continue
 		}
-		if unknown = unknown || o.Outcome == history.Unknown; o.Outcome == history.Done || ctx.Err() != nil {
-			break
+		o := &history.Op{Client: v.client.id, Node: v.slot.index, Key: v.key.name, Verb: history.Claimed, Value: value, Base: h.base}
+		if v.do(n, o); o.Outcome == history.Done {
+			h.ended(o)
+			return
 		}
-		sleep(ctx, time.Duration(50+v.rng.IntN(450))*time.Millisecond)
+		if !sleep(ctx, time.Duration(50+v.rng.IntN(450))*time.Millisecond) {
+			return
+		}
 	}
-	if o.Outcome == "" {
-		return // it was sent to nobody
-	}
-	if unknown && !o.Took { // what was refused in the end may have been done before
-		o.Outcome = history.Unknown
-	}
-	v.world.history.Add(o)
-	h.ended(o)
 }
