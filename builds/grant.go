@@ -92,12 +92,14 @@ func (t *table) needsLook(st *state) bool {
 	if c := st.claim; c != nil && st.looked < c.from {
 		return true
 	}
-	waiters := st.waiters()
-	if len(waiters) == 0 {
+	i := len(st.parties) - 1 // the newest come last
+	for i >= 0 && !st.waits(st.parties[i]) {
+		i--
+	}
+	if i < 0 {
 		return false
 	}
-	newest := slices.MaxFunc(waiters, func(a, b *party) int { return int(a.came) - int(b.came) })
-	return st.looked < newest.came || st.claim == nil && st.looked < max(st.ended, st.wrote)
+	return st.looked < st.parties[i].came || st.claim == nil && st.looked < max(st.ended, st.wrote)
 }
 
 // looked takes in what a look at the key found, or why it failed.

@@ -234,14 +234,14 @@ const again = 100 * time.Millisecond
 // atOwner does something at the owner of a key: here, or by a question. It tries again
 // until ctx ends while there is no owner to answer.
 func (b *Builds) atOwner(ctx context.Context, k keys.Key, route string, what any, here func() error) error {
-	body, err := json.Marshal(what)
-	if err != nil {
-		return err
-	}
 	for {
 		m, self := b.cluster.Owner(k.Hash())
 		if self {
 			return here()
+		}
+		body, err := json.Marshal(what)
+		if err != nil {
+			return err
 		}
 		a, err := b.cluster.Ask(ctx, m, cluster.Question{Route: route, Body: body})
 		switch {

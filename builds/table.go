@@ -315,7 +315,7 @@ func (st *state) view(now time.Time, node string) view {
 	}
 	for _, p := range st.parties {
 		s, here := p.seats[node]
-		waits := !p.verdict.final() && (st.claim == nil || st.claim.holder != p)
+		waits := st.waits(p)
 		switch {
 		case !here:
 		case !waits && !p.verdict.final():
@@ -344,37 +344,19 @@ func (st *state) build(now time.Time) *Build {
 	}
 }
 
+// waits reports whether a party neither builds nor was told what became of it.
+func (st *state) waits(p *party) bool {
+	return !p.verdict.final() && (st.claim == nil || st.claim.holder != p)
+}
+
 // waiters are those who wait, the oldest first.
 func (st *state) waiters() (all []*party) {
 	for _, p := range st.parties {
-		if !p.verdict.final() && (st.claim == nil || st.claim.holder != p) {
+		if st.waits(p) {
 			all = append(all, p)
 		}
 	}
 	return all
-}
-
-// names are the last of those that were added.
-type names struct {
-	held  map[string]struct{}
-	order []string
-	next  int
-}
-
-func newNames(most int) names {
-	return names{held: map[string]struct{}{}, order: make([]string, most)}
-}
-
-func (n *names) has(name string) bool { _, ok := n.held[name]; return ok }
-
-func (n *names) add(name string) {
-	if n.has(name) {
-		return
-	}
-	delete(n.held, n.order[n.next])
-	n.order[n.next] = name
-	n.held[name] = struct{}{}
-	n.next = (n.next + 1) % len(n.order)
 }
 
 // leave takes in that this node says nothing more of who is attached to it.

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,7 +49,7 @@ func readBuild(c *call) (b buildBody, err error) {
 		return b, nil
 	}
 	if err := json.Unmarshal(text, &b); err != nil {
-		return b, fmt.Errorf(`%w: it is no JSON object like {"expect": 60}: %w`, errBody, err)
+		return b, notAsExpected(err)
 	}
 	b.Error, b.Unstored = cutText(b.Error), cutText(b.Unstored)
 	switch {
@@ -59,6 +61,15 @@ func readBuild(c *call) (b buildBody, err error) {
 		return b, fmt.Errorf("%w: message and waiter have at most %d bytes each", errBody, maxNote)
 	}
 	return b, nil
+}
+
+// notAsExpected refuses a body for what was wrong with its JSON.
+func notAsExpected(err error) error {
+	const like = `send an object like {"expect": 60, "message": "loading", "retry": false}`
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%w: %s must not be a JSON %s; %s", errBody, cmp.Or(wrong.Field, "it"), wrong.Value, like)
+	}
+	return fmt.Errorf("%w: it is no JSON (%w); %s", errBody, err, like)
 }
 
 // cutText is the beginning of a text, of maxNote bytes at most and whole characters.
@@ -76,7 +87,7 @@ func preferredWait(h http.Header) time.Duration {
 			p, _, _ = strings.Cut(p, ";")
 			name, value, _ := strings.Cut(p, "=")
 			n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
-			if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil {
+			if strings.EqualFold(strings.TrimSpace(name), "wait") && (err == nil || errors.Is(err, strconv.ErrRange)) {
 				return time.Duration(min(max(n, 0), maxWait)) * time.Second
 			}
 		}

@@ -19,11 +19,30 @@ func TestPreferredWait(t *testing.T) {
 		{[]string{`respond-async, Wait="7"; x=1`}, 7 * time.Second},
 		{[]string{"return=minimal", "wait = 9"}, 9 * time.Second},
 		{[]string{"wait=100000"}, 300 * time.Second},
+		{[]string{"wait=99999999999999999999"}, 300 * time.Second},
 		{[]string{"wait=-1"}, 0},
+		{[]string{"wait=-99999999999999999999"}, 0},
 		{[]string{"wait=soon"}, 0},
 	} {
 		if got := preferredWait(http.Header{"Prefer": tt.prefer}); got != tt.want {
 			t.Errorf("Prefer %q: %s, want %s", tt.prefer, got, tt.want)
+		}
+	}
+}
+
+// TestBadBuildBody: who sends something else is told what it is, in the words of JSON.
+func TestBadBuildBody(t *testing.T) {
+	for body, want := range map[string]string{
+		`[]`:                   "it must not be a JSON array",
+		`"x"`:                  "it must not be a JSON string",
+		`{"progress": "half"}`: "progress must not be a JSON string",
+		`{"waiter": 5}`:        "waiter must not be a JSON number",
+		`{"expect": 1e999}`:    "expect must not be a JSON number 1e999",
+		`{`:                    "it is no JSON (unexpected end of JSON input)",
+	} {
+		c := &call{Request: httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)), w: &recorder{ResponseWriter: httptest.NewRecorder()}}
+		if _, err := readBuild(c); !errors.Is(err, errBody) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {
+			t.Errorf("%s: %v, want %q", body, err, want)
 		}
 	}
 }

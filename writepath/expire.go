@@ -96,13 +96,17 @@ func (p *Path) unindex(k keys.Key, gone store.Head) {
 }
 
 // overExpired puts where something is that the store takes for an object, and whose
-// moment has come. Its error is the one that it was given if there is no such thing.
+// moment has come. Its error is the one that it was given if there is no such thing, and
+// ErrNotApplied if the store does not say.
 func (p *Path) overExpired(ctx context.Context, k keys.Key, w store.Write, refused error) (Result, before, error) {
 	if !p.expiry.Has(ctx, k.Org) {
 		return Result{}, before{}, refused
 	}
-	was := p.ask(ctx, k)
-	if !was.expired {
+	was, err := p.look(ctx, k)
+	switch {
+	case isUnknown(err):
+		return Result{}, was, fmt.Errorf("%w: %w", ErrNotApplied, err)
+	case !was.expired:
 		return Result{}, was, refused
 	}
 	w.Conditions = p.store.Traits().Held(was.asAbsent())

@@ -233,6 +233,28 @@ func TestTheIndexComesFirst(t *testing.T) {
 	}
 }
 
+// A store that refuses to create over what has expired, and then does not say what that
+// is, is no proof that something is there.
+func TestCreateOverWhatNobodyCanSee(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "node", time.Second)
+	k := keyOwnedBy(t, n)
+	expired(t, k)
+	n.store.setBlind(true)
+	for what, cond := range map[string]Conditions{
+		"a create": {IfAbsent: true},
+		"a put that replaces absence under a claim": {Claim: &Claim{Name: "claim"}},
+	} {
+		if _, err := n.path.Put(t.Context(), k, store.Head{}, []byte("new"), cond); !errors.Is(err, ErrNotApplied) || errors.Is(err, store.ErrPrecondition) {
+			t.Errorf("%s: %v, want nothing to be written", what, err)
+		}
+	}
+	n.store.setBlind(false)
+	if _, err := n.path.Put(t.Context(), k, store.Head{}, []byte("new"), Conditions{Claim: &Claim{Name: "claim"}}); err != nil {
+		t.Errorf("once the store says what is there: %v", err)
+	}
+}
+
 // underKey is how many writes of a key the index has.
 func underKey(t *testing.T, k keys.Key) int {
 	t.Helper()

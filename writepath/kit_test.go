@@ -40,6 +40,7 @@ type faulty struct {
 	before func() error // called before a write; an error takes its place
 	after  func() error // called after a write has happened
 	many   atomic.Int64 // removals of many at once
+	blind  bool         // it does not say what is there
 }
 
 func (f *faulty) interfere(before, after func() error) {
@@ -66,6 +67,23 @@ func (f *faulty) DeleteMany(ctx context.Context, names []string) []error {
 		}
 	}
 	return errs
+}
+
+// setBlind has it not say what is there, or say it again.
+func (f *faulty) setBlind(blind bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blind = blind
+}
+
+func (f *faulty) Head(ctx context.Context, name string) (store.Head, error) {
+	f.mu.Lock()
+	blind := f.blind
+	f.mu.Unlock()
+	if blind {
+		return store.Head{}, store.ErrUnavailable
+	}
+	return f.S3.Head(ctx, name)
 }
 
 func (f *faulty) Put(ctx context.Context, name string, w store.Write) (store.Head, error) {

@@ -15,6 +15,7 @@ import pytest
 
 import larder
 from larder import attempts, claims, cli, watch, workers
+from tests.building import wait_until
 from tests.scripted import Reply, Scripted, answer, lines, problem, served
 
 WAIT = '{"event": "wait", "builder": "ada", "since": "2026-01-01T00:00:00Z", "elapsed": 14, "expect": 40, "progress": 0.4, "message": "x"}'
@@ -195,6 +196,19 @@ def test_a_node_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
         assert service(url).build("key", lambda: attached.wait(10)) is True
         stay.set()
     assert [claim for method, _, claim, _ in handler.sent if method == "POST"] == [None, "token"]
+    assert puts(handler) == ["token"]
+
+
+def test_a_claim_that_a_write_has_ended() -> None:
+    """Who builds does not attach again: there is nothing to hold."""
+    with node(lines('{"event": "granted", "claim": "token"}', '{"event": "built", "etag": "1"}')) as (url, handler):
+
+        def function() -> int:
+            wait_until(lambda: all(t.name != "larder claim" for t in threading.enumerate()), "nobody holds the claim")
+            return 5
+
+        assert service(url).build("key", function) == 5
+    assert [method for method, *_ in handler.sent].count("POST") == 1
     assert puts(handler) == ["token"]
 
 

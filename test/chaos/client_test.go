@@ -36,6 +36,8 @@ type client struct {
 	mixed   func(error) // told of bytes that are no value
 	reader  bool        // it never writes, so that it never waits for a writer
 	puts    int
+	claim   string // the token that a Claimed bears
+	content []byte // and the bytes
 }
 
 // run works until ctx ends. It leaves its node alone while that is not up.
@@ -86,6 +88,13 @@ func (c *client) choose() *history.Op {
 
 // do carries an operation out and records it.
 func (c *client) do(o *history.Op) {
+	o.Call = c.history.Now()
+	c.send(o)
+	c.history.Add(o)
+}
+
+// send sends an operation, and takes in the answer.
+func (c *client) send(o *history.Op) {
 	limit := writeLimit
 	if o.Reads() {
 		limit = readLimit
@@ -98,7 +107,6 @@ func (c *client) do(o *history.Op) {
 	if err != nil {
 		panic(err)
 	}
-	o.Call = c.history.Now()
 	resp, err := c.node.http.RoundTrip(req)
 	var answer []byte
 	if err == nil {
@@ -114,7 +122,6 @@ func (c *client) do(o *history.Op) {
 	default:
 		o.Outcome, o.Detail = history.Unknown, err.Error()
 	}
-	c.history.Add(o)
 }
 
 func (c *client) request(ctx context.Context, o *history.Op) (*http.Request, error) {
@@ -124,6 +131,8 @@ func (c *client) request(ctx context.Context, o *history.Op) (*http.Request, err
 		method = http.MethodHead
 	case history.Put, history.Create:
 		method, content = http.MethodPut, history.Body(c.rng, o.Value, maxPad)
+	case history.Claimed:
+		method, content = http.MethodPut, c.content
 	case history.Remove:
 		method = http.MethodDelete
 	default:
@@ -137,6 +146,9 @@ func (c *client) request(ctx context.Context, o *history.Op) (*http.Request, err
 	}
 	if o.Verb == history.Create {
 		req.Header.Set("If-None-Match", "*")
+	}
+	if o.Verb == history.Claimed {
+		req.Header.Set(claimHeader, c.claim)
 	}
 	if o.Fresh {
 		req.Header.Set("Cache-Control", "no-cache")
@@ -154,7 +166,8 @@ func (c *client) conclude(o *history.Op, resp *http.Response, answer []byte) {
 	case o.Verb != history.Remove && (o.Status == http.StatusCreated || o.Status == http.StatusOK),
 		o.Verb == history.Remove && o.Status == http.StatusNoContent:
 		o.Took = true
-	case o.Verb == history.Create && o.Status == http.StatusPreconditionFailed,
+	case o.Verb == history.Claimed && o.Status == http.StatusConflict,
+		o.Verb == history.Create && o.Status == http.StatusPreconditionFailed,
 		o.Verb == history.Remove && o.Status == http.StatusNotFound:
 	default:
 		c.failed(o, resp, answer)

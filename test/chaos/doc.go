@@ -15,7 +15,12 @@
 //	          alive. Writes and no-cache reads are still linearizable, all
 //	          other reads are at most --revalidate old
 //
-// and at the end, when all faults are over, every node must return what S3
+// Callers want keys that are built for all who want them. Builders die, fail and lose their
+// streams. No caller may be left without a value, a claim has one holder, but for one more
+// for each node that is killed, and a value that was built replaces what was there when its
+// claim was granted, or nothing.
+//
+// And at the end, when all faults are over, every node must return what S3
 // holds. In the same runs, reads through the nodes that are well must all be
 // answered.
 //

@@ -45,6 +45,16 @@ func (i *inflictor) run(faults []fault) {
 	others.Wait()
 }
 
+// lost is how many nodes were killed.
+func (i *inflictor) lost() (n int) {
+	for _, tr := range i.troubles {
+		if tr.kind == kill {
+			n++
+		}
+	}
+	return n
+}
+
 // follow inflicts the faults of one track, each when it is due or as soon as
 // the one before is over.
 func (i *inflictor) follow(ctx context.Context, faults []fault, inflict func(context.Context, fault)) {

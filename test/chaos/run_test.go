@@ -19,10 +19,15 @@ const (
 	revalidate = 5 * time.Second
 
 	keysShared     = 8
+	keysBuilt      = 2
+	callersPerNode = 2
 	clientsPerNode = 3
 	// s3Aftermath is how long S3's trouble is felt after it is over: a read
 	// that failed tries S3 three times within 10 s.
 	s3Aftermath = 2 * time.Second
+	// claimAftermath is how long a claim may still be lost after nodes could not reach
+	// each other.
+	claimAftermath = 15 * time.Second
 )
 
 // run makes a scenario happen and checks what it promises. begun is called just before
@@ -41,9 +46,12 @@ func run(t *testing.T, s scenario, begun func()) {
 	for _, f := range faults {
 		t.Log(f)
 	}
-	r := &running{scenario: s, cluster: c, history: history.New()}
+	r := &running{scenario: s, cluster: c, history: history.New(), claims: claims{values: map[string]string{}}}
 	for i := range keysShared {
 		r.keys = append(r.keys, fmt.Sprintf("s%d-key-%d", s.seed, i))
+	}
+	for i := range keysBuilt {
+		r.built = append(r.built, fmt.Sprintf("s%d-build-%d", s.seed, i))
 	}
 	i := &inflictor{t: t, cluster: c, history: r.history, nodes: s.nodes, begun: begun}
 	r.under(t, func() {
@@ -57,6 +65,7 @@ func run(t *testing.T, s scenario, begun func()) {
 	r.windows = s.apart(i.troubles, r.looks)
 	r.finish(t)
 	r.check(t)
+	r.claims.check(t, r.history.ByKey(), i.lost(), r.mayLose(i.troubles))
 	r.availability(t, i.troubles)
 }
 
@@ -66,6 +75,8 @@ type running struct {
 	cluster *cluster
 	history *history.History
 	keys    []string
+	built   []string // keys that callers build
+	claims  claims
 
 	looks   []looked // once all clients have ended
 	windows []window // in which reads may be old
@@ -87,6 +98,13 @@ func (r *running) client(id int, n *node) *client {
 	}
 }
 
+// caller makes a caller whose first node is that with this number.
+func (r *running) caller(i int) *caller {
+	c := &caller{client: *r.client(firstCaller+i, nil), nodes: r.cluster.nodes, claims: &r.claims}
+	c.keys = r.built
+	return c
+}
+
 // under does something while clients work.
 func (r *running) under(t *testing.T, do func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -96,6 +114,10 @@ func (r *running) under(t *testing.T, do func()) {
 	for i := range clientsPerNode * len(r.cluster.nodes) {
 		c := r.client(i, r.cluster.nodes[i/clientsPerNode])
 		c.reader = i%clientsPerNode == 0
+		clients.Go(func() { c.run(ctx) })
+	}
+	for i := range callersPerNode * len(r.cluster.nodes) {
+		c := r.caller(i)
 		clients.Go(func() { c.run(ctx) })
 	}
 	clients.Go(func() { r.looks = r.cluster.watch(ctx, r.history) })
@@ -108,10 +130,21 @@ func (r *running) relaxed(o *history.Op) bool {
 	return slices.ContainsFunc(r.windows, func(w window) bool { return o.Call <= w.to && o.Ret >= w.from })
 }
 
+// mayLose reports whether a claim may have been lost in a time though its holder and all
+// nodes lived: members could not reach each other, or took each other for dead.
+func (r *running) mayLose(troubles []trouble) func(from, to int64) bool {
+	return func(from, to int64) bool {
+		return slices.ContainsFunc(troubles, func(tr trouble) bool {
+			apart := tr.kind.track() == ofNetwork || tr.kind == pause || tr.kind == hiccup
+			return apart && from <= tr.to+int64(claimAftermath) && to >= tr.from
+		})
+	}
+}
+
 // finish reads every key at every node, once all faults are over.
 func (r *running) finish(t *testing.T) {
 	nodes := r.cluster.running()
-	for _, key := range r.keys {
+	for _, key := range slices.Concat(r.keys, r.built) {
 		truth := &history.Op{Client: -1, Node: nodes[0].index, Key: key, Verb: history.Get, Fresh: true}
 		r.client(-1, nodes[0]).do(truth)
 		for i, n := range nodes {

@@ -14,13 +14,18 @@ import (
 // Verb is what a client does.
 type Verb string
 
-// What clients do. A Create is a put that wants nothing there.
+// What clients do. A Create is a put that wants nothing there, a Claimed one that wants
+// what was there when its claim was granted.
 const (
-	Get    Verb = "get"
-	Head   Verb = "head"
-	Put    Verb = "put"
-	Create Verb = "create"
-	Remove Verb = "delete"
+	Get     Verb = "get"
+	Head    Verb = "head"
+	Put     Verb = "put"
+	Create  Verb = "create"
+	Claimed Verb = "build"
+	Remove  Verb = "delete"
+	// Expire is what a moment does and no client: the value Found is absent from some
+	// time of it on, if it is there still.
+	Expire Verb = "expire"
 )
 
 // Outcome is what a client knows of what it did.
@@ -42,7 +47,9 @@ type Op struct {
 	Key          string
 	Verb         Verb
 	Fresh        bool   // a read that must ask S3
-	Value        string // what a put or create writes
+	Value        string // what a put writes
+	Base         string // of a Claimed: what it wants to replace; empty is absent
+	Life         int    // how many seconds it lives; 0 is for ever
 	Call, Ret    int64  // nanoseconds since the history began
 	// Lenient takes a delete's word that it deleted for no more than that the
 	// key is absent afterwards: two owners of a moment may both say so.
@@ -76,9 +83,14 @@ func (o *Op) String() string {
 	if o.Value != "" {
 		s += " " + o.Value
 	}
+	if o.Verb == Claimed {
+		s += fmt.Sprintf(" on %q", o.Base)
+	}
 	switch {
 	case o.Outcome != Done:
 		return fmt.Sprintf("%s: %s: %d %s", s, o.Outcome, o.Status, o.Detail)
+	case o.Verb == Expire:
+		return s + " " + o.Found
 	case o.Reads() && o.Found == "":
 		return s + " -> absent"
 	case o.Reads():

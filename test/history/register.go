@@ -46,11 +46,21 @@ func step(state string, o *Op) (bool, string) {
 			return true, o.Value
 		}
 		return true, state
+	case Claimed: // one that was sent again finds itself
+		if o.Outcome == Done && !o.Took || o.Outcome == Unknown && state != o.Base {
+			return true, state
+		}
+		return state == o.Base || state == o.Value, o.Value
 	case Remove:
 		if o.Outcome == Unknown || o.Lenient && o.Took {
 			return true, ""
 		}
 		return o.Took == (state != ""), ""
+	case Expire:
+		if o.Found == state {
+			return true, ""
+		}
+		return true, state
 	default:
 		return o.Found == state, state
 	}
@@ -81,24 +91,29 @@ func check(ops []porcupine.Operation) Verdict {
 }
 
 // relevant returns the operations that a check needs: all that are done, and
-// the unknown writes, or those alone that somebody saw. A write that was seen
-// had happened when the first who saw it had the answer.
+// the unknown writes, or those alone that somebody saw.
 func relevant(ops []*Op, unseen bool) []porcupine.Operation {
 	seen := firstSeen(ops)
 	var out []porcupine.Operation
 	for _, o := range ops {
-		if o.Outcome == Refused {
+		_, found := seen[o.Value]
+		if o.Outcome == Refused || o.Outcome == Unknown && !unseen && (o.Value == "" || !found) {
 			continue
 		}
-		end := o.end()
-		if at, ok := seen[o.Value]; ok && o.Value != "" {
-			end = max(min(end, at), o.Call)
-		} else if o.Outcome == Unknown && !unseen {
-			continue
-		}
+		end := max(o.happened(seen), o.Call)
 		out = append(out, porcupine.Operation{ClientId: o.Client, Input: o, Call: o.Call, Return: end})
 	}
 	return out
+}
+
+// happened is when an operation had happened at the latest: that of a value that was seen
+// when the first who saw it had the answer. A claimed value is sent more than once, and
+// each time may be the one that was seen.
+func (o *Op) happened(seen map[string]int64) int64 {
+	if at, ok := seen[o.Value]; ok && o.Value != "" && o.Verb != Claimed {
+		return min(o.end(), at)
+	}
+	return o.end()
 }
 
 // firstSeen returns when each value had been read at the latest.
@@ -126,21 +141,19 @@ func StaleReads(ops []*Op) []Stale {
 	seen := firstSeen(ops)
 	var writes []*Op
 	for _, o := range ops {
-		if !o.Reads() && o.Outcome != Refused && (o.Verb == Put || o.Took || o.Outcome == Unknown) {
+		if !o.Reads() && o.Outcome != Refused && (o.Verb == Put || o.Verb == Expire || o.Took || o.Outcome == Unknown) {
 			writes = append(writes, o)
 		}
 	}
-	happened := func(o *Op) int64 {
-		if at, ok := seen[o.Value]; ok && o.Value != "" {
-			return min(o.end(), at)
-		}
-		return o.end()
-	}
+	happened := func(o *Op) int64 { return o.happened(seen) }
 	slices.SortFunc(writes, func(a, b *Op) int { return cmp.Compare(happened(a), happened(b)) })
 	// replaced is the first write that surely came after one that happened
-	// before end, and is not of this value.
+	// before end, and is not of this value. A moment replaces one value alone.
 	replaced := func(end int64, value string) *Op {
 		for _, w := range writes {
+			if w.Verb == Expire && w.Found != value {
+				continue
+			}
 			if w.Call >= end && happened(w) != Never && w.Value != value {
 				return w
 			}

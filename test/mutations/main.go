@@ -83,15 +83,17 @@ func run(o options) error {
 	return nil
 }
 
-// modelNames are the model's mutations, by rule.
+// modelNames are the mutations of the models, by rule.
 func modelNames() (map[string][]string, error) {
-	b, err := os.ReadFile("test/model/config.go")
-	if err != nil {
-		return nil, fmt.Errorf("run it in the root: %w", err)
-	}
 	names := map[string][]string{}
-	for _, m := range modelled.FindAllStringSubmatch(string(b), -1) {
-		names[m[2]] = append(names[m[2]], m[1])
+	for _, config := range []string{"test/model/config.go", "test/model/claims/config.go"} {
+		b, err := os.ReadFile(config)
+		if err != nil {
+			return nil, fmt.Errorf("run it in the root: %w", err)
+		}
+		for _, m := range modelled.FindAllStringSubmatch(string(b), -1) {
+			names[m[2]] = append(names[m[2]], m[1])
+		}
 	}
 	return names, nil
 }

@@ -1,6 +1,10 @@
 package main
 
-import "larder/test/overlay"
+import (
+	"slices"
+
+	"larder/test/overlay"
+)
 
 // mutation leaves one rule out of the code, or breaks it in another way.
 type mutation struct {
@@ -21,7 +25,7 @@ const (
 
 // mutations are one or more for each rule, and some that no rule names.
 func mutations() []mutation {
-	return append(ofRules(), beyond()...)
+	return slices.Concat(ofRules(), ofClaims(), beyond())
 }
 
 func ofRules() []mutation {

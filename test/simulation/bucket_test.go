@@ -21,6 +21,7 @@ type bucket struct {
 	mu      sync.Mutex // guards all below
 	objects map[string]object
 	uploads map[string]*upload
+	values  map[string]string // of all objects that ever were, by the names of their writes
 	troubled
 }
 
@@ -46,7 +47,7 @@ type troubled struct {
 }
 
 func newBucket() *bucket {
-	return &bucket{objects: map[string]object{}, uploads: map[string]*upload{}}
+	return &bucket{objects: map[string]object{}, uploads: map[string]*upload{}, values: map[string]string{}}
 }
 
 func (b *bucket) trouble(t troubled) {
@@ -87,8 +88,20 @@ func (b *bucket) put(name string, w store.Write) (store.Head, error) {
 	default:
 		return store.Head{}, fmt.Errorf("%w: not the bytes of the digest", store.ErrUnexpected)
 	}
-	b.objects[name] = object{head: h, bytes: slices.Clone(w.Body)}
+	b.keep(name, h, slices.Clone(w.Body))
 	return h, nil
+}
+
+func (b *bucket) keep(name string, h store.Head, all []byte) {
+	b.objects[name] = object{head: h, bytes: all}
+	b.values[h.Write] = h.Meta["value"]
+}
+
+// valueOf is the value that a write has put; empty for no write.
+func (b *bucket) valueOf(write string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.values[write]
 }
 
 // filledIn is the head of a write as far as it does not depend on the bytes.
@@ -145,7 +158,7 @@ func (b *bucket) complete(u store.Upload, parts []store.Part, c store.Conditions
 	}
 	h := up.Head
 	h.Size, h.Version = int64(len(all)), fmt.Sprintf("%s-%d", etag(all), len(parts))
-	b.objects[u.Name] = object{head: h, bytes: all}
+	b.keep(u.Name, h, all)
 	delete(b.uploads, u.ID)
 	return h, nil
 }

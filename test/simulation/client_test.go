@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type client struct {
 	id    int
 	rng   *rand.Rand
 	puts  int
+	claim string // the token that a Claimed bears
 }
 
 // run works until ctx ends.
@@ -68,37 +70,32 @@ func (c *client) choose() *history.Op {
 	if o.Verb == history.Put || o.Verb == history.Create {
 		c.puts++
 		o.Value = fmt.Sprintf("%d-%d", c.id, c.puts)
+		if c.rng.IntN(100) < 25 {
+			o.Life = 1 + c.rng.IntN(8)
+		}
 	}
 	return o
 }
 
 // do carries an operation out and records it.
 func (c *client) do(n *node, o *history.Op) {
+	o.Call = c.world.history.Now()
+	w := c.send(n, o)
+	c.world.history.Add(o)
+	if e := c.expiry(o, w); e != nil {
+		c.world.history.Add(e)
+	}
+}
+
+// send sends an operation to a node, and takes in the answer; nil is none.
+func (c *client) send(n *node, o *history.Op) *httptest.ResponseRecorder {
 	limit := writeLimit
 	if o.Reads() {
 		limit = readLimit
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	r := c.request(ctx, o)
-	answered := make(chan *httptest.ResponseRecorder, 1)
-	o.Call = c.world.history.Now()
-	go func() {
-		if !n.host.runs(ctx) { // a host that is stopped hears it later
-			answered <- nil
-			return
-		}
-		w := serve(n.api, r)
-		if !n.host.runs(ctx) {
-			w = nil
-		}
-		answered <- w
-	}()
-	var w *httptest.ResponseRecorder
-	select {
-	case w = <-answered:
-	case <-n.host.ended:
-	}
+	w := exchange(n, c.request(ctx, o))
 	o.Ret = c.world.history.Now()
 	switch {
 	case w != nil:
@@ -108,22 +105,75 @@ func (c *client) do(n *node, o *history.Op) {
 	default:
 		o.Outcome, o.Detail = history.Unknown, "no answer"
 	}
-	c.world.history.Add(o)
+	return w
+}
+
+// exchange has a node answer a request; nil is no answer.
+func exchange(n *node, r *http.Request) *httptest.ResponseRecorder {
+	answered := make(chan *httptest.ResponseRecorder, 1)
+	go func() {
+		var w *httptest.ResponseRecorder
+		if n.host.runs(r.Context()) { // a host that is stopped hears it later
+			w = serve(n.api, r)
+		}
+		if !n.host.runs(r.Context()) {
+			w = nil
+		}
+		answered <- w
+	}()
+	select {
+	case w := <-answered:
+		return w
+	case <-n.host.ended:
+		return nil
+	}
+}
+
+// expireWithin is how soon after its moment nobody is told of an object any more.
+const expireWithin = time.Second
+
+// expiry is what the moment of what was put does; nil if it has none, or surely is not
+// there.
+func (c *client) expiry(o *history.Op, w *httptest.ResponseRecorder) *history.Op {
+	e := &history.Op{Client: c.id, Node: o.Node, Key: o.Key, Verb: history.Expire, Found: o.Value, Outcome: history.Done}
+	switch {
+	case o.Life == 0 || o.Outcome == history.Refused || o.Outcome == history.Done && !o.Took:
+		return nil
+	case o.Outcome == history.Unknown: // its owner took it within the time for a write
+		e.Call = o.Call + int64(o.Life)*int64(time.Second)
+		e.Ret = o.Ret + int64(o.Life)*int64(time.Second) + int64(writeLimit)
+		return e
+	}
+	moment, err := http.ParseTime(w.Header().Get("Expires"))
+	if err != nil {
+		c.world.fail(o.Key, "%s: it shall expire, and the answer says no moment: %v", o, err)
+		return nil
+	}
+	e.Call = int64(moment.Sub(c.world.history.Began))
+	e.Ret = e.Call + int64(expireWithin)
+	c.world.expires(o.Value, e.Ret)
+	e.Ret = max(e.Ret, o.Ret) // a put that waited for its turn may be acknowledged after its moment
+	return e
 }
 
 // serve has a request answered; nil is an answer that was broken off.
-func serve(h http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
+func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	if !serveTo(h, w, r) {
+		return nil
+	}
+	return w
+}
+
+// serveTo has a request answered, and reports whether the answer was not broken off.
+func serveTo(h http.Handler, w http.ResponseWriter, r *http.Request) (whole bool) {
 	defer func() {
-		if p := recover(); p != nil {
-			if p != http.ErrAbortHandler { // as net/http itself compares it
-				panic(p)
-			}
-			w = nil
+		if p := recover(); p != nil && p != http.ErrAbortHandler { // as net/http itself compares it
+			panic(p)
 		}
 	}()
-	w = httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w
+	return true
 }
 
 func (c *client) request(ctx context.Context, o *history.Op) *http.Request {
@@ -131,6 +181,8 @@ func (c *client) request(ctx context.Context, o *history.Op) *http.Request {
 	switch o.Verb {
 	case history.Head:
 		method = http.MethodHead
+	case history.Claimed: // the same bytes each time that it is sent
+		method, content = http.MethodPut, history.Body(seeded(c.world.seed, o.Value), o.Value, maxPad)
 	case history.Put, history.Create:
 		method, content = http.MethodPut, history.Body(c.rng, o.Value, maxPad)
 	case history.Remove:
@@ -141,8 +193,14 @@ func (c *client) request(ctx context.Context, o *history.Op) *http.Request {
 	if o.Value != "" {
 		r.Header.Set(metaValue, o.Value)
 	}
+	if o.Life > 0 {
+		r.Header.Set("Larder-Expires-In", strconv.Itoa(o.Life))
+	}
 	if o.Verb == history.Create {
 		r.Header.Set("If-None-Match", "*")
+	}
+	if o.Verb == history.Claimed {
+		r.Header.Set(claimHeader, c.claim)
 	}
 	if o.Fresh {
 		r.Header.Set("Cache-Control", "no-cache")
@@ -160,7 +218,8 @@ func (c *client) conclude(o *history.Op, w *httptest.ResponseRecorder) {
 	case o.Verb != history.Remove && (o.Status == http.StatusCreated || o.Status == http.StatusOK),
 		o.Verb == history.Remove && o.Status == http.StatusNoContent:
 		o.Took = true
-	case o.Verb == history.Create && o.Status == http.StatusPreconditionFailed,
+	case o.Verb == history.Claimed && o.Status == http.StatusConflict,
+		o.Verb == history.Create && o.Status == http.StatusPreconditionFailed,
 		o.Verb == history.Remove && o.Status == http.StatusNotFound:
 	default:
 		failed(o, w)

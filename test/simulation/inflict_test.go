@@ -18,7 +18,9 @@ func (w *world) inflict(ctx context.Context) {
 			for _, f := range w.faults {
 				if f.track == i && sleep(ctx, time.Until(w.history.Began.Add(f.at))) {
 					w.tell("%s", f)
+					since := w.history.Now()
 					w.suffer(ctx, f)
+					w.disturbing(f, since)
 					w.tell("over: %s", f)
 				}
 			}

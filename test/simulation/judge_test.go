@@ -30,6 +30,7 @@ func judge(t *testing.T, w *world) {
 		w.judgeAnswers(key, ops)
 		w.judgeTrace(key)
 	}
+	w.judgeClaims()
 	for _, n := range w.started {
 		if broken := n.heads.Stats().Broken; broken > 0 {
 			w.blame("", "%d invariants are broken at %s", broken, n.cluster.Self().Name)
@@ -50,6 +51,11 @@ func (w *world) judgeAnswers(key string, ops []*history.Op) {
 	for _, o := range ops {
 		if !o.Lenient || !o.Reads() || o.Fresh {
 			strict = append(strict, o)
+		}
+	}
+	for _, o := range ops {
+		if from, ok := w.over[o.Found]; ok && o.Reads() && o.Call > from {
+			w.blame(key, "%s: it had expired %s before", o, time.Duration(o.Call-from)+expireWithin)
 		}
 	}
 	for _, st := range history.StaleReads(ops) {

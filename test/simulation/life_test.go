@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 // endLimit is how long what a node has begun may go on after its end, such as a
 // large write.
 const endLimit = 5 * time.Minute
+
+// callers is the ID of the first caller; clients have those below.
+const callers = 100
 
 // run is the life of a cluster, until nothing of it is left.
 func (w *world) run() {
@@ -29,6 +33,8 @@ func (w *world) run() {
 		s := w.slots[i%len(w.slots)]
 		c := &client{world: w, slot: s, id: i, rng: seeded(w.seed, fmt.Sprint("client ", i))}
 		others.Go(func() { c.run(ctx) })
+		b := &caller{client: client{world: w, slot: s, id: callers + i, rng: seeded(w.seed, fmt.Sprint("caller ", i))}}
+		others.Go(func() { b.run(ctx) })
 	}
 	others.Go(func() { w.watch(ctx) })
 	w.inflict(ctx)
@@ -64,7 +70,11 @@ func (w *world) recover(ctx context.Context) {
 
 // finish reads every key at every node.
 func (w *world) finish() {
-	for i, key := range w.keys {
+	all := slices.Clone(w.keys)
+	for _, k := range w.builds {
+		all = append(all, k.name)
+	}
+	for i, key := range all {
 		truth := (*history.Op)(nil)
 		for _, s := range w.slots {
 			n := s.node.Load()

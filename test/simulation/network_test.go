@@ -151,6 +151,13 @@ func (h *host) end(silent bool) {
 	h.network.wakeAll()
 }
 
+// isSilent reports whether the machine is off, so that nobody hears of its end.
+func (h *host) isSilent() bool {
+	h.network.mu.Lock()
+	defer h.network.mu.Unlock()
+	return h.silent
+}
+
 // reset breaks all connections of a host.
 func (h *host) reset() {
 	h.network.mu.Lock()

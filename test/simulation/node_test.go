@@ -12,6 +12,7 @@ import (
 
 	"larder/auth"
 	"larder/budget"
+	"larder/builds"
 	"larder/cluster"
 	"larder/fill"
 	"larder/heads"
@@ -27,7 +28,12 @@ const (
 	// readyLimit is how long a node that has started may take until it is ready:
 	// it may have to go on alone.
 	readyLimit = 2 * time.Minute
-	drainLimit = 60 * time.Second
+	// expireEvery and expireGrace are short, so that much is removed that is written anew.
+	expireEvery = 3 * time.Second
+	expireGrace = time.Second
+	// claimSilence is how long a builder may say nothing.
+	claimSilence = 30 * time.Second
+	drainLimit   = 60 * time.Second
 )
 
 // node is one start of a node: its real parts, put together as cmd/node does.
@@ -37,6 +43,7 @@ type node struct {
 	heads   *heads.Table
 	fill    *fill.Filler
 	write   *writepath.Path
+	builds  *builds.Builds
 	api     http.Handler
 	drain   func()
 	stop    context.CancelFunc
@@ -64,7 +71,8 @@ func newNode(w *world, s *slot) (*node, error) {
 	id := n.cluster.Self().ID
 	n.heads = heads.New(heads.Config{
 		Memory: plan.Heads, Lease: lease, Revalidate: revalidate, Log: log,
-		Trace: func(e heads.Event) { w.trace(id, e) },
+		Trace:   func(e heads.Event) { w.trace(id, e) },
+		WasAway: func() { n.builds.WasAway() },
 	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
 		Group: fmt.Sprint("simulated-", groups.Add(1)), Plan: plan, ChunkSize: chunkSize, Log: log,
@@ -72,14 +80,20 @@ func newNode(w *world, s *slot) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.write = writepath.New(writepath.Config{Lease: lease, Plan: plan, ChunkSize: chunkSize, MaxObject: maxObject, Log: log}, d, n.heads, n.fill, n.cluster)
+	n.builds = builds.New(builds.Config{Silence: claimSilence, Secrets: secrets, Log: log}, n.fill, n.cluster)
+	n.write = writepath.New(writepath.Config{
+		Lease: lease, Plan: plan, ChunkSize: chunkSize, MaxObject: maxObject, ExpireEvery: expireEvery, ExpireGrace: expireGrace,
+		Claims: n.builds, Log: log,
+	}, d, n.heads, n.fill, n.cluster)
 	n.heads.Answer(n.cluster.Handle)
 	n.fill.Answer(n.cluster.Handle)
 	n.write.Answer(n.cluster.Handle)
+	n.builds.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.heads.RingChanged)
+	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnChange(w.look)
 	n.cluster.OnGossip(n.heads.Hint)
-	api := httpapi.New(httpapi.Config{MaxObject: maxObject, ChunkSize: chunkSize, BodyMemory: plan.Bodies, Log: log}, n.fill, n.write, d, everyone{})
+	api := httpapi.New(httpapi.Config{MaxObject: maxObject, ChunkSize: chunkSize, BodyMemory: plan.Bodies, Builds: n.builds, Log: log}, n.fill, n.write, d, everyone{})
 	n.api, n.drain = api, api.Drain
 	return n, nil
 }
@@ -92,6 +106,7 @@ func (n *node) run() {
 	g.Go(func() error { return n.cluster.Run(ctx) })
 	g.Go(func() error { return n.heads.Run(ctx) })
 	g.Go(func() error { return n.write.Run(ctx) })
+	g.Go(func() error { return n.builds.Run(ctx) })
 	go func() {
 		defer close(n.stopped)
 		if err := g.Wait(); err != nil {
@@ -116,6 +131,7 @@ func (n *node) ready() bool {
 func (n *node) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
+	_ = n.builds.Drain(ctx) // it has no error
 	n.drain()
 	_ = n.heads.Retire(ctx)  // what is not done in time has an unknown outcome, as in life
 	_ = n.cluster.Leave(ctx) // nobody may be there to hear it
@@ -130,6 +146,9 @@ func (n *node) crash(silent bool) {
 	n.host.end(silent)
 	n.stop()
 }
+
+// secrets are the keys that authenticate the tokens of claims.
+func secrets() [][]byte { return [][]byte{[]byte("simulated")} }
 
 // everyone is who asks: one org.
 type everyone struct{}

@@ -86,6 +86,7 @@ type plan struct {
 	seed         uint64
 	nodes, spare int
 	keys         []string
+	builds       []buildKey
 	clients      int // for each node
 	pause        time.Duration
 	faults       []fault
@@ -97,6 +98,9 @@ func planOf(seed uint64, kinds ...kind) plan {
 	p := plan{seed: seed, nodes: 3 + rng.IntN(3), spare: 1, clients: 2, pause: time.Duration(300+rng.IntN(1200)) * time.Millisecond}
 	for i := range 2 + rng.IntN(5) {
 		p.keys = append(p.keys, fmt.Sprint("key-", i))
+	}
+	for i := range 3 {
+		p.builds = append(p.builds, buildKey{fmt.Sprint("build-", i), i == 0})
 	}
 	if len(kinds) == 0 {
 		kinds = slices.Concat(tracks()...)

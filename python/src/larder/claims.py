@@ -286,7 +286,11 @@ class Claim:
         stream = self._stream
         try:
             event = self._visit.next(stream, _TICK)
-            if event is None or event.get("event") != "moved":
+            kind = event.get("event") if event else None
+            if kind in _FINAL:  # a write has ended the claim, most often its own
+                self._over = True
+                stream.close()
+            if kind != "moved":
                 return
             stream.avoid_node()
             moved = True
