@@ -10,11 +10,10 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from larder import errors
-from larder.http1 import Response
 
 T = TypeVar("T")
 
@@ -37,7 +36,19 @@ _ADVICE = {
 }
 
 
-def check(response: Response, method: str, what: str, also: Sequence[int] = (), *, json: bool = False) -> None:
+class Answer(Protocol):
+    """An answer, or what a batch says of one of its objects."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+def check(response: Answer, method: str, what: str, also: Sequence[int] = (), *, json: bool = False) -> None:
     """Raise the error that an answer is, unless it is a node's own that it did what was asked.
 
     ``also`` are statuses that the request may have besides those of its method.
@@ -54,7 +65,7 @@ def check(response: Response, method: str, what: str, also: Sequence[int] = (), 
         raise _error(errors.ConfigError, f"{what}: {status} with {kind}; {_IS_URL_RIGHT}", response)
 
 
-def _is_of_older_node(response: Response, method: str, json: bool) -> bool:
+def _is_of_older_node(response: Answer, method: str, json: bool) -> bool:
     """Nodes had no mark once. The client asks who answers before it believes a DELETE; JSON is looked at by who reads it."""
     if method == "PUT":
         return response.headers.get("etag", "").startswith('"') and response.headers.get("content-length") == "0"
@@ -63,17 +74,17 @@ def _is_of_older_node(response: Response, method: str, json: bool) -> bool:
     return method == "DELETE"
 
 
-def is_json(response: Response) -> bool:
+def is_json(response: Answer) -> bool:
     """Reports whether an answer says that it is JSON."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
-def is_ndjson(response: Response) -> bool:
+def is_ndjson(response: Answer) -> bool:
     """Reports whether an answer is lines of JSON."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-ndjson"
 
 
-def read_json(response: Response, what: str, limit: int, use: Callable[[Any], T]) -> T:
+def read_json(response: Answer, what: str, limit: int, use: Callable[[Any], T]) -> T:
     """What ``use`` makes of the JSON of an answer. Whatever else it is, is an error of ours."""
     try:
         if not is_json(response):
@@ -88,7 +99,7 @@ def read_json(response: Response, what: str, limit: int, use: Callable[[Any], T]
         raise _error(errors.ConfigError, f"{what}: {_IS_URL_RIGHT} ({type(error).__name__}: {error})"[:500], response) from None
 
 
-def _redirected(response: Response) -> str:
+def _redirected(response: Answer) -> str:
     """Where a redirect leads. It is not followed: the token would go there."""
     location = response.headers["location"]
     try:
@@ -107,7 +118,7 @@ def _redirected(response: Response) -> str:
     )
 
 
-def _refusal(response: Response, method: str, what: str) -> errors.LarderError:
+def _refusal(response: Answer, method: str, what: str) -> errors.LarderError:
     """The error that a refusal is."""
     problem = _problem(response)
     status = response.status
@@ -133,7 +144,7 @@ def _refusal(response: Response, method: str, what: str) -> errors.LarderError:
     return error
 
 
-def _problem(response: Response) -> Mapping[str, Any]:
+def _problem(response: Answer) -> Mapping[str, Any]:
     try:
         problem = json.loads(response.read(_MAX_PROBLEM) or b"{}")
     except (ValueError, RecursionError):
@@ -141,7 +152,7 @@ def _problem(response: Response) -> Mapping[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _error(kind: type[errors.LarderError], text: str, response: Response, type: str | None = None) -> errors.LarderError:
+def _error(kind: type[errors.LarderError], text: str, response: Answer, type: str | None = None) -> errors.LarderError:
     id_ = response.headers.get(MARK)
     if id_ and issubclass(kind, (errors.ServerError, errors.Unavailable)):
         text += f" (request {id_})"

@@ -7,8 +7,8 @@ import io
 import os
 import platform
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +19,7 @@ from larder.errors import ConfigError, Conflict, DecodeError, LarderError, NotAF
 from larder.http1 import Response
 from larder.listing import Info, html_table
 from larder.progress import SHOWN, bar
-from larder.raw import RawClient, path_of
+from larder.raw import Put, RawClient, path_of
 from larder.settings import setting
 from larder.transport import Request
 
@@ -29,6 +29,15 @@ STRATEGIES = "strategies"
 _MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
 
 Judge = Callable[[Info], None]
+
+
+@contextmanager
+def _enough_memory(key: str) -> Iterator[None]:
+    """What takes more memory than there is cannot be decoded."""
+    try:
+        yield
+    except (MemoryError, OverflowError) as error:
+        raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
 
 
 class _Warned:
@@ -149,6 +158,25 @@ class Client(RawClient):
         if they do not hold, or if ``claim``, the token of a claim, does not hold any more; or Larder-Expires-In.
         """
         __tracebackhide__ = True
+        sealed = self.seal(
+            service, key, value, build_seconds=build_seconds, about=about, conditions=conditions, claim=claim, patient=patient
+        )
+        self.put(sealed, patient=patient)
+
+    def seal(
+        self,
+        service: str,
+        key: str,
+        value: Any,
+        *,
+        build_seconds: float | None = None,
+        about: Mapping[str, str] | None = None,
+        conditions: Mapping[str, str] | None = None,
+        claim: str = "",
+        patient: bool = True,
+    ) -> Put:
+        """A put of a value, ready to be sent. The arguments are those of ``store``."""
+        __tracebackhide__ = True
         self._warn_if_unsigned()
         path_of(service, key)  # a wrong key is refused before the value is encoded
         encoded = codec.encode(value)
@@ -156,9 +184,9 @@ class Client(RawClient):
         if conditions:  # so that no other put has this digest, and an attempt whose answer was lost is known again
             header["nonce"] = uuid.uuid4().hex
         sent = {"Larder-Claim": claim} if claim else dict(conditions or {})
-        self._store_frame(service, key, header, encoded.segments, about or {}, sent, patient)
+        return self._seal_frame(service, key, header, encoded.segments, about or {}, sent, patient)
 
-    def _store_frame(
+    def _seal_frame(
         self,
         service: str,
         key: str,
@@ -167,8 +195,8 @@ class Client(RawClient):
         about: Mapping[str, str],
         conditions: Mapping[str, str],
         patient: bool,
-    ) -> None:
-        """Put a frame, sealed for its key."""
+    ) -> Put:
+        """A put of a frame, sealed for its key."""
         __tracebackhide__ = True
         signing_key = next(iter(self._config.signing_keys), None)
         sealed = frame.seal(header, segments, self._place(service, key, f"put {key!r}", patient), signing_key)
@@ -183,10 +211,15 @@ class Client(RawClient):
         }
         headers = {META + name: text for name, text in statement.items() if text and text.isascii()}
         headers |= {"Content-Type": frame.CONTENT_TYPE, **conditions}
+        return Put(service, key, sealed.parts, sealed.size, sealed.sha256, headers, sealed.digest.hex())
+
+    def put(self, put: Put, *, patient: bool = True) -> None:
+        """Send a put that is ready."""
+        __tracebackhide__ = True
         try:
-            self._put(service, key, sealed.parts, sealed.size, sealed.sha256, headers, patient)
+            self._put(put, patient)
         except Conflict as error:
-            if not self._is_there(service, key, sealed.digest.hex(), error):
+            if not self._is_there(put.service, put.key, put.digest, error):
                 raise
 
     def _is_there(self, service: str, key: str, digest: str, error: Conflict) -> bool:
@@ -214,11 +247,17 @@ class Client(RawClient):
     def _load(self, service: str, key: str, judge: Judge | None, patient: bool) -> tuple[Any, Mapping[str, str]]:
         __tracebackhide__ = True
         self._warn_if_unsigned()
-        try:
+        with _enough_memory(key):
             received, headers = self._receive(service, key, self._tier, judge, patient)
             return codec.decode(received, key, allow_pickle=self._config.allow_pickle), headers
-        except (MemoryError, OverflowError) as error:
-            raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
+
+    def value_of(self, service: str, key: str, source: frame.Source, size: int, headers: Mapping[str, str]) -> Any:
+        """The value in an answer to a GET whose body has so many bytes."""
+        self._warn_if_unsigned()
+        place = self._place(service, key, f"get {key!r}", True)
+        with _enough_memory(key):
+            found = self._read_frame(place, source, size, headers)
+            return codec.decode(found, key, allow_pickle=self._config.allow_pickle)
 
     def load_frame(self, service: str, key: str) -> tuple[frame.Frame, Info]:
         """Get a frame, verified, as it is stored, and what is known of it. Nothing of it is unpickled."""
@@ -235,7 +274,7 @@ class Client(RawClient):
         except NotAFrame:
             self.store_raw(service, new, self.load_raw(service, old), self.stat(service, old).content_type)
             return
-        self._store_frame(service, new, found.header, found.segments, info.meta, {}, True)
+        self.put(self._seal_frame(service, new, found.header, found.segments, info.meta, {}, True))
 
     def _receive(
         self, service: str, key: str, tier: local.Tier | None, judge: Judge | None, patient: bool

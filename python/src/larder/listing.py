@@ -19,6 +19,7 @@ class Entry:
     size: int
     etag: str
     modified: datetime
+    expires: datetime | None = None  # from then on it is not there
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Info:
     build_seconds: float | None
     meta: Mapping[str, str]
     age: float  # seconds since it was written, a second more or less, by the clock of the node that answered
+    expires: datetime | None = None  # from then on it is not there
 
     def authorship(self) -> str:
         """Who wrote the object, and when, for messages."""
@@ -53,6 +55,7 @@ class Info:
         rows = [
             ["size", human_size(self.size)],
             ["modified", _moment(self.modified)],
+            ["expires", "" if self.expires is None else _moment(self.expires)],
             ["writer", self.writer],
             ["format", self.format or self.content_type],
             ["took to build", took],

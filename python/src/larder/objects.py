@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from larder import many
 from larder.client import OBJECTS, Client
 from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Keys
-from larder.many import WRITES, each
 from larder.service import Service, check_age, expires_in_field, seconds_of
 
 T = TypeVar("T")
@@ -102,11 +102,11 @@ class ObjectService(Service):
         """The values of keys, in their order. Keys that are not there are left out; PartialError names others that fail."""
         return self._get_many(keys)
 
-    def put_many(self, values: Mapping[str, Any]) -> None:
+    def put_many(self, values: Mapping[str, Any], *, expires_in: float | timedelta | None = None) -> None:
         """Store each value under its key. PartialError names those that failed; the others are stored."""
         if not isinstance(values, Mapping):
             raise BadRequest(f"put_many takes a mapping of keys to values, not a {type(values).__qualname__}")
-        each("put_many", lambda key: self.put(key, values[key]), values, WRITES)
+        many.put_many(self._client, self._name, values, expires_in_field(expires_in))
 
     def keys(self, prefix: str = "") -> Keys:
         """All keys that begin with a prefix. Iterating over the service takes less memory."""

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from larder import many
 from larder.client import Client
-from larder.errors import BadRequest, NotFound, short_tracebacks
+from larder.errors import BadRequest, ConfigError, NotFound, short_tracebacks
 from larder.listing import Entry, Info, Keys
-from larder.many import READS, WRITES, PartialError, Removed, each
+from larder.many import READS, WRITES, Removed, each
 
 T = TypeVar("T")
 
@@ -53,8 +54,14 @@ class Service:
 
     def info_many(self, prefix: str = "") -> list[Info]:
         """What is known of each key with a prefix, its writer among it. What is removed meanwhile is left out."""
-        found = each("info_many", _unless_absent(self.info), self._client.list(self._name, prefix), READS)
-        return [info for info in found.values() if info is not None]
+        try:
+            known = {info.key: info for info in self._client.infos(self._name, prefix)}
+            keys = list(known)
+        except (BadRequest, ConfigError):  # an older node lists keys only
+            known, keys = {}, self._client.list(self._name, prefix)
+        asked = [key for key in keys if key not in known or not known[key].content_type]
+        found = known | each("info_many", _unless_absent(self.info), asked, READS)
+        return [info for key in keys if (info := found[key]) is not None]
 
     def copy(self, old: str, new: str) -> None:
         """Put what is under one key under another, without unpickling it; what is there is replaced. Raises NotFound."""
@@ -94,22 +101,8 @@ class Service:
     def _get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         if isinstance(keys, str):
             raise BadRequest(f"get_many takes several keys, for example [{keys!r}], or what keys(prefix) returns")
-
-        found: dict[str, Any] = {}
-
-        def get(key: str) -> None:
-            try:
-                found[key] = self._client.load(self._name, key)
-            except NotFound:
-                return
-
-        wanted = list(dict.fromkeys(keys))
-        try:
-            each("get_many", get, wanted, READS)
-        except PartialError as error:
-            error.done = found
-            raise
-        return {key: found[key] for key in wanted if key in found}
+        sizes = {entry.key: entry.size for entry in keys.entries} if isinstance(keys, Keys) else {}
+        return many.get_many(self._client, self._name, list(dict.fromkeys(keys)), sizes)
 
 
 def _removed(entries: list[Entry], *, dry_run: bool = False) -> Removed:
