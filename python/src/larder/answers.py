@@ -130,7 +130,9 @@ def _refusal(response: Answer, method: str, what: str) -> errors.LarderError:
     kind = _kind(status, type_, ours, write=method in WRITES)
     if kind is errors.NotFound and what.startswith(("list ", "whoami", "usage")):
         kind, type_ = errors.BadRequest, "no-route"
-    detail = _ADVICE.get("not-found" if kind is errors.NotFound else type_) or str(problem.get("detail") or f"{status} {response.reason}")
+    detail = str(problem.get("detail") or "")
+    if kind is not errors.NotFound or "expired" not in detail:  # a node says when
+        detail = _ADVICE.get(type_ or ("not-found" if kind is errors.NotFound else "")) or detail or f"{status} {response.reason}"
     if not ours and status == 413:
         detail += "; a proxy before the nodes refuses bodies of this size: have its limit raised (nginx: client_max_body_size)"
     elif not ours and status in _GATEWAY:
@@ -161,6 +163,8 @@ def _error(kind: type[errors.LarderError], text: str, response: Answer, type: st
 
 def _kind(status: int, type_: str, ours: bool, *, write: bool) -> type[errors.LarderError]:
     if status == 404 and ours and type_ in ("", "not-found"):
+        return errors.NotFound
+    if status == 412 and type_ == "too-old":
         return errors.NotFound
     if type_ == "outcome-unknown" or (write and (status == 504 or (not ours and status in _GATEWAY))):
         return errors.OutcomeUnknown  # a proxy cannot know what a node did with what it was sent

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from larder import answers
-from larder.client import Client
+from larder.client import Client, max_age_field
 from larder.config import Config
 from larder.errors import AuthError, ConfigError, LarderError, Unavailable
 from larder.frame import Buffer
@@ -61,7 +61,7 @@ def is_off(client: Client) -> bool:
     return _Off.until.get(client.settings, 0.0) > time.monotonic()
 
 
-def get(client: Client, service: str, keys: Sequence[str]) -> Settled:
+def get(client: Client, service: str, keys: Sequence[str], max_age: float | None = None) -> Settled:
     """Get values by one request. They are decoded as they come."""
     settled = Settled()
 
@@ -80,7 +80,7 @@ def get(client: Client, service: str, keys: Sequence[str]) -> Settled:
             raise EOFError("a batch ended before its last part")
 
     body = json.dumps({"get": keys}, separators=(",", ":")).encode()
-    _exchange(client, service, "application/json", [body], "get_many", read)
+    _exchange(client, service, {"Content-Type": "application/json", **max_age_field(max_age)}, [body], "get_many", read)
     return settled
 
 
@@ -116,7 +116,7 @@ def put(client: Client, service: str, puts: Sequence[Put]) -> Settled:
                 except LarderError as error:
                     settled.fail(line.key, error)
 
-    _exchange(client, service, f"multipart/mixed; boundary={boundary}", [b"".join(body)], "put_many", read)
+    _exchange(client, service, {"Content-Type": f"multipart/mixed; boundary={boundary}"}, [b"".join(body)], "put_many", read)
     return settled
 
 
@@ -134,7 +134,9 @@ class _Line:
         return json.dumps(self._problem).encode()
 
 
-def _exchange(client: Client, service: str, kind: str, body: Sequence[Buffer], what: str, read: Callable[[Response], None]) -> None:
+def _exchange(
+    client: Client, service: str, fields: Mapping[str, str], body: Sequence[Buffer], what: str, read: Callable[[Response], None]
+) -> None:
     """Send a batch to one node after the other, until one answers."""
 
     def read_whole(answer: Response) -> None:
@@ -146,7 +148,7 @@ def _exchange(client: Client, service: str, kind: str, body: Sequence[Buffer], w
                 raise
             raise Unavailable(f"{what}: the answer broke off: {type(error).__name__}: {error}") from None
 
-    headers = {"Content-Type": kind, "Accept": "multipart/mixed, application/x-ndjson"}
+    headers = {"Accept": "multipart/mixed, application/x-ndjson", **fields}
     try:
         client.transport.send(Request("POST", f"/v1/batch/{service}", headers, body, what, patient=False), read_whole)
     except LarderError as error:

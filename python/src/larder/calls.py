@@ -11,11 +11,14 @@ import inspect
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextvars import Context
+from dataclasses import replace
 from typing import Any
 
+from larder import behind
 from larder.attempts import Attempt, Decision, Wish, holding, new_attempt
 from larder.claims import Claim
-from larder.entry import Entry, Missing, Slot, is_interrupt
+from larder.entry import Entry, Missing, Slot, Stale, is_interrupt
 from larder.errors import short_traceback
 from larder.flights import Flight, Flights, Outcome, building, waiting
 from larder.listing import Info, Keys
@@ -25,6 +28,9 @@ _ATTEMPTS = 3  # after that, what others build is never what is wanted
 
 # What a decorated function has beside the call.
 OPERATIONS = ("refresh", "bypass", "cached_only", "forget", "forget_all", "key", "info", "entries")
+
+
+_tasks: set[asyncio.Task[None]] = set()  # that nobody waits for; a loop alone would not keep them
 
 
 class Calls:
@@ -56,12 +62,22 @@ class Calls:
         return self.entry.slot(args, kwargs)
 
     def _cached_only(self, slot: Slot) -> Any:
-        return slot.client.fetch(self.entry.options.service, slot.key, judge=self.entry.judge)[0]
+        limit = self.entry.options.max_age
+        return slot.client.fetch(self.entry.options.service, slot.key, judge=lambda info: self.entry.judge(info, limit), max_age=limit)[0]
+
+    def _behind(self, slot: Slot, args: Any, kwargs: Any) -> Slot:
+        """A slot for a build that goes on after its call, whose caller may change what it was called with."""
+
+        def still() -> bool:
+            with slot.session():
+                return self.entry.slot(args, kwargs).key == slot.key
+
+        return replace(slot, still=still)
 
     def _attempts(self, flight: Flight, slot: Slot, missing: Missing) -> Iterator[Attempt]:
         """Attempts to get the claim, as long as what others built is not there when it is looked for; at last none."""
         options = self.entry.options
-        wish = Wish(options.single_build, options.wait, missing.max_age, self.entry.took)
+        wish = Wish(options.single_build, options.wait, missing.max_age, self.entry.took, missing.behind)
         for _ in range(_ATTEMPTS if missing.store and not flight.apart else 0):
             made = new_attempt(slot.client, options.service, slot.key, wish)
             if made is None:
@@ -101,7 +117,10 @@ class FunctionCalls(Calls):
         """What is kept in a slot, or else what the function returns."""
         while True:
             mark = self.flights.mark()
-            found = self.entry.look(slot)
+            found = self.entry.look(slot, stale=True)
+            if isinstance(found, Stale):
+                self._rebuild(mark, slot, args, kwargs)
+                return found.value
             if not isinstance(found, Missing):
                 return found
             flight, leads = self.flights.join(slot.flight)
@@ -114,6 +133,22 @@ class FunctionCalls(Calls):
                     outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
                 return self._build(slot, args, kwargs, store=found.store)[0]
+
+    def _rebuild(self, mark: int, slot: Slot, args: Any, kwargs: Any) -> None:
+        """Build what is there anew, in a thread, unless that is under way."""
+        flight, leads = self.flights.join(slot.flight)
+        if not leads or flight.apart:
+            return
+        slot = self._behind(slot, args, kwargs)
+
+        def run() -> None:
+            try:
+                self._lead(flight, mark, slot, args, kwargs, Missing(store=True, max_age=self.entry.options.max_age, behind=True))
+            except BaseException as error:
+                behind.note(slot.key, error)
+
+        if not behind.start(run):
+            self.flights.land(slot.flight, flight, Outcome.INTERRUPTED)
 
     def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
@@ -208,7 +243,10 @@ class CoroutineCalls(Calls):
         """What is kept in a slot, or else what the function returns."""
         while True:
             mark = self.flights.mark()
-            found = await asyncio.to_thread(self.entry.look, slot)
+            found = await asyncio.to_thread(self.entry.look, slot, stale=True)
+            if isinstance(found, Stale):
+                self._rebuild(mark, slot, args, kwargs)
+                return found.value
             if not isinstance(found, Missing):
                 return found
             flight, leads = self.flights.join(slot.flight)
@@ -221,6 +259,25 @@ class CoroutineCalls(Calls):
                     outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
                 return (await self._build(slot, args, kwargs, store=found.store))[0]
+
+    def _rebuild(self, mark: int, slot: Slot, args: Any, kwargs: Any) -> None:
+        """Build what is there anew, in a task, unless that is under way."""
+        flight, leads = self.flights.join(slot.flight)
+        if not leads or flight.apart:
+            return
+        slot = self._behind(slot, args, kwargs)
+
+        async def run() -> None:
+            try:
+                await self._lead(flight, mark, slot, args, kwargs, Missing(store=True, max_age=self.entry.options.max_age, behind=True))
+            except asyncio.CancelledError:
+                raise  # the loop ends
+            except BaseException as error:
+                behind.note(slot.key, error)
+
+        task = asyncio.get_running_loop().create_task(run(), context=Context())
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
 
     async def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED

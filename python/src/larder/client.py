@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import platform
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from larder import codec, config, credentials, frame, local
@@ -26,9 +27,17 @@ from larder.transport import Request
 OBJECTS = "objects"
 STRATEGIES = "strategies"
 
+_LONGEST = 1 << 31  # seconds; nothing is older
 _MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
 Judge = Callable[[Info], None]
+
+
+def max_age_field(seconds: float | None) -> Mapping[str, str]:
+    """The header field of a get that takes nothing older."""
+    return _NOTHING if seconds is None or seconds > _LONGEST else {"Larder-Max-Age": str(math.floor(seconds))}
 
 
 @contextmanager
@@ -183,7 +192,7 @@ class Client(RawClient):
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
         if conditions:  # so that no other put has this digest, and an attempt whose answer was lost is known again
             header["nonce"] = uuid.uuid4().hex
-        sent = {"Larder-Claim": claim} if claim else dict(conditions or {})
+        sent = {**(conditions or {}), **({"Larder-Claim": claim} if claim else {})}
         return self._seal_frame(service, key, header, encoded.segments, about or {}, sent, patient)
 
     def _seal_frame(
@@ -239,16 +248,23 @@ class Client(RawClient):
         __tracebackhide__ = True
         return self._load(service, key, None, patient)[0]
 
-    def fetch(self, service: str, key: str, *, judge: Judge | None = None, patient: bool = True) -> tuple[Any, Mapping[str, str]]:
-        """Get a value, and the headers that say what is known of it. ``judge`` may raise a LarderError before the bytes are received."""
-        __tracebackhide__ = True
-        return self._load(service, key, judge, patient)
+    def fetch(
+        self, service: str, key: str, *, judge: Judge | None = None, max_age: float | None = None, patient: bool = True
+    ) -> tuple[Any, Mapping[str, str]]:
+        """Get a value, and the headers that say what is known of it. ``judge`` may raise a LarderError before the bytes are received.
 
-    def _load(self, service: str, key: str, judge: Judge | None, patient: bool) -> tuple[Any, Mapping[str, str]]:
+        A node that knows ``max_age``, in seconds, answers NotFound for what is older; others leave that to the judge.
+        """
+        __tracebackhide__ = True
+        return self._load(service, key, judge, patient, max_age_field(max_age))
+
+    def _load(
+        self, service: str, key: str, judge: Judge | None, patient: bool, fields: Mapping[str, str] = _NOTHING
+    ) -> tuple[Any, Mapping[str, str]]:
         __tracebackhide__ = True
         self._warn_if_unsigned()
         with _enough_memory(key):
-            received, headers = self._receive(service, key, self._tier, judge, patient)
+            received, headers = self._receive(service, key, self._tier, judge, patient, fields)
             return codec.decode(received, key, allow_pickle=self._config.allow_pickle), headers
 
     def value_of(self, service: str, key: str, source: frame.Source, size: int, headers: Mapping[str, str]) -> Any:
@@ -277,7 +293,7 @@ class Client(RawClient):
         self.put(self._seal_frame(service, new, found.header, found.segments, info.meta, {}, True))
 
     def _receive(
-        self, service: str, key: str, tier: local.Tier | None, judge: Judge | None, patient: bool
+        self, service: str, key: str, tier: local.Tier | None, judge: Judge | None, patient: bool, fields: Mapping[str, str] = _NOTHING
     ) -> tuple[frame.Frame, Mapping[str, str]]:
         """The verified frame of a key, from a node or from a tier if a node confirms that; and the headers of the answer."""
         __tracebackhide__ = True
@@ -295,7 +311,7 @@ class Client(RawClient):
                 return receive(answer)
 
             also = (304,) if headers else ()
-            request = Request("GET", path_of(service, key), headers, what=f"get {key!r}", also=also, patient=patient)
+            request = Request("GET", path_of(service, key), {**fields, **headers}, what=f"get {key!r}", also=also, patient=patient)
             return self._transport.send(request, judged)
 
         if tier is None:

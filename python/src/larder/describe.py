@@ -13,12 +13,16 @@ from typing import Any
 from larder.errors import ServerError
 from larder.listing import Entry, Info
 
+# Compiled here, since the interpreter compiles none while it ends.
+_DIGEST = re.compile(r"sha-256=:([^:]*):")
+_NANOSECONDS = re.compile(r"(\.\d{6})\d+")
+
 META = "larder-meta-"  # begins the headers of an object's metadata
 
 
 def repr_digest(headers: Mapping[str, str]) -> bytes | None:
     """The SHA-256 of Repr-Digest (RFC 9530), if there is one; no bytes if it cannot be one."""
-    found = re.search(r"sha-256=:([^:]*):", headers.get("repr-digest", ""))
+    found = _DIGEST.search(headers.get("repr-digest", ""))
     try:
         return base64.b64decode(found.group(1), validate=True) if found else None
     except ValueError:
@@ -78,7 +82,7 @@ def _libraries(text: str) -> dict[str, str]:
 
 def moment_of(text: str) -> datetime:
     """A time in RFC 3339, whose fraction may have nanoseconds."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
+    return datetime.fromisoformat(_NANOSECONDS.sub(lambda found: found[1], text)).astimezone(UTC)
 
 
 @lru_cache(maxsize=256)

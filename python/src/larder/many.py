@@ -13,7 +13,7 @@ from larder import batch
 from larder.batch import Settled
 from larder.client import Client
 from larder.errors import BadRequest, LarderError, NotFound
-from larder.listing import human_size
+from larder.listing import Info, human_size
 from larder.raw import Put, path_of
 
 T = TypeVar("T")
@@ -108,8 +108,8 @@ def in_threads(tasks: Iterable[Callable[[], T]], at_once: int) -> Iterator[T]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def get_many(client: Client, service: str, keys: Sequence[str], sizes: Mapping[str, int]) -> dict[str, Any]:
-    """The values of keys, in their order, without those that are not there. ``sizes`` are known ones, in bytes. Raises PartialError."""
+def get_many(client: Client, service: str, keys: Sequence[str], sizes: Mapping[str, int], max_age: float | None) -> dict[str, Any]:
+    """The values of keys, in their order, without those that are not there or too old. ``sizes`` are known ones. Raises PartialError."""
     settled, short = Settled(), list[str]()
     for key in keys:
         try:
@@ -120,11 +120,11 @@ def get_many(client: Client, service: str, keys: Sequence[str], sizes: Mapping[s
             short += [key] if sizes.get(key, 0) <= _ALONE else []
     for at in range(0, len(short) if len(short) > 1 else 0, _GETS):
         if not batch.is_off(client):
-            settled.add(batch.get(client, service, short[at : at + _GETS]))
+            settled.add(batch.get(client, service, short[at : at + _GETS], max_age))
 
     def load(key: str) -> Settled:
         try:
-            return Settled({key: client.load(service, key)})
+            return Settled({key: client.fetch(service, key, judge=lambda info: check_age(info, max_age), max_age=max_age)[0]})
         except LarderError as error:
             return Settled(failed={key: error})
 
@@ -176,3 +176,9 @@ def put_many(client: Client, service: str, values: Mapping[str, Any], fields: Ma
         settled.add(got)
     if settled.failed:
         raise PartialError("put_many", settled.done, settled.failed)
+
+
+def check_age(info: Info, limit: float | None) -> None:
+    """Raise NotFound for an object that was written longer ago than so many seconds."""
+    if limit is not None and info.age > limit:
+        raise NotFound(f"get {info.key!r}: it was written {info.age:.0f} s ago, which is more than max_age={limit:g}", type="too-old")

@@ -14,6 +14,7 @@ from larder.http1 import Malformed, Response
 _BUFFER = 64 << 10
 _MAX_HEAD = 64 << 10
 _PIECE = 1 << 20
+_KIND = re.compile(r'multipart/mixed\s*;\s*boundary="?([^";,\s]{1,70})"?', re.IGNORECASE)
 
 
 class Part:
@@ -76,7 +77,7 @@ class _Body(io.RawIOBase):
 
 def parts(answer: Response, what: str) -> Iterator[Part]:
     """The parts of an answer, each of which is over when the next is asked for. Raises ConfigError for what has none."""
-    found = re.fullmatch(r'multipart/mixed\s*;\s*boundary="?([^";,\s]{1,70})"?', answer.headers.get("content-type", ""), re.IGNORECASE)
+    found = _KIND.fullmatch(answer.headers.get("content-type", ""))
     if found is None:
         raise ConfigError(f"{what}: what answers has no parts, but {answer.headers.get('content-type', 'no type')}")
     delimiter = b"--" + found[1].encode()

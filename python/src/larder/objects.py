@@ -10,7 +10,8 @@ from larder import many
 from larder.client import OBJECTS, Client
 from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Keys
-from larder.service import Service, check_age, expires_in_field, seconds_of
+from larder.many import check_age
+from larder.service import Service, expires_in_field, seconds_of
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class ObjectService(Service):
         try:
             if limit is None:
                 return self._client.load(self._name, key)
-            return self._client.fetch(self._name, key, judge=lambda info: check_age(info, limit))[0]
+            return self._client.fetch(self._name, key, judge=lambda info: check_age(info, limit), max_age=limit)[0]
         except NotFound:
             if default is _ABSENT:
                 raise
@@ -98,9 +99,12 @@ class ObjectService(Service):
     def __delitem__(self, key: str) -> None:
         self.delete(key)
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The values of keys, in their order. Keys that are not there are left out; PartialError names others that fail."""
-        return self._get_many(keys)
+    def get_many(self, keys: Iterable[str], *, max_age: float | timedelta | None = None) -> dict[str, Any]:
+        """The values of keys, in their order. Keys that are not there, or older than ``max_age`` seconds, are left out.
+
+        PartialError names others that fail.
+        """
+        return self._get_many(keys, seconds_of(max_age))
 
     def put_many(self, values: Mapping[str, Any], *, expires_in: float | timedelta | None = None) -> None:
         """Store each value under its key. PartialError names those that failed; the others are stored."""

@@ -98,11 +98,11 @@ class Service:
     def _keys(self, prefix: str) -> Keys:
         return self._client.list(self._name, prefix)
 
-    def _get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+    def _get_many(self, keys: Iterable[str], max_age: float | None = None) -> dict[str, Any]:
         if isinstance(keys, str):
             raise BadRequest(f"get_many takes several keys, for example [{keys!r}], or what keys(prefix) returns")
         sizes = {entry.key: entry.size for entry in keys.entries} if isinstance(keys, Keys) else {}
-        return many.get_many(self._client, self._name, list(dict.fromkeys(keys)), sizes)
+        return many.get_many(self._client, self._name, list(dict.fromkeys(keys)), sizes, max_age)
 
 
 def _removed(entries: list[Entry], *, dry_run: bool = False) -> Removed:
@@ -115,6 +115,20 @@ def seconds_of(max_age: Any) -> float | None:
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0):
         raise ValueError(f"max_age is a number of seconds, or a timedelta, not {max_age!r}")
     return seconds
+
+
+def seconds_stale(stale_ok: Any, max_age: Any) -> float:
+    """For how long after ``max_age`` a value is still returned. Raises ValueError."""
+    if stale_ok is None or stale_ok is False:
+        return 0.0
+    if max_age is None:
+        raise ValueError("stale_ok goes with max_age: without it, nothing is too old")
+    if stale_ok is True:
+        return math.inf
+    try:
+        return seconds_of(stale_ok) or 0.0
+    except ValueError:
+        raise ValueError(f"stale_ok is True, a number of seconds, or a timedelta, not {stale_ok!r}") from None
 
 
 def check_wait(wait: Any) -> float | None:
@@ -133,12 +147,6 @@ def expires_in_field(expires_in: Any) -> dict[str, str]:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= _LONGEST_LIFE:
         raise BadRequest(f"expires_in is a number of seconds, more than 0 and at most {_LONGEST_LIFE}, or a timedelta, not {expires_in!r}")
     return {"Larder-Expires-In": str(math.ceil(seconds))}
-
-
-def check_age(info: Info, limit: float | None) -> None:
-    """Raise NotFound for an object that was written longer ago than so many seconds."""
-    if limit is not None and info.age > limit:
-        raise NotFound(f"get {info.key!r}: it was written {info.age:.0f} s ago, which is more than max_age={limit:g}", type="too-old")
 
 
 def _unless_absent(function: Callable[[str], T]) -> Callable[[str], T | None]:
