@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ from larder import batch
 from larder.batch import Settled
 from larder.client import Client
 from larder.errors import BadRequest, LarderError, NotFound
-from larder.listing import Info, human_size
+from larder.listing import Info
 from larder.raw import Put, path_of
 
 T = TypeVar("T")
@@ -28,10 +27,10 @@ _NAMED = 5  # failures that a message names
 class PartialError(LarderError):
     """Some of many keys failed. ``failed`` has their errors by key, ``done`` what the others gave."""
 
-    def __init__(self, what: str, done: dict[str, Any], failed: dict[str, LarderError]) -> None:
+    def __init__(self, what: str, done: dict[str, Any], failed: dict[str, LarderError], others: int = 0) -> None:
         named = "; ".join(f"{key!r}: {error}" for key, error in list(failed.items())[:_NAMED])
         more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        super().__init__(f"{what}: {len(failed)} of {len(done) + len(failed)} keys failed: {named}{more}")
+        super().__init__(f"{what}: {len(failed)} of {len(done) + others + len(failed)} keys failed: {named}{more}")
         self.done = done
         self.failed = failed
 
@@ -43,21 +42,6 @@ def _partial_error(text: str, done: dict[str, Any], failed: dict[str, LarderErro
     error = PartialError("", done, failed)
     error.args = (text,)
     return error
-
-
-@dataclass(frozen=True)
-class Removed:
-    """What was removed, or with ``dry_run`` would be: how many keys, and how many bytes they had."""
-
-    count: int
-    bytes: int
-    keys: tuple[str, ...]
-    dry_run: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.count} key{'s' * (self.count != 1)}, {human_size(self.bytes)}" + (
-            " would be removed" if self.dry_run else " removed"
-        )
 
 
 def each(what: str, function: Callable[[str], T], keys: Iterable[str], at_once: int) -> dict[str, T]:

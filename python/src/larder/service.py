@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, TypeVar
 
 from larder import many
 from larder.client import Client
 from larder.errors import BadRequest, ConfigError, NotFound, short_tracebacks
-from larder.listing import Entry, Info, Keys
-from larder.many import READS, WRITES, Removed, each
+from larder.listing import Info, Keys
+from larder.many import READS, each
+from larder.removal import Narrow, Removed, remove
 
 T = TypeVar("T")
 
@@ -74,26 +75,34 @@ class Service:
         self.copy(old, new)
         self._client.remove(self._name, old)
 
-    def remove_by_prefix(self, prefix: str, dry_run: bool = False, *, ask: bool | None = None) -> Removed:
+    def remove_by_prefix(
+        self,
+        prefix: str,
+        dry_run: bool = False,
+        *,
+        ask: bool | None = None,
+        older_than: float | timedelta | None = None,
+        env_date: str | date | None = None,
+        env_hash: str | None = None,
+        writer: str | None = None,
+    ) -> Removed:
         """Remove all keys with a prefix, of everybody; with ``dry_run`` only count them.
 
-        In a notebook or an interactive session it asks first, unless ``ask`` is False. Raises PartialError if some could not be removed.
+        In a notebook or an interactive session it asks first, unless ``ask`` is False. ``older_than`` (seconds since it was
+        written), ``writer``, and for strategies ``env_date`` and ``env_hash`` narrow what is removed. Who has not the role
+        admin removes his own. Raises PartialError if some could not be removed.
         """
-        if not isinstance(prefix, str) or not prefix:
-            raise BadRequest("remove_by_prefix takes a prefix that is text and not empty: to remove everything, remove it by parts")
-        entries = list(self._client.entries(self._name, prefix))
-        found = _removed(entries, dry_run=True)
-        if dry_run:
-            return found
-        asks = bool(entries) and (_is_interactive() if ask is None else ask)
-        if asks and input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
-            return _removed([])
-        gone = each("remove_by_prefix", _unless_absent(self._remove), found.keys, WRITES)
-        return _removed([e for e in entries if gone[e.key]])
-
-    def _remove(self, key: str) -> bool:
-        self._client.remove(self._name, key)
-        return True
+        narrow = Narrow(older_than, env_date, env_hash, writer)
+        asks = _is_interactive() if ask is None else ask
+        size = 0
+        if dry_run or asks:
+            found = remove(self._client, self._name, prefix, narrow, dry_run=True)
+            if dry_run or not found.count:
+                return found if dry_run else Removed()
+            if input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
+                return Removed()
+            size = found.bytes
+        return remove(self._client, self._name, prefix, narrow, dry_run=False, of=size)
 
     def _keys(self, prefix: str) -> Keys:
         return self._client.list(self._name, prefix)
@@ -103,10 +112,6 @@ class Service:
             raise BadRequest(f"get_many takes several keys, for example [{keys!r}], or what keys(prefix) returns")
         sizes = {entry.key: entry.size for entry in keys.entries} if isinstance(keys, Keys) else {}
         return many.get_many(self._client, self._name, list(dict.fromkeys(keys)), sizes, max_age)
-
-
-def _removed(entries: list[Entry], *, dry_run: bool = False) -> Removed:
-    return Removed(len(entries), sum(e.size for e in entries), tuple(e.key for e in entries), dry_run)
 
 
 def seconds_of(max_age: Any) -> float | None:
