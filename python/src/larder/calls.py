@@ -19,7 +19,7 @@ from larder import behind
 from larder.attempts import Attempt, Decision, Wish, holding, new_attempt
 from larder.claims import Claim
 from larder.entry import Entry, Missing, Slot, Stale, is_interrupt
-from larder.errors import short_traceback
+from larder.errors import NotFound, short_traceback
 from larder.flights import Flight, Flights, Outcome, building, waiting
 from larder.listing import Info, Keys
 from larder.many import WRITES, each
@@ -63,7 +63,13 @@ class Calls:
 
     def _cached_only(self, slot: Slot) -> Any:
         limit = self.entry.options.max_age
-        return slot.client.fetch(self.entry.options.service, slot.key, judge=lambda info: self.entry.judge(info, limit), max_age=limit)[0]
+        try:
+            return slot.client.fetch(self.entry.options.service, slot.key, judge=lambda info: self.entry.judge(info, limit), max_age=limit)[
+                0
+            ]
+        except NotFound as error:
+            self.entry.explain(slot, error)
+            raise
 
     def _behind(self, slot: Slot, args: Any, kwargs: Any) -> Slot:
         """A slot for a build that goes on after its call, whose caller may change what it was called with."""
@@ -97,7 +103,11 @@ class Calls:
         return flight.done.result() if flight.done.done() else Outcome.UNSTORED
 
     def _info(self, slot: Slot) -> Info:
-        return slot.client.stat(self.entry.options.service, slot.key)
+        try:
+            return slot.client.stat(self.entry.options.service, slot.key)
+        except NotFound as error:
+            self.entry.explain(slot, error)
+            raise
 
     def _forget_all(self) -> int:
         client = self.entry.environment().client

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from larder import carried
@@ -38,6 +39,7 @@ from larder.errors import (
 from larder.listing import Entry as Listed
 from larder.listing import Info, Keys
 from larder.many import check_age
+from larder.nearest import Here, explain
 from larder.service import expires_in_field
 from larder.strategies import check_built
 
@@ -341,6 +343,12 @@ class Entry:
             pattern = re.compile(re.escape(self.name) + rest, re.DOTALL)
             found += [e for e in client.entries(self.options.service, self.name + opening) if pattern.fullmatch(e.key)]
         return Keys(found)
+
+    def explain(self, slot: Slot, error: NotFound) -> None:
+        """Have a miss say what there is instead."""
+        if error.status == 404:
+            under = Here(None if slot.environment is None else dict(slot.environment), self.code)
+            error.explained(partial(explain, slot.client, self.options.service, slot.key, under))
 
     def forget(self, client: Client, key: str) -> bool:
         """Remove what is stored, and report whether there was anything."""

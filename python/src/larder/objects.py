@@ -64,10 +64,11 @@ class ObjectService(Service):
             if limit is None:
                 return self._client.load(self._name, key)
             return self._client.fetch(self._name, key, judge=lambda info: check_age(info, limit), max_age=limit)[0]
-        except NotFound:
-            if default is _ABSENT:
-                raise
-            return default
+        except NotFound as error:
+            if default is not _ABSENT:
+                return default
+            self._explain(key, error)
+            raise
 
     def build(
         self,
@@ -118,7 +119,7 @@ class ObjectService(Service):
 
     def delete(self, key: str) -> None:
         """Remove a key. Raises NotFound if it is not there."""
-        self._client.remove(self._name, key)
+        self._found(key, lambda: self._client.remove(self._name, key))
 
     def put_raw(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Store bytes as they are, for tools that are not this client. They are not signed."""
@@ -126,4 +127,4 @@ class ObjectService(Service):
 
     def get_raw(self, key: str) -> bytes:
         """The bytes of an object, whoever wrote it. No signature is verified, and nothing is unpickled."""
-        return self._client.load_raw(self._name, key)
+        return self._found(key, lambda: self._client.load_raw(self._name, key))

@@ -159,9 +159,9 @@ class RawClient:
 
         return _all(page, f"list {service} {prefix!r}")
 
-    def page(self, service: str, prefix: str, *, patient: bool = True) -> Keys:
-        """The first keys with a prefix, at most 10,000 of them."""
-        return Keys(self._page(service, prefix, "", patient, {})[0])
+    def page(self, service: str, prefix: str, *, patient: bool = True, limit: int = 10_000) -> Keys:
+        """The first keys with a prefix, at most so many of them."""
+        return Keys(self._page(service, prefix, "", patient, {"limit": str(limit)})[0])
 
     def _page(self, service: str, prefix: str, cursor: str, patient: bool, filters: Mapping[str, str]) -> tuple[Sequence[Entry], str]:
         """A page of a listing, and the cursor of the next."""

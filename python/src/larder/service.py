@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from larder import many
@@ -51,7 +52,23 @@ class Service:
 
     def info(self, key: str) -> Info:
         """Size, time, writer, versions of an object, without reading it. Raises NotFound."""
-        return self._client.stat(self._name, key)
+        return self._found(key, lambda: self._client.stat(self._name, key))
+
+    def _found(self, key: str, call: Callable[[], T]) -> T:
+        """What a call for a key returns. If the key is not there, the error says what there is instead."""
+        try:
+            return call()
+        except NotFound as error:
+            self._explain(key, error)
+            raise
+
+    def _explain(self, key: str, error: NotFound) -> None:
+        from larder.environment import env, is_initialised  # which needs services
+        from larder.nearest import Here, explain
+
+        if error.status == 404 and "expired" not in error.args[0]:
+            under = Here(dict(env()) if is_initialised() else None)
+            error.explained(partial(explain, self._client, self._name, key, under))
 
     def info_many(self, prefix: str = "") -> list[Info]:
         """What is known of each key with a prefix, its writer among it. What is removed meanwhile is left out."""
@@ -66,7 +83,7 @@ class Service:
 
     def copy(self, old: str, new: str) -> None:
         """Put what is under one key under another, without unpickling it; what is there is replaced. Raises NotFound."""
-        self._client.copy(self._name, old, new)
+        self._found(old, lambda: self._client.copy(self._name, old, new))
 
     def rename(self, old: str, new: str) -> None:
         """Copy, then delete the old key: for a moment both are there. Raises NotFound."""
