@@ -18,7 +18,7 @@ from larder import codec, config, credentials, frame, local
 from larder.describe import META, info_of, stated_digest
 from larder.errors import ConfigError, Conflict, DecodeError, LarderError, NotAFrame, NotFound, short_tracebacks, warn
 from larder.http1 import Response
-from larder.listing import Info, html_table
+from larder.listing import Info, Link, html_table
 from larder.progress import SHOWN, bar
 from larder.raw import Put, RawClient, path_of
 from larder.settings import setting
@@ -113,18 +113,20 @@ class Client(RawClient):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<larder.Client of {', '.join(map(str, self._config.nodes))}, {', '.join(self._traits())}>"
+        return f"<larder.Client of {', '.join(map(str, self._config.nodes))}, {self.traits()}>"
 
     def _repr_html_(self) -> str:
-        return html_table(["node"], [[str(n)] for n in self._config.nodes], f"larder client, {', '.join(self._traits())}")
+        return html_table(["node"], [[Link(str(n), f"{n}/ui/")] for n in self._config.nodes], f"larder client, {self.traits()}")
 
-    def _traits(self) -> list[str]:
+    def traits(self) -> str:
+        """How the client was made, in words."""
         c = self._config
-        return [
+        words = [
             "with a token" if c.token else "without a token",
             "signing" if c.signing_keys else "not signing",
             *([] if c.allow_pickle else ["refusing pickles"]),
         ]
+        return ", ".join(words)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A client travels to other processes without its secrets, which they take from their environment."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
@@ -53,6 +54,11 @@ class RawClient:
         """What sends this client's requests."""
         return self._transport
 
+    def page_at(self, service: str = "", key: str = "") -> str:
+        """The address where a browser shows an object, or where those of all objects of a service begin, or all there is."""
+        at = f"#/object/{service}/{quote(key, safe='')}" if service else ""
+        return f"{self._config.nodes[0]}/ui/{at}"
+
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
         self._transport.close()
@@ -74,7 +80,8 @@ class RawClient:
         """What the org has in the cache, may have there, and has saved by reading."""
         __tracebackhide__ = True
         request = Request("GET", "/v1/usage", _JSON, what="usage", json=True)
-        return self._transport.send(request, lambda a: answers.read_json(a, "usage", _MAX_USAGE, usage_of))
+        found = self._transport.send(request, lambda a: answers.read_json(a, "usage", _MAX_USAGE, usage_of))
+        return replace(found, page=self.page_at())
 
     # Bytes.
 
@@ -140,12 +147,12 @@ class RawClient:
         """What is known of an object. Raises NotFound."""
         __tracebackhide__ = True
         request = Request("HEAD", path_of(service, key), what=f"info {key!r}", patient=patient)
-        return info_of(key, self._transport.send(request, lambda a: a.headers))
+        return replace(info_of(key, self._transport.send(request, lambda a: a.headers)), page=self.page_at(service, key))
 
     def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
         """All keys with a prefix, in the cache's order. Filters are those of the service."""
         __tracebackhide__ = True
-        return Keys(self.entries(service, prefix, patient=patient, **filters))
+        return Keys(self.entries(service, prefix, patient=patient, **filters), self.page_at(service))
 
     def entries(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Iterator[Entry]:
         """What a listing has, a page of at most 10,000 at a time."""
@@ -157,7 +164,7 @@ class RawClient:
         def page(cursor: str) -> tuple[Sequence[Info], str]:
             return self._listing(service, prefix, cursor, True, {"meta": "true"}, lambda found, answer: infos_of(found, answer.headers))
 
-        return _all(page, f"list {service} {prefix!r}")
+        return (replace(info, page=self.page_at(service, info.key)) for info in _all(page, f"list {service} {prefix!r}"))
 
     def page(self, service: str, prefix: str, *, patient: bool = True, limit: int = 10_000) -> Keys:
         """The first keys with a prefix, at most so many of them."""

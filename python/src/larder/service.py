@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from larder import many
 from larder.client import Client
 from larder.errors import BadRequest, ConfigError, NotFound, short_tracebacks
-from larder.listing import Info, Keys
+from larder.listing import Info, Infos, Keys, Link, html_table
 from larder.many import READS, each
 from larder.removal import Narrow, Removed, remove
 
@@ -28,6 +28,19 @@ class Service:
     def __init__(self, client: Client, name: str) -> None:
         self._client = client
         self._name = name
+
+    def _repr_html_(self) -> str:
+        return html_table(["", ""], [[name, text] for name, text in self._about().items()], f"larder, {self._name}")
+
+    def _about(self) -> dict[str, str]:
+        """What a notebook shows of the service; nothing is asked for it."""
+        nodes = self._client.settings.nodes
+        shown = Link(str(nodes[0]), self._client.page_at())
+        return {
+            "node": shown,
+            **({"other nodes": ", ".join(map(str, nodes[1:]))} if len(nodes) > 1 else {}),
+            "client": self._client.traits(),
+        }
 
     def __contains__(self, key: object) -> bool:
         """Reports whether a key is there, which what can be no key is not."""
@@ -70,7 +83,7 @@ class Service:
             under = Here(dict(env()) if is_initialised() else None)
             error.explained(partial(explain, self._client, self._name, key, under))
 
-    def info_many(self, prefix: str = "") -> list[Info]:
+    def info_many(self, prefix: str = "") -> Infos:
         """What is known of each key with a prefix, its writer among it. What is removed meanwhile is left out."""
         try:
             known = {info.key: info for info in self._client.infos(self._name, prefix)}
@@ -79,7 +92,7 @@ class Service:
             known, keys = {}, self._client.list(self._name, prefix)
         asked = [key for key in keys if key not in known or not known[key].content_type]
         found = known | each("info_many", _unless_absent(self.info), asked, READS)
-        return [info for key in keys if (info := found[key]) is not None]
+        return Infos(info for key in keys if (info := found[key]) is not None)
 
     def copy(self, old: str, new: str) -> None:
         """Put what is under one key under another, without unpickling it; what is there is replaced. Raises NotFound."""

@@ -46,6 +46,9 @@ class StrategyService(Service):
     def __repr__(self) -> str:
         return f"<larder.StrategyService of {self._environment.env_date} {self._environment.env_hash}, {self._client!r}>"
 
+    def _about(self) -> dict[str, str]:
+        return {"env_date": self._environment.env_date, "env_hash": self._environment.env_hash, **super()._about()}
+
     def key_of(self, name: str) -> str:
         """The key of a name in this environment: NAME|ENV_DATE||ENV_HASH."""
         if not isinstance(name, str) or not name:
