@@ -19,6 +19,7 @@ from larder import behind
 from larder.attempts import Attempt, Decision, Wish, holding, new_attempt
 from larder.claims import Claim
 from larder.entry import Entry, Missing, Slot, Stale, is_interrupt
+from larder.environment import pinned
 from larder.errors import NotFound, short_traceback
 from larder.flights import Flight, Flights, Outcome, building, waiting
 from larder.listing import Info, Keys
@@ -74,11 +75,12 @@ class Calls:
     def _behind(self, slot: Slot, args: Any, kwargs: Any) -> Slot:
         """A slot for a build that goes on after its call, whose caller may change what it was called with."""
 
-        def still() -> bool:
+        def complaint() -> str:
             with slot.session():
-                return self.entry.slot(args, kwargs).key == slot.key
+                same = self.entry.slot(args, kwargs).key == slot.key
+            return "" if same else "the arguments were changed while it was built"
 
-        return replace(slot, still=still)
+        return replace(slot, checks=(complaint,))
 
     def _attempts(self, flight: Flight, slot: Slot, missing: Missing) -> Iterator[Attempt]:
         """Attempts to get the claim, as long as what others built is not there when it is looked for; at last none."""
@@ -197,7 +199,7 @@ class FunctionCalls(Calls):
         """The function's value, and whether it is stored."""
         began = time.perf_counter()
         try:
-            with slot.session(), holding(claim):
+            with pinned(slot.environment) as pin, slot.session(), holding(claim):
                 value = self.function(*args, **kwargs)
         except BaseException as error:
             self.entry.give_up(claim, error)
@@ -207,6 +209,7 @@ class FunctionCalls(Calls):
             if claim is not None:
                 claim.give_up({"unstored": "a coroutine is not stored"})
             return value, False
+        slot = replace(slot, checks=(*slot.checks, pin.complaint)) if pin else slot
         self.entry.took = time.perf_counter() - began
         return value, store and self.entry.keep(slot, value, self.entry.took, claim)
 
@@ -325,7 +328,7 @@ class CoroutineCalls(Calls):
     async def _build(self, slot: Slot, args: Any, kwargs: Any, *, store: bool, claim: Claim | None = None) -> tuple[Any, bool]:
         began = time.perf_counter()
         try:
-            with slot.session(), holding(claim):
+            with pinned(slot.environment) as pin, slot.session(), holding(claim):
                 value = await self.function(*args, **kwargs)
         except BaseException as error:
             if is_interrupt(error):
@@ -333,6 +336,7 @@ class CoroutineCalls(Calls):
             else:
                 await asyncio.to_thread(self.entry.give_up, claim, error)
             raise
+        slot = replace(slot, checks=(*slot.checks, pin.complaint)) if pin else slot
         self.entry.took = time.perf_counter() - began
         return value, store and await asyncio.to_thread(self.entry.keep, slot, value, self.entry.took, claim)
 

@@ -77,7 +77,7 @@ class Slot:
     key: str
     env_hash: str
     changes: int  # of the environment's settings, until the call began
-    still: Callable[[], bool] | None = None  # reports whether the arguments are what they were, where the caller has gone on
+    checks: Sequence[Callable[[], str]] = ()  # each says why the value is not to be stored, if it is not
 
     @property
     def flight(self) -> Hashable:
@@ -89,11 +89,9 @@ class Slot:
         return nullcontext() if self.environment is None else use(self.environment)
 
     def is_unchanged(self) -> bool:
-        """Reports whether the settings, and the arguments, are what they were when the call began."""
+        """Reports whether the settings are what they were when the call began."""
         e = self.environment
-        if e is not None and (e.env_hash, e.changes()) != (self.env_hash, self.changes):
-            return False
-        return self.still is None or self.still()
+        return e is None or (e.env_hash, e.changes()) == (self.env_hash, self.changes)
 
 
 class Missing:
@@ -117,7 +115,7 @@ class Stale:
 
 
 class _Changed(LarderError):
-    """The settings, or the arguments, were changed meanwhile."""
+    """The value may not be that of the key: the settings were changed meanwhile, for example."""
 
 
 class Unbound(Exception):
@@ -317,7 +315,10 @@ class Entry:
 
     def _store(self, slot: Slot, value: Any, seconds: float, claim: str) -> None:
         if not slot.is_unchanged():
-            raise _Changed(f"the settings{' or the arguments' if slot.still else ''} were changed while it was built")
+            raise _Changed("the settings were changed while it was built")
+        for check in slot.checks:
+            if reason := check():
+                raise _Changed(reason)
         if self.options.service == STRATEGIES:
             check_built(value, slot.key)
         about = {"function": self.title[:_MAX_TITLE], "code": self.stated_code}
