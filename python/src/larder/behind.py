@@ -18,17 +18,13 @@ class _Workers:
     """Daemon threads, which end with the interpreter. The child of a fork has its own."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._begin()
+        self.begin()
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
+    def begin(self) -> None:
+        """Begin without threads: in a forked process there are none, and nobody may hold the parent's lock."""
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self._threads = self._idle = 0  # guarded by the lock
-
-    def renew(self) -> None:
-        """Begin anew in a forked process, where nobody may hold the parent's lock."""
-        self.__init__()  # type: ignore[misc]
 
     def start(self, task: Callable[[], None]) -> bool:
         with self._lock:
@@ -58,7 +54,7 @@ class _Workers:
 _workers = _Workers()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_workers.renew)
+    os.register_at_fork(after_in_child=_workers.begin)
 
 
 def start(task: Callable[[], None]) -> bool:

@@ -131,7 +131,7 @@ class FunctionCalls(Calls):
             mark = self.flights.mark()
             found = self.entry.look(slot, stale=True)
             if isinstance(found, Stale):
-                self._rebuild(mark, slot, args, kwargs)
+                self._rebuild(mark, self._behind(slot, args, kwargs), args, kwargs, Missing(store=True, max_age=found.max_age, behind=True))
                 return found.value
             if not isinstance(found, Missing):
                 return found
@@ -146,16 +146,15 @@ class FunctionCalls(Calls):
             if outcome is Outcome.UNSTORED:
                 return self._build(slot, args, kwargs, store=found.store)[0]
 
-    def _rebuild(self, mark: int, slot: Slot, args: Any, kwargs: Any) -> None:
+    def _rebuild(self, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> None:
         """Build what is there anew, in a thread, unless that is under way."""
         flight, leads = self.flights.join(slot.flight)
         if not leads or flight.apart:
             return
-        slot = self._behind(slot, args, kwargs)
 
         def run() -> None:
             try:
-                self._lead(flight, mark, slot, args, kwargs, Missing(store=True, max_age=self.entry.options.max_age, behind=True))
+                self._lead(flight, mark, slot, args, kwargs, missing)
             except BaseException as error:
                 behind.note(slot.key, error)
 
@@ -258,7 +257,7 @@ class CoroutineCalls(Calls):
             mark = self.flights.mark()
             found = await asyncio.to_thread(self.entry.look, slot, stale=True)
             if isinstance(found, Stale):
-                self._rebuild(mark, slot, args, kwargs)
+                self._rebuild(mark, self._behind(slot, args, kwargs), args, kwargs, Missing(store=True, max_age=found.max_age, behind=True))
                 return found.value
             if not isinstance(found, Missing):
                 return found
@@ -273,16 +272,15 @@ class CoroutineCalls(Calls):
             if outcome is Outcome.UNSTORED:
                 return (await self._build(slot, args, kwargs, store=found.store))[0]
 
-    def _rebuild(self, mark: int, slot: Slot, args: Any, kwargs: Any) -> None:
+    def _rebuild(self, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> None:
         """Build what is there anew, in a task, unless that is under way."""
         flight, leads = self.flights.join(slot.flight)
         if not leads or flight.apart:
             return
-        slot = self._behind(slot, args, kwargs)
 
         async def run() -> None:
             try:
-                await self._lead(flight, mark, slot, args, kwargs, Missing(store=True, max_age=self.entry.options.max_age, behind=True))
+                await self._lead(flight, mark, slot, args, kwargs, missing)
             except asyncio.CancelledError:
                 raise  # the loop ends
             except BaseException as error:

@@ -108,10 +108,11 @@ class Missing:
 
 
 class Stale:
-    """A value that is too old, and is returned while it is rebuilt."""
+    """A value that is too old, and is returned while one is built that was written at most ``max_age`` seconds ago."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, max_age: float | None) -> None:
         self.value = value
+        self.max_age = max_age
 
 
 class _Changed(LarderError):
@@ -243,7 +244,7 @@ class Entry:
         self._served()
         for cause, text in remarks:
             self._warn(cause, text)
-        return Stale(value) if limit is not None and there[-1].age > limit else value
+        return Stale(value, self._fresh(there)) if limit is not None and there[-1].age > limit else value
 
     def _fresh(self, there: Sequence[Info]) -> float | None:
         """The age of a value that would count, if what is there does not."""
