@@ -129,7 +129,7 @@ class Service:
             found = remove(self._client, self._name, prefix, narrow, dry_run=True)
             if dry_run or not found.count:
                 return found if dry_run else Removed()
-            if input(f"{found} under {prefix!r}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
+            if not _agrees(f"{found} under {prefix!r}. Remove them? [y/N] "):
                 return Removed()
             size = found.bytes
         return remove(self._client, self._name, prefix, narrow, dry_run=False, of=size)
@@ -192,6 +192,14 @@ def _unless_absent(function: Callable[[str], T]) -> Callable[[str], T | None]:
             return None
 
     return call
+
+
+def _agrees(question: str) -> bool:
+    """Ask the person who types here. Raises BadRequest if nobody can answer."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except (EOFError, OSError, RuntimeError, NotImplementedError) as error:  # the last ones of a notebook that is run by a program
+        raise BadRequest(f"remove_by_prefix asks first, and nobody can answer here ({type(error).__name__}): say ask=False") from None
 
 
 def _is_interactive() -> bool:
