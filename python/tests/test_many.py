@@ -215,7 +215,7 @@ def test_nobody_can_answer(error: type[Exception], objects: larder.ObjectService
 
     monkeypatch.setattr("builtins.input", fail)
     objects.put(f"{prefix}a", 1)
-    with pytest.raises(larder.BadRequest, match="nobody can answer here.*ask=False"):
+    with pytest.raises(larder.BadRequest, match=r"nobody can answer here.*ask=False"):
         objects.remove_by_prefix(prefix, ask=True)
     assert f"{prefix}a" in objects
 

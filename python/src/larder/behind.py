@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 _THREADS = 4
-_WAITING = 32  # rebuilds that wait for a thread; of more, the next calls begin them
+_WAITING = 100  # rebuilds that wait for a thread; what is more is left to later calls
 
 _log = logging.getLogger("larder")
 
