@@ -85,6 +85,24 @@ def test_a_coroutine_is_rebuilt_behind(env: larder.Environment, unique: str) -> 
     assert calls == ["2022-01-30"] * 2
 
 
+def test_a_loop_that_ends_at_once_leaves_the_rebuild_to_others(env: larder.Environment, unique: str) -> None:
+    count = Counter()
+
+    @larder.object_service_cache(unique, max_age=0, stale_ok=True)
+    async def f() -> int:
+        return count()
+
+    async def until_rebuilt() -> None:
+        while await f() == 1:
+            await asyncio.sleep(0.02)
+
+    asyncio.run(f())
+    asyncio.run(f())
+    env.object_service().delete(f.key())
+    env.object_service().put(f.key(), 1)
+    asyncio.run(until_rebuilt())
+
+
 def test_too_old_even_for_that(env: larder.Environment, unique: str) -> None:
     count = Counter()
 

@@ -64,10 +64,12 @@ class Calls:
 
     def _cached_only(self, slot: Slot) -> Any:
         limit = self.entry.options.max_age
+
+        def judge(info: Info) -> None:
+            self.entry.judge(info, limit)
+
         try:
-            return slot.client.fetch(self.entry.options.service, slot.key, judge=lambda info: self.entry.judge(info, limit), max_age=limit)[
-                0
-            ]
+            return slot.client.fetch(self.entry.options.service, slot.key, judge=judge, max_age=limit)[0]
         except NotFound as error:
             self.entry.explain(slot, error)
             raise
@@ -286,9 +288,13 @@ class CoroutineCalls(Calls):
             except BaseException as error:
                 behind.note(slot.key, error)
 
+        def end(task: asyncio.Task[None]) -> None:
+            _tasks.discard(task)
+            self.flights.land(slot.flight, flight, Outcome.INTERRUPTED)  # of a task that was cancelled before it began
+
         task = asyncio.get_running_loop().create_task(run(), context=Context())
         _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        task.add_done_callback(end)
 
     async def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
