@@ -394,7 +394,7 @@ def test_a_session_that_travelled_and_cannot_be_made(env: larder.Environment, un
 
     pickled = cloudpickle.dumps(build)
     larder.de_init()
-    monkeypatch.setattr("larder.entry._unpack", lambda _: larder.Client("no address"))
+    monkeypatch.setattr("larder.carried.unpack", lambda _: larder.Client("no address"))
     there = cloudpickle.loads(pickled)
     with pytest.warns(larder.LarderWarning, match="is not the address of a node"):
         assert there() == "built"

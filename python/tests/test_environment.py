@@ -7,6 +7,7 @@ import contextvars
 import sys
 import threading
 import types
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -210,3 +211,34 @@ def test_what_notebooks_show() -> None:
         assert text in html
     assert {"init", "Client", "__version__"} <= set(dir(larder))
     assert "codec" not in dir(larder)
+
+
+def test_threads_of_a_build_that_see_another_environment(client: larder.Client, unique: str) -> None:
+    """What they read is the process's, and so is not what the key says."""
+
+    def read(_: int) -> str:
+        return str(larder.env().asofdate)
+
+    @larder.object_service_cache(f"{unique} threads")
+    def threads() -> list[str]:
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(read, range(2)))
+
+    @larder.object_service_cache(f"{unique} contexts")
+    def contexts() -> list[str]:
+        copies = [contextvars.copy_context() for _ in range(2)]
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda copy: copy.run(read, 0), copies))
+
+    def call(function: Callable[[], list[str]]) -> list[str]:
+        larder.init("2022-01-31", client=client)
+        return function()
+
+    objects = larder.init("2022-01-30", client=client).object_service()
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.warns(larder.LarderWarning, match="read the environment of the process, which is another"):
+            assert pool.submit(call, threads).result() == ["2022-01-30"] * 2
+        assert pool.submit(call, contexts).result() == ["2022-01-31"] * 2
+    assert objects.keys(unique) == [f"{unique} contexts_2022-01-31"]
+    assert threads() == ["2022-01-30"] * 2  # of the process, as they see it
+    assert objects[f"{unique} threads_2022-01-30"] == ["2022-01-30"] * 2

@@ -208,6 +208,18 @@ def test_remove_by_prefix(objects: larder.ObjectService, prefix: str, monkeypatc
             objects.remove_by_prefix(bad)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("error", [EOFError, NotImplementedError])
+def test_nobody_can_answer(error: type[Exception], objects: larder.ObjectService, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> str:
+        raise error
+
+    monkeypatch.setattr("builtins.input", fail)
+    objects.put(f"{prefix}a", 1)
+    with pytest.raises(larder.BadRequest, match=r"nobody can answer here.*ask=False"):
+        objects.remove_by_prefix(prefix, ask=True)
+    assert f"{prefix}a" in objects
+
+
 def test_nobody_is_asked_in_a_program(objects: larder.ObjectService, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.input", lambda _: pytest.fail("it asks"))
     objects.put(f"{prefix}a", 1)

@@ -38,8 +38,9 @@ from larder.errors import (
     VersionMismatch,
 )
 from larder.listing import Entry, Info, Keys
-from larder.many import PartialError, Removed
+from larder.many import PartialError
 from larder.objects import ObjectService
+from larder.removal import Removed
 from larder.savings import usage
 from larder.strategies import StrategyService
 from larder.used import Usage

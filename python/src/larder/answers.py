@@ -10,11 +10,10 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from larder import errors
-from larder.http1 import Response
 
 T = TypeVar("T")
 
@@ -37,7 +36,19 @@ _ADVICE = {
 }
 
 
-def check(response: Response, method: str, what: str, also: Sequence[int] = (), *, json: bool = False) -> None:
+class Answer(Protocol):
+    """An answer, or what a batch says of one of its objects."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+def check(response: Answer, method: str, what: str, also: Sequence[int] = (), *, json: bool = False) -> None:
     """Raise the error that an answer is, unless it is a node's own that it did what was asked.
 
     ``also`` are statuses that the request may have besides those of its method.
@@ -54,7 +65,7 @@ def check(response: Response, method: str, what: str, also: Sequence[int] = (), 
         raise _error(errors.ConfigError, f"{what}: {status} with {kind}; {_IS_URL_RIGHT}", response)
 
 
-def _is_of_older_node(response: Response, method: str, json: bool) -> bool:
+def _is_of_older_node(response: Answer, method: str, json: bool) -> bool:
     """Nodes had no mark once. The client asks who answers before it believes a DELETE; JSON is looked at by who reads it."""
     if method == "PUT":
         return response.headers.get("etag", "").startswith('"') and response.headers.get("content-length") == "0"
@@ -63,17 +74,17 @@ def _is_of_older_node(response: Response, method: str, json: bool) -> bool:
     return method == "DELETE"
 
 
-def is_json(response: Response) -> bool:
+def is_json(response: Answer) -> bool:
     """Reports whether an answer says that it is JSON."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
-def is_ndjson(response: Response) -> bool:
+def is_ndjson(response: Answer) -> bool:
     """Reports whether an answer is lines of JSON."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-ndjson"
 
 
-def read_json(response: Response, what: str, limit: int, use: Callable[[Any], T]) -> T:
+def read_json(response: Answer, what: str, limit: int, use: Callable[[Any], T]) -> T:
     """What ``use`` makes of the JSON of an answer. Whatever else it is, is an error of ours."""
     try:
         if not is_json(response):
@@ -88,7 +99,7 @@ def read_json(response: Response, what: str, limit: int, use: Callable[[Any], T]
         raise _error(errors.ConfigError, f"{what}: {_IS_URL_RIGHT} ({type(error).__name__}: {error})"[:500], response) from None
 
 
-def _redirected(response: Response) -> str:
+def _redirected(response: Answer) -> str:
     """Where a redirect leads. It is not followed: the token would go there."""
     location = response.headers["location"]
     try:
@@ -107,7 +118,7 @@ def _redirected(response: Response) -> str:
     )
 
 
-def _refusal(response: Response, method: str, what: str) -> errors.LarderError:
+def _refusal(response: Answer, method: str, what: str) -> errors.LarderError:
     """The error that a refusal is."""
     problem = _problem(response)
     status = response.status
@@ -119,7 +130,9 @@ def _refusal(response: Response, method: str, what: str) -> errors.LarderError:
     kind = _kind(status, type_, ours, write=method in WRITES)
     if kind is errors.NotFound and what.startswith(("list ", "whoami", "usage")):
         kind, type_ = errors.BadRequest, "no-route"
-    detail = _ADVICE.get("not-found" if kind is errors.NotFound else type_) or str(problem.get("detail") or f"{status} {response.reason}")
+    detail = str(problem.get("detail") or "")
+    if kind is not errors.NotFound or "expired" not in detail:  # a node says when
+        detail = _ADVICE.get(type_ or ("not-found" if kind is errors.NotFound else "")) or detail or f"{status} {response.reason}"
     if not ours and status == 413:
         detail += "; a proxy before the nodes refuses bodies of this size: have its limit raised (nginx: client_max_body_size)"
     elif not ours and status in _GATEWAY:
@@ -133,7 +146,7 @@ def _refusal(response: Response, method: str, what: str) -> errors.LarderError:
     return error
 
 
-def _problem(response: Response) -> Mapping[str, Any]:
+def _problem(response: Answer) -> Mapping[str, Any]:
     try:
         problem = json.loads(response.read(_MAX_PROBLEM) or b"{}")
     except (ValueError, RecursionError):
@@ -141,7 +154,7 @@ def _problem(response: Response) -> Mapping[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _error(kind: type[errors.LarderError], text: str, response: Response, type: str | None = None) -> errors.LarderError:
+def _error(kind: type[errors.LarderError], text: str, response: Answer, type: str | None = None) -> errors.LarderError:
     id_ = response.headers.get(MARK)
     if id_ and issubclass(kind, (errors.ServerError, errors.Unavailable)):
         text += f" (request {id_})"
@@ -150,6 +163,8 @@ def _error(kind: type[errors.LarderError], text: str, response: Response, type: 
 
 def _kind(status: int, type_: str, ours: bool, *, write: bool) -> type[errors.LarderError]:
     if status == 404 and ours and type_ in ("", "not-found"):
+        return errors.NotFound
+    if status == 412 and type_ == "too-old":
         return errors.NotFound
     if type_ == "outcome-unknown" or (write and (status == 504 or (not ours and status in _GATEWAY))):
         return errors.OutcomeUnknown  # a proxy cannot know what a node did with what it was sent

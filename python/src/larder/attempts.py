@@ -36,6 +36,7 @@ class Wish:
     wait: float | None = None
     max_age: float | None = None
     expect: float | None = None
+    behind: bool = False  # nobody waits for it
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Attempt:
 
     def decide(self) -> Decision:
         """Wait until it is known what the caller does. What goes wrong here has it build without a claim."""
-        watch = Watch(self._key, shown=self._client.settings.progress)
+        watch = Watch(self._key, shown=False if self._wish.behind else self._client.settings.progress)
         began = time.monotonic()
 
         def goes_on(news: Event | None) -> bool:

@@ -17,7 +17,7 @@ from larder.entry import Entry, Options, Slot
 from larder.environment import Environment, env
 from larder.errors import BadRequest
 from larder.flights import Flights
-from larder.listing import html_table
+from larder.listing import Link, html_table
 from larder.raw import path_of
 from larder.service import check_wait, seconds_of
 from larder.transport import Request
@@ -82,6 +82,10 @@ class Build:
 class Builds(list[Build]):
     """What is being built now."""
 
+    def __init__(self, builds: Iterable[Build] = (), page: str = "") -> None:
+        super().__init__(builds)
+        self._page = page  # where a browser shows it
+
     def __repr__(self) -> str:
         return "\n".join(map(str, self)) or "nothing is being built"
 
@@ -98,13 +102,15 @@ class Builds(list[Build]):
             ]
             for b in self
         ]
-        return html_table(["key", "builder", "for", "usually takes", "done", "", "waiting"], rows, f"{len(self)} being built")
+        return html_table(
+            ["key", "builder", "for", "usually takes", "done", "", "waiting"], rows, Link(f"{len(self)} being built", self._page)
+        )
 
 
 def builds(prefix: str = "", *, client: Client | None = None) -> Builds:
     """What is being built in the organisation whose key begins with a prefix, in both services."""
     asked = client or env().client
-    return Builds(b for service in (OBJECTS, STRATEGIES) for b in builds_of(asked, service, prefix))
+    return Builds((b for service in (OBJECTS, STRATEGIES) for b in builds_of(asked, service, prefix)), asked.page_at())
 
 
 def builds_of(client: Client, service: str, prefix: str) -> Iterable[Build]:

@@ -11,12 +11,16 @@ import inspect
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextvars import Context
+from dataclasses import replace
 from typing import Any
 
+from larder import behind
 from larder.attempts import Attempt, Decision, Wish, holding, new_attempt
 from larder.claims import Claim
-from larder.entry import Entry, Missing, Slot, is_interrupt
-from larder.errors import short_traceback
+from larder.entry import Entry, Missing, Slot, Stale, is_interrupt
+from larder.environment import pinned
+from larder.errors import NotFound, short_traceback
 from larder.flights import Flight, Flights, Outcome, building, waiting
 from larder.listing import Info, Keys
 from larder.many import WRITES, each
@@ -25,6 +29,9 @@ _ATTEMPTS = 3  # after that, what others build is never what is wanted
 
 # What a decorated function has beside the call.
 OPERATIONS = ("refresh", "bypass", "cached_only", "forget", "forget_all", "key", "info", "entries")
+
+
+_tasks: set[asyncio.Task[None]] = set()  # that nobody waits for; a loop alone would not keep them
 
 
 class Calls:
@@ -56,12 +63,31 @@ class Calls:
         return self.entry.slot(args, kwargs)
 
     def _cached_only(self, slot: Slot) -> Any:
-        return slot.client.fetch(self.entry.options.service, slot.key, judge=self.entry.judge)[0]
+        limit = self.entry.options.max_age
+
+        def judge(info: Info) -> None:
+            self.entry.judge(info, limit)
+
+        try:
+            return slot.client.fetch(self.entry.options.service, slot.key, judge=judge, max_age=limit)[0]
+        except NotFound as error:
+            self.entry.explain(slot, error)
+            raise
+
+    def _behind(self, slot: Slot, args: Any, kwargs: Any) -> Slot:
+        """A slot for a build that goes on after its call, whose caller may change what it was called with."""
+
+        def complaint() -> str:
+            with slot.session():
+                same = self.entry.slot(args, kwargs).key == slot.key
+            return "" if same else "the arguments were changed while it was built"
+
+        return replace(slot, checks=(complaint,))
 
     def _attempts(self, flight: Flight, slot: Slot, missing: Missing) -> Iterator[Attempt]:
         """Attempts to get the claim, as long as what others built is not there when it is looked for; at last none."""
         options = self.entry.options
-        wish = Wish(options.single_build, options.wait, missing.max_age, self.entry.took)
+        wish = Wish(options.single_build, options.wait, missing.max_age, self.entry.took, missing.behind)
         for _ in range(_ATTEMPTS if missing.store and not flight.apart else 0):
             made = new_attempt(slot.client, options.service, slot.key, wish)
             if made is None:
@@ -81,7 +107,11 @@ class Calls:
         return flight.done.result() if flight.done.done() else Outcome.UNSTORED
 
     def _info(self, slot: Slot) -> Info:
-        return slot.client.stat(self.entry.options.service, slot.key)
+        try:
+            return slot.client.stat(self.entry.options.service, slot.key)
+        except NotFound as error:
+            self.entry.explain(slot, error)
+            raise
 
     def _forget_all(self) -> int:
         client = self.entry.environment().client
@@ -101,7 +131,10 @@ class FunctionCalls(Calls):
         """What is kept in a slot, or else what the function returns."""
         while True:
             mark = self.flights.mark()
-            found = self.entry.look(slot)
+            found = self.entry.look(slot, stale=True)
+            if isinstance(found, Stale):
+                self._rebuild(mark, self._behind(slot, args, kwargs), args, kwargs, Missing(store=True, max_age=found.max_age, behind=True))
+                return found.value
             if not isinstance(found, Missing):
                 return found
             flight, leads = self.flights.join(slot.flight)
@@ -114,6 +147,21 @@ class FunctionCalls(Calls):
                     outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
                 return self._build(slot, args, kwargs, store=found.store)[0]
+
+    def _rebuild(self, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> None:
+        """Build what is there anew, in a thread, unless that is under way."""
+        flight, leads = self.flights.join(slot.flight)
+        if not leads or flight.apart:
+            return
+
+        def run() -> None:
+            try:
+                self._lead(flight, mark, slot, args, kwargs, missing)
+            except BaseException as error:
+                behind.note(slot.key, error)
+
+        if not behind.start(run):
+            self.flights.land(slot.flight, flight, Outcome.INTERRUPTED)
 
     def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
@@ -152,7 +200,7 @@ class FunctionCalls(Calls):
         """The function's value, and whether it is stored."""
         began = time.perf_counter()
         try:
-            with slot.session(), holding(claim):
+            with pinned(slot.environment) as pin, slot.session(), holding(claim):
                 value = self.function(*args, **kwargs)
         except BaseException as error:
             self.entry.give_up(claim, error)
@@ -162,6 +210,7 @@ class FunctionCalls(Calls):
             if claim is not None:
                 claim.give_up({"unstored": "a coroutine is not stored"})
             return value, False
+        slot = replace(slot, checks=(*slot.checks, pin.complaint)) if pin else slot
         self.entry.took = time.perf_counter() - began
         return value, store and self.entry.keep(slot, value, self.entry.took, claim)
 
@@ -208,7 +257,10 @@ class CoroutineCalls(Calls):
         """What is kept in a slot, or else what the function returns."""
         while True:
             mark = self.flights.mark()
-            found = await asyncio.to_thread(self.entry.look, slot)
+            found = await asyncio.to_thread(self.entry.look, slot, stale=True)
+            if isinstance(found, Stale):
+                self._rebuild(mark, self._behind(slot, args, kwargs), args, kwargs, Missing(store=True, max_age=found.max_age, behind=True))
+                return found.value
             if not isinstance(found, Missing):
                 return found
             flight, leads = self.flights.join(slot.flight)
@@ -221,6 +273,28 @@ class CoroutineCalls(Calls):
                     outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
                 return (await self._build(slot, args, kwargs, store=found.store))[0]
+
+    def _rebuild(self, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> None:
+        """Build what is there anew, in a task, unless that is under way."""
+        flight, leads = self.flights.join(slot.flight)
+        if not leads or flight.apart:
+            return
+
+        async def run() -> None:
+            try:
+                await self._lead(flight, mark, slot, args, kwargs, missing)
+            except asyncio.CancelledError:
+                raise  # the loop ends
+            except BaseException as error:
+                behind.note(slot.key, error)
+
+        def end(task: asyncio.Task[None]) -> None:
+            _tasks.discard(task)
+            self.flights.land(slot.flight, flight, Outcome.INTERRUPTED)  # of a task that was cancelled before it began
+
+        task = asyncio.get_running_loop().create_task(run(), context=Context())
+        _tasks.add(task)
+        task.add_done_callback(end)
 
     async def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
@@ -258,7 +332,7 @@ class CoroutineCalls(Calls):
     async def _build(self, slot: Slot, args: Any, kwargs: Any, *, store: bool, claim: Claim | None = None) -> tuple[Any, bool]:
         began = time.perf_counter()
         try:
-            with slot.session(), holding(claim):
+            with pinned(slot.environment) as pin, slot.session(), holding(claim):
                 value = await self.function(*args, **kwargs)
         except BaseException as error:
             if is_interrupt(error):
@@ -266,6 +340,7 @@ class CoroutineCalls(Calls):
             else:
                 await asyncio.to_thread(self.entry.give_up, claim, error)
             raise
+        slot = replace(slot, checks=(*slot.checks, pin.complaint)) if pin else slot
         self.entry.took = time.perf_counter() - began
         return value, store and await asyncio.to_thread(self.entry.keep, slot, value, self.entry.took, claim)
 

@@ -152,9 +152,9 @@ def _rm(client: Client, options: argparse.Namespace) -> int:
     if bool(options.key) == (options.prefix is not None) or options.prefix == "":
         raise larder.BadRequest("rm needs keys, or --prefix with a text that is not empty")
     if options.prefix:
+        keys = [] if options.yes else client.list(options.service, options.prefix)
         found = Service(client, options.service).remove_by_prefix(options.prefix, dry_run=not options.yes, ask=False)
-        name, shown = ("removed", ()) if options.yes else ("would_remove", found.keys)
-        _print(options, {name: found.keys}, shown)
+        _print(options, {"removed": found.count, "bytes": found.bytes} if options.yes else {"would_remove": keys}, keys)
         print(f"larder: {found}" + ("" if options.yes else "; say --yes to do it"), file=sys.stderr)
         return 0
     missing = []

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import platform
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from larder import codec, config, credentials, frame, local
 from larder.describe import META, info_of, stated_digest
 from larder.errors import ConfigError, Conflict, DecodeError, LarderError, NotAFrame, NotFound, short_tracebacks, warn
 from larder.http1 import Response
-from larder.listing import Info, html_table
+from larder.listing import Info, Link, html_table
 from larder.progress import SHOWN, bar
-from larder.raw import RawClient, path_of
+from larder.raw import Put, RawClient, path_of
 from larder.settings import setting
 from larder.transport import Request
 
 OBJECTS = "objects"
 STRATEGIES = "strategies"
 
+_LONGEST = 1 << 31  # seconds; nothing is older
 _MAX_STATEMENT = 300  # bytes of one statement in the metadata, of which S3 keeps 2 KB
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
 Judge = Callable[[Info], None]
+
+
+def max_age_field(seconds: float | None) -> Mapping[str, str]:
+    """The header field of a get that takes nothing older."""
+    return _NOTHING if seconds is None or seconds > _LONGEST else {"Larder-Max-Age": str(math.floor(seconds))}
+
+
+@contextmanager
+def _enough_memory(key: str) -> Iterator[None]:
+    """What takes more memory than there is cannot be decoded."""
+    try:
+        yield
+    except (MemoryError, OverflowError) as error:
+        raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
 
 
 class _Warned:
@@ -95,18 +113,20 @@ class Client(RawClient):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<larder.Client of {', '.join(map(str, self._config.nodes))}, {', '.join(self._traits())}>"
+        return f"<larder.Client of {', '.join(map(str, self._config.nodes))}, {self.traits()}>"
 
     def _repr_html_(self) -> str:
-        return html_table(["node"], [[str(n)] for n in self._config.nodes], f"larder client, {', '.join(self._traits())}")
+        return html_table(["node"], [[Link(str(n), f"{n}/ui/")] for n in self._config.nodes], f"larder client, {self.traits()}")
 
-    def _traits(self) -> list[str]:
+    def traits(self) -> str:
+        """How the client was made, in words."""
         c = self._config
-        return [
+        words = [
             "with a token" if c.token else "without a token",
             "signing" if c.signing_keys else "not signing",
             *([] if c.allow_pickle else ["refusing pickles"]),
         ]
+        return ", ".join(words)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A client travels to other processes without its secrets, which they take from their environment."""
@@ -129,6 +149,12 @@ class Client(RawClient):
         c = self._config
         return Client(str(node), c.token.read, list(c.signing_keys) or None, org=c.org, allow_pickle=c.allow_pickle, timeout=5, retries=0)
 
+    def brief(self) -> Client:
+        """A client with the same settings that waits for nothing, for what is nice to know."""
+        c, keys = self._config, list(self._config.signing_keys)
+        nodes = [str(n) for n in c.nodes]
+        return Client(nodes, c.token.read, keys, org=self._org, timeout=3, connect_timeout=1, retries=0, progress=False)
+
     # Values.
 
     def store(
@@ -149,16 +175,35 @@ class Client(RawClient):
         if they do not hold, or if ``claim``, the token of a claim, does not hold any more; or Larder-Expires-In.
         """
         __tracebackhide__ = True
+        sealed = self.seal(
+            service, key, value, build_seconds=build_seconds, about=about, conditions=conditions, claim=claim, patient=patient
+        )
+        self.put(sealed, patient=patient)
+
+    def seal(
+        self,
+        service: str,
+        key: str,
+        value: Any,
+        *,
+        build_seconds: float | None = None,
+        about: Mapping[str, str] | None = None,
+        conditions: Mapping[str, str] | None = None,
+        claim: str = "",
+        patient: bool = True,
+    ) -> Put:
+        """A put of a value, ready to be sent. The arguments are those of ``store``."""
+        __tracebackhide__ = True
         self._warn_if_unsigned()
         path_of(service, key)  # a wrong key is refused before the value is encoded
         encoded = codec.encode(value)
         header = {"format": encoded.format, "python": platform.python_version(), "build_seconds": build_seconds, **encoded.about}
         if conditions:  # so that no other put has this digest, and an attempt whose answer was lost is known again
             header["nonce"] = uuid.uuid4().hex
-        sent = {"Larder-Claim": claim} if claim else dict(conditions or {})
-        self._store_frame(service, key, header, encoded.segments, about or {}, sent, patient)
+        sent = {**(conditions or {}), **({"Larder-Claim": claim} if claim else {})}
+        return self._seal_frame(service, key, header, encoded.segments, about or {}, sent, patient)
 
-    def _store_frame(
+    def _seal_frame(
         self,
         service: str,
         key: str,
@@ -167,8 +212,8 @@ class Client(RawClient):
         about: Mapping[str, str],
         conditions: Mapping[str, str],
         patient: bool,
-    ) -> None:
-        """Put a frame, sealed for its key."""
+    ) -> Put:
+        """A put of a frame, sealed for its key."""
         __tracebackhide__ = True
         signing_key = next(iter(self._config.signing_keys), None)
         sealed = frame.seal(header, segments, self._place(service, key, f"put {key!r}", patient), signing_key)
@@ -183,10 +228,15 @@ class Client(RawClient):
         }
         headers = {META + name: text for name, text in statement.items() if text and text.isascii()}
         headers |= {"Content-Type": frame.CONTENT_TYPE, **conditions}
+        return Put(service, key, sealed.parts, sealed.size, sealed.sha256, headers, sealed.digest.hex())
+
+    def put(self, put: Put, *, patient: bool = True) -> None:
+        """Send a put that is ready."""
+        __tracebackhide__ = True
         try:
-            self._put(service, key, sealed.parts, sealed.size, sealed.sha256, headers, patient)
+            self._put(put, patient)
         except Conflict as error:
-            if not self._is_there(service, key, sealed.digest.hex(), error):
+            if not self._is_there(put.service, put.key, put.digest, error):
                 raise
 
     def _is_there(self, service: str, key: str, digest: str, error: Conflict) -> bool:
@@ -206,19 +256,32 @@ class Client(RawClient):
         __tracebackhide__ = True
         return self._load(service, key, None, patient)[0]
 
-    def fetch(self, service: str, key: str, *, judge: Judge | None = None, patient: bool = True) -> tuple[Any, Mapping[str, str]]:
-        """Get a value, and the headers that say what is known of it. ``judge`` may raise a LarderError before the bytes are received."""
-        __tracebackhide__ = True
-        return self._load(service, key, judge, patient)
+    def fetch(
+        self, service: str, key: str, *, judge: Judge | None = None, max_age: float | None = None, patient: bool = True
+    ) -> tuple[Any, Mapping[str, str]]:
+        """Get a value, and the headers that say what is known of it. ``judge`` may raise a LarderError before the bytes are received.
 
-    def _load(self, service: str, key: str, judge: Judge | None, patient: bool) -> tuple[Any, Mapping[str, str]]:
+        A node that knows ``max_age``, in seconds, answers NotFound for what is older; others leave that to the judge.
+        """
+        __tracebackhide__ = True
+        return self._load(service, key, judge, patient, max_age_field(max_age))
+
+    def _load(
+        self, service: str, key: str, judge: Judge | None, patient: bool, fields: Mapping[str, str] = _NOTHING
+    ) -> tuple[Any, Mapping[str, str]]:
         __tracebackhide__ = True
         self._warn_if_unsigned()
-        try:
-            received, headers = self._receive(service, key, self._tier, judge, patient)
+        with _enough_memory(key):
+            received, headers = self._receive(service, key, self._tier, judge, patient, fields)
             return codec.decode(received, key, allow_pickle=self._config.allow_pickle), headers
-        except (MemoryError, OverflowError) as error:
-            raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
+
+    def value_of(self, service: str, key: str, source: frame.Source, size: int, headers: Mapping[str, str]) -> Any:
+        """The value in an answer to a GET whose body has so many bytes."""
+        self._warn_if_unsigned()
+        place = self._place(service, key, f"get {key!r}", True)
+        with _enough_memory(key):
+            found = self._read_frame(place, source, size, headers)
+            return codec.decode(found, key, allow_pickle=self._config.allow_pickle)
 
     def load_frame(self, service: str, key: str) -> tuple[frame.Frame, Info]:
         """Get a frame, verified, as it is stored, and what is known of it. Nothing of it is unpickled."""
@@ -235,10 +298,10 @@ class Client(RawClient):
         except NotAFrame:
             self.store_raw(service, new, self.load_raw(service, old), self.stat(service, old).content_type)
             return
-        self._store_frame(service, new, found.header, found.segments, info.meta, {}, True)
+        self.put(self._seal_frame(service, new, found.header, found.segments, info.meta, {}, True))
 
     def _receive(
-        self, service: str, key: str, tier: local.Tier | None, judge: Judge | None, patient: bool
+        self, service: str, key: str, tier: local.Tier | None, judge: Judge | None, patient: bool, fields: Mapping[str, str] = _NOTHING
     ) -> tuple[frame.Frame, Mapping[str, str]]:
         """The verified frame of a key, from a node or from a tier if a node confirms that; and the headers of the answer."""
         __tracebackhide__ = True
@@ -256,7 +319,7 @@ class Client(RawClient):
                 return receive(answer)
 
             also = (304,) if headers else ()
-            request = Request("GET", path_of(service, key), headers, what=f"get {key!r}", also=also, patient=patient)
+            request = Request("GET", path_of(service, key), {**fields, **headers}, what=f"get {key!r}", also=also, patient=patient)
             return self._transport.send(request, judged)
 
         if tier is None:

@@ -15,7 +15,7 @@ from larder.client import OBJECTS, STRATEGIES
 from larder.decorated import Decorator, NameOrFunction, P, R
 from larder.entry import Entry, Name, Options, title_of
 from larder.errors import warn
-from larder.service import check_wait, seconds_of
+from larder.service import check_wait, expires_in_field, seconds_of, seconds_stale
 
 _CODE = ("warn", "recompute", "ignore")
 _USE = "write, for example, @larder.object_service_cache('DAX')"
@@ -28,6 +28,8 @@ def strategy_service_cache(
     ignore: Sequence[str] = (),
     code: str = "warn",
     max_age: float | timedelta | None = None,
+    stale_ok: bool | float | timedelta | None = None,
+    expires_in: float | timedelta | None = None,
     single_build: bool = True,
     wait: float | timedelta | None = None,
 ) -> Decorator: ...
@@ -37,6 +39,8 @@ def strategy_service_cache(
     *,
     code: str = "warn",
     max_age: float | timedelta | None = None,
+    stale_ok: bool | float | timedelta | None = None,
+    expires_in: float | timedelta | None = None,
     single_build: bool = True,
     wait: float | timedelta | None = None,
 ) -> NameOrFunction[P, R]: ...
@@ -46,6 +50,8 @@ def strategy_service_cache(
     ignore: Sequence[str] = (),
     code: str = "warn",
     max_age: float | timedelta | None = None,
+    stale_ok: bool | float | timedelta | None = None,
+    expires_in: float | timedelta | None = None,
     single_build: bool = True,
     wait: float | timedelta | None = None,
 ) -> Any:
@@ -56,7 +62,9 @@ def strategy_service_cache(
     not plain; ``ignore`` names those that the result does not depend on.
 
     ``code`` is what to do if what is stored was made by other code of the function: "warn", "recompute", or
-    "ignore". What was stored more than ``max_age`` seconds ago is as if it were not there.
+    "ignore". What was stored more than ``max_age`` seconds ago is as if it were not there; with ``stale_ok`` it is returned
+    for so many seconds more, or with True however old it is, and rebuilt behind the call, by one process of the
+    organisation. ``expires_in`` seconds after it was stored it is there no more, for anybody.
 
     One process of the organisation builds at a time, and all others that want the same wait for it: at most ``wait``
     seconds, and without it as long as the builder lives. If the function raises there, they get BuildFailed.
@@ -65,7 +73,8 @@ def strategy_service_cache(
     A cache that does not answer, or holds what cannot be read, costs one warning, and the function is called; what
     the function raises is the caller's.
     """
-    options = Options(STRATEGIES, None, _names(ignore), False, _known_code(code), seconds_of(max_age), single_build, check_wait(wait))
+    life = _life(max_age, stale_ok, expires_in)
+    options = Options(STRATEGIES, None, _names(ignore), False, _known_code(code), *life, single_build, check_wait(wait))
     return _decorator(name, options, sys._getframe(1))
 
 
@@ -77,6 +86,8 @@ def object_service_cache(
     settings: bool = False,
     code: str = "warn",
     max_age: float | timedelta | None = None,
+    stale_ok: bool | float | timedelta | None = None,
+    expires_in: float | timedelta | None = None,
     single_build: bool = True,
     wait: float | timedelta | None = None,
 ) -> Decorator: ...
@@ -87,6 +98,8 @@ def object_service_cache(
     settings: bool = False,
     code: str = "warn",
     max_age: float | timedelta | None = None,
+    stale_ok: bool | float | timedelta | None = None,
+    expires_in: float | timedelta | None = None,
     single_build: bool = True,
     wait: float | timedelta | None = None,
 ) -> NameOrFunction[P, R]: ...
@@ -97,6 +110,8 @@ def object_service_cache(
     settings: bool = False,
     code: str = "warn",
     max_age: float | timedelta | None = None,
+    stale_ok: bool | float | timedelta | None = None,
+    expires_in: float | timedelta | None = None,
     single_build: bool = True,
     wait: float | timedelta | None = None,
 ) -> Any:
@@ -108,7 +123,8 @@ def object_service_cache(
     """
     if not isinstance(settings, bool):
         raise TypeError(f"settings is True or False, not {settings!r}")
-    options = Options(OBJECTS, None, _names(ignore), settings, _known_code(code), seconds_of(max_age), single_build, check_wait(wait))
+    life = _life(max_age, stale_ok, expires_in)
+    options = Options(OBJECTS, None, _names(ignore), settings, _known_code(code), *life, single_build, check_wait(wait))
     return _decorator(name, options, sys._getframe(1))
 
 
@@ -117,6 +133,13 @@ def _names(ignore: Any) -> tuple[str, ...]:
     if not all(isinstance(n, str) for n in names):
         raise TypeError(f"ignore has names of arguments, for example ignore=('verbose',), not {ignore!r}")
     return names
+
+
+def _life(max_age: Any, stale_ok: Any, expires_in: Any) -> tuple[float | None, float, float | None]:
+    """How old a result may be, for how long after that it is returned while it is rebuilt, and how long it is there."""
+    expires_in_field(expires_in)
+    life = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
+    return seconds_of(max_age), seconds_stale(stale_ok, max_age), life
 
 
 def _known_code(code: str) -> str:

@@ -13,12 +13,16 @@ from typing import Any
 from larder.errors import ServerError
 from larder.listing import Entry, Info
 
+# Compiled here, since the interpreter compiles none while it ends.
+_DIGEST = re.compile(r"sha-256=:([^:]*):")
+_NANOSECONDS = re.compile(r"(\.\d{6})\d+")
+
 META = "larder-meta-"  # begins the headers of an object's metadata
 
 
 def repr_digest(headers: Mapping[str, str]) -> bytes | None:
     """The SHA-256 of Repr-Digest (RFC 9530), if there is one; no bytes if it cannot be one."""
-    found = re.search(r"sha-256=:([^:]*):", headers.get("repr-digest", ""))
+    found = _DIGEST.search(headers.get("repr-digest", ""))
     try:
         return base64.b64decode(found.group(1), validate=True) if found else None
     except ValueError:
@@ -35,12 +39,50 @@ def stated_digest(headers: Mapping[str, str]) -> bytes | None:
 
 def page_of(page: Any) -> tuple[list[Entry], str]:
     """The entries and the cursor of a listing."""
-    return [Entry(e["key"] + "", int(e["size"]), e["etag"], moment_of(e["modified"])) for e in page["keys"]], page["cursor"] + ""
+    return [Entry(e["key"] + "", int(e["size"]), e["etag"], moment_of(e["modified"]), _expiry(e)) for e in page["keys"]], page[
+        "cursor"
+    ] + ""
+
+
+def infos_of(page: Any, headers: Mapping[str, str]) -> tuple[list[Info], str]:
+    """The entries of a listing with metadata, and its cursor. Of one that nobody knows more of, ``content_type`` is empty."""
+    answered = _http_date(headers["date"]) if "date" in headers else datetime.now(UTC)
+    return [_described(e, answered) for e in page["keys"]], page["cursor"] + ""
+
+
+def _described(e: Mapping[str, Any], answered: datetime) -> Info:
+    modified, libraries, seconds = moment_of(e["modified"]), e["libraries"] or {}, e["build_seconds"]
+    if isinstance(libraries, str):
+        libraries = _libraries(libraries)
+    return Info(
+        key=e["key"] + "",
+        size=int(e["size"]),
+        etag=e["etag"],
+        modified=modified,
+        writer=e["writer"] or "",
+        content_type=e["content_type"] or "",
+        cache_status="",
+        format="",
+        python=e["python"] or "",
+        libraries=dict(libraries),
+        build_seconds=None if seconds is None else float(seconds),
+        meta={"code": e["code"]} if e["code"] else {},
+        age=max((answered - modified).total_seconds(), 0) + 1,
+        expires=_expiry(e),
+    )
+
+
+def _expiry(e: Mapping[str, Any]) -> datetime | None:
+    return moment_of(e["expires"]) if e.get("expires") else None
+
+
+def _libraries(text: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split() if "=" in pair)
 
 
 def moment_of(text: str) -> datetime:
     """A time in RFC 3339, whose fraction may have nanoseconds."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
+    return datetime.fromisoformat(_NANOSECONDS.sub(lambda found: found[1], text)).astimezone(UTC)
 
 
 @lru_cache(maxsize=256)
@@ -58,9 +100,9 @@ def info_of(key: str, headers: Mapping[str, str]) -> Info:
         # The end of the second in which it was written; a node leaves it out until two seconds after the write.
         modified = _http_date(headers["last-modified"]) if "last-modified" in headers else answered
         age = max((answered - modified).total_seconds(), 0) + 1
+        expires = _http_date(headers["expires"]) if "expires" in headers else None
     except (ValueError, TypeError, OverflowError) as error:
         raise ServerError(f"info {key!r}: what the node says of the object is not as it should be: {error}") from None
-    libraries = dict(pair.split("=", 1) for pair in meta.get("libraries", "").split() if "=" in pair)
     try:
         build_seconds = float(meta["build-seconds"])
     except (KeyError, ValueError):
@@ -75,8 +117,9 @@ def info_of(key: str, headers: Mapping[str, str]) -> Info:
         cache_status=headers.get("cache-status", ""),
         format=meta.get("format", ""),
         python=meta.get("python", ""),
-        libraries=libraries,
+        libraries=_libraries(meta.get("libraries", "")),
         build_seconds=build_seconds,
         meta=meta,
         age=age,
+        expires=expires,
     )

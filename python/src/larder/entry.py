@@ -6,14 +6,14 @@ Nothing that goes wrong here may fail a call: it is a warning, once for each cau
 from __future__ import annotations
 
 import asyncio
-import functools
-import pickle
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from larder import carried
 from larder.arguments import Arguments
 from larder.claims import Claim
 from larder.client import OBJECTS, STRATEGIES, Client
@@ -38,7 +38,9 @@ from larder.errors import (
 )
 from larder.listing import Entry as Listed
 from larder.listing import Info, Keys
-from larder.service import check_age
+from larder.many import check_age
+from larder.nearest import Here, explain
+from larder.service import expires_in_field
 from larder.strategies import check_built
 
 Name = str | Callable[..., str]
@@ -59,9 +61,11 @@ class Options:
     ignore: Sequence[str] = ()
     settings: bool = False
     code: str = "warn"
-    max_age: float | None = None  # seconds
+    max_age: float | None = None  # seconds, as are all times here
+    stale_ok: float = 0.0  # for how long after max_age a value is returned while it is rebuilt
+    expires_in: float | None = None
     single_build: bool = True
-    wait: float | None = None  # seconds
+    wait: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Slot:
     key: str
     env_hash: str
     changes: int  # of the environment's settings, until the call began
+    checks: Sequence[Callable[[], str]] = ()  # each says why the value is not to be stored, if it is not
 
     @property
     def flight(self) -> Hashable:
@@ -92,16 +97,26 @@ class Slot:
 class Missing:
     """The answer of a cache that has no value. ``store`` tells whether one may be put there.
 
-    ``max_age`` is how many seconds ago a value may have been written that is as good as one built now.
+    ``max_age`` is how many seconds ago a value may have been written that is as good as one built now, and ``behind``
+    that the caller does not wait for it.
     """
 
-    def __init__(self, *, store: bool, max_age: float | None = None) -> None:
+    def __init__(self, *, store: bool, max_age: float | None = None, behind: bool = False) -> None:
         self.store = store
+        self.max_age = max_age
+        self.behind = behind
+
+
+class Stale:
+    """A value that is too old, and is returned while one is built that was written at most ``max_age`` seconds ago."""
+
+    def __init__(self, value: Any, max_age: float | None) -> None:
+        self.value = value
         self.max_age = max_age
 
 
 class _Changed(LarderError):
-    """The settings were changed meanwhile."""
+    """The value may not be that of the key: the settings were changed meanwhile, for example."""
 
 
 class Unbound(Exception):
@@ -139,11 +154,11 @@ class Entry:
     # A function of a notebook travels to other processes as a copy, and this with it.
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_carried": _pack(env()) if is_initialised() else self._carried, "_warned": set()}
+        return {**self.__dict__, "_carried": carried.pack(env()) if is_initialised() else self._carried, "_warned": set()}
 
     def environment(self) -> Environment:
         """The current environment; in a process that has none, the one in which this was pickled."""
-        return _unpack(self._carried) if self._carried and not is_initialised() else env()
+        return carried.unpack(self._carried) if self._carried and not is_initialised() else env()
 
     def session(self) -> AbstractContextManager[object]:
         """Makes the environment of a call current, for a function that is called without the cache."""
@@ -199,17 +214,19 @@ class Entry:
 
     # What a call does.
 
-    def look(self, slot: Slot) -> Any:
-        """The value that is stored, or a Missing."""
-        there: list[Info] = []  # what does not count
+    def look(self, slot: Slot, *, stale: bool = False) -> Any:
+        """The value that is stored, or a Missing. With ``stale`` also a Stale, if such values are to be returned."""
+        there: list[Info] = []  # what may not count
+        limit = self.options.max_age
+        most = limit + self.options.stale_ok if limit is not None and stale else limit
 
         def judge_it(info: Info) -> None:
             there.append(info)
-            self.judge(info)
+            self.judge(info, most)
 
         try:
-            judge = judge_it if self.options.max_age is not None or self.options.code == "recompute" else None
-            value, headers = slot.client.fetch(self.options.service, slot.key, judge=judge, patient=False)
+            judge = judge_it if limit is not None or self.options.code == "recompute" else None
+            value, headers = slot.client.fetch(self.options.service, slot.key, judge=judge, max_age=most, patient=False)
             remarks = list(self._remarks(slot, headers))
         except NotFound:
             self._served()
@@ -227,7 +244,7 @@ class Entry:
         self._served()
         for cause, text in remarks:
             self._warn(cause, text)
-        return value
+        return Stale(value, self._fresh(there)) if limit is not None and there[-1].age > limit else value
 
     def _fresh(self, there: Sequence[Info]) -> float | None:
         """The age of a value that would count, if what is there does not."""
@@ -237,9 +254,9 @@ class Entry:
         youngest = max(0.0, there[-1].age - _EXACT)
         return youngest if self.options.max_age is None else min(youngest, self.options.max_age)
 
-    def judge(self, info: Info) -> None:
-        """Raise NotFound for what is there and does not count."""
-        check_age(info, self.options.max_age)
+    def judge(self, info: Info, limit: float | None) -> None:
+        """Raise NotFound for what is there and does not count, being older than so many seconds for example."""
+        check_age(info, limit)
         if self.options.code == "recompute" and code_differs(info.meta.get("code", ""), self.code):
             raise NotFound(f"{info.key!r} was made by other code of {self.title}", type="other-code")
 
@@ -300,12 +317,18 @@ class Entry:
     def _store(self, slot: Slot, value: Any, seconds: float, claim: str) -> None:
         if not slot.is_unchanged():
             raise _Changed("the settings were changed while it was built")
+        for check in slot.checks:
+            if reason := check():
+                raise _Changed(reason)
         if self.options.service == STRATEGIES:
             check_built(value, slot.key)
         about = {"function": self.title[:_MAX_TITLE], "code": self.stated_code}
         if slot.environment is not None:
             about |= about_environment(slot.environment, slot.env_hash)
-        slot.client.store(self.options.service, slot.key, value, build_seconds=seconds, about=about, claim=claim, patient=False)
+        conditions = expires_in_field(self.options.expires_in)
+        slot.client.store(
+            self.options.service, slot.key, value, build_seconds=seconds, about=about, conditions=conditions, claim=claim, patient=False
+        )
 
     # What is there.
 
@@ -322,6 +345,12 @@ class Entry:
             pattern = re.compile(re.escape(self.name) + rest, re.DOTALL)
             found += [e for e in client.entries(self.options.service, self.name + opening) if pattern.fullmatch(e.key)]
         return Keys(found)
+
+    def explain(self, slot: Slot, error: NotFound) -> None:
+        """Have a miss say what there is instead."""
+        if error.status == 404:
+            under = Here(None if slot.environment is None else dict(slot.environment), self.code)
+            error.explained(partial(explain, slot.client, self.options.service, slot.key, under))
 
     def forget(self, client: Client, key: str) -> bool:
         """Remove what is stored, and report whether there was anything."""
@@ -360,26 +389,3 @@ def _cause(error: BaseException) -> tuple[Any, ...]:
 
 def _text(error: BaseException) -> str:
     return str(error) if isinstance(error, LarderError) else f"{type(error).__name__}: {error}"
-
-
-def _pack(environment: Environment) -> bytes:
-    """An environment for another process: without secrets, which the client there takes from its variables.
-
-    Empty for one that cannot travel.
-    """
-    try:
-        client = pickle.dumps(environment.client)
-    except Exception:  # it was given its secrets as arguments
-        client = b""
-    try:
-        return pickle.dumps((type(environment), environment.env_date, dict(environment.hashed()), dict(environment), client))
-    except Exception:  # a setting is of a class that pickle refuses
-        return b""
-
-
-@functools.lru_cache(maxsize=16)  # so that the tasks of a process share connections
-def _unpack(packed: bytes) -> Environment:
-    kind, env_date, hashed, settings, client = pickle.loads(packed)
-    environment: Environment = kind(env_date, pickle.loads(client) if client else Client(), hashed)
-    environment.update(settings)
-    return environment

@@ -10,6 +10,7 @@ import asyncio
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -289,9 +290,49 @@ def begin(kind: type[E], env_date: EnvDate, client: Client | None, settings: dic
     return environment
 
 
+class Pinned:
+    """A build in an environment that is not the process's, which threads that the build begins would take for theirs."""
+
+    running: list[Pinned] = []  # noqa: RUF012  # it is one for the process
+
+    def __init__(self) -> None:
+        self._before = weakref.WeakSet(threading.enumerate())
+        self._mixed = False
+
+    def note(self, thread: threading.Thread) -> None:
+        """Note that a thread without an environment reads that of the process."""
+        self._mixed = self._mixed or thread not in self._before
+
+    def complaint(self) -> str:
+        """Why the value is not to be stored, if it is not."""
+        if not self._mixed:
+            return ""
+        return (
+            "while it was built, a thread that began meanwhile read the environment of the process, which is another; "
+            "threads get that of their caller with contextvars.copy_context().run, or by larder.use"
+        )
+
+
+@contextmanager
+def pinned(environment: Environment | None) -> Iterator[Pinned | None]:
+    """What is called in this block is a build in an environment. None if threads cannot mistake it."""
+    if environment is None or environment is _Process.environment:
+        yield None
+        return
+    pin = Pinned()
+    Pinned.running.append(pin)
+    try:
+        yield pin
+    finally:
+        Pinned.running.remove(pin)
+
+
 def env() -> Environment:
     """The environment of this thread or task, or else of the process. Raises NotInitialised."""
     environment = _current()
+    if Pinned.running and _own.get() is None:
+        for pin in list(Pinned.running):
+            pin.note(threading.current_thread())
     if environment is None:
         raise NotInitialised(
             "there is no environment: call larder.init(env_date=...) first, in each process; a session that was begun in "

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -50,9 +51,29 @@ class ArgumentError(LarderError, TypeError):
 
 
 class NotFound(LarderError, KeyError):
-    """There is no such object."""
+    """There is no such object. Its text may say what there is instead, which is looked for when the text is read."""
 
     after_unknown: bool = False  # an earlier attempt of the same call may have been carried out
+    _explain: Callable[[], str] | None = None
+
+    def explained(self, explain: Callable[[], str]) -> NotFound:
+        """This error, with more text, that costs nothing to who only catches it."""
+        self._explain = explain
+        return self
+
+    def __str__(self) -> str:
+        explain, self._explain = self._explain, None
+        if explain is not None:
+            with suppress(Exception):  # what cannot be explained is a miss all the same
+                self.args = (f"{self.args[0]}{explain()}",)
+        return super().__str__()
+
+    def __reduce__(self) -> Any:
+        return _not_found, (type(self), str(self), self.status, self.type, self.request_id)
+
+
+def _not_found(kind: type[NotFound], text: str, status: int | None, type: str | None, request_id: str | None) -> NotFound:
+    return kind(text, status=status, type=type, request_id=request_id)
 
 
 class NotBuilt(LarderError, ValueError):

@@ -114,7 +114,8 @@ class Response:
         body = self._message.body
         while not self._message.complete and (size < 0 or len(body) < size):
             self._parse_more()
-        data = bytes(body if size < 0 else body[:size])
+        with memoryview(body) as view:
+            data = bytes(view if size < 0 else view[:size])
         del body[: len(data)]
         return data
 
@@ -144,6 +145,21 @@ class Response:
         data = self.read(buffer.nbytes)
         buffer[: len(data)] = data
         return len(data)
+
+    def readinto1(self, buffer: memoryview, /) -> int:
+        """Fill the beginning of a buffer with what has come of the body, a byte at least; 0 at its end."""
+        if self._left >= 0:
+            n = self._reader.readinto1(buffer[: self._left]) if self._left else 0
+            self._count(n, min(1, self._left))
+            return n
+        body = self._message.body
+        while not body and not self._message.complete:
+            self._parse_more()
+        n = min(len(body), buffer.nbytes)
+        with memoryview(body) as view:
+            buffer[:n] = view[:n]
+        del body[:n]
+        return n
 
     def _count(self, got: int, wanted: int) -> None:
         if got < wanted:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from typing import Any, SupportsIndex, overload
+from urllib.parse import quote
 
-_SHOWN = 50  # rows of a table in a notebook
+_SHOWN = 50  # keys of a table in a notebook
+_ROWS, _CELL = 100, 600  # rows of any table, and characters of a cell; a key has 512 bytes
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Entry:
     size: int
     etag: str
     modified: datetime
+    expires: datetime | None = None  # from then on it is not there
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Info:
     build_seconds: float | None
     meta: Mapping[str, str]
     age: float  # seconds since it was written, a second more or less, by the clock of the node that answered
+    expires: datetime | None = None  # from then on it is not there
+    page: str = field(default="", repr=False, compare=False)  # where a browser shows it
 
     def authorship(self) -> str:
         """Who wrote the object, and when, for messages."""
@@ -53,6 +58,7 @@ class Info:
         rows = [
             ["size", human_size(self.size)],
             ["modified", _moment(self.modified)],
+            ["expires", "" if self.expires is None else _moment(self.expires)],
             ["writer", self.writer],
             ["format", self.format or self.content_type],
             ["took to build", took],
@@ -60,14 +66,35 @@ class Info:
             ["libraries", ", ".join(f"{name} {version}" for name, version in self.libraries.items())],
             ["came from", self.cache_status],
         ]
-        return html_table(["", ""], [row for row in rows if row[1]], self.key)
+        return html_table(["", ""], [row for row in rows if row[1]], Link(self.key, self.page))
+
+
+class Infos(list[Info]):
+    """What is known of several objects."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                Link(i.key, i.page),
+                human_size(i.size),
+                _moment(i.modified),
+                i.writer,
+                "" if i.build_seconds is None else f"{i.build_seconds:.1f} s",
+                "" if i.expires is None else _moment(i.expires),
+            ]
+            for i in self[:_SHOWN]
+        ]
+        more = f", the first {len(rows)} of them" if len(self) > len(rows) else ""
+        total = human_size(sum(i.size for i in self))
+        return html_table(["key", "size", "modified", "writer", "took to build", "expires"], rows, f"{len(self)} objects, {total}{more}")
 
 
 class Keys(list[str]):
     """Keys, in the cache's order. ``entries`` says more of each: size, ETag and time."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), page: str = "") -> None:
         self.entries = list(entries)
+        self._page = page  # begins the address where a browser shows a key
         super().__init__(e.key for e in self.entries)
 
     @overload
@@ -75,11 +102,11 @@ class Keys(list[str]):
     @overload
     def __getitem__(self, at: slice, /) -> Keys: ...
     def __getitem__(self, at: Any, /) -> Any:
-        return Keys(self.entries[at]) if isinstance(at, slice) else super().__getitem__(at)
+        return Keys(self.entries[at], self._page) if isinstance(at, slice) else super().__getitem__(at)
 
     def _repr_html_(self) -> str:
         shown = self.entries[:_SHOWN]
-        rows = [[e.key, human_size(e.size), _moment(e.modified)] for e in shown]
+        rows = [[Link(e.key, self._page and self._page + quote(e.key, safe="")), human_size(e.size), _moment(e.modified)] for e in shown]
         more = f", the first {len(shown)} of them" if len(self.entries) > len(shown) else ""
         total = human_size(sum(e.size for e in self.entries))
         return html_table(["key", "size", "modified"], rows, f"{len(self)} keys, {total}{more}")
@@ -98,8 +125,29 @@ def human_size(n: float) -> str:
     return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
 
 
+class Link(str):
+    """Text of a table that leads somewhere: to the page of a node, which is at ``/ui/``."""
+
+    __slots__ = ("href",)
+    href: str
+
+    def __new__(cls, text: str, href: str) -> Link:
+        made = super().__new__(cls, text)
+        made.href = href
+        return made
+
+
 def html_table(head: list[str], rows: Iterable[list[str]], caption: str) -> str:
-    """A table for a notebook; every text is escaped."""
+    """A table for a notebook, of bounded length. Every text is escaped."""
+    rows = list(rows)
     th = "".join(f"<th>{escape(text)}</th>" for text in head)
-    body = "".join("<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><caption>{escape(caption)}</caption><thead><tr>{th}</tr></thead><tbody>{body}</tbody></table>"
+    body = "".join("<tr>" + "".join(f"<td style='text-align:left'>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows[:_ROWS])
+    more = f", the first {_ROWS} rows" if len(rows) > _ROWS else ""
+    return f"<table><caption>{_cell(caption)}{more}</caption><thead><tr>{th}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    shown = escape(text if len(text) <= _CELL else f"{text[:_CELL]}…")
+    if not isinstance(text, Link) or not text.href.startswith(("https://", "http://")):
+        return shown
+    return f'<a href="{escape(text.href)}" target="_blank" rel="noopener noreferrer">{shown}</a>'

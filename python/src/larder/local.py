@@ -92,7 +92,7 @@ class Tier:
             except _Changed:
                 self._forget(name)
             except NotFound as error:
-                if error.status is not None:  # else it is there, and does not count for who asks
+                if error.status == 404:  # else it is there, and does not count for who asks
                     self._forget(name)
                 raise
         return send({}, lambda answer: self._receive(answer, name, None, read))

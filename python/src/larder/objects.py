@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from larder import many
 from larder.client import OBJECTS, Client
 from larder.errors import BadRequest, NotFound, short_tracebacks
 from larder.listing import Keys
-from larder.many import WRITES, each
-from larder.service import Service, check_age, expires_in_field, seconds_of
+from larder.many import check_age
+from larder.service import Service, expires_in_field, seconds_of
 
 T = TypeVar("T")
 
@@ -62,11 +63,12 @@ class ObjectService(Service):
         try:
             if limit is None:
                 return self._client.load(self._name, key)
-            return self._client.fetch(self._name, key, judge=lambda info: check_age(info, limit))[0]
-        except NotFound:
-            if default is _ABSENT:
-                raise
-            return default
+            return self._client.fetch(self._name, key, judge=lambda info: check_age(info, limit), max_age=limit)[0]
+        except NotFound as error:
+            if default is not _ABSENT:
+                return default
+            self._explain(key, error)
+            raise
 
     def build(
         self,
@@ -98,15 +100,18 @@ class ObjectService(Service):
     def __delitem__(self, key: str) -> None:
         self.delete(key)
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The values of keys, in their order. Keys that are not there are left out; PartialError names others that fail."""
-        return self._get_many(keys)
+    def get_many(self, keys: Iterable[str], *, max_age: float | timedelta | None = None) -> dict[str, Any]:
+        """The values of keys, in their order. Keys that are not there, or older than ``max_age`` seconds, are left out.
 
-    def put_many(self, values: Mapping[str, Any]) -> None:
+        PartialError names others that fail.
+        """
+        return self._get_many(keys, seconds_of(max_age))
+
+    def put_many(self, values: Mapping[str, Any], *, expires_in: float | timedelta | None = None) -> None:
         """Store each value under its key. PartialError names those that failed; the others are stored."""
         if not isinstance(values, Mapping):
             raise BadRequest(f"put_many takes a mapping of keys to values, not a {type(values).__qualname__}")
-        each("put_many", lambda key: self.put(key, values[key]), values, WRITES)
+        many.put_many(self._client, self._name, values, expires_in_field(expires_in))
 
     def keys(self, prefix: str = "") -> Keys:
         """All keys that begin with a prefix. Iterating over the service takes less memory."""
@@ -114,7 +119,7 @@ class ObjectService(Service):
 
     def delete(self, key: str) -> None:
         """Remove a key. Raises NotFound if it is not there."""
-        self._client.remove(self._name, key)
+        self._found(key, lambda: self._client.remove(self._name, key))
 
     def put_raw(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Store bytes as they are, for tools that are not this client. They are not signed."""
@@ -122,4 +127,4 @@ class ObjectService(Service):
 
     def get_raw(self, key: str) -> bytes:
         """The bytes of an object, whoever wrote it. No signature is verified, and nothing is unpickled."""
-        return self._client.load_raw(self._name, key)
+        return self._found(key, lambda: self._client.load_raw(self._name, key))

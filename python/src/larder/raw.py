@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from larder import answers, frame
 from larder.config import Config
-from larder.describe import info_of, page_of, repr_digest
+from larder.describe import info_of, infos_of, page_of, repr_digest
 from larder.errors import BadRequest, DecodeError, IntegrityError, NotFound, ServerError, short_tracebacks
 from larder.http1 import Response
 from larder.listing import Entry, Info, Keys
@@ -20,10 +21,24 @@ from larder.progress import bar
 from larder.transport import Request, Transport
 from larder.used import Usage, usage_of
 
+T = TypeVar("T")
+
 _JSON = {"Accept": "application/json"}
 _MAX_USAGE = 4 << 20
 _MAX_WHOAMI, _MAX_PAGE = 64 << 10, 64 << 20  # bytes of an answer in JSON
 _PIECE = 1 << 20
+
+
+class Put:
+    """A put, ready to be sent: the parts of its body in order, and its header fields."""
+
+    __slots__ = ("digest", "headers", "key", "parts", "service", "size")
+
+    def __init__(
+        self, service: str, key: str, parts: Sequence[frame.Buffer], size: int, sha256: bytes, headers: Mapping[str, str], digest: str = ""
+    ) -> None:
+        self.service, self.key, self.parts, self.size, self.digest = service, key, parts, size, digest
+        self.headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(sha256).decode()}:"}
 
 
 @short_tracebacks
@@ -38,6 +53,11 @@ class RawClient:
     def transport(self) -> Transport:
         """What sends this client's requests."""
         return self._transport
+
+    def page_at(self, service: str = "", key: str = "") -> str:
+        """The address where a browser shows an object, or where those of all objects of a service begin, or all there is."""
+        at = f"#/object/{service}/{quote(key, safe='')}" if service else ""
+        return f"{self._config.nodes[0]}/ui/{at}"
 
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
@@ -60,7 +80,8 @@ class RawClient:
         """What the org has in the cache, may have there, and has saved by reading."""
         __tracebackhide__ = True
         request = Request("GET", "/v1/usage", _JSON, what="usage", json=True)
-        return self._transport.send(request, lambda a: answers.read_json(a, "usage", _MAX_USAGE, usage_of))
+        found = self._transport.send(request, lambda a: answers.read_json(a, "usage", _MAX_USAGE, usage_of))
+        return replace(found, page=self.page_at())
 
     # Bytes.
 
@@ -70,7 +91,7 @@ class RawClient:
         """Put bytes as they are: without a frame, and so without a signature."""
         __tracebackhide__ = True
         digest = hashlib.sha256(data).digest()
-        self._put(service, key, [data], memoryview(data).nbytes, digest, {"Content-Type": content_type}, patient)
+        self._put(Put(service, key, [data], memoryview(data).nbytes, digest, {"Content-Type": content_type}), patient)
 
     def load_raw(self, service: str, key: str, *, patient: bool = True) -> bytes:
         """Get the bytes of an object, whoever wrote it. Their digest is verified, a signature is not."""
@@ -101,13 +122,10 @@ class RawClient:
             frame.check_size(len(data), key, limit)
         return bytes(data)
 
-    def _put(
-        self, service: str, key: str, parts: Sequence[frame.Buffer], size: int, sha256: bytes, headers: Mapping[str, str], patient: bool
-    ) -> None:
+    def _put(self, put: Put, patient: bool) -> None:
         __tracebackhide__ = True
-        headers = {**headers, "Repr-Digest": f"sha-256=:{base64.b64encode(sha256).decode()}:"}
-        show = partial(bar, f"put {key}", size, self._config.progress)
-        request = Request("PUT", path_of(service, key), headers, parts, f"put {key!r}", show, patient=patient)
+        show = partial(bar, f"put {put.key}", put.size, self._config.progress)
+        request = Request("PUT", path_of(put.service, put.key), put.headers, put.parts, f"put {put.key!r}", show, patient=patient)
         self._transport.send(request, Response.read)
 
     # What is there.
@@ -129,31 +147,37 @@ class RawClient:
         """What is known of an object. Raises NotFound."""
         __tracebackhide__ = True
         request = Request("HEAD", path_of(service, key), what=f"info {key!r}", patient=patient)
-        return info_of(key, self._transport.send(request, lambda a: a.headers))
+        return replace(info_of(key, self._transport.send(request, lambda a: a.headers)), page=self.page_at(service, key))
 
     def list(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Keys:
         """All keys with a prefix, in the cache's order. Filters are those of the service."""
         __tracebackhide__ = True
-        return Keys(self.entries(service, prefix, patient=patient, **filters))
+        return Keys(self.entries(service, prefix, patient=patient, **filters), self.page_at(service))
 
     def entries(self, service: str, prefix: str = "", *, patient: bool = True, **filters: str) -> Iterator[Entry]:
         """What a listing has, a page of at most 10,000 at a time."""
-        cursor = ""
-        while True:
-            (page, next_), last = self._page(service, prefix, cursor, patient, filters), cursor
-            yield from page
-            cursor = next_
-            if not cursor:
-                return
-            if cursor == last:
-                raise ServerError(f"list {service} {prefix!r}: the listing does not go on after {page[-1].key if page else ''!r}")
+        return _all(lambda cursor: self._page(service, prefix, cursor, patient, filters), f"list {service} {prefix!r}")
 
-    def page(self, service: str, prefix: str, *, patient: bool = True) -> Keys:
-        """The first keys with a prefix, at most 10,000 of them."""
-        return Keys(self._page(service, prefix, "", patient, {})[0])
+    def infos(self, service: str, prefix: str = "") -> Iterator[Info]:
+        """What a listing has, with metadata. Raises BadRequest if the node does not know such listings."""
+
+        def page(cursor: str) -> tuple[Sequence[Info], str]:
+            return self._listing(service, prefix, cursor, True, {"meta": "true"}, lambda found, answer: infos_of(found, answer.headers))
+
+        return (replace(info, page=self.page_at(service, info.key)) for info in _all(page, f"list {service} {prefix!r}"))
+
+    def page(self, service: str, prefix: str, *, patient: bool = True, limit: int = 10_000) -> Keys:
+        """The first keys with a prefix, at most so many of them."""
+        return Keys(self._page(service, prefix, "", patient, {"limit": str(limit)})[0])
 
     def _page(self, service: str, prefix: str, cursor: str, patient: bool, filters: Mapping[str, str]) -> tuple[Sequence[Entry], str]:
         """A page of a listing, and the cursor of the next."""
+        __tracebackhide__ = True
+        return self._listing(service, prefix, cursor, patient, filters, lambda found, _: page_of(found))
+
+    def _listing(
+        self, service: str, prefix: str, cursor: str, patient: bool, filters: Mapping[str, str], use: Callable[[Any, Response], T]
+    ) -> T:
         __tracebackhide__ = True
         if not isinstance(prefix, str):
             raise BadRequest(f"a prefix is text, not {prefix!r}")
@@ -164,7 +188,30 @@ class RawClient:
             raise BadRequest(f"the prefix {prefix!r} holds half of a surrogate pair, which is no text in UTF-8") from None
         what = f"list {service} {prefix!r}"
         request = Request("GET", path, _JSON, what=what, json=True, patient=patient)
-        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_PAGE, page_of))
+        return self._transport.send(request, lambda a: answers.read_json(a, what, _MAX_PAGE, lambda found: use(found, a)))
+
+
+class _Listed(Protocol):
+    """What a listing has of a key."""
+
+    @property
+    def key(self) -> str: ...
+
+
+L = TypeVar("L", bound=_Listed)
+
+
+def _all(page: Callable[[str], tuple[Sequence[L], str]], what: str) -> Iterator[L]:
+    """The entries of all pages of a listing."""
+    cursor = ""
+    while True:
+        (entries, next_), last = page(cursor), cursor
+        yield from entries
+        cursor = next_
+        if not cursor:
+            return
+        if cursor == last:
+            raise ServerError(f"{what}: the listing does not go on after {entries[-1].key if entries else ''!r}")
 
 
 # What some proxy or other decodes, merges or strips in a path: then two keys would be one.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from larder.client import STRATEGIES, Client
@@ -43,6 +45,9 @@ class StrategyService(Service):
 
     def __repr__(self) -> str:
         return f"<larder.StrategyService of {self._environment.env_date} {self._environment.env_hash}, {self._client!r}>"
+
+    def _about(self) -> dict[str, str]:
+        return {"env_date": self._environment.env_date, "env_hash": self._environment.env_hash, **super()._about()}
 
     def key_of(self, name: str) -> str:
         """The key of a name in this environment: NAME|ENV_DATE||ENV_HASH."""
@@ -116,7 +121,7 @@ class StrategyService(Service):
 
     def get_strategy_by_key(self, key: str) -> Any:
         """The strategy of a key, of whichever environment. Raises NotFound."""
-        return self._client.load(STRATEGIES, key)
+        return self._found(key, lambda: self._client.load(STRATEGIES, key))
 
     def remove_strategy_by_name(self, name: str) -> None:
         """Remove the strategy of a name in this environment. Raises NotFound, which names near misses."""
@@ -127,7 +132,7 @@ class StrategyService(Service):
 
     def remove_strategy_by_key(self, key: str) -> None:
         """Remove the strategy of a key. Raises NotFound."""
-        self._client.remove(STRATEGIES, key)
+        self._found(key, lambda: self._client.remove(STRATEGIES, key))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The strategies of keys, in their order. Keys that are not there are left out; PartialError names others that fail."""
@@ -140,52 +145,68 @@ class StrategyService(Service):
         """The error, with the same name under other dates or hashes, if that can be told quickly."""
         e = self._environment
         text = f"there is no strategy {name!r} of {e.env_date} with the hash {e.env_hash}"
+        found = NotFound(text, status=error.status, type=error.type, request_id=error.request_id)
+        return found.explained(partial(self._explanation, name, _Then(e.env_date, e.env_hash, self._settings())))
+
+    def _explanation(self, name: str, then: _Then) -> str:
         try:
-            text += self._explanation(name)
-        except Exception:  # what could not be explained is a miss all the same
-            text += "; what there is could not be listed"
-        return NotFound(text, status=error.status, type=error.type)
+            with self._client.brief() as client:
+                return _explanation(client, name, then)
+        except Exception:  # what cannot be explained is a miss all the same
+            return "; what there is could not be listed"
 
-    def _explanation(self, name: str) -> str:
-        e = self._environment
-        keys = self._client.list(STRATEGIES, patient=False, name=name)
-        if not keys:
-            similar = self._similar(name)
-            if similar:
-                return f"; there is {_some([repr(n) for n in similar])} (is the name right?)"
-            return ", nor of another date or hash; get_keys_by_prefix shows what is there"
-        parts = [(key, *key[len(name) + 1 :].split("||")) for key in keys]
-        dates = sorted({date for _, date, hash_ in parts if hash_ == e.env_hash})
-        others = {hash_: key for key, date, hash_ in parts if date == e.env_date}
-        text = ""
-        if dates:
-            text += f"; with this hash it is there of {_some(dates)} (is env_date right?)"
-        if others:
-            described = [self._difference(hash_, key) for hash_, key in sorted(others.items())[-_NEAR:]]
-            text += f"; of this date it is there with the hash {_some(described, len(others))} (are the settings the same?)"
-        if not dates and not others:
-            text += f"; there are {_some([repr(str(key)) for key in keys])}: both env_date and the settings differ"
-        return text
 
-    def _difference(self, env_hash: str, key: str) -> str:
-        """A hash, and how the settings that it is of differ from those here."""
-        try:
-            stated = self._client.stat(STRATEGIES, key, patient=False).meta.get("settings", "")
-        except LarderError:
-            return env_hash
-        differ = settings_differences(stated, self._settings())
-        return f"{env_hash} ({differ})" if differ else env_hash
+@dataclass(frozen=True)
+class _Then:
+    """What an environment was when a strategy was not found in it."""
 
-    def _similar(self, name: str) -> list[str]:
-        """Names that are this one but for capitals and white space, among the first of the same letter."""
-        wanted = "".join(name.split()).casefold()
-        found = set()
-        for letter in {name[:1].upper(), name[:1].lower()}:
-            for key in self._client.page(STRATEGIES, letter, patient=False):
-                other = key.rsplit("|", 3)[0]
-                if other != name and "".join(other.split()).casefold() == wanted:
-                    found.add(other)
-        return sorted(found)
+    env_date: str
+    env_hash: str
+    settings: Mapping[str, Any]
+
+
+def _explanation(client: Client, name: str, then: _Then) -> str:
+    """Under which dates and hashes there is a name, and how settings differ, or which names are like it."""
+    keys = client.list(STRATEGIES, patient=False, name=name)
+    if not keys:
+        similar = _similar(client, name)
+        if similar:
+            return f"; there is {_some([repr(n) for n in similar])} (is the name right?)"
+        return ", nor of another date or hash; get_keys_by_prefix shows what is there"
+    parts = [(key, *key[len(name) + 1 :].split("||")) for key in keys]
+    dates = sorted({date for _, date, hash_ in parts if hash_ == then.env_hash})
+    others = {hash_: key for key, date, hash_ in parts if date == then.env_date}
+    text = ""
+    if dates:
+        text += f"; with this hash it is there of {_some(dates)} (is env_date right?)"
+    if others:
+        described = [_difference(client, hash_, key, then) for hash_, key in sorted(others.items())[-_NEAR:]]
+        text += f"; of this date it is there with the hash {_some(described, len(others))} (are the settings the same?)"
+    if not dates and not others:
+        text += f"; there are {_some([repr(str(key)) for key in keys])}: both env_date and the settings differ"
+    return text
+
+
+def _difference(client: Client, env_hash: str, key: str, then: _Then) -> str:
+    """A hash, and how the settings that it is of differ from those here."""
+    try:
+        stated = client.stat(STRATEGIES, key, patient=False).meta.get("settings", "")
+    except LarderError:
+        return env_hash
+    differ = settings_differences(stated, then.settings)
+    return f"{env_hash} ({differ})" if differ else env_hash
+
+
+def _similar(client: Client, name: str) -> list[str]:
+    """Names that are this one but for capitals and white space, among the first of the same letter."""
+    wanted = "".join(name.split()).casefold()
+    found = set()
+    for letter in {name[:1].upper(), name[:1].lower()}:
+        for key in client.page(STRATEGIES, letter, patient=False):
+            other = key.rsplit("|", 3)[0]
+            if other != name and "".join(other.split()).casefold() == wanted:
+                found.add(other)
+    return sorted(found)
 
 
 def _several(strategies: Any) -> list[Any]:

@@ -323,19 +323,19 @@ class Transport:
         ask = size >= _ASK_FIRST and connection.node.scheme == "http"
         if ask:
             headers += "Expect: 100-continue\r\n"
-        connection.send_head("PUT", request.path, headers)
+        connection.send_head(request.method, request.path, headers)
         if ask and connection.readable(min(_ASK_WAIT, self._config.timeout)):  # silence is consent (RFC 9110, section 10.1.1)
-            response = connection.interim("PUT")
+            response = connection.interim(request.method)
             if response.status >= 200:
                 response.persistent = False  # the body that was announced will not come
                 return response
         try:
             _send_body(connection, request)
         except OSError:
-            response = connection.response("PUT")  # what the node answered before it stopped reading
+            response = connection.response(request.method)  # what the node answered before it stopped reading
             response.persistent = False
             return response
-        return connection.response("PUT")
+        return connection.response(request.method)
 
 
 def _send_body(connection: Connection, request: Request) -> None:

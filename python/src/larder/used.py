@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from larder.listing import html_table, human_size
+from larder.listing import Link, html_table, human_size
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Usage:
     all: Saving
     names: Mapping[str, Saving]
     users: Mapping[str, Saving]
+    page: str = field(default="", repr=False, compare=False)  # where a browser shows it
 
     def __repr__(self) -> str:
         return (
@@ -63,7 +64,7 @@ class Usage:
             rows.append([title, _took(saving.seconds), _times(saving)])
         rows += [[f"name: {name}", _took(saving.seconds), _times(saving)] for name, saving in self.names.items()]
         rows += [[f"user: {name}", _took(saving.seconds), _times(saving)] for name, saving in self.users.items()]
-        return html_table(["", "", ""], rows, f"what {self.org} has and saved")
+        return html_table(["", "", ""], rows, Link(f"what {self.org} has and saved", self.page))
 
 
 def usage_of(found: Any) -> Usage:

@@ -1,0 +1,33 @@
+"""The environment that a function of a notebook takes along to other processes."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+
+from larder.client import Client
+from larder.environment import Environment
+
+
+def pack(environment: Environment) -> bytes:
+    """An environment for another process: without secrets, which the client there takes from its variables.
+
+    Empty for one that cannot travel.
+    """
+    try:
+        client = pickle.dumps(environment.client)
+    except Exception:  # it was given its secrets as arguments
+        client = b""
+    try:
+        return pickle.dumps((type(environment), environment.env_date, dict(environment.hashed()), dict(environment), client))
+    except Exception:  # a setting is of a class that pickle refuses
+        return b""
+
+
+@functools.lru_cache(maxsize=16)  # so that the tasks of a process share connections
+def unpack(packed: bytes) -> Environment:
+    """What was packed in another process."""
+    kind, env_date, hashed, settings, client = pickle.loads(packed)
+    environment: Environment = kind(env_date, pickle.loads(client) if client else Client(), hashed)
+    environment.update(settings)
+    return environment
