@@ -22,21 +22,20 @@ const (
 )
 
 // lists are the digests of the chunks of large objects, as their writers left
-// them in the store. Each is read once; those used last are kept. It is safe for
+// them in the store. Each is read once, and kept while it is used. It is safe for
 // concurrent use.
 type lists struct {
 	store   Store
 	chunk   int64
 	flights tier.Flights[store.Sums]
 
-	mu   sync.Mutex            // guards the fields below
-	kept *tier.LRU[store.Sums] // by place; without digests if there is no such list
-	most int64                 // bytes of memory
-	rest time.Time             // no list is read before
+	mu   sync.Mutex                     // guards the fields below
+	kept *tier.FIFO[string, store.Sums] // by place; without digests if there is no such list
+	rest time.Time                      // no list is read before
 }
 
 func newLists(cfg Config, st Store) *lists {
-	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewLRU[store.Sums](), most: max(cfg.Plan.Digests, leastLists)}
+	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewFIFO[string, store.Sums](max(cfg.Plan.Digests, leastLists), nil)}
 }
 
 // listSize is about what a list takes of memory.
@@ -97,9 +96,5 @@ func (l *lists) read(ctx context.Context, place string) (store.Sums, error) {
 func (l *lists) keep(place string, s store.Sums) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, there := l.kept.Get(place); there {
-		return
-	}
 	l.kept.Add(place, s, listSize(place, s))
-	l.kept.Shrink(l.most, nil)
 }
