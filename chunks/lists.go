@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"larder/budget"
 	"larder/keys"
 	"larder/store"
 	"larder/tier"
@@ -35,7 +36,16 @@ type lists struct {
 }
 
 func newLists(cfg Config, st Store) *lists {
-	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewFIFO[string, store.Sums](max(cfg.Plan.Digests, leastLists), nil)}
+	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewFIFO[string, store.Sums](listMemory(cfg.Plan), nil)}
+}
+
+// listMemory is how many bytes of lists are kept.
+func listMemory(plan budget.Plan) int64 { return max(plan.Digests, leastLists) }
+
+func (l *lists) resize(plan budget.Plan) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept.Resize(listMemory(plan))
 }
 
 // listSize is about what a list takes of memory.

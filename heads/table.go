@@ -1,6 +1,7 @@
 package heads
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,7 +111,7 @@ func New(cfg Config, c Cluster) *Table {
 	t.unsettled.Store(&map[string]member{})
 	for i := range t.shards {
 		t.shards[i] = shard{
-			max:     max(1, maxHeads(cfg.Memory)/shards),
+			max:     headsPerShard(cfg.Memory),
 			entries: map[keys.Key]*entry{},
 			queues:  map[keys.Key]*queue{},
 			unknown: map[keys.Key]time.Time{},
@@ -119,10 +120,37 @@ func New(cfg Config, c Cluster) *Table {
 	return t
 }
 
-// maxHeads is how many heads there is memory for, and beside a small tier some
+// headsPerShard is how many heads there is memory for, and beside a small tier some
 // megabytes: a chunk without its head is of no use, and small chunks are many.
-func maxHeads(memory int64) int {
-	return int(min(max(memory/512, 64*shards), 1<<20))
+func headsPerShard(memory int64) int {
+	return int(min(max(memory/512, 64*shards), 1<<20)) / shards
+}
+
+// Resize sets how many bytes the heads may take. Those that there is no memory for any
+// more are forgotten, as if they had never been asked for.
+func (t *Table) Resize(memory int64) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		if s.max > 0 { // else the node has retired
+			s.resize(headsPerShard(memory))
+		}
+		s.mu.Unlock()
+	}
+}
+
+// resize is Resize for one shard. Maps do not shrink, so that it makes another one. The
+// caller holds mu.
+func (s *shard) resize(most int) {
+	s.max = most
+	if len(s.entries) <= most {
+		return
+	}
+	now := time.Now()
+	for len(s.entries) > most {
+		s.evict(now)
+	}
+	s.entries = maps.Clone(s.entries)
 }
 
 func (t *Table) of(k keys.Key) *shard { return &t.shards[k.Hash()%shards] }
@@ -259,25 +287,30 @@ func (s *shard) put(k keys.Key, e entry) bool {
 		return false
 	}
 	if _, there := s.entries[k]; !there && len(s.entries) >= s.max {
-		var victim keys.Key
-		var since time.Time
-		seen := 0
-		for other, o := range s.entries { // in an order that is drawn anew each time
-			used := o.used
-			if !e.used.Before(o.until) {
-				used = time.Time{}
-			}
-			if seen == 0 || used.Before(since) {
-				victim, since = other, used
-			}
-			if seen++; seen == evictAmong {
-				break
-			}
-		}
-		delete(s.entries, victim)
+		s.evict(e.used)
 	}
 	s.entries[k] = &e
 	return true
+}
+
+// evict forgets one head. The caller holds mu.
+func (s *shard) evict(now time.Time) {
+	var victim keys.Key
+	var since time.Time
+	seen := 0
+	for other, o := range s.entries { // in an order that is drawn anew each time
+		used := o.used
+		if !now.Before(o.until) {
+			used = time.Time{}
+		}
+		if seen == 0 || used.Before(since) {
+			victim, since = other, used
+		}
+		if seen++; seen == evictAmong {
+			break
+		}
+	}
+	delete(s.entries, victim)
 }
 
 // Grant gives a member a lease on the head of k, if this node has one to give: what
