@@ -36,7 +36,7 @@ type lists struct {
 }
 
 func newLists(cfg Config, st Store) *lists {
-	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewFIFO[string, store.Sums](listMemory(cfg.Plan), nil)}
+	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewFIFO(listMemory(cfg.Plan), listSize, nil)}
 }
 
 // listMemory is how many bytes of lists are kept.
@@ -106,5 +106,5 @@ func (l *lists) read(ctx context.Context, place string) (store.Sums, error) {
 func (l *lists) keep(place string, s store.Sums) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.kept.Add(place, s, listSize(place, s))
+	l.kept.Add(place, s)
 }

@@ -30,26 +30,33 @@ type FIFO[K comparable, V any] struct {
 	small   queue[K, V]
 	main    queue[K, V]
 	ghosts  ghosts[K]
+	size    func(K, V) int64
 	gone    func(age time.Duration) // may be nil
 
 	evictions int64
 }
 
-// entry is a value, and a link of a queue.
+// entry is a value, and a link of a queue. Of a chunk it takes 64 bytes.
 type entry[K comparable, V any] struct {
 	name         K
 	value        V
-	bytes        int64 // of memory
-	since        int64 // when it came, in nanoseconds
 	newer, older *entry[K, V]
-	uses         uint8 // since it entered its queue, at most mostUses
+	came         uint32 // at this tick
+	uses         uint8  // since it entered its queue, at most mostUses
 	inMain       bool
 }
 
-// NewFIFO makes a FIFO of so many bytes. Gone is called with the time that a value
+// tick is what ages are counted in: they are right up to two years.
+const tick = 1 << 24 * time.Nanosecond
+
+// ticks is the time now. It begins anew every two years.
+func ticks() uint32 { return uint32(time.Now().UnixNano() / int64(tick)) }
+
+// NewFIFO makes a FIFO of so many bytes. Size is how many of them a value takes, always
+// the same, with its name and all else. Gone is called with the time that a value
 // was there, when it is evicted; it may be nil, and must not call the FIFO.
-func NewFIFO[K comparable, V any](most int64, gone func(age time.Duration)) *FIFO[K, V] {
-	return &FIFO[K, V]{most: most, gone: gone, entries: map[K]*entry[K, V]{}, ghosts: newGhosts[K]()}
+func NewFIFO[K comparable, V any](most int64, size func(K, V) int64, gone func(age time.Duration)) *FIFO[K, V] {
+	return &FIFO[K, V]{most: most, size: size, gone: gone, entries: map[K]*entry[K, V]{}, ghosts: newGhosts[K]()}
 }
 
 // Get returns a value, and notes that it was used.
@@ -70,19 +77,19 @@ func (f *FIFO[K, V]) Peek(name K) (v V, ok bool) {
 	return v, false
 }
 
-// Add adds a value that takes so many bytes of memory, at the cost of others. It
-// changes nothing if the name is there, or there is no room for it alone. It reports
-// whether the value was added.
-func (f *FIFO[K, V]) Add(name K, v V, bytes int64) bool {
+// Add adds a value at the cost of others. It changes nothing if the name is there, or
+// there is no room for the value alone. It reports whether the value was added.
+func (f *FIFO[K, V]) Add(name K, v V) bool {
+	bytes := f.size(name, v)
 	if _, there := f.entries[name]; there || bytes > f.most {
 		return false
 	}
 	returns := f.ghosts.take(name)
 	f.fit(f.most - bytes)
-	e := &entry[K, V]{name: name, value: v, bytes: bytes, since: time.Now().UnixNano(), inMain: returns}
+	e := &entry[K, V]{name: name, value: v, came: ticks(), inMain: returns}
 	f.entries[name] = e
 	f.bytes += bytes
-	f.queueOf(e).push(e)
+	f.push(e)
 	return true
 }
 
@@ -92,7 +99,7 @@ func (f *FIFO[K, V]) Remove(name K) (v V, ok bool) {
 	if e == nil {
 		return v, false
 	}
-	f.queueOf(e).remove(e)
+	f.unlink(e)
 	f.drop(e)
 	return e.value, true
 }
@@ -144,7 +151,7 @@ func (f *FIFO[K, V]) evict() {
 		if e == nil || f.small.bytes > f.most/smallShare {
 			e = f.small.oldest
 		}
-		f.queueOf(e).remove(e)
+		f.unlink(e)
 		switch {
 		case spared < mostSpared && e.inMain && e.uses > 0:
 			e.uses--
@@ -154,7 +161,7 @@ func (f *FIFO[K, V]) evict() {
 			f.evicted(e)
 			return
 		}
-		f.main.push(e)
+		f.push(e)
 	}
 }
 
@@ -163,10 +170,10 @@ func (f *FIFO[K, V]) evicted(e *entry[K, V]) {
 	f.drop(e)
 	f.evictions++
 	if f.gone != nil {
-		f.gone(time.Duration(time.Now().UnixNano() - e.since))
+		f.gone(time.Duration(ticks()-e.came) * tick)
 	}
 	if !e.inMain {
-		f.remember(e.name, e.bytes)
+		f.remember(e.name, f.size(e.name, e.value))
 	}
 }
 
@@ -179,7 +186,37 @@ func (f *FIFO[K, V]) remember(name K, bytes int64) {
 // drop forgets a value that is in no queue any more.
 func (f *FIFO[K, V]) drop(e *entry[K, V]) {
 	delete(f.entries, e.name)
-	f.bytes -= e.bytes
+	f.bytes -= f.size(e.name, e.value)
+}
+
+// push puts an entry at the beginning of the queue that it belongs to.
+func (f *FIFO[K, V]) push(e *entry[K, V]) {
+	q := f.queueOf(e)
+	e.older, e.newer = q.newest, nil
+	if q.newest != nil {
+		q.newest.newer = e
+	} else {
+		q.oldest = e
+	}
+	q.newest = e
+	q.bytes += f.size(e.name, e.value)
+}
+
+// unlink takes an entry out of its queue.
+func (f *FIFO[K, V]) unlink(e *entry[K, V]) {
+	q := f.queueOf(e)
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		q.newest = e.older
+	}
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		q.oldest = e.newer
+	}
+	e.newer, e.older = nil, nil
+	q.bytes -= f.size(e.name, e.value)
 }
 
 func (f *FIFO[K, V]) queueOf(e *entry[K, V]) *queue[K, V] {
@@ -193,30 +230,4 @@ func (f *FIFO[K, V]) queueOf(e *entry[K, V]) *queue[K, V] {
 type queue[K comparable, V any] struct {
 	newest, oldest *entry[K, V]
 	bytes          int64
-}
-
-func (q *queue[K, V]) push(e *entry[K, V]) {
-	e.older, e.newer = q.newest, nil
-	if q.newest != nil {
-		q.newest.newer = e
-	} else {
-		q.oldest = e
-	}
-	q.newest = e
-	q.bytes += e.bytes
-}
-
-func (q *queue[K, V]) remove(e *entry[K, V]) {
-	if e.newer != nil {
-		e.newer.older = e.older
-	} else {
-		q.newest = e.older
-	}
-	if e.older != nil {
-		e.older.newer = e.newer
-	} else {
-		q.oldest = e.newer
-	}
-	e.newer, e.older = nil, nil
-	q.bytes -= e.bytes
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -136,7 +137,7 @@ func TestFIFOIsAsItIsSaidToBe(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		most := 1000 + r.Int64N(20_000)
-		f, s := NewFIFO[int, int](most, nil), &slow{most: most}
+		f, s := NewFIFO(most, func(_, v int) int64 { return int64(v) }, nil), &slow{most: most}
 		for i := range 3000 {
 			name := int(r.ExpFloat64() * 30)
 			switch d := r.IntN(100); {
@@ -147,7 +148,7 @@ func TestFIFOIsAsItIsSaidToBe(t *testing.T) {
 				}
 			case d < 90:
 				bytes := 1 + r.Int64N(1200)
-				if got, want := f.Add(name, i, bytes), s.add(name, i, bytes); got != want {
+				if got, want := f.Add(name, int(bytes)), s.add(name, int(bytes), bytes); got != want {
 					t.Fatalf("seed %d, %d: Add(%d) is %t, want %t", seed, i, name, got, want)
 				}
 			case d < 94:
@@ -180,9 +181,9 @@ func TestFIFOIsAsItIsSaidToBe(t *testing.T) {
 
 // What is read once does not drive out what is used.
 func TestAScanLeavesWhatIsUsed(t *testing.T) {
-	f := NewFIFO[string, int](100<<10, nil)
+	f := NewFIFO(100<<10, func(string, int) int64 { return 1 << 10 }, nil)
 	for i := range 50 {
-		f.Add(fmt.Sprint("used", i), i, 1<<10)
+		f.Add(fmt.Sprint("used", i), i)
 	}
 	for range 2 {
 		for i := range 50 {
@@ -190,7 +191,7 @@ func TestAScanLeavesWhatIsUsed(t *testing.T) {
 		}
 	}
 	for i := range 10_000 {
-		f.Add(fmt.Sprint("once", i), i, 1<<10)
+		f.Add(fmt.Sprint("once", i), i)
 	}
 	for i := range 50 {
 		if _, ok := f.Get(fmt.Sprint("used", i)); !ok {
@@ -202,16 +203,16 @@ func TestAScanLeavesWhatIsUsed(t *testing.T) {
 // One eviction looks at a bounded number of values, however often all were used.
 func TestAnEvictionIsShort(t *testing.T) {
 	const many = 10_000
-	f := NewFIFO[int, int](many*100, nil)
+	f := NewFIFO(many*100, func(int, int) int64 { return 100 }, nil)
 	for i := range many {
-		f.Add(i, i, 100)
+		f.Add(i, i)
 	}
 	for range mostUses {
 		for i := range many {
 			f.Get(i)
 		}
 	}
-	f.Add(many, 0, 100)
+	f.Add(many, 0)
 	spared := 0
 	for e := f.main.oldest; e != nil; e = e.newer {
 		spared++
@@ -222,16 +223,19 @@ func TestAnEvictionIsShort(t *testing.T) {
 }
 
 func TestAgeOfWhatIsEvicted(t *testing.T) {
-	var ages []time.Duration
-	f := NewFIFO[string, int](10, func(age time.Duration) { ages = append(ages, age) })
-	f.Add("a", 1, 10)
-	f.Remove("a")
-	f.Add("a", 1, 10)
-	f.Add("b", 2, 10)
-	if len(ages) != 1 || ages[0] <= 0 {
-		t.Errorf("ages %v, want that of one", ages)
-	}
-	if f.Add("c", 3, 11) || len(ages) != 1 {
-		t.Error("what has no room alone was added, or cost others theirs")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var ages []time.Duration
+		f := NewFIFO(10, func(_ string, v int) int64 { return int64(v) }, func(age time.Duration) { ages = append(ages, age) })
+		f.Add("a", 10)
+		f.Remove("a")
+		f.Add("a", 10)
+		time.Sleep(time.Hour)
+		f.Add("b", 10)
+		if len(ages) != 1 || ages[0].Round(time.Second) != time.Hour {
+			t.Errorf("ages %v, want that of one", ages)
+		}
+		if f.Add("c", 11) || len(ages) != 1 {
+			t.Error("what has no room alone was added, or cost others theirs")
+		}
+	})
 }

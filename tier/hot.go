@@ -66,7 +66,7 @@ func (h *Hot) Keep(name string, b []byte) {
 	is := idOf(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.hot.Add(is, b, sizeOf(b))
+	h.hot.Add(is, b)
 }
 
 // Held counts what there is.

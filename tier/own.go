@@ -75,7 +75,7 @@ func (o *Own) Add(name string, b []byte) {
 	is := idOf(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.own.Add(is, b, sizeOf(b)) {
+	if o.own.Add(is, b) {
 		o.fit()
 	}
 }

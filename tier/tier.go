@@ -14,10 +14,10 @@ const hotShare = 32
 
 // entryBytes is what a chunk takes in memory beside its bytes: an entry of a queue,
 // and a slot of the map, which is half full when it has just grown.
-const entryBytes = 80 + 48
+const entryBytes = 64 + 48
 
 // sizeOf is what a chunk takes in memory, all told.
-func sizeOf(b []byte) int64 { return entryBytes + allocated(int64(cap(b))) }
+func sizeOf(_ id, b []byte) int64 { return entryBytes + allocated(int64(cap(b))) }
 
 // allocated is about what Go's allocator takes for n bytes: it rounds up to sizes
 // that are an eighth apart at most, and large ones to whole pages.
@@ -58,7 +58,7 @@ type memory struct {
 // and must not call the tier. The groupcache group must have a name of its own in
 // the process, and lives as long as that, since groupcache cannot forget one.
 func New(group string, bytes int64, freed func(age time.Duration)) (*Own, *Hot) {
-	m := &memory{own: NewFIFO[id, []byte](0, freed), hot: NewFIFO[id, []byte](0, nil)}
+	m := &memory{own: NewFIFO(0, sizeOf, freed), hot: NewFIFO(0, sizeOf, nil)}
 	m.Resize(bytes)
 	return newOwn(group, m), &Hot{memory: m}
 }
