@@ -3,7 +3,7 @@ package budget
 // Plan says how many bytes are for what.
 //
 //	          of the tier  at least
-//	Heads     1/16                        what is known of keys, half a kilobyte each
+//	Heads     1/16                        what is known of keys, a quarter of a kilobyte each
 //	Digests   1/256                       lists of the digests of large objects
 //	Resident  1/8          4 chunks       chunks of the tier on their way to callers: the
 //	                                      tier may let go of them meanwhile
