@@ -1,6 +1,10 @@
 package tier
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 const (
 	// smallShare is the part of the memory for what has not been used again: one in
@@ -125,6 +129,13 @@ func (f *FIFO[K, V]) Resize(most int64) {
 		f.ghosts.shrink(most)
 		f.fit(most)
 	}
+}
+
+// compact gives back the memory of maps that had to be larger: they do not shrink.
+func (f *FIFO[K, V]) compact() {
+	f.entries = maps.Clone(f.entries)
+	f.ghosts.last = maps.Clone(f.ghosts.last)
+	f.ghosts.queue = slices.Clone(f.ghosts.queue)
 }
 
 // Held counts what there is.

@@ -35,6 +35,20 @@ func TestATierTakesWhatItCounts(t *testing.T) {
 	}
 }
 
+// A tier that shrinks gives back what it took.
+func TestAShrunkTierGivesMemoryBack(t *testing.T) {
+	o := ownOf(8 << 20)
+	before := heap()
+	for n := 0; o.Held().Evictions == 0; n++ {
+		o.Add(fmt.Sprint(n), make([]byte, 100))
+	}
+	o.Resize(1 << 20)
+	if took := heap() - before; took > 1<<20*5/4 {
+		t.Errorf("it takes %d bytes of %d", took, 1<<20)
+	}
+	runtime.KeepAlive(o)
+}
+
 // heap is how many bytes are in use.
 func heap() int64 {
 	runtime.GC()

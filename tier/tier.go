@@ -12,6 +12,9 @@ import (
 // give a ninth, which every node fills with the same.
 const hotShare = 32
 
+// resizeSteps is how many steps a tier takes towards nothing, about.
+const resizeSteps = 128
+
 // entryBytes is what a chunk takes in memory beside its bytes: an entry of a queue,
 // and a slot of the map, which is half full when it has just grown.
 const entryBytes = 64 + 48
@@ -64,13 +67,28 @@ func New(group string, bytes int64, freed func(age time.Duration)) (*Own, *Hot) 
 }
 
 // Resize sets how many bytes the tier has, for both parts. Chunks that there is no room
-// for any more are evicted, copies first.
+// for any more are evicted, some at a time, so that no reader waits for long.
 func (m *memory) Resize(bytes int64) {
+	for !m.approach(bytes) {
+	}
+}
+
+// approach takes a step towards so many bytes, and reports whether that was the last.
+func (m *memory) approach(bytes int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.most = bytes
-	m.own.Resize(bytes - bytes/hotShare)
+	shrinks := bytes < m.most
+	m.most = max(bytes, m.most-m.most/resizeSteps-1)
+	m.own.Resize(m.most - m.most/hotShare)
 	m.fit()
+	if m.most > bytes {
+		return false
+	}
+	if shrinks {
+		m.own.compact()
+		m.hot.compact()
+	}
+	return true
 }
 
 // fit gives the copies what own chunks leave. The caller holds mu.
