@@ -152,7 +152,11 @@ func (s *entries) remove(k keys.Key) { delete(s.byKey, k.Digest()) }
 func (s *entries) clear() { *s = newEntries(s.base) }
 
 // shrink makes a map of the size that there are entries for: maps do not shrink.
-func (s *entries) shrink() { s.byKey = maps.Clone(s.byKey) }
+func (s *entries) shrink() {
+	small := make(map[[16]byte]*packed, len(s.byKey))
+	maps.Copy(small, s.byKey)
+	s.byKey = small
+}
 
 // forget ends the lease of an entry.
 func (p *packed) forget() { p.until, p.owned = ended, false }

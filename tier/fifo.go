@@ -133,9 +133,16 @@ func (f *FIFO[K, V]) Resize(most int64) {
 
 // compact gives back the memory of maps that had to be larger: they do not shrink.
 func (f *FIFO[K, V]) compact() {
-	f.entries = maps.Clone(f.entries)
-	f.ghosts.last = maps.Clone(f.ghosts.last)
+	f.entries = compacted(f.entries)
+	f.ghosts.last = compacted(f.ghosts.last)
 	f.ghosts.queue = slices.Clone(f.ghosts.queue)
+}
+
+// compacted is the same map, no larger than it has to be. A clone would be as large.
+func compacted[M ~map[K]V, K comparable, V any](m M) M {
+	small := make(M, len(m))
+	maps.Copy(small, m)
+	return small
 }
 
 // Held counts what there is.
