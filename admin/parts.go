@@ -21,9 +21,9 @@ func (m *Metrics) Freed(age time.Duration) { m.freed.Observe(age.Seconds()) }
 func (m *Metrics) Waited(d time.Duration) { m.waited.Observe(d.Seconds()) }
 
 // Memory exposes the memory tier, with its budget in bytes.
-func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
+func (m *Metrics) Memory(budget func() int64, stats func() fill.Stats) {
 	p := &polled{}
-	bytes := p.add("larder_memory_bytes", "Bytes of chunks and chunk keys in the memory tier.", prometheus.GaugeValue, "copy")
+	bytes := p.add("larder_memory_bytes", "Bytes that chunks take in the memory tier.", prometheus.GaugeValue, "copy")
 	chunks := p.add("larder_memory_chunks", "Chunks in the memory tier.", prometheus.GaugeValue, "copy")
 	evictions := p.add("larder_memory_evictions_total", "Chunks evicted from the memory tier.", prometheus.CounterValue, "copy")
 	limit := p.add("larder_memory_limit_bytes", "The budget of the memory tier.", prometheus.GaugeValue)
@@ -47,7 +47,7 @@ func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 			emit(chunks, float64(part.Chunks), part.copy)
 			emit(evictions, float64(part.Evictions), part.copy)
 		}
-		emit(limit, float64(budget))
+		emit(limit, float64(budget()))
 	}
 	m.registry.MustRegister(p)
 }

@@ -141,6 +141,14 @@ func (p *Pins[K]) join(id K) (h *Pin[K], first bool) {
 	return h, true
 }
 
+// Resize sets how many bytes the pools have.
+func (p *Pins[K]) Resize(pool, resident int64) {
+	p.pool.Resize(pool)
+	if p.resident != nil {
+		p.resident.Resize(resident)
+	}
+}
+
 // Held is how many bytes are held, of either pool.
 func (p *Pins[K]) Held() int64 {
 	n := p.pool.Held()

@@ -3,7 +3,7 @@ package budget
 // Plan says how many bytes are for what.
 //
 //	          of the tier  at least
-//	Heads     1/16                        what is known of keys, half a kilobyte each
+//	Heads     1/16                        what is known of keys, a quarter of a kilobyte each
 //	Digests   1/256                       lists of the digests of large objects
 //	Resident  1/8          4 chunks       chunks of the tier on their way to callers: the
 //	                                      tier may let go of them meanwhile
@@ -29,9 +29,11 @@ type Plan struct {
 
 // Sizes are what a Plan is made of, in bytes.
 type Sizes struct {
-	// Tier is --memory; 0 lets the plan choose half of the limit, or less where
-	// that would leave too little beside it.
+	// Tier is --memory; 0 takes Share of the limit, and without that half of it, or
+	// less where that would leave too little beside it.
 	Tier int64
+	// Share of the limit that the tier has, above 0 and at most 1, or 0.
+	Share float64
 	// Limit is the memory that the process may use.
 	Limit int64
 	// Chunk is --chunk-size, and Part what large objects are cut into on their
@@ -80,7 +82,12 @@ func (p *Plan) shares(s Sizes) []share {
 func New(s Sizes) Plan {
 	var p Plan
 	room := s.Limit - max(s.Limit/10, outside) - base
-	if p.Tier = s.Tier; p.Tier == 0 {
+	switch {
+	case s.Tier > 0:
+		p.Tier = s.Tier
+	case s.Share > 0:
+		p.Tier = max(int64(s.Share*float64(s.Limit)), 4*s.Chunk)
+	default:
 		p.Tier = max(min(s.Limit/2, room-p.tiny(s)), 4*s.Chunk)
 	}
 	wanted := p.fill(s, 1, 1)

@@ -19,12 +19,12 @@ const waitLimit = 45 * time.Second
 // Pool is the memory for one purpose.
 type Pool struct {
 	purpose string
-	most    int64
 	lane    int64 // bytes beyond most, of which one grant at a time grows
 
 	mu      sync.Mutex // guards the fields below
-	free    int64
-	laned   bool // the lane is taken
+	most    int64
+	taken   int64 // more than most while that has shrunk, until enough is given back
+	laned   bool  // the lane is taken
 	held    map[string]int64
 	waiting []*waiter // in the order in which they came
 	holders map[*Holder]struct{}
@@ -55,26 +55,43 @@ type waiter struct {
 // need one can always go on; 0 if grants do not grow.
 func NewPool(purpose string, most, lane int64) *Pool {
 	return &Pool{
-		purpose: purpose, most: most, lane: lane, free: most,
+		purpose: purpose, most: most, lane: lane,
 		held: map[string]int64{}, holders: map[*Holder]struct{}{},
 	}
 }
 
 // Most is how many bytes the pool has.
-func (p *Pool) Most() int64 { return p.most }
+func (p *Pool) Most() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most
+}
+
+// Resize sets how many bytes the pool has. Nobody loses what is held: if that is more,
+// whoever wants some waits until enough of it has been given back.
+func (p *Pool) Resize(most int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = most
+	p.serve()
+}
 
 // Held is how many bytes are held.
 func (p *Pool) Held() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.most - p.free
+	return p.taken
 }
 
-// Take takes n bytes for a user, in turn. It fails with ErrBusy, beside the
+// free is how many bytes there are for who wants some: less than none if more is held
+// than there is. The caller holds mu.
+func (p *Pool) free() int64 { return p.most - p.taken }
+
+// Take takes n bytes for a user, in turn, or all that the pool has if those are fewer. It fails with ErrBusy, beside the
 // context's error if that ended the wait.
 func (p *Pool) Take(ctx context.Context, user string, n int64) (*Grant, error) {
 	g := &Grant{pool: p, user: user}
-	if err := p.wait(ctx, &waiter{grant: g, bytes: min(n, p.most)}); err != nil {
+	if err := p.wait(ctx, &waiter{grant: g, bytes: n}); err != nil {
 		return nil, err
 	}
 	return g, nil
@@ -85,7 +102,7 @@ func (p *Pool) Take(ctx context.Context, user string, n int64) (*Grant, error) {
 func (p *Pool) TryTake(user string, n, spare int64) (*Grant, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) > 0 || p.free < n+spare || !p.within(user, n) {
+	if len(p.waiting) > 0 || p.free() < n+spare || !p.within(user, n) {
 		return nil, false
 	}
 	g := &Grant{pool: p, user: user}
@@ -109,7 +126,7 @@ func (g *Grant) Release() {
 	p := g.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.free += g.bytes
+	p.taken -= g.bytes
 	if p.held[g.user] -= g.bytes; p.held[g.user] <= 0 {
 		delete(p.held, g.user)
 	}
@@ -154,8 +171,8 @@ func (p *Pool) serve() {
 		switch {
 		case next == nil:
 			return
-		case next.bytes <= p.free && p.within(next.grant.user, next.bytes):
-			p.give(next.grant, next.bytes)
+		case p.wish(next) <= p.free() && p.within(next.grant.user, p.wish(next)):
+			p.give(next.grant, p.wish(next))
 		case next.grows && p.lane > 0 && !p.laned:
 			p.laned, next.grant.laned = true, true
 		default:
@@ -166,11 +183,20 @@ func (p *Pool) serve() {
 	}
 }
 
+// wish is how many bytes a waiter wants: not more than the pool has, unless it holds some
+// already. The caller holds mu.
+func (p *Pool) wish(w *waiter) int64 {
+	if w.grows {
+		return w.bytes
+	}
+	return min(w.bytes, p.most)
+}
+
 // next is who is to be served. A user who may hold no more for now is passed
 // over. The caller holds mu.
 func (p *Pool) next() (best *waiter) {
 	for _, w := range p.waiting {
-		if !p.within(w.grant.user, w.bytes) && (!w.grows || p.laned) {
+		if !p.within(w.grant.user, p.wish(w)) && (!w.grows || p.laned) {
 			continue
 		}
 		if best == nil || p.held[w.grant.user] < p.held[best.grant.user] {
@@ -184,12 +210,12 @@ func (p *Pool) next() (best *waiter) {
 // nobody more than three times what is then left for others. The caller holds mu.
 func (p *Pool) within(user string, n int64) bool {
 	held := p.held[user]
-	return held == 0 || held+n <= 3*(p.free-n)
+	return held == 0 || held+n <= 3*(p.free()-n)
 }
 
 // give hands bytes to a grant. The caller holds mu.
 func (p *Pool) give(g *Grant, n int64) {
-	p.free -= n
+	p.taken += n
 	p.held[g.user] += n
 	g.bytes += n
 }

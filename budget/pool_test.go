@@ -14,7 +14,7 @@ func take(t *testing.T, p *Pool, user string, n int64) *Grant {
 	t.Helper()
 	g, ok := p.TryTake(user, n, 0)
 	if !ok {
-		t.Fatalf("%s got no %d bytes of %d free", user, n, p.free)
+		t.Fatalf("%s got no %d bytes of %d free", user, n, p.free())
 	}
 	return g
 }

@@ -104,6 +104,16 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Chunks, error) {
 	}, nil
 }
 
+// Resize has everything fit into another plan. What is beyond it leaves the tier at
+// once, and what is on its way when it has arrived.
+func (s *Chunks) Resize(plan budget.Plan) {
+	s.own.Resize(plan.Tier) // and s.hot, which shares its memory
+	s.streams.Resize(plan.Streams, plan.Resident)
+	s.serving.Resize(plan.Serving, 0)
+	s.loads.Resize(plan.Loads)
+	s.digests.lists.resize(plan)
+}
+
 // Close waits until every fetch ahead that is under way has ended. Each is bounded.
 func (s *Chunks) Close() { s.fetches.Wait() }
 

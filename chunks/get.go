@@ -310,9 +310,9 @@ func (s *Chunks) Has(c Chunk) bool {
 		return true
 	}
 	name := c.name()
-	if _, ok := s.hot.Get(name); ok {
+	if _, ok := s.hot.Peek(name); ok {
 		return true
 	}
-	b, ok := s.own.Get(name)
+	b, ok := s.own.Peek(name)
 	return ok && c.isLong(b) == nil
 }

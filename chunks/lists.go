@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"larder/budget"
 	"larder/keys"
 	"larder/store"
 	"larder/tier"
@@ -22,21 +23,29 @@ const (
 )
 
 // lists are the digests of the chunks of large objects, as their writers left
-// them in the store. Each is read once; those used last are kept. It is safe for
+// them in the store. Each is read once, and kept while it is used. It is safe for
 // concurrent use.
 type lists struct {
 	store   Store
 	chunk   int64
 	flights tier.Flights[store.Sums]
 
-	mu   sync.Mutex            // guards the fields below
-	kept *tier.LRU[store.Sums] // by place; without digests if there is no such list
-	most int64                 // bytes of memory
-	rest time.Time             // no list is read before
+	mu   sync.Mutex                     // guards the fields below
+	kept *tier.FIFO[string, store.Sums] // by place; without digests if there is no such list
+	rest time.Time                      // no list is read before
 }
 
 func newLists(cfg Config, st Store) *lists {
-	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewLRU[store.Sums](), most: max(cfg.Plan.Digests, leastLists)}
+	return &lists{store: st, chunk: cfg.ChunkSize, kept: tier.NewFIFO(listMemory(cfg.Plan), listSize, nil)}
+}
+
+// listMemory is how many bytes of lists are kept.
+func listMemory(plan budget.Plan) int64 { return max(plan.Digests, leastLists) }
+
+func (l *lists) resize(plan budget.Plan) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept.Resize(listMemory(plan))
 }
 
 // listSize is about what a list takes of memory.
@@ -102,9 +111,5 @@ func (l *lists) read(ctx context.Context, place string) (store.Sums, error) {
 func (l *lists) keep(place string, s store.Sums) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, there := l.kept.Get(place); there {
-		return
-	}
-	l.kept.Add(place, s, listSize(place, s))
-	l.kept.Shrink(l.most, nil)
+	l.kept.Add(place, s)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"larder/budget"
 	"larder/chunks"
 	"larder/cluster"
 	"larder/heads"
@@ -79,6 +80,9 @@ type Stats struct {
 	// Audits are the reads under a live head that were compared with the store.
 	Audits map[Verdict]int64
 }
+
+// Resize has the chunks fit into another plan of the memory.
+func (f *Filler) Resize(plan budget.Plan) { f.chunks.Resize(plan) }
 
 // Close waits until every lookup and fetch that is under way has ended. Each is
 // bounded.

@@ -30,7 +30,7 @@ func TestBrokenInvariants(t *testing.T) {
 				s := a.of(key())
 				s.mu.Lock()
 				c.entry.until = time.Now().Add(c.until)
-				s.entries[key()] = &c.entry
+				s.entries.set(key(), c.entry)
 				s.mu.Unlock()
 				if got, lease := a.Grant(key(), "b"); lease != 0 {
 					t.Errorf("it was granted: %v", got)

@@ -114,9 +114,9 @@ func (t *Table) forgetFor(unsettled map[string]member) {
 		s.mu.Lock()
 		s.gen++
 		s.changed++
-		for k, e := range s.entries {
-			if len(unsettled) > 0 || e.owned && !t.mayOwn(k) {
-				s.forget(k)
+		for _, p := range s.entries.byKey {
+			if len(unsettled) > 0 || p.owned && !t.mayOwn(p.hash) {
+				p.forget()
 			}
 		}
 		s.mu.Unlock()

@@ -23,7 +23,7 @@ func (s *shard) remember(k keys.Key, is Known) {
 		return
 	}
 	if is.Absent {
-		delete(s.entries, k)
+		s.entries.remove(k)
 		return
 	}
 	s.put(k, entry{Known: is, used: now})
@@ -34,8 +34,12 @@ func (t *Table) Last(k keys.Key) (store.Head, bool) {
 	s := t.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.entries[k]
-	if !ok || e.Absent {
+	p := s.entries.get(k)
+	if p == nil {
+		return store.Head{}, false
+	}
+	e := s.entries.unpack(p)
+	if e.Absent {
 		return store.Head{}, false
 	}
 	return e.Head, true
@@ -51,7 +55,7 @@ func (t *Table) Forget(k keys.Key) {
 
 // forget is Forget for a caller who holds mu.
 func (s *shard) forget(k keys.Key) {
-	if e := s.entries[k]; e != nil {
-		e.until, e.owned = time.Time{}, false
+	if p := s.entries.get(k); p != nil {
+		p.forget()
 	}
 }

@@ -38,12 +38,12 @@ func (t *Table) Stats() Stats {
 
 // live is how many heads are live.
 func (t *Table) live() (n int64) {
-	now := time.Now()
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		for _, e := range s.entries {
-			if now.Before(e.until) {
+		now := s.entries.since(time.Now())
+		for _, p := range s.entries.byKey {
+			if now < p.until {
 				n++
 			}
 		}

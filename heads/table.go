@@ -1,6 +1,7 @@
 package heads
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ type Known struct {
 
 // Config of a Table.
 type Config struct {
-	// Memory is how many bytes the heads may take, at half a kilobyte each.
+	// Memory is how many bytes the heads may take, at a quarter of a kilobyte each.
 	Memory int64
 	// Lease is the longest that a node trusts a head that the key's owner granted.
 	Lease time.Duration
@@ -77,7 +78,7 @@ type shard struct {
 	max     int
 	gen     uint64
 	changed uint64 // how often the members have changed, or settled
-	entries map[keys.Key]*entry
+	entries entries
 	queues  map[keys.Key]*queue // of the writers here
 	closed  bool                // no writer is let in any more
 	// unknown are the keys whose write ended without a known outcome, each until the
@@ -108,10 +109,11 @@ func New(cfg Config, c Cluster) *Table {
 	}
 	t.invariants = t.log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Minute})
 	t.unsettled.Store(&map[string]member{})
+	began := base{time.Now()}
 	for i := range t.shards {
 		t.shards[i] = shard{
-			max:     max(1, maxHeads(cfg.Memory)/shards),
-			entries: map[keys.Key]*entry{},
+			max:     headsPerShard(cfg.Memory),
+			entries: newEntries(began),
 			queues:  map[keys.Key]*queue{},
 			unknown: map[keys.Key]time.Time{},
 		}
@@ -119,10 +121,36 @@ func New(cfg Config, c Cluster) *Table {
 	return t
 }
 
-// maxHeads is how many heads there is memory for, and beside a small tier some
+// headsPerShard is how many heads there is memory for, and beside a small tier some
 // megabytes: a chunk without its head is of no use, and small chunks are many.
-func maxHeads(memory int64) int {
-	return int(min(max(memory/512, 64*shards), 1<<20))
+func headsPerShard(memory int64) int {
+	return int(min(max(memory/256, 64*shards), 1<<20)) / shards
+}
+
+// Resize sets how many bytes the heads may take. Those that there is no memory for any
+// more are forgotten, as if they had never been asked for.
+func (t *Table) Resize(memory int64) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		if s.max > 0 { // else the node has retired
+			s.resize(headsPerShard(memory))
+		}
+		s.mu.Unlock()
+	}
+}
+
+// resize is Resize for one shard. The caller holds mu.
+func (s *shard) resize(most int) {
+	s.max = most
+	if len(s.entries.byKey) <= most {
+		return
+	}
+	now := time.Now()
+	for len(s.entries.byKey) > most {
+		s.evict(now)
+	}
+	s.entries.shrink()
 }
 
 func (t *Table) of(k keys.Key) *shard { return &t.shards[k.Hash()%shards] }
@@ -159,12 +187,12 @@ func (t *Table) Get(k keys.Key) (is Known, live bool, now Moment) {
 
 // live returns the entry of k if its lease runs. The caller holds mu.
 func (s *shard) live(k keys.Key, now time.Time) (entry, bool) {
-	e, ok := s.entries[k]
-	if !ok || !now.Before(e.until) {
+	p := s.entries.get(k)
+	if p == nil || s.entries.since(now) >= p.until {
 		return entry{}, false
 	}
-	e.used = now
-	return *e, true
+	p.used = s.entries.ticks(now)
+	return s.entries.unpack(p), true
 }
 
 // Now is the moment at which somebody asks for k past what is known.
@@ -199,21 +227,21 @@ func (t *Table) keep(k keys.Key, asked Moment, e entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.used, e.until = time.Now(), e.within(e.until)
-	if s.gen != asked.gen || s.barred(k, asked.At) || !e.used.Before(e.until) || e.owned && !t.mayOwn(k) {
+	if s.gen != asked.gen || s.barred(k, asked.At) || !e.used.Before(e.until) || e.owned && !t.mayOwn(k.Hash()) {
 		return false
 	}
 	if !t.must(s, k, !asked.At.After(e.used), "an answer comes after its question") || !t.isSound(s, k, e, e.used) || !s.put(k, e) {
 		return false
 	}
-	t.must(s, k, len(s.entries) <= s.max, "no more heads than there is memory for")
+	t.must(s, k, len(s.entries.byKey) <= s.max, "no more heads than there is memory for")
 	t.trace(Event{Kind: Kept, Key: k, Known: e.Known, Owned: e.owned, Asked: asked.At, Until: e.until})
 	return true
 }
 
-// mayOwn reports whether this node may trust the store's answer as the key's owner:
-// not while there are unsettled members.
-func (t *Table) mayOwn(k keys.Key) bool {
-	_, self := t.cluster.Owner(k.Hash())
+// mayOwn reports whether this node may trust the store's answer as the owner of the key
+// of this hash: not while there are unsettled members.
+func (t *Table) mayOwn(hash uint64) bool {
+	_, self := t.cluster.Owner(hash)
 	return self && t.Settled()
 }
 
@@ -258,26 +286,31 @@ func (s *shard) put(k keys.Key, e entry) bool {
 	if s.max == 0 {
 		return false
 	}
-	if _, there := s.entries[k]; !there && len(s.entries) >= s.max {
-		var victim keys.Key
-		var since time.Time
-		seen := 0
-		for other, o := range s.entries { // in an order that is drawn anew each time
-			used := o.used
-			if !e.used.Before(o.until) {
-				used = time.Time{}
-			}
-			if seen == 0 || used.Before(since) {
-				victim, since = other, used
-			}
-			if seen++; seen == evictAmong {
-				break
-			}
-		}
-		delete(s.entries, victim)
+	if s.entries.get(k) == nil && len(s.entries.byKey) >= s.max {
+		s.evict(e.used)
 	}
-	s.entries[k] = &e
+	s.entries.set(k, e)
 	return true
+}
+
+// evict forgets one head. The caller holds mu.
+func (s *shard) evict(now time.Time) {
+	var victim [16]byte
+	var since int32
+	seen := 0
+	for other, p := range s.entries.byKey { // in an order that is drawn anew each time
+		used := p.used
+		if s.entries.since(now) >= p.until {
+			used = math.MinInt32
+		}
+		if seen == 0 || used < since {
+			victim, since = other, used
+		}
+		if seen++; seen == evictAmong {
+			break
+		}
+	}
+	delete(s.entries.byKey, victim)
 }
 
 // Grant gives a member a lease on the head of k, if this node has one to give: what
@@ -339,9 +372,13 @@ func (t *Table) DropVersion(k keys.Key, version keys.Version) {
 	s := t.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.entries[k]; ok && (keys.Version{ETag: e.Head.Version, Write: e.Head.WriteName()}) == version {
+	p := s.entries.get(k)
+	if p == nil {
+		return
+	}
+	if h := s.entries.unpack(p).Head; (keys.Version{ETag: h.Version, Write: h.WriteName()}) == version {
 		s.gen++
-		delete(s.entries, k)
+		s.entries.remove(k)
 		t.trace(Event{Kind: Dropped, Key: k})
 	}
 }

@@ -198,7 +198,7 @@ func TestAnAnswerFromUnderTheMarkIsNotKept(t *testing.T) {
 
 func TestHeadsAreBounded(t *testing.T) {
 	table := New(Config{}, &node{id: "a"})
-	most := maxHeads(0)
+	most := headsPerShard(0) * shards
 	for i := range 4 * most {
 		k := keys.Key{Org: "o", Service: keys.Objects, Name: fmt.Sprint(i)}
 		s := table.of(k)
@@ -214,7 +214,7 @@ func TestHeadsAreBounded(t *testing.T) {
 // Of as many heads as are looked at, the one that was used least lately gives
 // way, and before it one whose lease has ended.
 func TestHeadsUsedLongAgoGiveWay(t *testing.T) {
-	s := &shard{max: evictAmong, entries: map[keys.Key]*entry{}}
+	s := &shard{max: evictAmong, entries: newEntries(base{time.Now()})}
 	now := time.Now()
 	key := func(i int) keys.Key { return keys.Key{Org: "o", Service: keys.Objects, Name: fmt.Sprint(i)} }
 	s.mu.Lock()
@@ -226,12 +226,12 @@ func TestHeadsUsedLongAgoGiveWay(t *testing.T) {
 		t.Fatal("the first is not there")
 	}
 	s.put(key(8), entry{until: now.Add(time.Hour), used: now})
-	if _, ok := s.entries[key(1)]; ok || s.entries[key(0)] == nil {
+	if s.entries.get(key(1)) != nil || s.entries.get(key(0)) == nil {
 		t.Error("not the one gave way that was used least lately")
 	}
-	s.entries[key(7)].until = now
+	s.entries.get(key(7)).until = s.entries.since(now)
 	s.put(key(9), entry{until: now.Add(time.Hour), used: now})
-	if _, ok := s.entries[key(7)]; ok || s.entries[key(2)] == nil || len(s.entries) != evictAmong {
+	if s.entries.get(key(7)) != nil || s.entries.get(key(2)) == nil || len(s.entries.byKey) != evictAmong {
 		t.Error("not the one gave way whose lease has ended")
 	}
 }

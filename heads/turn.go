@@ -172,8 +172,8 @@ func (w *Turn) still() error {
 func (w *Turn) begin(s *shard) {
 	now := time.Now()
 	e, live := s.live(w.key, now)
-	if heard := s.entries[w.key]; heard != nil {
-		w.Last = heard.Head
+	if heard := s.entries.get(w.key); heard != nil {
+		w.Last = s.entries.unpack(heard).Head
 	}
 	w.Present = live && !e.Absent
 	s.drop(w.key)
@@ -258,7 +258,7 @@ func (w *Turn) End(o Outcome) {
 // and neither have the members changed nor settled since the begin, nor was the key
 // marked then.
 func (w *Turn) publish(s *shard, is Known) {
-	if !w.table.mayOwn(w.key) || w.changed != s.changed || s.isUnknown(w.key, w.Began) {
+	if !w.table.mayOwn(w.key.Hash()) || w.changed != s.changed || s.isUnknown(w.key, w.Began) {
 		s.remember(w.key, is)
 		return
 	}
@@ -331,7 +331,7 @@ func (t *Table) Retire(ctx context.Context) (err error) {
 		s.mu.Lock()
 		s.gen++
 		s.max = 0
-		clear(s.entries)
+		s.entries.clear()
 		s.mu.Unlock()
 	}
 	t.trace(Event{Kind: Retired})

@@ -106,7 +106,7 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 	}
 	return &API{
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
-		bodies:  budget.NewPool("bodies of writes", max(cfg.BodyMemory, cfg.ChunkSize+1), cfg.ChunkSize+1),
+		bodies:  budget.NewPool("bodies of writes", cfg.bodyMemory(cfg.BodyMemory), cfg.ChunkSize+1),
 		routes:  routes(),
 		refused: newSampler(),
 		failed:  newSampler(),
@@ -115,6 +115,13 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 		audit:   cfg.Log.With().Str("component", "audit").Logger(),
 	}
 }
+
+// bodyMemory is how many bytes of bodies are held at once where the plan has so many
+// for them: at least one body.
+func (c Config) bodyMemory(planned int64) int64 { return max(planned, c.ChunkSize+1) }
+
+// Resize sets how many bytes of bodies are held at once.
+func (a *API) Resize(bodyMemory int64) { a.bodies.Resize(a.cfg.bodyMemory(bodyMemory)) }
 
 // Drain makes each answer from now on the last of its connection, so that
 // callers move to other nodes before connections are closed under them

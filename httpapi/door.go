@@ -12,13 +12,13 @@ import (
 // closed.
 type Door struct {
 	net.Listener
-	api  *API
-	most int
+	api *API
 	// Silent closes a connection that there is no room for without an answer: its
 	// caller speaks TLS.
 	Silent bool
 
 	mu   sync.Mutex // guards the fields below
+	most int
 	open map[string]int
 	all  int
 	away int64
@@ -27,6 +27,13 @@ type Door struct {
 // Bound puts a door of so many connections before a listener.
 func (a *API) Bound(l net.Listener, most int) *Door {
 	return &Door{Listener: l, api: a, most: most, open: map[string]int{}}
+}
+
+// Resize sets how many connections there may be. None is closed for it.
+func (d *Door) Resize(most int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.most = most
 }
 
 // Connections are how many there are now, and how many were turned away.

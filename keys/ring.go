@@ -1,6 +1,10 @@
 package keys
 
-import "github.com/cespare/xxhash/v2"
+import (
+	"crypto/sha256"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // The ring is rendezvous hashing (Thaler and Ravishankar, "Using name-based
 // mappings to increase hit rates", 1998): every member has a score for every
@@ -9,14 +13,28 @@ import "github.com/cespare/xxhash/v2"
 
 // Hash returns the key's place on the ring. It does not allocate.
 func (k Key) Hash() uint64 {
-	var buf [maxOrg + len(Strategies) + maxName + 2]byte
-	// Neither an org nor a service holds a NUL.
-	text := append(buf[:0], k.Org...)
-	text = append(text, 0)
+	var buf [maxText]byte
+	return xxhash.Sum64(k.appendTo(buf[:0]))
+}
+
+// Digest returns half of the SHA-256 of the key, which no two keys share: what stands
+// for it where many are kept. It does not allocate.
+func (k Key) Digest() [16]byte {
+	var buf [maxText]byte
+	sum := sha256.Sum256(k.appendTo(buf[:0]))
+	return [16]byte(sum[:16])
+}
+
+// maxText is the most bytes that appendTo appends.
+const maxText = maxOrg + len(Strategies) + maxName + 2
+
+// appendTo appends a text that no other key has.
+func (k Key) appendTo(text []byte) []byte {
+	text = append(text, k.Org...)
+	text = append(text, 0) // neither an org nor a service holds one
 	text = append(text, k.Service...)
 	text = append(text, 0)
-	text = append(text, k.Name...)
-	return xxhash.Sum64(text)
+	return append(text, k.Name...)
 }
 
 // ChunkHash returns the place on the ring of the n-th chunk of every version

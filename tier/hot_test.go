@@ -1,81 +1,77 @@
 package tier
 
 import (
-	"strings"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 )
 
-func TestCopiesKeepWhatWasUsedLast(t *testing.T) {
-	one := sizeOf("a", make([]byte, 24))
-	room := 4 * one
-	c := newHot(func() int64 { return room })
-	has := func(want string) {
-		t.Helper()
-		var got []string
-		for _, key := range []string{"a", "b", "c", "d", "e"} {
-			c.mu.Lock()
-			_, there := c.kept.Get(key)
-			c.mu.Unlock()
-			if there {
-				got = append(got, key)
-			}
-		}
-		if strings.Join(got, "") != want {
-			t.Errorf("holds %v, want %s", got, want)
-		}
+// What is fetched for the second time lately is worth a copy, and what is fetched once
+// leaves nothing behind.
+func TestCopiesOfWhatComesAgain(t *testing.T) {
+	_, hot := New(fmt.Sprint("test", groups.Add(1)), 1<<20, nil)
+	if hot.Known("a", 1000) || !hot.Known("a", 1000) || !hot.Wanted("a", 1000) || hot.Wanted("b", 1000) {
+		t.Error("the first fetch is as the second")
 	}
-	for _, key := range []string{"a", "b", "c", "d"} {
-		c.Keep(key, make([]byte, 24))
+	hot.Keep("a", make([]byte, 1000))
+	if b, ok := hot.Get("a"); !ok || len(b) != 1000 || !hot.Known("a", 1000) {
+		t.Error("there is no copy")
 	}
-	if h := c.Held(); h != (Held{Bytes: 4 * one, Chunks: 4}) {
-		t.Errorf("%+v", h)
+	for i := range 2000 { // more than there is memory for
+		hot.Wanted(fmt.Sprint("once", i), 1000)
 	}
-	if v, ok := c.Get("a"); !ok || len(v) != 24 {
-		t.Error("a is not there")
+	if hot.Wanted("b", 1000) {
+		t.Error("what was fetched long ago is wanted")
 	}
-	c.Keep("a", make([]byte, 24)) // it is there
-	c.Keep("e", make([]byte, 24)) // at the cost of b
-	has("acde")
-	c.Keep("b", make([]byte, 4*one)) // never fits
-	has("acde")
-	if h := c.Held(); h != (Held{Bytes: 4 * one, Chunks: 4, Evictions: 1}) {
-		t.Errorf("%+v", h)
+	hot.Keep("large", make([]byte, 2<<20))
+	if b, ok := hot.Take("a"); !ok || len(b) != 1000 {
+		t.Error("the copy does not go to who owns it now")
 	}
-	room = 3*one - 1
-	c.fit()
-	has("de")
-	room = 0
-	c.fit()
-	if h := c.Held(); h != (Held{Evictions: 5}) {
+	if h := hot.Held(); h.Chunks != 0 || h.Evictions != 0 {
 		t.Errorf("%+v", h)
 	}
 }
 
-// A copy that comes while an own chunk does leaves no more than there is room for:
-//
-//	copy: asks for the room
-//	                          own chunk: takes all of it, makes the copies fit
-//	copy: is kept
-func TestCopyAndOwnChunkAtOnce(t *testing.T) {
-	var own sync.WaitGroup
-	var c *Hot
-	room := int64(1000)
-	c = newHot(func() int64 {
-		was := room
-		if room > 0 {
-			room = 0
-			own.Go(c.fit)
-			if c.mu.TryLock() { // else it waits until the copy is kept
-				c.mu.Unlock()
-				own.Wait()
-			}
+// Whatever comes at once, and however the tier's bytes change, both parts together keep
+// no more than they may, and what is read is whole.
+func TestATierStaysWithinItsBytes(t *testing.T) {
+	own, hot := New(fmt.Sprint("test", groups.Add(1)), 1<<20, nil)
+	check := func() {
+		own.mu.Lock()
+		defer own.mu.Unlock()
+		if n := own.own.taken() + own.hot.taken(); n > own.most {
+			t.Errorf("%d bytes are taken of %d", n, own.most)
 		}
-		return was
-	})
-	c.Keep("a", make([]byte, 24))
-	own.Wait()
-	if h := c.Held(); h.Bytes > 0 {
-		t.Errorf("%+v, and no room", h)
 	}
+	var all sync.WaitGroup
+	for seed := range uint64(4) {
+		all.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 5))
+			for range 3000 {
+				n := r.IntN(400)
+				name, b := fmt.Sprint(n), make([]byte, 1+n*40)
+				switch r.IntN(8) {
+				case 0:
+					own.Resize(int64(100_000 + r.IntN(2_000_000)))
+				case 1:
+					hot.Wanted(name, int64(len(b)))
+				case 2:
+					hot.Keep(name, b)
+				case 3:
+					hot.Take(name)
+				case 4:
+					if b, ok := hot.Get(name); ok && len(b) != 1+n*40 {
+						t.Errorf("a copy of %s has %d bytes", name, len(b))
+					}
+				default:
+					if got, err := own.Fill(name, func() ([]byte, error) { return b, nil }); err != nil || len(got) != len(b) {
+						t.Errorf("%s has %d bytes, %v", name, len(got), err)
+					}
+				}
+				check()
+			}
+		})
+	}
+	all.Wait()
 }

@@ -2,53 +2,41 @@ package tier
 
 import (
 	"context"
-	"sync"
-	"time"
 	"unsafe"
 
 	"github.com/golang/groupcache"
 	"github.com/golang/groupcache/singleflight"
 )
 
-// Held is what one part of the tier holds. Bytes are what the chunks take, all told.
-type Held struct {
-	Bytes, Chunks int64
-	// Evictions since the node started.
-	Evictions int64
-}
-
-// New makes the two parts of a tier of so many bytes. Freed is called with the time
-// that an own chunk was in memory, when it is evicted; it may be nil, must return soon,
-// and must not call the tier. The groupcache group must have a name of its own in
-// the process, and lives as long as that, since groupcache cannot forget one.
-func New(group string, bytes int64, freed func(age time.Duration)) (*Own, *Hot) {
-	own := &Own{freed: freed, most: bytes - bytes/hotShare, kept: NewLRU[[]byte]()}
-	own.group = groupcache.NewGroup(group, 0, groupcache.GetterFunc(own.fill))
-	hot := newHot(func() int64 { return bytes - min(own.most, own.Held().Bytes) })
-	own.grown = hot.fit
-	return own, hot
-}
-
-// Own are the chunks that this node owns. What is kept lives here, in an LRU that
+// Own are the chunks that this node owns. What is kept lives here, in a FIFO that
 // counts what an entry really takes, and not in groupcache's own cache, which
 // counts keys and bytes only. One lock does, since a look takes a fraction of a
 // microsecond of a request's tens.
 type Own struct {
-	group *groupcache.Group   // it keeps nothing; its keys are the names
-	grown func()              // called after more was kept
-	freed func(time.Duration) // may be nil
-	most  int64               // bytes of memory
-
-	mu        sync.Mutex // guards the fields below; held when freed is called
-	kept      *LRU[[]byte]
-	evictions int64
+	*memory
+	group *groupcache.Group // it keeps nothing; its keys are the names
 }
 
-// Get returns a chunk if memory has it.
+func newOwn(group string, m *memory) *Own {
+	o := &Own{memory: m}
+	o.group = groupcache.NewGroup(group, 0, groupcache.GetterFunc(o.fill))
+	return o
+}
+
+// Get returns a chunk if memory has it, and notes that it was used.
 func (o *Own) Get(name string) ([]byte, bool) {
+	is := idOf(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.kept.Get(name)
+	return o.own.Get(is)
+}
+
+// Peek returns a chunk if memory has it.
+func (o *Own) Peek(name string) ([]byte, bool) {
+	is := idOf(name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.own.Peek(is)
 }
 
 // Fill returns a chunk from memory, or what load returns, which is then kept. Of all
@@ -66,7 +54,7 @@ func (o *Own) Fill(name string, load func() ([]byte, error)) ([]byte, error) {
 //	1: flies, loads, keeps the chunk, lands
 //	                      2: flies, alone
 func (o *Own) fill(_ context.Context, name string, dest groupcache.Sink) error {
-	b, ok := o.Get(name)
+	b, ok := o.Peek(name)
 	if !ok {
 		var err error
 		if b, err = dest.(*sink).load(); err != nil {
@@ -81,27 +69,22 @@ func (o *Own) fill(_ context.Context, name string, dest groupcache.Sink) error {
 // Add keeps a chunk, whose bytes must not change any more. If memory has it,
 // nothing changes.
 func (o *Own) Add(name string, b []byte) {
-	if len(b) > 0 && o.add(name, b) {
-		o.grown()
+	if len(b) == 0 {
+		return
 	}
-}
-
-func (o *Own) add(name string, b []byte) bool {
+	is := idOf(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if _, there := o.kept.Get(name); there {
-		return false
+	if o.own.Add(is, b) {
+		o.fit()
 	}
-	o.kept.Add(name, b, sizeOf(name, b))
-	o.evictions += o.kept.Shrink(o.most, o.freed)
-	return true
 }
 
 // Held counts what there is.
 func (o *Own) Held() Held {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.kept.held(o.evictions)
+	return o.own.Held()
 }
 
 // sink takes a chunk from groupcache, and carries to its getter how the chunk is

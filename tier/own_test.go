@@ -10,9 +10,9 @@ import (
 
 var groups atomic.Int64
 
-// newOwn makes the part of a tier for own chunks, of so many bytes.
-func newOwn(most int64) *Own {
-	own, _ := New(fmt.Sprint("test", groups.Add(1)), most, nil)
+// ownOf makes the part of a tier for own chunks, of so many bytes.
+func ownOf(most int64) *Own {
+	own, _ := New(fmt.Sprint("test", groups.Add(1)), most*hotShare/(hotShare-1), nil)
 	own.most = most
 	return own
 }
@@ -22,7 +22,7 @@ func newOwn(most int64) *Own {
 func TestATierTakesWhatItCounts(t *testing.T) {
 	for _, size := range []int{1, 100, 1000, 10000} {
 		const tier = 8 << 20
-		o := newOwn(tier)
+		o := ownOf(tier)
 		before := heap()
 		for n := 0; o.Held().Evictions == 0; n++ {
 			o.Add(fmt.Sprintf("0,4,7,32,26:testobjects%032x%026dsome/folder/object-%d", n, n, n), make([]byte, size)) // as long as names are
@@ -33,6 +33,20 @@ func TestATierTakesWhatItCounts(t *testing.T) {
 		}
 		runtime.KeepAlive(o)
 	}
+}
+
+// A tier that shrinks gives back what it took.
+func TestAShrunkTierGivesMemoryBack(t *testing.T) {
+	o := ownOf(8 << 20)
+	before := heap()
+	for n := 0; o.Held().Evictions == 0; n++ {
+		o.Add(fmt.Sprint(n), make([]byte, 100))
+	}
+	o.Resize(1 << 20)
+	if took := heap() - before; took > 1<<20*5/4 {
+		t.Errorf("it takes %d bytes of %d", took, 1<<20)
+	}
+	runtime.KeepAlive(o)
 }
 
 // heap is how many bytes are in use.
@@ -47,7 +61,7 @@ func heap() int64 {
 // However many ask at once for a chunk, it is loaded once: also if it is put there
 // meanwhile.
 func TestOneLoadOfAChunk(t *testing.T) {
-	own := newOwn(1 << 20)
+	own := ownOf(1 << 20)
 	for n := range 200 {
 		name := fmt.Sprint(n)
 		var loads atomic.Int64
@@ -79,7 +93,7 @@ func TestOneLoadOfAChunk(t *testing.T) {
 
 // BenchmarkOwnAtOnce is a look at a chunk by as many as there are processors.
 func BenchmarkOwnAtOnce(b *testing.B) {
-	own := newOwn(1 << 20)
+	own := ownOf(1 << 20)
 	own.Add("a", []byte("bytes"))
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

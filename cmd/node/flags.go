@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"larder/budget"
 	"net"
 	"os"
 	"path/filepath"
@@ -43,7 +42,7 @@ type serveCmd struct {
 	DataDir string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
 	s3Flags
 
-	Memory        byteSize      `group:"cache" placeholder:"SIZE" help:"The memory tier's budget, for example 4GiB; GOMEMLIMIT follows. (half of the memory limit)"`
+	Memory        memorySize    `group:"cache" placeholder:"SIZE" help:"The memory tier's budget, for example 4GiB, or a share of the memory limit, for example 50%, which is followed when it changes. GOMEMLIMIT follows. (half of the memory limit)"`
 	ChunkSize     byteSize      `group:"cache" default:"8MiB" placeholder:"SIZE" help:"The unit that memory holds and moves; the same on all nodes. (${default})"`
 	Lease         time.Duration `group:"cache" default:"5s" placeholder:"TIME" help:"How long a node trusts a head that its owner gave it. (${default})"`
 	Revalidate    time.Duration `group:"cache" default:"60s" placeholder:"TIME" help:"How long an owner trusts a head without asking S3. (${default})"`
@@ -58,8 +57,7 @@ type serveCmd struct {
 	PolicyFile     string `group:"access" placeholder:"FILE" help:"What organisations may use, JSON or YAML, read again when it changes. (no limits)"`
 	InsecureNoAuth bool   `group:"access" help:"Serve off loopback without credentials: everyone who reaches the port reads and writes everything."`
 
-	sizes budget.Sizes // what plan is made of
-	plan  budget.Plan
+	memory *memory
 
 	LogLevel string `group:"logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug (a line for every request), info (an audit line for every write), warn or error. (${default})"`
 }
@@ -132,10 +130,10 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--chunk-size is at least 64KiB")
 	case c.MaxObjectSize < 1:
 		return errors.New("--max-object-size is at least 1: with 0 every object would be refused")
-	case c.Memory > 0 && c.Memory < 4*c.ChunkSize:
-		return fmt.Errorf("--memory %s holds fewer than four chunks: give at least %s, or a smaller --chunk-size", humanize.IBytes(uint64(c.Memory)), humanize.IBytes(uint64(4*c.ChunkSize)))
+	case c.Memory.bytes > 0 && c.Memory.bytes < 4*c.ChunkSize:
+		return fmt.Errorf("--memory %s holds fewer than four chunks: give at least %s, or a smaller --chunk-size", humanize.IBytes(uint64(c.Memory.bytes)), humanize.IBytes(uint64(4*c.ChunkSize)))
 	}
-	return c.planMemory()
+	return c.planMemory(memoryLimit)
 }
 
 // knowsCallers reports whether there is any kind of credential.

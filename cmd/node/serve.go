@@ -13,6 +13,7 @@ import (
 	"larder/admin"
 	"larder/auth"
 	"larder/auth/issuer"
+	"larder/budget"
 	"larder/builds"
 	"larder/cluster"
 	"larder/expiry"
@@ -58,7 +59,7 @@ type node struct {
 	public   *server
 	private  *server
 	door     *httpapi.Door // of the public server
-	ballast  []byte        // see limitHeap
+	hatch    *httpapi.Door // of the private one
 	probed   sync.Once     // the store, and what was found is logged
 }
 
@@ -74,7 +75,8 @@ func (c *serveCmd) Run(ctx context.Context) error {
 // build makes all parts and binds all ports, and starts nothing.
 func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	n = &node{cfg: c, log: newLogger(c.LogLevel)}
-	n.ballast = c.limitHeap(n.log)
+	c.memory.begin(n.log)
+	plan := *c.memory.plan.Load()
 	if err := n.openFiles(); err != nil {
 		return nil, err
 	}
@@ -98,11 +100,11 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 		return nil, err
 	}
 	n.heads = heads.New(heads.Config{
-		Memory: c.plan.Heads, Lease: c.Lease, Revalidate: c.Revalidate, Log: n.log,
+		Memory: plan.Heads, Lease: c.Lease, Revalidate: c.Revalidate, Log: n.log,
 		WasAway: func() { n.builds.WasAway() },
 	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
-		Group: "chunks", Plan: c.plan, ChunkSize: int64(c.ChunkSize), Freed: n.admin.Metrics.Freed, Log: n.log,
+		Group: "chunks", Plan: plan, ChunkSize: int64(c.ChunkSize), Freed: n.admin.Metrics.Freed, Log: n.log,
 	}, n.store, n.heads, n.cluster)
 	if err != nil {
 		return nil, err
@@ -113,7 +115,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	n.expiry = expiry.New(n.store)
 	n.usage = usage.New(n.policies, n.store, n.cluster, n.log)
 	n.write = writepath.New(writepath.Config{
-		Lease: c.Lease, Plan: c.plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
+		Lease: c.Lease, Plan: plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
 		Claims: n.builds, Usage: n.usage, Expiry: n.expiry, Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.heads, n.fill, n.cluster)
 	return n, n.connect()
@@ -168,7 +170,7 @@ func (n *node) connect() error {
 	n.api = httpapi.New(httpapi.Config{
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
-		BodyMemory: n.cfg.plan.Bodies,
+		BodyMemory: n.cfg.memory.plan.Load().Bodies,
 		Usage:      n.usage,
 		Heads:      n.fill.Heads,
 		Expiry: func(org string) httpapi.Expiry {
@@ -181,17 +183,18 @@ func (n *node) connect() error {
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.expiry, who)
-	public, private, err := connectionLimits(int64(n.cfg.Memory))
+	public, private, err := connectionLimits(n.cfg.memory.tier())
 	if err != nil {
 		return err
 	}
 	n.door = n.api.Bound(n.public.listener, public)
 	n.door.Silent = n.keyPair != nil
 	n.public.listener = n.api.Attach(&n.public.Server, n.door)
-	n.private.listener = n.api.Bound(n.private.listener, private)
+	n.hatch = n.api.Bound(n.private.listener, private)
+	n.private.listener = n.hatch
 	n.private.Handler = n.admin.Handler(n.cluster)
 
-	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
+	n.admin.Metrics.Memory(n.cfg.memory.tier, n.fill.Stats)
 	n.admin.Metrics.Heads(n.heads.Stats)
 	n.admin.Metrics.Writes(n.write.Stats)
 	n.admin.Metrics.Usage(n.usage.Stats)
@@ -228,6 +231,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.usage.Run(failed) })
 	g.Go(func() error { return n.builds.Run(failed) })
 	g.Go(func() error { return n.probeStore(failed) })
+	g.Go(func() error { return n.cfg.memory.run(failed, n.resize) })
 	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })
 	g.Go(n.private.serve)
 	g.Go(n.public.serve)
@@ -315,6 +319,18 @@ func (n *node) letConnectionsGo(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+// resize has every part fit into a plan of the memory that there is now.
+func (n *node) resize(plan budget.Plan) {
+	n.fill.Resize(plan)
+	n.heads.Resize(plan.Heads)
+	n.write.Resize(plan)
+	n.api.Resize(plan.Bodies)
+	if public, private, err := connectionLimits(plan.Tier); err == nil { // it was known at the start
+		n.door.Resize(public)
+		n.hatch.Resize(private)
 	}
 }
 

@@ -3,7 +3,6 @@ package check
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -160,22 +159,17 @@ func TestGraceCoversShutdown(t *testing.T) {
 	})
 }
 
-// TestMemory holds that the memory tier follows the limit, in every notation of
-// it, where the values say how; and is left to the node where they do not.
+// TestMemory holds that the memory tier is as large as the values say, in every
+// notation, and is left to the node, which follows its limit, where they do not.
 func TestMemory(t *testing.T) {
-	for _, c := range []struct {
-		values string
-		tier   int64
-	}{
-		{`{resources: {limits: {memory: 4Gi}}}`, 0},
-		{`{resources: {limits: {memory: 1.5Gi}}, cache: {memoryPercent: 50}}`, 3 << 28},
-		{`{resources: {limits: {memory: 4096Mi}}, cache: {memoryPercent: 50}}`, 2 << 30},
-		{`{resources: {limits: {memory: 6G}}, cache: {memoryPercent: 50}}`, 3e9},
-		{`{resources: {limits: {memory: 6000000000}}, cache: {memoryPercent: 50}}`, 3e9},
-		{`{resources: {limits: {memory: "6000000000"}}, cache: {memoryPercent: 50}}`, 3e9},
-		{`{resources: {limits: {memory: 1Ti}}, cache: {memoryPercent: 50}}`, 1 << 39},
-		{`{resources: {limits: {memory: 4Gi}}, cache: {memory: 3Gi}}`, 3 << 30},
-		{`{resources: {limits: {memory: null}}, cache: {memory: 3Gi}}`, 3 << 30},
+	for _, c := range []struct{ values, want string }{
+		{`{resources: {limits: {memory: 4Gi}}}`, ""},
+		{`{resources: {limits: {memory: 4Gi}}, cache: {memory: 50%}}`, "50%"},
+		{`{resources: {limits: {memory: 4Gi}}, cache: {memory: 3Gi}}`, "3221225472"},
+		{`{resources: {limits: {memory: 6G}}, cache: {memory: 1.5Gi}}`, "1610612736"},
+		{`{resources: {limits: {memory: 6000000000}}, cache: {memory: 3000000000}}`, "3000000000"},
+		{`{resources: {limits: {memory: 1Ti}}, cache: {memory: "3000000000"}}`, "3000000000"},
+		{`{resources: {limits: {memory: null}}, cache: {memory: 3Gi}}`, "3221225472"},
 	} {
 		v := parseValues(t, c.values)
 		v["s3"] = values{"bucket": "our-larder"}
@@ -186,13 +180,39 @@ func TestMemory(t *testing.T) {
 				given = size
 			}
 		}
-		want := ""
-		if c.tier > 0 {
-			want = strconv.FormatInt(c.tier, 10)
+		if given != c.want {
+			t.Errorf("%s: --memory is %q, want %q", c.values, given, c.want)
 		}
-		if given != want {
-			t.Errorf("%s: --memory is %q, want %q", c.values, given, want)
+	}
+}
+
+// TestResizing holds that a pod goes on when it is resized, and what else the values
+// say of how pods run and are reached.
+func TestResizing(t *testing.T) {
+	v := parseValues(t, `{s3: {bucket: our-larder}}`)
+	set, n := node(t, objects(t, v))
+	for _, p := range n.ResizePolicy {
+		if p.RestartPolicy != "NotRequired" {
+			t.Errorf("the policy of %s is %s", p.ResourceName, p.RestartPolicy)
 		}
+	}
+	if len(n.ResizePolicy) != 2 || set.Spec.MinReadySeconds != 10 || set.Spec.Template.Spec.HostUsers != nil {
+		t.Errorf("resizePolicy %v, minReadySeconds %d, hostUsers %v", n.ResizePolicy, set.Spec.MinReadySeconds, set.Spec.Template.Spec.HostUsers)
+	}
+	v = parseValues(t, `{s3: {bucket: our-larder}, hostUsers: false, minReadySeconds: 0, resizePolicy: [], service: {trafficDistribution: PreferSameZone}}`)
+	all := objects(t, v)
+	set, n = node(t, all)
+	if len(n.ResizePolicy) != 0 || set.Spec.MinReadySeconds != 0 || set.Spec.Template.Spec.HostUsers == nil || *set.Spec.Template.Spec.HostUsers {
+		t.Errorf("resizePolicy %v, minReadySeconds %d, hostUsers %v", n.ResizePolicy, set.Spec.MinReadySeconds, set.Spec.Template.Spec.HostUsers)
+	}
+	var prefers []string
+	for _, o := range all {
+		if s, ok := o.(*core.Service); ok && s.Spec.TrafficDistribution != nil {
+			prefers = append(prefers, s.Name+" "+*s.Spec.TrafficDistribution)
+		}
+	}
+	if len(prefers) != 1 || !strings.HasSuffix(prefers[0], " PreferSameZone") || strings.Contains(prefers[0], "headless") {
+		t.Errorf("traffic distribution of %v, want of the researchers' Service alone", prefers)
 	}
 }
 

@@ -14,18 +14,17 @@
 {{- with dig "limits" "memory" "" .Values.resources }}{{ include "larder.bytes" . }}{{ end }}
 {{- end }}
 
-{{/* The memory tier in bytes: what was asked for, or its share of the limit. Empty leaves it to the node. */}}
+{{/* The node's --memory: a size in bytes, or a share of the limit, which the node follows. Empty leaves it to the node. */}}
 {{- define "larder.memory" -}}
 {{- $limit := include "larder.limit" . }}
-{{- $tier := "" }}
-{{- if .Values.cache.memory }}
+{{- $tier := toString .Values.cache.memory }}
+{{- $isShare := hasSuffix "%" $tier }}
+{{- if and $tier (not $isShare) }}
 {{- $tier = include "larder.bytes" .Values.cache.memory }}
 {{- else if not $limit }}
-{{- fail "resources.limits.memory is not set: the memory tier is computed from it. Set it, or give cache.memory (for example 4Gi)" }}
-{{- else if .Values.cache.memoryPercent }}
-{{- $tier = div (mul (int64 $limit) (int64 .Values.cache.memoryPercent)) 100 | toString }}
+{{- fail "resources.limits.memory is not set: the memory tier is a share of it. Set it, or give cache.memory a size (for example 4Gi)" }}
 {{- end }}
-{{- if and $limit $tier (gt (int64 $tier) (div (mul (int64 $limit) 80) 100)) }}
+{{- if and $limit $tier (not $isShare) (gt (int64 $tier) (div (mul (int64 $limit) 80) 100)) }}
 {{- fail (printf "cache.memory is %s bytes of resources.limits.memory's %s: leave at least a fifth of the limit for requests, or the kernel kills the node" $tier $limit) }}
 {{- end }}
 {{- if and $limit (lt (int64 $limit) 268435456) }}

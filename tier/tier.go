@@ -1,0 +1,95 @@
+package tier
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+	"unsafe"
+)
+
+// hotShare is the part of the memory tier that is for hot copies where the
+// node's own chunks would fill all of it: one in so many bytes. Groupcache would
+// give a ninth, which every node fills with the same.
+const hotShare = 32
+
+// resizeSteps is how many steps a tier takes towards nothing, about.
+const resizeSteps = 128
+
+// entryBytes is what a chunk takes in memory beside its bytes: an entry of a queue,
+// and a slot of the map, which is half full when it has just grown.
+const entryBytes = 64 + 48
+
+// sizeOf is what a chunk takes in memory, all told.
+func sizeOf(_ id, b []byte) int64 { return entryBytes + allocated(int64(cap(b))) }
+
+// allocated is about what Go's allocator takes for n bytes: it rounds up to sizes
+// that are an eighth apart at most, and large ones to whole pages.
+func allocated(n int64) int64 {
+	if n > 32<<10 {
+		return (n + 8191) &^ 8191
+	}
+	return (n + n/16 + 15) &^ 15
+}
+
+// id stands for the name of a chunk: half of its SHA-256, so that two names never
+// share one, and the tier has no names to keep, which are longer than many an object.
+type id [16]byte
+
+func idOf(name string) id {
+	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(name), len(name))) // reads it, and keeps nothing
+	return id(sum[:len(id{})])
+}
+
+// Held is what one part of the tier holds. Bytes are what the chunks take, all told.
+type Held struct {
+	Bytes, Chunks int64
+	// Evictions since the node started.
+	Evictions int64
+}
+
+// memory is what the two parts of a tier share. What own chunks leave is for copies;
+// one lock guards both, so that together they never take more than there is.
+type memory struct {
+	mu   sync.Mutex // guards the fields below; held when freed is called
+	most int64      // bytes
+	own  *FIFO[id, []byte]
+	hot  *FIFO[id, []byte]
+}
+
+// New makes the two parts of a tier of so many bytes. Freed is called with the time
+// that an own chunk was in memory, when it is evicted; it may be nil, must return soon,
+// and must not call the tier. The groupcache group must have a name of its own in
+// the process, and lives as long as that, since groupcache cannot forget one.
+func New(group string, bytes int64, freed func(age time.Duration)) (*Own, *Hot) {
+	m := &memory{own: NewFIFO(0, sizeOf, freed), hot: NewFIFO(0, sizeOf, nil)}
+	m.Resize(bytes)
+	return newOwn(group, m), &Hot{memory: m}
+}
+
+// Resize sets how many bytes the tier has, for both parts. Chunks that there is no room
+// for any more are evicted, some at a time, so that no reader waits for long.
+func (m *memory) Resize(bytes int64) {
+	for !m.approach(bytes) {
+	}
+}
+
+// approach takes a step towards so many bytes, and reports whether that was the last.
+func (m *memory) approach(bytes int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	shrinks := bytes < m.most
+	m.most = max(bytes, m.most-m.most/resizeSteps-1)
+	m.own.Resize(m.most - m.most/hotShare)
+	m.fit()
+	if m.most > bytes {
+		return false
+	}
+	if shrinks {
+		m.own.compact()
+		m.hot.compact()
+	}
+	return true
+}
+
+// fit gives the copies what own chunks leave. The caller holds mu.
+func (m *memory) fit() { m.hot.Resize(m.most - m.own.taken()) }
