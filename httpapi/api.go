@@ -29,6 +29,8 @@ import (
 type Reader interface {
 	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
 	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
+	// Ready is Open for what can be sent at once, and keeps nothing of the key.
+	Ready(k keys.Key, user string) (fill.Ready, bool)
 }
 
 // Writer is the write path.
@@ -46,6 +48,9 @@ type Lister interface {
 // Authenticator finds out who sends a request.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c auth.Credential) (auth.Principal, error)
+	// Known is Authenticate for whom nothing has to be asked, and keeps nothing of the
+	// header.
+	Known(authorization string) (auth.Principal, bool)
 }
 
 // Config of an API.
@@ -65,6 +70,8 @@ type Config struct {
 	Usage *usage.Usage
 	// TLS, unless it is nil, is spoken on the connections of Attach.
 	TLS *tls.Config
+	// Front answers plain GETs before net/http sees them.
+	Front bool
 	// Builds keeps the claims; without it there are none.
 	Builds Builder
 	// Expiry is how long the objects of an org live; nil is for ever, unless a writer

@@ -29,7 +29,7 @@ func newHot(room func() int64) *Hot {
 	return &Hot{room: room, kept: NewLRU[[]byte](), once: newLRU[struct{}](onceNames)}
 }
 
-// Get returns a copy if there is one.
+// Get returns a copy if there is one. It does not keep the name.
 func (h *Hot) Get(name string) ([]byte, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

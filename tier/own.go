@@ -44,7 +44,7 @@ type Own struct {
 	evictions int64
 }
 
-// Get returns a chunk if memory has it.
+// Get returns a chunk if memory has it. It does not keep the name.
 func (o *Own) Get(name string) ([]byte, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
