@@ -69,7 +69,7 @@ func (a *API) newFront(s *http.Server) *front {
 // net/http uses it, but for state.
 type visit struct {
 	*front
-	tcp *net.TCPConn
+	below net.Conn // of the network: it takes several pieces with one call
 	// buffer is the length of net/http's buffer: what it offers to read into when that is
 	// empty. It is 0 before the first time.
 	buffer int
@@ -85,17 +85,13 @@ type visit struct {
 
 // visitOf is the front's on a new connection.
 func (f *front) visitOf(c net.Conn) visit {
-	for f != nil {
-		switch below := c.(type) {
-		case *net.TCPConn:
-			return visit{front: f, tcp: below}
-		case interface{ NetConn() net.Conn }:
-			c = below.NetConn()
-			continue
+	for {
+		wraps, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return visit{front: f, below: c}
 		}
-		break
+		c = wraps.NetConn()
 	}
-	return visit{}
 }
 
 // isFronts reports whether what is read into b now begins a request, of which net/http
@@ -243,12 +239,12 @@ func (c *conn) sendPlain(a *answer, body []byte) (sent int64, err error) {
 	if len(body) <= copied {
 		a.head = append(a.head, body...)
 		var n int
-		n, err = v.tcp.Write(a.head)
+		n, err = v.below.Write(a.head)
 		sent = int64(n)
 	} else {
 		v.pieces = [2][]byte{a.head, body}
 		v.out = v.pieces[:]
-		sent, err = v.out.WriteTo(v.tcp)
+		sent, err = v.out.WriteTo(v.below)
 		v.pieces = [2][]byte{}
 	}
 	return max(sent-header, 0), err
