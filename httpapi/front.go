@@ -41,6 +41,9 @@ type date struct {
 const (
 	// armEvery is how often a deadline of the front is set anew; it may end so much early.
 	armEvery = time.Second
+	// begun is how many bytes net/http waits for, after an answer, until it takes them for
+	// a request. If fewer come, it ends the connection without a word.
+	begun = 4
 	// copied is the length up to which bytes are copied behind a header: that costs less
 	// than to hand two pieces to the kernel.
 	copied = 4 << 10
@@ -112,22 +115,27 @@ func (c *conn) isFronts(b []byte) bool {
 
 // readPast answers plain requests, and returns what is net/http's.
 func (c *conn) readPast(b []byte) (int, error) {
+	kept, answered := 0, false
 	for {
-		n, err := c.Conn.Read(b)
+		n, err := c.Conn.Read(b[kept:])
 		if err != nil {
-			return n, err
+			return 0, err // what was kept is no request
 		}
-		done := 0
-		for done < n {
-			used, err := c.answerPlain(b[done:n])
+		rest := b[:kept+n]
+		for len(rest) > 0 {
+			used, err := c.answerPlain(rest)
 			if err != nil {
 				return 0, io.EOF // net/http says nothing then
 			}
 			if used == 0 {
-				c.leaveTo()
-				return copy(b, b[done:n]), nil
+				break
 			}
-			done += used
+			rest, answered = rest[used:], true
+		}
+		kept = copy(b, rest)
+		if kept >= begun || kept > 0 && !answered {
+			c.leaveTo()
+			return kept, nil
 		}
 		c.await()
 	}

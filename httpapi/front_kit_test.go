@@ -148,6 +148,7 @@ type side struct {
 	addr    string
 	api     *API
 	server  *http.Server
+	door    *Door
 	handled atomic.Int64 // requests that net/http got
 	mu      sync.Mutex   // guards served
 	served  []Served
@@ -189,7 +190,8 @@ func (t *twins) serve(tb testing.TB, who Authenticator, front bool, change func(
 		tb.Fatal(err)
 	}
 	s.addr = l.Addr().String()
-	attached := s.api.Attach(s.server, s.api.Bound(l, 100))
+	s.door = s.api.Bound(l, 100)
+	attached := s.api.Attach(s.server, s.door)
 	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.handled.Add(1)
 		s.api.ServeHTTP(w, r)
@@ -304,3 +306,6 @@ func (t *twins) same(tb testing.TB, request []byte, cuts []int) {
 		tb.Fatalf("to %q: metrics are told\n%+v with a front,\n%+v without", request, told[0], told[1])
 	}
 }
+
+// sumOf is the SHA-256 of a text, in hex.
+func sumOf(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
