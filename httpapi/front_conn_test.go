@@ -213,11 +213,19 @@ func stopped(t *testing.T, s *side) (c net.Conn, taken []byte) {
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	const head, chunk = "HEAD /v1/objects/k HTTP/1.1\r\n" + host + end, "GET /v1/objects/chunk HTTP/1.1\r\n" + host + end
-	if _, err := io.WriteString(c, head); err != nil { // net/http takes it for idle then
-		t.Fatal(err)
+	in := bufio.NewReader(c)
+	ask := func(request string) {
+		_, _ = io.WriteString(c, request)
+		answer, err := http.ReadResponse(in, &http.Request{Method: request[:strings.IndexByte(request, ' ')]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
 	}
-	if _, err := http.ReadResponse(bufio.NewReaderSize(c, 1<<10), &http.Request{Method: http.MethodHead}); err != nil {
-		t.Fatal(err)
+	ask(head) // from here on net/http takes it for idle, once it has ended that
+	for before := int64(-1); before != s.handled.Load(); {
+		before = s.handled.Load()
+		ask(kGet)
 	}
 	if _, err := io.WriteString(c, chunk); err != nil {
 		t.Fatal(err)
