@@ -14,7 +14,8 @@ func memoryRow(b *testing.B, s *bench) {
 	const row = "GET from the owner's memory"
 	node := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: []string{"--memory", "512MiB"}}).Nodes[0].HTTPAddr
 	bare, dressed, fast := s.rival(b, "bare"), s.rival(b, "dressed"), s.rival(b, "fasthttp")
-	addrs := []string{node, nginx(b, bare), varnish(b, bare), bare, dressed, fast}
+	cache, _ := nginx(b, bare)
+	addrs := []string{node, cache, varnish(b, bare), bare, dressed, fast}
 	for _, c := range []struct {
 		what        string
 		size        int64
