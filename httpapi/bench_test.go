@@ -90,7 +90,7 @@ func readingFrom(tb testing.TB, o interface {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(f.Close)
-	return New(Config{MaxObject: 1 << 20, ChunkSize: 1 << 20, Log: log}, f, nil, nil, ada{})
+	return New(Config{MaxObject: 1 << 20, ChunkSize: 1 << 20, Front: true, Log: log}, f, nil, nil, ada{})
 }
 
 // ringOfOne is a cluster of one node.

@@ -12,7 +12,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/auth"
-	"larder/fill"
 	"larder/keys"
 )
 
@@ -198,14 +197,10 @@ func (c *conn) answerPlain(b []byte) (used int, err error) {
 	if !a.describe(r.Head, began, f.dateAt(began)) {
 		return 0, nil
 	}
-	if !c.visit.state.CompareAndSwap(silent, sending) {
-		return 0, net.ErrClosed
-	}
 	sent, err := c.sendPlain(a, r.View)
-	f.count(k, who, &r, Served{Op: "get", Status: http.StatusOK, Broken: err != nil, Source: r.Source, Sent: sent, Took: time.Since(began)})
-	if !c.visit.state.CompareAndSwap(sending, silent) {
-		_ = c.Conn.Close()
-		return 0, net.ErrClosed
+	f.api.cfg.Observe(Served{Op: getOp, Status: http.StatusOK, Broken: err != nil, Source: r.Source, Sent: sent, Took: time.Since(began)})
+	if err == nil {
+		f.api.cfg.Usage.Hit(who.User, k, r.Head)
 	}
 	return p.length, err
 }
@@ -239,6 +234,12 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // how much of the body was sent.
 func (c *conn) sendPlain(a *answer, body []byte) (sent int64, err error) {
 	now, v := time.Now(), &c.visit
+	v.state.Store(sending)
+	defer func() {
+		if !v.state.CompareAndSwap(sending, silent) { // a stop has closed it meanwhile
+			_ = c.Conn.Close()
+		}
+	}()
 	if least := now.Add(stallOf(len(body), v.api.cfg.ChunkSize)); v.until.Before(least) {
 		v.until = least.Add(armEvery)
 		_ = c.Conn.SetWriteDeadline(v.until) // a connection that broke shows with the write
@@ -256,14 +257,6 @@ func (c *conn) sendPlain(a *answer, body []byte) (sent int64, err error) {
 		v.pieces = [2][]byte{}
 	}
 	return max(sent-header, 0), err
-}
-
-// count tells metrics and the ledger of an answer.
-func (f *front) count(k keys.Key, who auth.Principal, r *fill.Ready, s Served) {
-	f.api.cfg.Observe(s)
-	if !s.Broken {
-		f.api.cfg.Usage.Hit(who.User, k, r.Head)
-	}
 }
 
 // dateAt is a moment as the field Date has it.
