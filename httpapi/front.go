@@ -62,7 +62,7 @@ func (a *API) newFront(s *http.Server) *front {
 		return nil
 	}
 	f := &front{api: a, idle: s.IdleTimeout, header: s.ReadHeaderTimeout}
-	f.answers.New = func() any { return &answer{head: make([]byte, 0, 1<<10+copied), name: make([]byte, 0, maxPlain)} }
+	f.answers.New = func() any { return new(answer) }
 	f.date.Store(&date{})
 	return f
 }
@@ -185,6 +185,7 @@ func (c *conn) answerPlain(b []byte) (used int, err error) {
 	began := time.Now()
 	a, _ := f.answers.Get().(*answer)
 	defer f.answers.Put(a)
+	a.reset()
 	k, who, ok := c.admit(&p, a)
 	if !ok {
 		return 0, nil
@@ -215,7 +216,7 @@ func (c *conn) admit(p *plain, a *answer) (k keys.Key, who auth.Principal, ok bo
 		}
 		c.visit.host = string(p.host)
 	}
-	if a.name, ok = unescape(a.name[:0], p.name); !ok {
+	if a.name, ok = unescape(a.name, p.name); !ok {
 		return k, who, false
 	}
 	who, ok = api.auth.Known(view(p.authorization))

@@ -16,6 +16,16 @@ type answer struct {
 	head  []byte
 	name  []byte   // of a key, without its escapes
 	metas []string // names of metadata
+
+	// Room for them, which most do with.
+	headRoom [2<<10 + copied]byte
+	nameRoom [maxPlain]byte
+	metaRoom [32]string
+}
+
+// reset empties an answer.
+func (a *answer) reset() {
+	a.head, a.name, a.metas = a.headRoom[:0], a.nameRoom[:0], a.metaRoom[:0]
 }
 
 const (
@@ -32,7 +42,7 @@ func (a *answer) describe(o store.Head, now time.Time, date []byte) bool {
 	if !a.sortMetas(o) || !clean(o.Version) || !clean(o.ContentType) || !clean(o.Writer) {
 		return false
 	}
-	b := append(a.head[:0], "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nCache-Control: private, no-cache\r\n"+
+	b := append(a.head, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nCache-Control: private, no-cache\r\n"+
 		"Cache-Status: larder; hit; detail=memory\r\n"...)
 	if o.Size > autoLength {
 		b = appendLength(b, o.Size)
@@ -94,7 +104,6 @@ func appendID(b []byte) []byte {
 // sortMetas sorts the names of an object's metadata as net/http would. It is false if
 // there is one that would not be sent as it is.
 func (a *answer) sortMetas(o store.Head) bool {
-	a.metas = a.metas[:0]
 	for name, value := range o.Meta {
 		if !isPlainName(name) || !clean(value) {
 			return false
