@@ -142,8 +142,9 @@ func (s *Chunks) AtHand(user string, c Chunk, owner Owner) (Data, bool) {
 	var buf [1024]byte // of most names
 	name := keys.AppendChunk(buf[:0], c.key, c.version, c.n)
 	text := unsafe.String(unsafe.SliceData(name), len(name))
-	d, ok := Data{}, false
-	if owner.Self {
+	var d Data
+	var ok bool
+	if owner.Self { // to choose a function would take memory
 		d.Source = Memory
 		d.View, ok = s.own.Get(text)
 	} else {

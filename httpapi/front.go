@@ -159,7 +159,7 @@ func (c *conn) leaveTo() {
 	v := &c.visit
 	if !v.until.IsZero() {
 		v.until = time.Time{}
-		_ = c.Conn.SetWriteDeadline(time.Time{}) // as in await
+		_ = c.SetWriteDeadline(time.Time{}) // as in await
 	}
 	if !v.armed.IsZero() {
 		v.armed = time.Time{}
@@ -243,7 +243,7 @@ func (c *conn) sendPlain(a *answer, body []byte) (sent int64, err error) {
 	}()
 	if least := now.Add(stallOf(len(body), v.api.cfg.ChunkSize)); v.until.Before(least) {
 		v.until = least.Add(armEvery)
-		_ = c.Conn.SetWriteDeadline(v.until) // a connection that broke shows with the write
+		_ = c.SetWriteDeadline(v.until) // a connection that broke shows with the write
 	}
 	header := int64(len(a.head))
 	if len(body) <= copied {

@@ -128,7 +128,7 @@ func TestFrontIsCutAnywhere(t *testing.T) {
 	twins := newTwins(t, ada{}, nil)
 	const put = "PUT /v1/objects/k HTTP/1.1\r\n" + host + "Content-Length: 3\r\n" + end + "abc"
 	request := []byte(kGet + line + host + "If-None-Match: *\r\n" + end + kGet + put + kGet)
-	for cut := range len(request) {
+	for cut := range request {
 		twins.same(t, request, []int{cut})
 	}
 	all := make([]int, len(request))

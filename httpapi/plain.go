@@ -160,6 +160,7 @@ func (p *plain) keep(is field, value []byte) bool {
 		p.authorization = value
 	case connectionField:
 		return equalFold(value, "keep-alive")
+	default:
 	}
 	return true
 }
