@@ -179,11 +179,14 @@ func (h *Pin[K]) Shared() bool {
 	return h.holders > 1
 }
 
+// Waited reports whether others may wait for the memory of the chunk.
+func (h *Pin[K]) Waited() bool { return h != nil && h.waited }
+
 // Watch watches over the caller that a held chunk is being sent to, until Done:
 // if it stalls while others wait for memory, cut ends it. It returns nil if there
 // is nothing to watch.
 func (h *Pin[K]) Watch(cut func()) *Holder {
-	if h == nil || !h.waited || cut == nil {
+	if !h.Waited() || cut == nil {
 		return nil
 	}
 	return h.pins.pool.Hold(cut)

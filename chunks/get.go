@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unsafe"
 
 	"larder/budget"
 	"larder/cluster"
@@ -128,6 +130,40 @@ func (s *Chunks) Take(ctx context.Context, user string, c Chunk, owner *Owner) (
 		d.Close()
 	}
 	return d, err
+}
+
+// AtHand returns a chunk that this node's memory has, if it can be held for a caller
+// who takes it as slowly as he likes: nobody may be waiting for its memory. For a
+// chunk that is not counted it takes no memory, and keeps nothing of what it is given.
+func (s *Chunks) AtHand(user string, c Chunk, owner Owner) (Data, bool) {
+	if c.length == 0 {
+		return Data{Source: Memory}, true
+	}
+	var buf [1024]byte // of most names
+	name := keys.AppendChunk(buf[:0], c.key, c.version, c.n)
+	text := unsafe.String(unsafe.SliceData(name), len(name))
+	var d Data
+	var ok bool
+	if owner.Self { // to choose a function would take memory
+		d.Source = Memory
+		d.View, ok = s.own.Get(text)
+	} else {
+		d.Source = Hot
+		d.View, ok = s.hot.Get(text)
+	}
+	if !ok || int64(len(d.View)) != c.length {
+		return Data{}, false
+	}
+	if c.length <= budget.FreeLen {
+		return d, true
+	}
+	c.key.Name = strings.Clone(c.key.Name)
+	d.pin, ok = s.streams.HoldResident(c.key.Org+"/"+user, c.id(), c.length)
+	if !ok || d.pin.Waited() {
+		d.Close()
+		return Data{}, false
+	}
+	return d, true
 }
 
 // reserve takes memory for a chunk that a user is about to have; ahead, only if the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,7 @@ func (f *Filler) sample(k keys.Key) {
 		f.audits.underWay.Add(-1)
 		return
 	}
+	k.Name = strings.Clone(k.Name) // it may be a view of bytes that change
 	f.flights.Go(func() {
 		defer f.audits.underWay.Add(-1)
 		f.audit(k)

@@ -142,6 +142,30 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	return obj, nil
 }
 
+// Ready is an object of one chunk at most that can be sent at once. Its user closes
+// its Data.
+type Ready struct {
+	Head store.Head
+	chunks.Data
+}
+
+// Ready returns the newest version of a key, if nothing has to be asked or waited for:
+// its head is live, and its bytes are one chunk that memory has. It never fails
+// otherwise than with false, and is then as if it had not been called. The memory is charged to a
+// user of the key's org. Nothing is kept of the key, whose name may be a view of bytes that change later.
+func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
+	is, live, _ := f.heads.Get(k)
+	if !live || is.Absent || is.Head.Size > f.size || notLate(k, is) != nil {
+		return Ready{}, false
+	}
+	if r.Data, ok = f.chunks.AtHand(user, f.chunks.Of(k, is.Head, 0), f.ownerOf(k)); !ok {
+		return Ready{}, false
+	}
+	r.Head = is.Head
+	f.sample(k)
+	return r, true
+}
+
 // answerWithin is how long after an object's moment an answer with it may begin that
 // was under way then. It also covers how long the owner's answer took, for which Ends
 // is early.

@@ -29,6 +29,8 @@ import (
 type Reader interface {
 	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
 	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
+	// Ready is Open for what can be sent at once, and keeps nothing of the key.
+	Ready(k keys.Key, user string) (fill.Ready, bool)
 }
 
 // Writer is the write path.
@@ -47,6 +49,9 @@ type Lister interface {
 // Authenticator finds out who sends a request.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c auth.Credential) (auth.Principal, error)
+	// Known is Authenticate for whom nothing has to be asked, and keeps nothing of the
+	// header.
+	Known(authorization string) (auth.Principal, bool)
 }
 
 // Config of an API.
@@ -69,6 +74,8 @@ type Config struct {
 	// Heads tells what is known of the keys of a listing, nil of what is not; without it
 	// nothing is.
 	Heads func(ctx context.Context, ks []keys.Key) []*store.Head
+	// Front answers plain GETs before net/http sees them.
+	Front bool
 	// Builds keeps the claims; without it there are none.
 	Builds Builder
 	// Expiry is how long the objects of an org live; nil is for ever, unless a writer

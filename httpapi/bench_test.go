@@ -63,6 +63,11 @@ func (ada) Authenticate(context.Context, auth.Credential) (auth.Principal, error
 	return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer, TokenID: "t1"}, nil
 }
 
+func (a ada) Known(string) (auth.Principal, bool) {
+	p, err := a.Authenticate(context.Background(), auth.Credential{})
+	return p, err == nil
+}
+
 var groups atomic.Int64
 
 // reading is an API before one object of so many bytes.
@@ -85,7 +90,7 @@ func readingFrom(tb testing.TB, o interface {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(f.Close)
-	return New(Config{MaxObject: 1 << 20, ChunkSize: 1 << 20, Log: log}, f, nil, nil, ada{})
+	return New(Config{MaxObject: 1 << 20, ChunkSize: 1 << 20, Front: true, Log: log}, f, nil, nil, ada{})
 }
 
 // ringOfOne is a cluster of one node.

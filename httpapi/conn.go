@@ -28,12 +28,13 @@ func (a *API) Attach(s *http.Server, l net.Listener) net.Listener {
 			c.awaitRequest()
 		}
 	}
-	return &listener{Listener: l, api: a}
+	return &listener{Listener: l, api: a, front: a.newFront(s)}
 }
 
 type listener struct {
 	net.Listener
-	api *API
+	api   *API
+	front *front // nil if there is none
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -42,7 +43,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if l.api.cfg.TLS == nil {
-		return &conn{Conn: c, api: l.api}, nil
+		return &conn{Conn: c, api: l.api, visit: l.front.visitOf(c)}, nil
 	}
 	secured := tls.Server(c, l.api.cfg.TLS)
 	return &conn{Conn: secured, secured: secured, api: l.api}, nil
@@ -63,6 +64,7 @@ type conn struct {
 	// at least in part, so that lengths has not seen all of it.
 	ahead     bool
 	deadlines atomic.Int32 // that were set for reading since the last answer
+	visit     visit
 }
 
 // connOf is the connection that a request came by; nil if it came by another way.
@@ -87,6 +89,7 @@ func (c *conn) awaitRequest() {
 	c.lengths, c.ahead = lengths{}, true
 	c.deadlines.Store(0)
 	c.handled.Store(false)
+	c.visit.between = true
 }
 
 // SetReadDeadline also counts: net/http sets one deadline before it waits for the
@@ -102,7 +105,12 @@ func (c *conn) Read(b []byte) (int, error) {
 	if err := c.shakeHands(); err != nil {
 		return 0, err
 	}
-	n, err := c.Conn.Read(b)
+	read := c.Conn.Read
+	if c.isFronts(b) {
+		read = c.readPast
+	}
+	c.visit.between = false
+	n, err := read(b)
 	if !c.handled.Load() {
 		if c.deadlines.Load() <= 1 { // net/http had nothing of the request
 			c.ahead = false
@@ -121,6 +129,15 @@ func (c *conn) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// Close closes the connection. In a planned stop net/http closes those that it takes for
+// idle: one that the front is sending an answer on ends with that.
+func (c *conn) Close() error {
+	if c.api.draining.Load() && c.visit.state.CompareAndSwap(sending, leaving) {
+		return nil
+	}
+	return c.Conn.Close()
 }
 
 // CloseWrite lets net/http end its side first, so that a caller who is still

@@ -242,6 +242,8 @@ func (r *revoked) Authenticate(context.Context, auth.Credential) (auth.Principal
 	return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer}, nil
 }
 
+func (*revoked) Known(string) (auth.Principal, bool) { return auth.Principal{}, false }
+
 // What a write needs, it needs when its body has come.
 func TestRevokedOnTheWay(t *testing.T) {
 	for _, c := range []struct {

@@ -86,18 +86,24 @@ func validators(o store.Head, modified time.Time) (etag, date, digest string) {
 		b = modified.UTC().AppendFormat(b, http.TimeFormat)
 	}
 	dateEnd := len(b)
+	all := string(appendDigest(b, o.Digest))
+	return all[:etagEnd], all[etagEnd:dateEnd], all[dateEnd:]
+}
+
+// appendDigest appends the value of Repr-Digest (RFC 9530), unless the digest is none.
+func appendDigest(b []byte, digest string) []byte {
 	var text [64]byte
 	var sum [32]byte
-	if len(o.Digest) == len(text) {
-		copy(text[:], o.Digest)
-		if _, err := hex.Decode(sum[:], text[:]); err == nil {
-			b = append(b, "sha-256=:"...)
-			b = base64.StdEncoding.AppendEncode(b, sum[:])
-			b = append(b, ':')
-		}
+	if len(digest) != len(text) {
+		return b
 	}
-	all := string(b)
-	return all[:etagEnd], all[etagEnd:dateEnd], all[dateEnd:]
+	copy(text[:], digest)
+	if _, err := hex.Decode(sum[:], text[:]); err != nil {
+		return b
+	}
+	b = append(b, "sha-256=:"...)
+	b = base64.StdEncoding.AppendEncode(b, sum[:])
+	return append(b, ':')
 }
 
 // cacheStatus is the field of RFC 9211.

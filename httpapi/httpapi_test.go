@@ -202,6 +202,8 @@ func (b broken) Open(context.Context, keys.Key, fill.Options) (*fill.Object, err
 	return nil, b.fail()
 }
 
+func (broken) Ready(keys.Key, string) (fill.Ready, bool) { return fill.Ready{}, false }
+
 func (b broken) Stat(context.Context, keys.Key, fill.Options) (store.Head, chunks.Source, error) {
 	return store.Head{}, "", b.fail()
 }
@@ -227,6 +229,8 @@ func (b broken) List(context.Context, string, string, int) ([]store.Entry, bool,
 func (b broken) Authenticate(context.Context, auth.Credential) (auth.Principal, error) {
 	return auth.Principal{Org: "acme", User: "ada", Role: auth.Writer}, nil
 }
+
+func (broken) Known(string) (auth.Principal, bool) { return auth.Principal{}, false }
 
 func TestFailuresAreProblems(t *testing.T) {
 	for name, c := range map[string]struct {

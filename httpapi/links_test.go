@@ -31,6 +31,8 @@ func (bare) Stat(context.Context, keys.Key, fill.Options) (store.Head, chunks.So
 	return store.Head{}, "", store.ErrNotFound
 }
 
+func (bare) Ready(keys.Key, string) (fill.Ready, bool) { return fill.Ready{}, false }
+
 func (b bare) List(_ context.Context, prefix, after string, _ int) (entries []store.Entry, more bool, err error) {
 	const page = 3 // so that folders go on over pages
 	var places []string

@@ -75,9 +75,14 @@ func (r *recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
+// stallOf is how long a client may take for a write of so many bytes.
+func stallOf(n int, least int64) time.Duration {
+	return sendStall * time.Duration(1+max(int64(n), least)>>20)
+}
+
 func (r *recorder) Write(b []byte) (written int, err error) {
 	r.begin(http.StatusOK)
-	deadline := time.Now().Add(sendStall * time.Duration(1+max(int64(len(b)), r.least)>>20))
+	deadline := time.Now().Add(stallOf(len(b), r.least))
 	_ = r.setDeadline(deadline) // a writer without deadlines has none to keep
 	if len(b) <= slowPiece || r.taker == nil || !r.taker.IsWatched() {
 		return r.write(b)

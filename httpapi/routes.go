@@ -28,13 +28,16 @@ type route struct {
 // otherOp is the operation of a request that was refused before it had one.
 const otherOp = "other"
 
+// getOp is that of a read.
+const getOp = "get"
+
 // batchOp is that of an exchange of many objects, each of which has its own besides.
 const batchOp = "batch"
 
 // routes are all that there is.
 func routes() []route {
 	return []route{
-		{http.MethodGet, "/v1/{service}/{key}", "get", auth.Read, orFolder((*API).get)},
+		{http.MethodGet, "/v1/{service}/{key}", getOp, auth.Read, orFolder((*API).get)},
 		{http.MethodHead, "/v1/{service}/{key}", "head", auth.Read, orFolder((*API).head)},
 		{http.MethodPut, "/v1/{service}/{key}", "put", auth.Write, (*API).put},
 		{http.MethodDelete, "/v1/{service}/{key}", "delete", auth.Delete, (*API).delete},

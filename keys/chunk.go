@@ -23,23 +23,23 @@ type Version struct {
 // without the spaces. Lengths rather than separators keep it unambiguous
 // whatever the parts hold.
 func Chunk(k Key, v Version, n int) string {
-	var buf [5 * len("-9223372036854775808,")]byte
-	head := strconv.AppendInt(buf[:0], int64(n), 10)
-	for _, part := range [...]string{k.Org, k.Service, v.ETag, v.Write} {
-		head = append(head, ',')
-		head = strconv.AppendInt(head, int64(len(part)), 10)
-	}
-	head = append(head, ':')
+	var buf [1024]byte // of most
+	return string(AppendChunk(buf[:0], k, v, n))
+}
 
-	var b strings.Builder
-	b.Grow(len(head) + len(k.Org) + len(k.Service) + len(v.ETag) + len(v.Write) + len(k.Name))
-	b.Write(head)
-	b.WriteString(k.Org)
-	b.WriteString(k.Service)
-	b.WriteString(v.ETag)
-	b.WriteString(v.Write)
-	b.WriteString(k.Name)
-	return b.String()
+// AppendChunk appends what Chunk returns.
+func AppendChunk(b []byte, k Key, v Version, n int) []byte {
+	b = strconv.AppendInt(b, int64(n), 10)
+	for _, part := range [...]string{k.Org, k.Service, v.ETag, v.Write} {
+		b = append(b, ',')
+		b = strconv.AppendInt(b, int64(len(part)), 10)
+	}
+	b = append(b, ':')
+	b = append(b, k.Org...)
+	b = append(b, k.Service...)
+	b = append(b, v.ETag...)
+	b = append(b, v.Write...)
+	return append(b, k.Name...)
 }
 
 // ParseChunk is the inverse of Chunk. A text that Chunk does not return for

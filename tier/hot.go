@@ -8,7 +8,8 @@ package tier
 // not have lasted any longer.
 type Hot struct{ *memory }
 
-// Get returns a copy if there is one, and notes that it was used.
+// Get returns a copy if there is one, and notes that it was used. It does not keep the
+// name.
 func (h *Hot) Get(name string) ([]byte, bool) {
 	is := idOf(name)
 	h.mu.Lock()

@@ -23,7 +23,8 @@ func newOwn(group string, m *memory) *Own {
 	return o
 }
 
-// Get returns a chunk if memory has it, and notes that it was used.
+// Get returns a chunk if memory has it, and notes that it was used. It does not keep the
+// name.
 func (o *Own) Get(name string) ([]byte, bool) {
 	is := idOf(name)
 	o.mu.Lock()

@@ -114,6 +114,15 @@ func (u *Usage) Admit(ctx context.Context, org, user string) error {
 	return u.rates.admit(ctx, org, user, p)
 }
 
+// IsRated reports whether Admit or Charge have anything to decide for an org.
+func (u *Usage) IsRated(org string) bool {
+	if u == nil || !u.policies.rated.Load() {
+		return false
+	}
+	p := u.policies.Of(org)
+	return p.RequestsPerSecond > 0 || p.BytesPerSecond > 0
+}
+
 // Charge takes bytes for a request that was admitted, before they are moved. It
 // fails with ErrRate and Later if the user's other requests have taken too many.
 func (u *Usage) Charge(org, user string, bytes int64) error {

@@ -47,6 +47,7 @@ func BenchmarkRows(b *testing.B) {
 		run  func(*testing.B, *bench)
 	}{
 		{"memory", memoryRow},
+		{"front", frontRow},
 		{"stores", storesRow},
 		{"peer", peerRow},
 		{"cold", coldRow},

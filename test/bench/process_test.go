@@ -39,9 +39,10 @@ func (s *bench) rival(b *testing.B, kind string, args ...string) string {
 	return addr
 }
 
-// nginx starts a caching proxy before the origin, and returns where it listens.
+// nginx starts a caching proxy before the origin, and returns where it listens, and its
+// first process.
 // With tcp_nopush on it would hold back the end of 64 KiB for 40 ms.
-func nginx(b *testing.B, origin string) string {
+func nginx(b *testing.B, origin string) (string, *testcluster.Process) {
 	b.Helper()
 	addr, dir := testcluster.FreeAddr(b), b.TempDir()
 	user := ""
@@ -85,8 +86,7 @@ http {
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	server(b, "nginx", addr, "nginx", "-c", path, "-p", dir, "-e", "stderr")
-	return addr
+	return addr, server(b, "nginx", addr, "nginx", "-c", path, "-p", dir, "-e", "stderr")
 }
 
 // varnish starts a cache before the origin, and returns where it listens.

@@ -158,6 +158,8 @@ func (everyone) Authenticate(context.Context, auth.Credential) (auth.Principal, 
 	return auth.Principal{Org: "default", User: "anonymous", Role: auth.Admin}, nil
 }
 
+func (everyone) Known(string) (auth.Principal, bool) { return auth.Principal{}, false }
+
 func level(verbose bool) zerolog.Level {
 	if verbose {
 		return zerolog.DebugLevel

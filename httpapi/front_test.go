@@ -1,0 +1,265 @@
+package httpapi
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	line = "GET /v1/objects/k HTTP/1.1\r\n"
+	host = "Host: localhost\r\n"
+	end  = "\r\n"
+	kGet = line + host + end
+)
+
+// plainOnes are requests that the front answers.
+func plainOnes() []string {
+	return []string{
+		kGet,
+		line + "host: [::1]:80\r\n" + end,
+		line + host + "Connection: Keep-Alive\r\n" + end,
+		line + host + "Accept: */*\r\nUser-Agent: curl/8.1\r\naccept-ENCODING: gzip, deflate\r\nAccept-Language: de\r\n" + end,
+		line + host + "Via: 1.1 a\r\nX-Real-Ip: 1\r\nForwarded: for=1\r\nTracestate: a=1\r\nTraceparent: 00-1\r\nX-Request-Id: 1\r\n" +
+			"X-Forwarded-For: 1\r\nX-Forwarded-Host: a\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Proto: http\r\n" + end,
+		line + "Authorization: Bearer a\r\n" + host + end,
+		strings.Replace(kGet, "/k", "/%6b", 1),
+		strings.Replace(kGet, "/k", "/%6B", 1),
+	}
+}
+
+// others are requests, and what is none, that the front leaves to net/http.
+func others() []string {
+	with := func(fields string) string { return line + host + fields + end }
+	of := func(target string) string { return "GET " + target + " HTTP/1.1\r\n" + host + end }
+	return []string{
+		// Other requests.
+		"HEAD /v1/objects/k HTTP/1.1\r\n" + host + end,
+		"PUT /v1/objects/k HTTP/1.1\r\n" + host + "Content-Length: 3\r\n" + end + "abc",
+		"DELETE /v1/objects/k HTTP/1.1\r\n" + host + end,
+		"PUT /v1/objects/k HTTP/1.1\r\n" + host + "Expect: 100-continue\r\nContent-Length: 3\r\n" + end + "abc",
+		"PUT /v1/objects/k HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n" + end + "3\r\nabc\r\n0\r\n\r\n",
+		"get /v1/objects/k HTTP/1.1\r\n" + host + end,
+		"GET /v1/whoami HTTP/1.1\r\n" + host + end,
+		"GET /v1/objects/k HTTP/1.0\r\n" + host + end,
+		"GET /v1/objects/k HTTP/1.0\r\n" + host + "Connection: keep-alive\r\n" + end,
+		"GET /v1/objects/k HTTP/2.0\r\n" + host + end,
+		// Other targets.
+		of("/v1/objects/k?"), of("/v1/objects/k?x=1"), of("/v1/objects?key=k"), of("/v1/objects/"), of("/v1/objects"),
+		of("http://localhost/v1/objects/k"), of("//v1/objects/k"), of("/v1//objects/k"), of("/v1/objects%2Fk"), of("/v1/builds/objects/k"),
+		of("/v1/objects/k#x"), of("/v1/objects/k%"), of("/v1/objects/k%0"), of("/v1/objects/k%zz"), of("/v1/objects/%00"),
+		of("/v1/objects/\x00"), of("/v1/objects/k\x7f"), of("/v1/objects/\xff"), of("/v1/objects/%ff"), of("/v1/objects/k k"),
+		of("/v1/objects/k\tk"), of("/v1/objects/\"k\""), of("/v1/objects/../objects/k"), of("/v1/objects/./k"), of("/v1/./objects/k"),
+		of("/v1/objects//k"), of("/v1/objects/k/"), of("/v1/objects/K"), of("/v1/other/k"), of("*"),
+		of("/v1/objects/" + strings.Repeat("k", 600)), of("/v1/objects/" + strings.Repeat("%6b", 600)), of("/v1/objects/" + strings.Repeat("k", 5000)),
+		"GET  /v1/objects/k HTTP/1.1\r\n" + host + end, "GET /v1/objects/k  HTTP/1.1\r\n" + host + end, " " + kGet, "\r\n" + kGet, "\n" + kGet,
+		"GET /v1/objects/k HTTP/1.1 \r\n" + host + end, "GET\t/v1/objects/k HTTP/1.1\r\n" + host + end, "GET /v1/objects/k\r\n" + host + end,
+		// Other fields.
+		with("Connection: close\r\n"), with("Connection: keep-alive, close\r\n"), with("Connection: upgrade\r\n"), with("Range: bytes=0-1\r\n"),
+		with("If-None-Match: \"x\"\r\n"), with("If-Match: \"x\"\r\n"), with("If-Modified-Since: x\r\n"), with("If-Unmodified-Since: x\r\n"), with("If-Range: x\r\n"),
+		with("Cache-Control: no-cache\r\n"), with("Pragma: no-cache\r\n"), with("Larder-Max-Age: 1\r\n"), with("Content-Length: 0\r\n"), with("Content-Length: 5\r\n"),
+		with("Transfer-Encoding: chunked\r\n"), with("Transfer-Encoding: identity\r\n"), with("Expect: 100-continue\r\n"), with("Expect: x\r\n"), with("Upgrade: h2c\r\n"),
+		with("Trailer: x\r\n"), with("Cookie: a\r\n"), with("X: y\r\n"), with("Te: trailers\r\n"),
+		with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n", with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n",
+		with("Content-Length: "+strconv.Itoa(len(kGet))+"\r\n") + kGet, with("Content-Length: 1\r\nContent-Length: 2\r\n") + "x",
+		// The same field again.
+		with(host), with("Host: other\r\n"), with("Authorization: Bearer a\r\nAuthorization: Bearer a\r\n"), with("Accept: a\r\nAccept: a\r\n"), with("Connection: keep-alive\r\nConnection: close\r\n"),
+		// Fields of another form.
+		line + end, line + "Host:\r\n" + end, line + "Host: \r\n" + end, line + "Host:localhost\r\n" + end, line + "Host:  localhost\r\n" + end, line + "Host: localhost \r\n" + end,
+		line + "Host : localhost\r\n" + end, line + " Host: localhost\r\n" + end, line + "Host: a b\r\n" + end, line + "Host: a/b\r\n" + end, line + "Host: \xff\r\n" + end, line + "Host: a,b\r\n" + end,
+		with("Accept: a\r\n b\r\n"), with("Accept: a\r\n\tb\r\n"), with("Accept: a\rb\r\n"), with("Accept: a\nRange: bytes=0-1\r\n"), with("Accept: a\x00\r\n"), with("Accept: a\tb\r\n"), with("Accept: \xc3\xa4\r\n"),
+		with("Accept\r\n"), with(": a\r\n"), with("Acc ept: a\r\n"), with("Accept\x00: a\r\n"), with("Accept:\r\n"), with("Accept: \r\n"), with("Accept: a:b\r\n\r"),
+		line + host + "\n", strings.ReplaceAll(kGet, "\r\n", "\n"), strings.ReplaceAll(kGet, "\r\n", "\r"), line + host + "\r", line + "Host: localhost\n\r\n", strings.Replace(kGet, "\r\n", "\r\r\n", 1),
+		with("X-" + strings.Repeat("a", 100) + ": b\r\n"), with("User-Agent: " + strings.Repeat("a", 4100) + "\r\n"), with("User-Agent: " + strings.Repeat("a", 70<<10) + "\r\n"),
+		with(strings.Repeat("Accept: a\r\n", 20)),
+		// What ends too early.
+		"", "G", "GET ", line, line + "Ho", line + host, line + host + "\r",
+	}
+}
+
+// missed are the objects that the front leaves to net/http, of those on the shelf.
+func missed() []string {
+	return []string{"absent", "chunks", "ended", "odd-meta", "odd-type", "odd-writer", "odd-version"}
+}
+
+// The front answers what it is there for, byte for byte as net/http's handler does, and
+// leaves all else to that, also behind plain requests and before them.
+func TestFrontAnswersTheSame(t *testing.T) {
+	twins := newTwins(t, ada{}, nil)
+	asks := func(request string, requests, want int64) {
+		t.Helper()
+		before := twins.front.handled.Load()
+		twins.same(t, []byte(request), nil)
+		if got := requests - (twins.front.handled.Load() - before); got != want {
+			t.Errorf("%.200q: the front answers %d, want %d", request, got, want)
+		}
+	}
+	for _, request := range plainOnes() {
+		asks(request, 1, 1)
+		asks(strings.Repeat(request, 7), 7, 7)
+	}
+	for path := range ofShelf() {
+		want := int64(1)
+		if slices.Contains(missed(), strings.TrimPrefix(path, "/v1/objects/")) {
+			want = 0
+		}
+		asks("GET "+path+" HTTP/1.1\r\n"+host+end, 1, want)
+	}
+	for _, request := range others() {
+		before := twins.front.handled.Load()
+		twins.same(t, []byte(request), nil)
+		alone := twins.front.handled.Load() - before
+		// The front answers those before, and none of those behind in the same bytes.
+		twins.same(t, []byte(kGet+kGet+request+kGet), nil)
+		twins.same(t, []byte(kGet+request), nil)
+		if got := twins.front.handled.Load() - before - alone; got < alone {
+			t.Errorf("%.200q: net/http has %d requests, behind others %d", request, alone, got)
+		}
+	}
+}
+
+// However the bytes arrive, the answers are the same.
+func TestFrontIsCutAnywhere(t *testing.T) {
+	twins := newTwins(t, ada{}, nil)
+	const put = "PUT /v1/objects/k HTTP/1.1\r\n" + host + "Content-Length: 3\r\n" + end + "abc"
+	request := []byte(kGet + line + host + "If-None-Match: *\r\n" + end + kGet + put + kGet)
+	for cut := range request {
+		twins.same(t, request, []int{cut})
+	}
+	all := make([]int, len(request))
+	for i := range all {
+		all[i] = i
+	}
+	twins.same(t, request, all)
+}
+
+// FuzzFront compares a server with a front and one without. Of the second argument each
+// byte cuts the request somewhere.
+func FuzzFront(f *testing.F) {
+	twins := newTwins(f, ada{}, nil)
+	for _, request := range slices.Concat(plainOnes(), others()) {
+		f.Add([]byte(request), []byte{})
+		f.Add([]byte(kGet+request+kGet), []byte{byte(len(request))})
+	}
+	f.Fuzz(func(t *testing.T, request, cuts []byte) {
+		twins.same(t, request, cutsOf(request, cuts))
+	})
+}
+
+// cutsOf are places in a request, in their order.
+func cutsOf(request, cuts []byte) (places []int) {
+	for _, c := range cuts[:min(len(cuts), 16)] {
+		places = append(places, int(c)*len(request)/256)
+	}
+	slices.Sort(places)
+	return places
+}
+
+// drawn is how many times something is drawn: this often, or as LARDER_FRONT_DRAWS says.
+func drawn(n int) int {
+	if more, err := strconv.Atoi(os.Getenv("LARDER_FRONT_DRAWS")); err == nil {
+		return more
+	}
+	return n
+}
+
+// TestFrontAtRandom compares a server with a front and one without by requests that are
+// drawn, the same ones each time, unless LARDER_FRONT_DRAWS asks for another number.
+func TestFrontAtRandom(t *testing.T) {
+	twins := newTwins(t, tokens{}, nil)
+	requests, most := 0, drawn(8000)
+	seed := uint64(most)
+	if most != 8000 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", seed)
+	d := newDrawer(seed)
+	for requests < most {
+		n := 1 + d.IntN(30)
+		request := d.draw(n)
+		requests += n
+		cuts := make([]byte, max(d.IntN(8)-4, 0))
+		for i := range cuts {
+			cuts[i] = byte(d.Uint32())
+		}
+		twins.same(t, request, cutsOf(request, cuts))
+	}
+	t.Logf("%d requests, of which net/http behind the front had %d", requests, twins.front.handled.Load())
+}
+
+// drawer draws requests for some paths.
+type drawer struct {
+	*rand.Rand
+	small, large []string
+}
+
+func newDrawer(seed uint64) drawer {
+	d := drawer{Rand: rand.New(rand.NewPCG(seed, 0)), small: []string{"/v1/objects/none", "/v1/whoami", "/v1/objects/k?x", "/v1/objects/%6B", "/v1/objects/k%20"}}
+	for path, h := range ofShelf() {
+		if h.Size < 100<<10 {
+			d.small = append(d.small, path)
+		} else {
+			d.large = append(d.large, path)
+		}
+	}
+	slices.Sort(d.small) // so that the same seed draws the same
+	slices.Sort(d.large)
+	return d
+}
+
+func one[T any](d drawer, of ...T) T { return of[d.IntN(len(of))] }
+
+// draw is some requests behind each other, most of them plain.
+func (d drawer) draw(n int) []byte {
+	var all []byte
+	for range n {
+		request := []byte(d.request())
+		for d.IntN(12) == 0 && len(request) > 0 { // spoilt
+			at := d.IntN(len(request))
+			switch d.IntN(4) {
+			case 0:
+				request[at] = byte(d.Uint32())
+			case 1:
+				request = slices.Delete(request, at, min(at+1+d.IntN(4), len(request)))
+			case 2:
+				request = slices.Insert(request, at, []byte(one(d, "\r\n", "\n", "\r", " ", "\t", ":", "%2F", "%00", "\x00", "0", "?", "\r\n\r\n"))...)
+			case 3:
+				request = request[:at]
+			}
+		}
+		all = append(all, request...)
+	}
+	return all
+}
+
+func (d drawer) request() string {
+	switch d.IntN(20) {
+	case 0:
+		return one(d, others()...)
+	case 1:
+		return one(d, plainOnes()...)
+	}
+	var fields []string
+	for range d.IntN(4) {
+		fields = append(fields, one(d, "Accept: */*", "User-Agent: x/1", "Accept-Encoding: gzip", "accept-language: en", "X-Request-Id: 7", "Connection: keep-alive"))
+	}
+	if d.IntN(12) == 0 {
+		fields = append(fields, one(d, "If-None-Match: *", "Range: bytes=1-2", "Connection: close", "Content-Length: 0", "Cache-Control: no-cache", "X: y", "Host: a", "Transfer-Encoding: chunked", "Expect: x", "If-Range: x", "Larder-Max-Age: 5"))
+	}
+	fields = append(fields, one(d, "Authorization: "+goodToken, "Authorization: "+readersToken, "Authorization: "+goodToken, "authorization: "+goodToken, "Authorization: bad"))
+	fields = append(fields, one(d, "Host: localhost", "host: a.b", "Host: 127.0.0.1:80"))
+	d.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
+	return fmt.Sprintf("%s %s HTTP/1.1\r\n%s\r\n\r\n", one(d, "GET", "GET", "GET", "GET", "GET", "GET", "GET", "HEAD"), d.path(), strings.Join(fields, "\r\n"))
+}
+
+func (d drawer) path() string {
+	if d.IntN(100) == 0 { // large ones take most of the time
+		return one(d, d.large...)
+	}
+	return one(d, d.small...)
+}
