@@ -48,6 +48,12 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, c auth.Credential) (auth.Principal, error)
 }
 
+// Page serves what a browser shows at /ui/ (package page). Serve reports whether there
+// is a file of the request's path; if not, it has answered nothing.
+type Page interface {
+	Serve(w http.ResponseWriter, r *http.Request) bool
+}
+
 // Config of an API.
 type Config struct {
 	// MaxObject is the largest object that is taken, in bytes.
@@ -61,6 +67,8 @@ type Config struct {
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
 	// rebinding) could have its reader's browser read and write here.
 	OwnMachine bool
+	// Page is served at /ui/; without it there is none.
+	Page Page
 	// Usage limits what orgs may do, and counts it; nil does neither.
 	Usage *usage.Usage
 	// TLS, unless it is nil, is spoken on the connections of Attach.
@@ -85,6 +93,8 @@ type API struct {
 	// bodies bounds the bytes of bodies that are held at once.
 	bodies *budget.Pool
 	routes []route
+	// foreign refuses what the pages of other sites make a browser send.
+	foreign *http.CrossOriginProtection
 	// draining makes each answer the last of its connection.
 	draining atomic.Bool
 	log      zerolog.Logger
@@ -104,6 +114,7 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
 		bodies:  budget.NewPool("bodies of writes", max(cfg.BodyMemory, cfg.ChunkSize+1), cfg.ChunkSize+1),
 		routes:  routes(),
+		foreign: http.NewCrossOriginProtection(),
 		refused: newSampler(),
 		failed:  newSampler(),
 		log:     cfg.Log.With().Str("component", "httpapi").Logger(),
@@ -167,6 +178,12 @@ func (a *API) serve(c *call) (err error) {
 	if a.cfg.OwnMachine && !IsOwnMachine(c.Host) {
 		return fmt.Errorf("%w; the request is for %q", errHost, c.Host)
 	}
+	if a.servePage(c) {
+		return nil
+	}
+	if err := a.foreign.Check(c.Request); err != nil {
+		return fmt.Errorf("%w (%w)", errOrigin, err)
+	}
 	if c.who, err = a.authenticate(c); err != nil {
 		return err
 	}
@@ -183,6 +200,20 @@ func (a *API) serve(c *call) (err error) {
 		}
 	}
 	return do(a, c)
+}
+
+// servePage answers a request for a file of the page, which anybody may have, and
+// reports whether it was one.
+func (a *API) servePage(c *call) bool {
+	if a.cfg.Page == nil || !c.reads() || !strings.HasPrefix(c.URL.Path+"/", pagePath) {
+		return false
+	}
+	c.op = pageOp
+	if a.cfg.Page.Serve(c.w, c.Request) {
+		return true
+	}
+	c.op = otherOp
+	return false
 }
 
 // authenticate finds out who sends the request. Of two Authorization headers a

@@ -28,6 +28,12 @@ type route struct {
 // otherOp is the operation of a request that was refused before it had one.
 const otherOp = "other"
 
+// pageOp is that of a file of the page, and pagePath what its path begins with.
+const (
+	pageOp   = "page"
+	pagePath = "/ui/"
+)
+
 // batchOp is that of an exchange of many objects, each of which has its own besides.
 const batchOp = "batch"
 
@@ -58,7 +64,7 @@ const buildsPath = "/v1/builds/"
 
 // Operations returns the names of all operations, with "other", for metrics.
 func Operations() []string {
-	ops := []string{otherOp}
+	ops := []string{otherOp, pageOp}
 	for _, r := range routes() {
 		if !slices.Contains(ops, r.op) {
 			ops = append(ops, r.op)

@@ -19,6 +19,7 @@ import (
 	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
+	"larder/page"
 	"larder/store"
 	"larder/store/embedded"
 	"larder/usage"
@@ -165,7 +166,12 @@ func (n *node) connect() error {
 	if n.cfg.knowsCallers() {
 		who = n.gate
 	}
+	ui, err := page.New()
+	if err != nil {
+		return err
+	}
 	n.api = httpapi.New(httpapi.Config{
+		Page:       ui,
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: n.cfg.plan.Bodies,
