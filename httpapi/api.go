@@ -20,6 +20,7 @@ import (
 	"larder/chunks"
 	"larder/fill"
 	"larder/keys"
+	"larder/overview"
 	"larder/store"
 	"larder/usage"
 	"larder/writepath"
@@ -69,6 +70,8 @@ type Config struct {
 	OwnMachine bool
 	// Page is served at /ui/; without it there is none.
 	Page Page
+	// Overview says how the cluster is; without it nothing does.
+	Overview *overview.Overview
 	// Usage limits what orgs may do, and counts it; nil does neither.
 	Usage *usage.Usage
 	// TLS, unless it is nil, is spoken on the connections of Attach.

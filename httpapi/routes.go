@@ -28,6 +28,9 @@ type route struct {
 // otherOp is the operation of a request that was refused before it had one.
 const otherOp = "other"
 
+// clusterOp is the operation of GET /v1/cluster.
+const clusterOp = "cluster"
+
 // pageOp is that of a file of the page, and pagePath what its path begins with.
 const (
 	pageOp   = "page"
@@ -52,8 +55,12 @@ func routes() []route {
 		{http.MethodDelete, "/v1/builds/{service}/{key}", "give-up", auth.Write, (*API).giveUp},
 		{http.MethodGet, "/v1/builds/{service}", "builds", auth.Read, (*API).serveBuilds},
 		{http.MethodHead, "/v1/builds/{service}", "builds", auth.Read, (*API).serveBuilds},
+		{http.MethodGet, "/v1/why/{service}/{key}", "why", auth.Read, (*API).why},
+		{http.MethodHead, "/v1/why/{service}/{key}", "why", auth.Read, (*API).why},
 		{http.MethodGet, "/v1/usage", usageOp, auth.Read, (*API).usage},
 		{http.MethodHead, "/v1/usage", usageOp, auth.Read, (*API).usage},
+		{http.MethodGet, "/v1/cluster", clusterOp, auth.Administer, (*API).cluster},
+		{http.MethodHead, "/v1/cluster", clusterOp, auth.Administer, (*API).cluster},
 		{http.MethodGet, "/v1/whoami", "whoami", auth.Read, (*API).whoami},
 		{http.MethodHead, "/v1/whoami", "whoami", auth.Read, (*API).whoami},
 	}
@@ -93,7 +100,7 @@ func (a *API) find(c *call) (do func(*API, *call) error, err error) {
 	var allowed []string
 	for _, r := range a.routes {
 		service, escaped, ok := r.match(path, hasKey)
-		if !ok || a.cfg.Builds == nil && strings.HasPrefix(r.path, buildsPath) {
+		if !ok || a.cfg.Builds == nil && strings.HasPrefix(r.path, buildsPath) || a.cfg.Overview == nil && r.op == clusterOp {
 			continue
 		}
 		if r.method != c.Method {
