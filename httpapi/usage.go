@@ -25,7 +25,9 @@ func (a *API) usage(c *call) error {
 
 // isMetered reports whether a request counts among those that an org has a rate of.
 // Who is over his rate can still ask why. Of a batch each object counts.
-func (c *call) isMetered() bool { return c.op != usageOp && c.op != clusterOp && c.op != batchOp && c.op != "whoami" }
+func (c *call) isMetered() bool {
+	return c.op != usageOp && c.op != clusterOp && c.op != batchOp && c.op != "whoami"
+}
 
 // charge takes bytes of an object from the caller's rate.
 func (a *API) charge(c *call, bytes int64) error {

@@ -87,15 +87,3 @@ export async function list(service, query, options) {
   }
   return askJSON(`/v1/${service}?${parameters}`, options);
 }
-
-// refresh calls f at once and then again and again until the signal ends, not while
-// the page is hidden. It waits for each call before the next.
-export async function refresh(f, pause, signal) {
-  while (!signal.aborted) {
-    if (!document.hidden) await f();
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, pause);
-      signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
-    });
-  }
-}

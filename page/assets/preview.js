@@ -17,7 +17,7 @@ export function preview(service, key, about, signal) {
     body.replaceChildren(h('p', { class: 'faint' }, 'Reading …'));
     try {
       const answer = await ask(objectPath(service, key), { headers: { Range: `bytes=0-${beginning - 1}` }, signal });
-      body.replaceChildren(...render(new Uint8Array(await answer.arrayBuffer()), about));
+      body.replaceChildren(...render(new Uint8Array(await answer.arrayBuffer()), about).filter(Boolean));
     } catch (problem) {
       if (signal.aborted) return;
       if (!(problem instanceof Problem)) throw problem;

@@ -140,11 +140,15 @@ func (w *tab) types(selector, text string) {
 		chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// dark makes the system that the page asks a dark one.
-func (w *tab) dark() {
+// dark makes the system that the page asks a dark one, or a light one.
+func (w *tab) dark(is bool) {
 	w.t.Helper()
+	scheme := "light"
+	if is {
+		scheme = "dark"
+	}
 	_, err := chromedp.Call(w.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -203,7 +207,7 @@ func start(t testing.TB, nodes int, flags ...string) cluster {
 	t.Helper()
 	c := cluster{ada: mint(t, "ada", "writer"), rob: mint(t, "rob", "reader"), grace: mint(t, "grace", "admin"), tokens: filepath.Join(t.TempDir(), "tokens")}
 	writeTokens(t, c.tokens, c.ada, c.rob, c.grace)
-	c.Cluster = testcluster.New(t, testcluster.Options{Nodes: nodes, Flags: append([]string{"--tokens-file", c.tokens}, flags...)})
+	c.Cluster = testcluster.New(t, testcluster.Options{Nodes: nodes, Flags: append([]string{"--tokens-file", c.tokens, "--log-level", "warn"}, flags...)})
 	return c
 }
 

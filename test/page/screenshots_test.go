@@ -1,8 +1,10 @@
 package page
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,9 +39,8 @@ func (c cluster) shelf(t testing.TB) {
 }
 
 // picture writes what the page shows to a file.
-func (w *tab) picture(name string, width, height int64) {
+func (w *tab) picture(name string) {
 	w.t.Helper()
-	w.do(chromedp.EmulateViewport(width, height))
 	png, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		w.t.Fatal(err)
@@ -49,24 +50,71 @@ func (w *tab) picture(name string, width, height int64) {
 	}
 }
 
+// read reads objects, so that there is something to be saved.
+func (c cluster) read(t testing.TB) {
+	t.Helper()
+	for day := 1; day <= 20; day++ {
+		for i, who := range []credential{c.ada, c.rob, c.grace} {
+			if (day+i)%3 > 0 {
+				c.send(t, who, "GET", fmt.Sprintf("/v1/objects/prices/2022-02-%02d", day), "")
+				c.send(t, who, "GET", "/v1/strategies?key="+url.QueryEscape(fmt.Sprintf("SAP REINV STRATEGY|2022-01-%dT00:00:00+00:00||41160d054edf7f0960015019d902b27e", 27+day%5)), "")
+			}
+		}
+	}
+	c.send(t, c.rob, "DELETE", "/v1/objects/prices/2022-02-01", "")
+}
+
+// build begins a build, and tells how far it is.
+func (c cluster) build(t testing.TB, key string, expect, progress float64, message string, waiting int) {
+	t.Helper()
+	path := "/v1/builds/objects?key=" + url.QueryEscape(key)
+	status, answer := c.send(t, c.ada, "POST", path, fmt.Sprintf(`{"expect": %g}`, expect))
+	var granted struct{ Claim string }
+	if err := json.Unmarshal(answer, &granted); status != 201 || err != nil {
+		t.Fatalf("%d %s", status, answer)
+	}
+	c.send(t, c.ada, "PUT", path, fmt.Sprintf(`{"progress": %g, "message": %q}`, progress, message), "Larder-Claim", granted.Claim)
+	for i := range waiting {
+		c.send(t, c.rob, "POST", path, fmt.Sprintf(`{"waiter": "waiter-%d"}`, i))
+	}
+}
+
 // TestScreenshots makes the pictures of README and docs: make screenshots.
 func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		return
 	}
-	c := start(t, 3)
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(policy, []byte(`- {org: acme, max_bytes: 20MiB, max_objects: 5000, cost_per_hour: 3.5}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, 3, "--policy-file", policy)
 	c.shelf(t)
+	c.read(t)
 	b := open(t)
-	w := c.signIn(b, c.grace, "#/find?service=strategies&prefix=A")
-	w.shows("#results", "AAPL")
-	w.picture("find", 1280, 800)
-	w.do(chromedp.Navigate(c.Nodes[0].URL() + "/ui/#/find?service=strategies&view=table"))
-	w.shows("#results", "AAPL")
-	w.picture("table", 1280, 800)
-	w.do(chromedp.Navigate(c.Nodes[0].URL() + "/ui/#/object/objects/prices%2F2022-02-01"))
-	w.shows("#preview", "SAP")
-	w.picture("object", 1280, 900)
-	w.picture("object-narrow", 420, 900)
-	w.dark()
-	w.picture("object-dark", 1280, 900)
+	w := c.signIn(b, c.grace, "")
+	for _, view := range []struct{ name, at, selector, shows string }{
+		{"find", "#/find?service=strategies&prefix=A", "#results", "AAPL"},
+		{"table", "#/find?service=strategies&view=table", "#results", "AAPL"},
+		{"object", "#/object/strategies/" + url.PathEscape("SAP REINV STRATEGY|2022-01-28T00:00:00+00:00||41160d054edf7f0960015019d902b27e"), "#preview", "pickle"},
+		{"why", "#/object/strategies/" + url.PathEscape("AAPL REINV STRATEGY|2022-01-28T00:00:00+00:00||41160d054edf7f0960015019d902b27e"), ".nearest", "differs"},
+		{"builds", "#/builds", "#view", "waits"},
+		{"saved", "#/saved", "#view", "Limits"},
+		{"cluster", "#/cluster", "#view", "node-3"},
+	} {
+		if view.name == "builds" {
+			c.build(t, "universe(index='STOXX', window=20)_2022-02-28", 300, 0.4, "loading prices of 600 shares", 3)
+			c.build(t, "risk model 2022-02-28", 900, 0.1, "", 0)
+		}
+		for _, look := range []struct {
+			suffix        string
+			width, height int64
+			dark          bool
+		}{{"", 1280, 800, false}, {"-dark", 1280, 800, true}, {"-narrow", 420, 800, false}} {
+			w.dark(look.dark)
+			w.do(chromedp.EmulateViewport(look.width, look.height), chromedp.Navigate("about:blank"), chromedp.Navigate(c.Nodes[0].URL()+"/ui/"+view.at))
+			w.shows(view.selector, view.shows)
+			w.picture(view.name + look.suffix)
+		}
+	}
 }
