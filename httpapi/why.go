@@ -249,8 +249,7 @@ func (s *search) nearest() []nearKey {
 		n.compare(s.asked, why.Made{})
 		all = append(all, n)
 	}
-	sortNear(all)
-	all = all[:min(len(all), whyStats)]
+	all = diverse(all)
 	kept := all[:0]
 	for _, n := range all {
 		k, err := keys.New(s.who.Org, n.Service, n.Key)
@@ -273,6 +272,24 @@ func (n *nearKey) compare(asked why.Item, made why.Made) {
 	n.Differs = why.Compare(asked, why.Item{Service: n.Service, Key: n.Key, Made: made})
 	n.Text = why.Text(n.Differs)
 	n.distance = why.Distance(n.Differs)
+}
+
+// diverse are the nearest, of which at most two differ in the same things: forty other
+// dates say no more than two.
+func diverse(all []nearKey) []nearKey {
+	sortNear(all)
+	alike := map[string]int{}
+	kept := all[:0]
+	for _, n := range all {
+		kinds := ""
+		for _, d := range n.Differs {
+			kinds += string(d.Kind) + " " + d.Name + "\n"
+		}
+		if alike[kinds]++; alike[kinds] <= 2 && len(kept) < whyStats {
+			kept = append(kept, n)
+		}
+	}
+	return kept
 }
 
 // sortNear puts the nearest first, and of equals the newest.

@@ -28,16 +28,19 @@ function tile(name, saving, priced) {
     h('p', { class: 'faint' }, plural(saving.hits, 'read'), priced && saving.cost !== null && ` · ${money(saving.cost)} in money`));
 }
 
-// chart shows days as bars; the table below it says the same in numbers.
+// chart shows the last thirty days as bars; the table below it says the same in numbers.
 function chart(days) {
+  const known = new Map(days.map((d) => [d.day, d]));
+  const last = Array.from({ length: 30 }, (_, i) => new Date(Date.now() - (29 - i) * 86400000).toISOString().slice(0, 10));
   const most = Math.max(...days.map((d) => d.seconds), 1);
-  const [width, height, step] = [900, 130, 30];
-  return svg('svg', { viewBox: `0 0 ${width} ${height + 18}`, class: 'chart', role: 'img', 'aria-label': `Hours saved on each of ${days.length} days; the table below has the numbers` },
-    days.map((d, i) => {
-      const tall = Math.max(height * d.seconds / most, 1);
-      const x = (30 - days.length + i) * step;
-      return svg('g', {}, svg('rect', { x: x + 3, y: height - tall, width: step - 6, height: tall, rx: 2 }, svg('title', {}, `${d.day}: ${hours(d.seconds)}`)),
-        (i % 5 === 0 || i === days.length - 1) && svg('text', { x: x + step / 2, y: height + 14, 'text-anchor': 'middle' }, d.day.slice(5)));
+  const [width, height, step] = [900, 110, 30];
+  return svg('svg', { viewBox: `0 0 ${width} ${height + 20}`, class: 'chart', role: 'img', 'aria-label': 'Time saved on each of the last thirty days; the table below has the numbers' },
+    svg('line', { x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 }),
+    last.map((day, i) => {
+      const saved = known.get(day);
+      const tall = saved ? Math.max(height * saved.seconds / most, 2) : 0;
+      return svg('g', {}, saved && svg('rect', { x: i * step + 4, y: height - tall, width: step - 8, height: tall, rx: 2 }, svg('title', {}, `${day}: ${hours(saved.seconds)}`)),
+        (29 - i) % 7 === 0 && svg('text', { x: i * step + step / 2, y: height + 16, 'text-anchor': 'middle' }, day.slice(5)));
     }));
 }
 
