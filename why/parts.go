@@ -22,10 +22,10 @@ var objectForm = regexp.MustCompile(`^([^(]*?)(?:\((.*)\))?(?:[_ ./-](\d{4}-?\d{
 
 // PartsOf takes a key apart.
 func PartsOf(service, key string) Parts {
+	if s, err := keys.ParseStrategy(key); err == nil { // a strategy's key can be in the wrong service
+		return Parts{Name: s.Name, Date: s.EnvDate, Hash: s.EnvHash}
+	}
 	if service == keys.Strategies {
-		if s, err := keys.ParseStrategy(key); err == nil {
-			return Parts{Name: s.Name, Date: s.EnvDate, Hash: s.EnvHash}
-		}
 		return Parts{Name: key}
 	}
 	m := objectForm.FindStringSubmatch(key)

@@ -28,7 +28,7 @@ import (
 // from using a page.
 var (
 	chromium = flag.String("chromium", "chromium", "the browser to test in")
-	axe      = flag.String("axe", "../../bin/axe/axe_playwright_python/axe.min.js", "the file of axe-core; 'make bin/axe' fetches it")
+	axe      = flag.String("axe", "../../bin/axe-0.1.8/axe_playwright_python/axe.min.js", "the file of axe-core; 'make axe' fetches it")
 )
 
 func TestMain(m *testing.M) { testcluster.Main(m) }
@@ -138,6 +138,12 @@ func (w *tab) types(selector, text string) {
 	w.t.Helper()
 	w.do(chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`document.querySelector(%q).select()`, selector)),
 		chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// visit goes to an address of the same page, which is loaded anew.
+func (w *tab) visit(address string) {
+	w.t.Helper()
+	w.do(chromedp.Navigate("about:blank"), chromedp.Navigate(address))
 }
 
 // dark makes the system that the page asks a dark one, or a light one.

@@ -112,7 +112,8 @@ func TestScreenshots(t *testing.T) {
 			dark          bool
 		}{{"", 1280, 800, false}, {"-dark", 1280, 800, true}, {"-narrow", 420, 800, false}} {
 			w.dark(look.dark)
-			w.do(chromedp.EmulateViewport(look.width, look.height), chromedp.Navigate("about:blank"), chromedp.Navigate(c.Nodes[0].URL()+"/ui/"+view.at))
+			w.do(chromedp.EmulateViewport(look.width, look.height))
+			w.visit(c.Nodes[0].URL() + "/ui/" + view.at)
 			w.shows(view.selector, view.shows)
 			w.picture(view.name + look.suffix)
 		}
