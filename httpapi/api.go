@@ -219,6 +219,9 @@ func (a *API) servePage(c *call) bool {
 	return false
 }
 
+// isPage reports whether the page sent a request. It says so itself.
+func (c *call) isPage() bool { return c.Header.Get("X-Requested-With") != "" }
+
 // authenticate finds out who sends the request. Of two Authorization headers a
 // proxy may have checked the one that does not count here, so there is only one.
 func (a *API) authenticate(c *call) (auth.Principal, error) {

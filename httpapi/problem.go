@@ -230,7 +230,7 @@ func (a *API) fail(c *call, err error) {
 	case http.StatusUnauthorized:
 		h.Set("Connection", "close") // a stranger holds none
 		h.Add("WWW-Authenticate", `Bearer realm="larder"`)
-		if c.Header.Get("X-Requested-With") == "" { // for the page asks for a token itself, where a browser would ask for a password
+		if !c.isPage() { // which asks for a token itself, where a browser would ask for a password
 			h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
 		}
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:

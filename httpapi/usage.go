@@ -37,6 +37,13 @@ func (a *API) charge(c *call, bytes int64) error {
 	return a.cfg.Usage.Charge(c.who.Org, c.who.User, bytes)
 }
 
+// hit counts what a read saved. Who looks at an object on the page would not have built it.
+func (a *API) hit(c *call, h store.Head) {
+	if !c.isPage() {
+		a.cfg.Usage.Hit(c.who.User, c.key, h)
+	}
+}
+
 // fits returns how large a body may be, or why the one that is announced, or has come
 // so far, may not be kept.
 func (a *API) fits(c *call, size int64) (most int64, err error) {

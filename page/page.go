@@ -13,10 +13,12 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"mime"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -28,9 +30,26 @@ var assets embed.FS
 // Root is the path of the page.
 const Root = "/ui/"
 
+// Config is what the page is told of the node. It is no secret.
+type Config struct {
+	// Issuer is the URL of an identity provider by which people sign in, ClientID the public
+	// client that the page is there; without one of them they sign in with a token.
+	Issuer, ClientID string
+	// Audience is what a token must be issued for.
+	Audience string
+}
+
+// signIn is what the page reads of it.
+type signIn struct {
+	Issuer   string `json:"issuer"`
+	ClientID string `json:"client_id"`
+	Audience string `json:"audience"`
+}
+
 // Page is the files. Make one with New.
 type Page struct {
-	files map[string]file // by the path of a request
+	files  map[string]file // by the path of a request
+	policy string
 }
 
 // file is one file of the page, as it is and compressed.
@@ -50,8 +69,28 @@ func bodyOf(b []byte) body {
 }
 
 // New compresses the files.
-func New() (*Page, error) {
-	p := &Page{files: map[string]file{}}
+func New(cfg Config) (*Page, error) {
+	p := &Page{files: map[string]file{}, policy: fmt.Sprintf(policy, "")}
+	var by signIn
+	if cfg.Issuer != "" && cfg.ClientID != "" {
+		by = signIn{Issuer: cfg.Issuer, ClientID: cfg.ClientID, Audience: cfg.Audience}
+		u, err := url.Parse(cfg.Issuer)
+		if err != nil {
+			return nil, fmt.Errorf("issuer: %w", err)
+		}
+		p.policy = fmt.Sprintf(policy, " "+u.Scheme+"://"+u.Host)
+	}
+	told, err := json.Marshal(by)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.add(Root+"signin.json", told); err != nil {
+		return nil, err
+	}
+	return p, p.addAll()
+}
+
+func (p *Page) addAll() error {
 	err := fs.WalkDir(assets, "assets", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -63,15 +102,15 @@ func New() (*Page, error) {
 		return p.add(Root+strings.TrimPrefix(name, "assets/"), content)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("files of the page: %w", err)
+		return fmt.Errorf("files of the page: %w", err)
 	}
 	p.files[Root] = p.files[Root+"index.html"]
 	delete(p.files, Root+"index.html")
-	return p, nil
+	return nil
 }
 
 func (p *Page) add(at string, content []byte) error {
-	kinds := map[string]string{".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+	kinds := map[string]string{".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
 	kind, ok := kinds[path.Ext(at)]
 	if !ok {
 		return fmt.Errorf("%s is no kind of file that the page has", at)
@@ -94,10 +133,11 @@ func (p *Page) add(at string, content []byte) error {
 	return nil
 }
 
-// policy is what a browser may do for the page (Content Security Policy, level 3).
+// policy is what a browser may do for the page (Content Security Policy, level 3); %s is
+// the origin of the identity provider, which the page asks for the token of who signs in.
 // That no text ever becomes markup or a script holds for keys and metadata, which
 // others wrote.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'%s; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // Serve answers a GET or HEAD of a path within Root, and reports whether there is
@@ -113,7 +153,7 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", p.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

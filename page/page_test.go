@@ -34,7 +34,7 @@ func serve(t *testing.T, p *Page, at string, header ...string) (*http.Response, 
 
 func newPage(t *testing.T) *Page {
 	t.Helper()
-	p, err := New()
+	p, err := New(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +112,21 @@ func TestNothingForeign(t *testing.T) {
 				t.Errorf("%s asks for %s, which is not there", at, m[1])
 			}
 		}
+	}
+}
+
+// The identity provider, and no other host, may be asked for a token.
+func TestIssuerInThePolicy(t *testing.T) {
+	p, err := New(Config{Issuer: "https://id.example.org/realms/a?b=c", ClientID: "page", Audience: "larder"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := serve(t, p, Root)
+	if got := a.Header.Get("Content-Security-Policy"); !strings.Contains(got, "connect-src 'self' https://id.example.org; ") {
+		t.Errorf("the policy is %s", got)
+	}
+	if _, told := serve(t, p, Root+"signin.json"); string(told) != `{"issuer":"https://id.example.org/realms/a?b=c","client_id":"page","audience":"larder"}` {
+		t.Errorf("the page is told %s", told)
 	}
 }
 

@@ -172,7 +172,7 @@ func (n *node) connect() error {
 	if n.cfg.knowsCallers() {
 		who = n.gate
 	}
-	ui, err := page.New()
+	ui, err := page.New(page.Config{Issuer: n.cfg.OIDCIssuer, ClientID: n.cfg.OIDCClientID, Audience: n.cfg.OIDCAudience})
 	if err != nil {
 		return err
 	}

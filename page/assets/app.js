@@ -12,6 +12,7 @@ import * as builds from './builds.js';
 import * as saved from './saved.js';
 import * as cluster from './cluster.js';
 import * as signin from './signin.js';
+import { finish } from './oidc.js';
 
 const views = { find, object, builds, saved, cluster };
 const box = document.getElementById('view');
@@ -85,8 +86,12 @@ whenSignedOut((problem) => {
   const had = session.token !== '';
   session.token = '';
   session.who = null;
-  show(signin, { problem: had ? problem : null, signedIn: enter });
+  askToSignIn(had ? problem : null);
 });
+
+function askToSignIn(problem) {
+  show(signin, { problem, signedIn: enter });
+}
 
 // While the node does not answer the page asks again and again, and shows the view anew
 // when it does.
@@ -117,4 +122,7 @@ window.addEventListener('keydown', (event) => {
     event.preventDefault();
   }
 });
-go();
+finish().then(go, (problem) => {
+  if (!(problem instanceof Problem)) throw problem;
+  askToSignIn(problem);
+});

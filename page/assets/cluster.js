@@ -76,7 +76,8 @@ function sources({ by, all }) {
 function quantile(members, part) {
   const total = {};
   let all = 0;
-  for (const { recent = {} } of members) {
+  for (const member of members) {
+    const recent = member.recent ?? {}; // of a member that does not answer there is none
     all += recent.s3_requests ?? 0;
     for (const [name, n] of Object.entries(recent)) if (name.startsWith('s3_le_')) total[name.slice('s3_le_'.length)] = (total[name.slice('s3_le_'.length)] ?? 0) + n;
   }

@@ -124,7 +124,7 @@ func testFind(t *testing.T, c cluster, b browser) {
 	w.shows("#results", "No key begins with", "Why is it missing?")
 	w.types("#prefix", "p")
 	w.shows("tbody", "prices")
-	w.press("Size")
+	w.do(chromedp.Click(chromedp.CSS("#by-size")))
 	w.shows("[aria-sort]", "Size")
 }
 
@@ -142,7 +142,7 @@ func testTable(t *testing.T, c cluster, b browser) {
 func testMarkup(t *testing.T, c cluster, b browser) {
 	w := c.signIn(b, c.rob, "#/find?prefix="+url.QueryEscape("<"))
 	w.shows("tbody", markup)
-	w.press(markup)
+	w.do(chromedp.Click(chromedp.CSS("tbody a")))
 	w.shows("h1", markup)
 	w.shows("dl", markup)
 	w.shows("#preview", markup)
@@ -253,7 +253,11 @@ func testAxe(t *testing.T, c cluster, b browser) {
 		w.do(chromedp.Evaluate[chromedp.Void](string(script)))
 		for _, dark := range []bool{false, true} {
 			w.dark(dark)
-			found := js[string](w, `document.getAnimations().forEach(a => a.finish()), axe.run().then(r => r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html + n.any.map(a => a.message)).join(" ")).join("\n"))`)
+			rules := "{}"
+			if dark {
+				rules = `{runOnly: ["color-contrast", "link-in-text-block"]}` // all else is as in light
+			}
+			found := js[string](w, `document.getAnimations().forEach(a => a.finish()), axe.run(`+rules+`).then(r => r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html + n.any.map(a => a.message)).join(" ")).join("\n"))`)
 			if found != "" {
 				t.Errorf("%s, dark %v: %s", view.at, dark, found)
 			}
