@@ -99,16 +99,17 @@ async function look(query, signal, progress) {
     const page = await list(query.service, { ...asked, limit: rows, cursor: query.cursor }, { signal });
     return { keys: page.keys, cursor: page.cursor, seen: page.keys.length, whole: !page.cursor && !query.cursor };
   }
-  let cursor, seen = 0;
+  let cursor, seen = 0, told = false;
   const keys = [];
   do {
     const page = await list(query.service, { ...asked, limit: 1000, cursor }, { signal });
     seen += page.keys.length;
+    told ||= page.keys.some((entry) => 'writer' in entry);
     keys.push(...page.keys.filter((entry) => fits(entry, query)));
     cursor = page.cursor;
     progress(seen);
   } while (cursor && seen < most && !signal.aborted);
-  return { keys: sorted(keys, query.sort), seen, whole: !cursor, looked: true };
+  return { keys: sorted(keys, query.sort), seen, whole: !cursor, looked: true, untold: (query.writer || query.library) && !told };
 }
 
 function present(state, found) {
@@ -143,7 +144,7 @@ function nothing(query, found) {
     h('h2', {}, key || filtered ? 'Nothing found' : `There are no ${query.service} yet`),
     key && !filtered && [h('p', {}, 'No key begins with ', keyText(key), '.'),
       h('p', {}, h('a', { class: 'button', href: objectRoute(query.service, key) }, 'Why is it missing?'))],
-    filtered && h('p', {}, found.whole ? 'No key passes these filters.' : `None of the first ${number(found.seen)} keys passes these filters. Type the beginning of the key to look further.`),
+    filtered && h('p', {}, found.untold ? 'The listings of this node do not tell who wrote an object, and with what.' : found.whole ? 'No key passes these filters.' : `None of the first ${number(found.seen)} keys passes these filters. Type the beginning of the key to look further.`),
     !key && !filtered && h('p', {}, 'Put something in: ', h('code', {}, `curl -T FILE ${location.origin}/v1/${query.service}/KEY`)));
 }
 

@@ -15,7 +15,7 @@ export async function provider() {
 export async function begin(told) {
   const { authorization_endpoint: authorize } = await documentOf(told);
   const way = { verifier: random(), state: random(), nonce: random(), back: location.hash };
-  if (!crypto.subtle) fail('A browser does this over https:// only. Ask for this page there, or sign in with a token.');
+  if (!crypto.subtle) fail('A browser does this over HTTPS only. Ask for the page so, or sign in with a token.');
   const challenge = encode(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(way.verifier))));
   sessionStorage.setItem(kept, JSON.stringify(way));
   const url = new URL(authorize);

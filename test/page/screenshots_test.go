@@ -14,6 +14,8 @@ import (
 
 var screenshots = flag.String("screenshots", "", "where to put pictures of the page; empty for none")
 
+var everyLook = flag.Bool("every-look", false, "take pictures in dark and of a narrow window too")
+
 // shelf puts what a small research group has.
 func (c cluster) shelf(t testing.TB) {
 	t.Helper()
@@ -79,6 +81,13 @@ func (c cluster) build(t testing.TB, key string, expect, progress float64, messa
 	}
 }
 
+// look is how a view is looked at.
+type look struct {
+	suffix        string
+	width, height int64
+	dark          bool
+}
+
 // TestScreenshots makes the pictures of README and docs: make screenshots.
 func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
@@ -106,11 +115,11 @@ func TestScreenshots(t *testing.T) {
 			c.build(t, "universe(index='STOXX', window=20)_2022-02-28", 300, 0.4, "loading prices of 600 shares", 3)
 			c.build(t, "risk model 2022-02-28", 900, 0.1, "", 0)
 		}
-		for _, look := range []struct {
-			suffix        string
-			width, height int64
-			dark          bool
-		}{{"", 1280, 800, false}, {"-dark", 1280, 800, true}, {"-narrow", 420, 800, false}} {
+		looks := []look{{"", 1280, 800, false}}
+		if *everyLook {
+			looks = append(looks, look{"-dark", 1280, 800, true}, look{"-narrow", 420, 800, false})
+		}
+		for _, look := range looks {
 			w.dark(look.dark)
 			w.do(chromedp.EmulateViewport(look.width, look.height))
 			w.visit(c.Nodes[0].URL() + "/ui/" + view.at)
