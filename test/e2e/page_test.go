@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"larder/test/testcluster"
 )
@@ -76,10 +77,11 @@ func TestWhy(t *testing.T) {
 	}
 	put("strategies", "DAX MOMENTUM|"+day+"||"+h, "Larder-Meta-Settings", `{"universe":"'DAX'","costs":"0.1"}`, "Larder-Meta-Python", "3.11.9", "Larder-Meta-Libraries", "pandas=2.2.0", "Larder-Meta-Code", "3.11:aa")
 	put("strategies", "SPX CARRY|"+day+"||"+other, "Larder-Meta-Settings", `{"universe":"'SPX'","costs":"0.1"}`)
-	put("strategies", "SPX CARRY|2022-02-01T00:00:00+00:00||"+h, "Larder-Meta-Settings", `{"universe":"'DAX'","costs":"0.1"}`)
+	put("strategies", "SPX CARRY|2021-02-01T00:00:00+00:00||"+h, "Larder-Meta-Settings", `{"universe":"'DAX'","costs":"0.1"}`)
 	for _, key := range []string{"momentum(ticker='SAP', window=20)_2022-01-30", "risk/a b", "Größe", "prices.parquet", "levels_2022-01-30_" + h, "only objects"} {
 		put("objects", key)
 	}
+	put("objects", "for a second", "Larder-Expires-In", "1")
 	settings := func(text string) string { return "&settings=" + url.QueryEscape(text) }
 	for _, tt := range []struct{ name, service, key, query, want string }{
 		{"date", "strategies", "DAX MOMENTUM|2022-01-31T00:00:00+00:00||" + h, "", "date"},
@@ -122,6 +124,12 @@ func TestWhy(t *testing.T) {
 	if w := ask("objects", "zzz", ""); w.Found || len(w.Nearest) > 0 || !strings.Contains(w.Text, "nobody has stored it") {
 		t.Errorf("nothing alike: %+v", w)
 	}
+	testcluster.Eventually(t, time.Minute, "what expired is said to have", func() error {
+		if w := ask("objects", "for a second", ""); w.Expired == nil || !strings.Contains(w.Text, "expired at") {
+			return fmt.Errorf("%+v", w)
+		}
+		return nil
+	})
 	do(t, "POST", n.URL()+"/v1/builds/objects/built-now", nil).want(t, 201)
 	if w := ask("objects", "built-now", ""); w.Building == nil || w.Building.Builder != "anonymous" || !strings.Contains(w.Text, "being built") {
 		t.Errorf("being built: %+v", w)

@@ -106,7 +106,9 @@ func (w *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 // js is what an expression is in the page.
 func js[T any](w *tab, expression string) T {
 	w.t.Helper()
-	v, err := chromedp.Run(w.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(w.ctx, seen)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		w.t.Fatalf("%s: %v", expression, err)
 	}
