@@ -142,10 +142,10 @@ func (w *tab) types(selector, text string) {
 		chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// visit goes to an address of the same page, which is loaded anew.
-func (w *tab) visit(address string) {
+// visit goes to another view, whose box is empty when it returns or already filled anew.
+func (w *tab) visit(view string) {
 	w.t.Helper()
-	w.do(chromedp.Navigate("about:blank"), chromedp.Navigate(address))
+	js[bool](w, fmt.Sprintf(`new Promise((done) => { addEventListener("hashchange", () => setTimeout(() => done(true)), {once: true}); location.hash = %q; })`, view))
 }
 
 // dark makes the system that the page asks a dark one, or a light one.

@@ -160,7 +160,7 @@ func testObject(t *testing.T, c cluster, b browser) {
 	w.shows("dl", "ada", "2 h", "numpy 2.3.1", "3.12.4", "application/json")
 	w.shows("#preview", `"SAP": 101.5`)
 	w.shows(".snippet", `env.object_service().get("prices")`, "/v1/objects?key=prices")
-	w.visit(c.Nodes[0].URL() + "/ui/#/object/objects/to%20remove")
+	w.visit("#/object/objects/to%20remove")
 	w.press("Remove …")
 	w.shows("dialog", "to remove", "written by ada")
 	w.press("Cancel")
@@ -234,6 +234,7 @@ func testAxe(t *testing.T, c cluster, b browser) {
 		t.Fatalf("%v: 'make axe' fetches it", err)
 	}
 	w := c.signIn(b, c.grace, "")
+	w.do(chromedp.Evaluate[chromedp.Void](string(script)))
 	for _, view := range []struct{ at, selector, shows string }{
 		{"#/find?service=strategies&prefix=A&age=-604800", "#results", "AAPL"},
 		{"#/find?service=strategies&view=table", "#results", "AAPL"},
@@ -247,10 +248,9 @@ func testAxe(t *testing.T, c cluster, b browser) {
 		if view.at == "" {
 			w.press("Sign out")
 		} else {
-			w.visit(c.Nodes[0].URL() + "/ui/" + view.at)
+			w.visit(view.at)
 		}
 		w.shows(view.selector, view.shows)
-		w.do(chromedp.Evaluate[chromedp.Void](string(script)))
 		for _, dark := range []bool{false, true} {
 			w.dark(dark)
 			rules := `{preload: false}`
@@ -268,7 +268,7 @@ func testAxe(t *testing.T, c cluster, b browser) {
 func testKeyboard(t *testing.T, c cluster, b browser) {
 	w := c.signIn(b, c.rob, "#/builds")
 	w.shows("h1", "Builds")
-	w.visit(c.Nodes[0].URL() + "/ui/#/find?prefix=pri")
+	w.visit("#/find?prefix=pri")
 	w.shows("tbody", "prices")
 	w.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`), chromedp.KeyEvent("/"))
 	if at := js[string](w, `document.activeElement.id`); at != "prefix" {

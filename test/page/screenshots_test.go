@@ -115,6 +115,7 @@ func TestScreenshots(t *testing.T) {
 			c.build(t, "universe(index='STOXX', window=20)_2022-02-28", 300, 0.4, "loading prices of 600 shares", 3)
 			c.build(t, "risk model 2022-02-28", 900, 0.1, "", 0)
 		}
+		w.visit(view.at)
 		looks := []look{{"", 1280, 800, false}}
 		if *everyLook {
 			looks = append(looks, look{"-dark", 1280, 800, true}, look{"-narrow", 420, 800, false})
@@ -122,7 +123,6 @@ func TestScreenshots(t *testing.T) {
 		for _, look := range looks {
 			w.dark(look.dark)
 			w.do(chromedp.EmulateViewport(look.width, look.height))
-			w.visit(c.Nodes[0].URL() + "/ui/" + view.at)
 			w.shows(view.selector, view.shows)
 			w.picture(view.name + look.suffix)
 		}
