@@ -1,9 +1,11 @@
 package page
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"image/png"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,7 +21,9 @@ var everyLook = flag.Bool("every-look", false, "take pictures in dark and of a n
 // shelf puts what a small research group has.
 func (c cluster) shelf(t testing.TB) {
 	t.Helper()
-	const settings = `{"costs":"0.1","default_rs_start_date":"2009-01-02","universe":"'DAX'"}`
+	settings := []string{
+		`{"costs":"0.1","default_rs_start_date":"2009-01-02","universe":"'DAX'"}`, `{"costs":"0.1","default_rs_start_date":"2012-01-02","universe":"'STOXX'"}`,
+	}
 	const libraries = "numpy=2.3.1 pandas=2.3.0 larder=1.4.0"
 	for i, ticker := range []string{"AAPL", "MSFT", "NFLX", "CSCO", "ORCL", "SAP", "SIE"} {
 		for day := 27; day <= 31; day++ {
@@ -29,7 +33,7 @@ func (c cluster) shelf(t testing.TB) {
 				}
 				c.put(t, "strategies", fmt.Sprintf("%s REINV STRATEGY|2022-01-%dT00:00:00+00:00||%s", ticker, day, hash), fmt.Sprintf("\x80\x05%0*d", 40_000*(i+1), day),
 					"Larder-Meta-Build-Seconds", fmt.Sprint(37.2*float64(i+1)), "Larder-Meta-Python", "3.12.4", "Larder-Meta-Libraries", libraries,
-					"Larder-Meta-Format", "pickle", "Larder-Meta-Env-Hash", hash, "Larder-Meta-Settings", settings)
+					"Larder-Meta-Format", "pickle", "Larder-Meta-Env-Hash", hash, "Larder-Meta-Settings", settings[h])
 			}
 		}
 	}
@@ -43,11 +47,19 @@ func (c cluster) shelf(t testing.TB) {
 // picture writes what the page shows to a file.
 func (w *tab) picture(name string) {
 	w.t.Helper()
-	png, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
+	taken, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(*screenshots, name+".png"), png, 0o644); err != nil {
+	shown, err := png.Decode(bytes.NewReader(taken))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var small bytes.Buffer // a browser takes little time, and much room
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, shown); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*screenshots, name+".png"), small.Bytes(), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
 }
