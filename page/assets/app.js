@@ -28,7 +28,9 @@ async function show(view, route) {
   box.setAttribute('aria-busy', 'true');
   showNav(view);
   try {
-    await view.show(box, route, signal);
+    const shown = view.show(box, route, signal);
+    focusHeading();
+    await shown;
   } catch (problem) {
     if (signal.aborted) return;
     if (!(problem instanceof Problem)) throw problem;
@@ -36,6 +38,15 @@ async function show(view, route) {
   } finally {
     if (!signal.aborted) box.removeAttribute('aria-busy');
   }
+}
+
+// focusHeading lets who hears the page begin with the view, unless the view has put the
+// focus where it is needed.
+function focusHeading() {
+  const heading = box.querySelector('h1');
+  if (document.activeElement !== document.body || !heading) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
 }
 
 function showNav(current) {
@@ -57,11 +68,6 @@ async function go() {
   const route = routeOf(location.hash);
   const view = views[route.view] ?? find;
   await show(view, route);
-  const heading = box.querySelector('h1');
-  if (document.activeElement === document.body && heading) {
-    heading.tabIndex = -1;
-    heading.focus({ preventScroll: true });
-  }
 }
 
 // enter finds out who is there. A laptop's node takes everybody.

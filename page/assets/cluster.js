@@ -12,6 +12,7 @@ const pause = 5000; // ms between two looks
 
 export async function show(box, route, signal) {
   let told = '';
+  box.replaceChildren(h('h1', {}, 'Cluster'), h('p', { class: 'faint' }, 'Asking all members …'));
   for (let first = true; !signal.aborted; first = false) {
     if (first || !document.hidden) {
       try {
