@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
 
-.PHONY: help build test test-python clients s3 s3-suite wheel lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
+.PHONY: help build test test-python clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ build: ## the node, in bin/
 cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 	NODE=$(BIN)/node scripts/cluster
 
-test: lint $(VENV)/bin/moto_server test-python ## vet, lint, and all tests with the race detector
+test: lint $(VENV)/bin/moto_server $(AXE) test-python ## vet, lint, and all tests with the race detector
 	go vet ./...
 	# The nodes that the tests run are built beside them, so Go would take old results for new: -count=1.
 	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -count=1 -timeout 30m $$(go list ./... | grep -v -e /test/model -e /test/simulation)
@@ -39,6 +39,7 @@ SEED ?= 0
 DURATION ?= 5m
 KILLS ?= 500
 SEEDS ?= 200
+KEYS ?= 100000
 
 chaos: ## kill, pause, cut off and restart nodes under load; SEED=… DURATION=…
 	go test -race -v -count 1 -timeout 0 -run TestFaults ./test/chaos -seed $(SEED) -duration $(DURATION)
@@ -75,6 +76,20 @@ s3: ## the same against a server that is installed and started for it; SERVER=go
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
 	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
+
+# axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
+AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
+
+axe: $(AXE) ## what finds out whether everybody can use the page
+
+$(AXE):
+	$(PYTHON) -m pip install --quiet --no-deps --target $(BIN)/axe-0.1.8 axe-playwright-python==0.1.8
+
+page: $(AXE) ## the page in Chromium, among many keys; KEYS=100000
+	go test -v -count 1 -timeout 0 -run TestPage ./test/page -keys $(KEYS) -axe $(AXE)
+
+screenshots: ## the pictures of README and docs, of a cluster with a few objects, in docs/page
+	mkdir -p docs/page && go test -count 1 -run TestScreenshots ./test/page -screenshots $(CURDIR)/docs/page
 
 wheel: ## the Python client as a wheel, in bin/wheel
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir $(BIN)/wheel ./python

@@ -142,11 +142,15 @@ func isLoopback(addr string) bool {
 	return err == nil && a.Addr().Unmap().IsLoopback()
 }
 
-func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {
+// Missing is what keeps the node from being ready; empty if it is.
+func (a *Admin) Missing() string {
 	a.mu.Lock()
-	missing := a.missing
-	a.mu.Unlock()
-	if missing != "" {
+	defer a.mu.Unlock()
+	return a.missing
+}
+
+func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {
+	if missing := a.Missing(); missing != "" {
 		text(w, http.StatusServiceUnavailable, missing)
 		return
 	}

@@ -20,6 +20,7 @@ import (
 	"larder/chunks"
 	"larder/fill"
 	"larder/keys"
+	"larder/overview"
 	"larder/store"
 	"larder/usage"
 	"larder/writepath"
@@ -54,6 +55,12 @@ type Authenticator interface {
 	Known(authorization string) (auth.Principal, bool)
 }
 
+// Page serves what a browser shows at /ui/ (package page). Serve reports whether there
+// is a file of the request's path; if not, it has answered nothing.
+type Page interface {
+	Serve(w http.ResponseWriter, r *http.Request) bool
+}
+
 // Config of an API.
 type Config struct {
 	// MaxObject is the largest object that is taken, in bytes.
@@ -67,6 +74,10 @@ type Config struct {
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
 	// rebinding) could have its reader's browser read and write here.
 	OwnMachine bool
+	// Page is served at /ui/; without it there is none.
+	Page Page
+	// Overview says how the cluster is; without it nothing does.
+	Overview *overview.Overview
 	// Usage limits what orgs may do, and counts it; nil does neither.
 	Usage *usage.Usage
 	// TLS, unless it is nil, is spoken on the connections of Attach.
@@ -96,6 +107,8 @@ type API struct {
 	// bodies bounds the bytes of bodies that are held at once.
 	bodies *budget.Pool
 	routes []route
+	// foreign refuses what the pages of other sites make a browser send.
+	foreign *http.CrossOriginProtection
 	// draining makes each answer the last of its connection.
 	draining atomic.Bool
 	log      zerolog.Logger
@@ -115,6 +128,7 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
 		bodies:  budget.NewPool("bodies of writes", cfg.bodyMemory(cfg.BodyMemory), cfg.ChunkSize+1),
 		routes:  routes(),
+		foreign: http.NewCrossOriginProtection(),
 		refused: newSampler(),
 		failed:  newSampler(),
 		log:     cfg.Log.With().Str("component", "httpapi").Logger(),
@@ -185,6 +199,12 @@ func (a *API) serve(c *call) (err error) {
 	if a.cfg.OwnMachine && !IsOwnMachine(c.Host) {
 		return fmt.Errorf("%w; the request is for %q", errHost, c.Host)
 	}
+	if a.servePage(c) {
+		return nil
+	}
+	if err := a.foreign.Check(c.Request); err != nil {
+		return fmt.Errorf("%w (%w)", errOrigin, err)
+	}
 	if c.who, err = a.authenticate(c); err != nil {
 		return err
 	}
@@ -202,6 +222,23 @@ func (a *API) serve(c *call) (err error) {
 	}
 	return do(a, c)
 }
+
+// servePage answers a request for a file of the page, which anybody may have, and
+// reports whether it was one.
+func (a *API) servePage(c *call) bool {
+	if a.cfg.Page == nil || !c.reads() || !strings.HasPrefix(c.URL.Path+"/", pagePath) {
+		return false
+	}
+	c.op = pageOp
+	if a.cfg.Page.Serve(c.w, c.Request) {
+		return true
+	}
+	c.op = otherOp
+	return false
+}
+
+// isPage reports whether the page sent a request. It says so itself.
+func (c *call) isPage() bool { return c.Header.Get("X-Requested-With") != "" }
 
 // authenticate finds out who sends the request. Of two Authorization headers a
 // proxy may have checked the one that does not count here, so there is only one.

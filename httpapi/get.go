@@ -55,7 +55,7 @@ func (a *API) sendWhole(c *call, o fill.Options) error {
 	if err := obj.Send(c.Context(), c.w); err != nil {
 		return err
 	}
-	a.cfg.Usage.Hit(c.who.User, c.key, obj.Head)
+	a.hit(c, obj.Head)
 	return nil
 }
 
@@ -76,7 +76,7 @@ func (a *API) sendJudged(c *call, o fill.Options) error {
 	v := judge(c.Method, c.Header, obj.Head, modified)
 	if v.status >= http.StatusMultipleChoices {
 		if v.status == http.StatusNotModified { // the caller has the bytes, and need not build them either
-			a.cfg.Usage.Hit(c.who.User, c.key, obj.Head)
+			a.hit(c, obj.Head)
 		}
 		return notSent(c, obj.Head, modified, v)
 	}
@@ -104,7 +104,7 @@ func (a *API) sendJudged(c *call, o fill.Options) error {
 		return err
 	}
 	if v.first == 0 && v.end == obj.Head.Size { // a part saves nothing: its caller may take many
-		a.cfg.Usage.Hit(c.who.User, c.key, obj.Head)
+		a.hit(c, obj.Head)
 	}
 	return nil
 }

@@ -23,8 +23,9 @@ import (
 
 // Refusals that only this package knows.
 var (
-	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/builds/objects?prefix=, /v1/usage or /v1/whoami")
+	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/builds/objects?prefix=, /v1/usage, /v1/whoami, or /ui/ with a browser")
 	errHost          = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
+	errOrigin        = errors.New("the page of another site sent this through a browser: only the page at /ui/ of this node may, and programs that are no browser")
 	errMethod        = errors.New("method not allowed")
 	errTooLarge      = errors.New("object too large")
 	errBody          = errors.New("bad body")
@@ -97,6 +98,7 @@ func requestKinds() []kind {
 			advice: "this token is not known here; check that it is whole, meant for this cluster, and sent as 'Authorization: Bearer TOKEN'"},
 		{err: auth.ErrRefused, status: 401, name: "bad-credential", title: "Bad credential"},
 		{err: errHost, status: 403, name: "foreign-host", title: "Not this host"},
+		{err: errOrigin, status: 403, name: "foreign-origin", title: "Not from this site"},
 		{err: auth.ErrRole, status: 403, name: "read-only", title: "Role may not do this"},
 		{err: auth.ErrScope, status: 403, name: "out-of-scope", title: "Not for this credential"},
 		{err: writepath.ErrNotOwn, status: 403, name: "forbidden", title: "Another's object", hide: true,
@@ -230,7 +232,9 @@ func (a *API) fail(c *call, err error) {
 	case http.StatusUnauthorized:
 		h.Set("Connection", "close") // a stranger holds none
 		h.Add("WWW-Authenticate", `Bearer realm="larder"`)
-		h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
+		if !c.isPage() { // which asks for a token itself, where a browser would ask for a password
+			h.Add("WWW-Authenticate", `Basic realm="larder", charset="UTF-8"`)
+		}
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", retry(p.Status, err))
 	}

@@ -31,6 +31,15 @@ const otherOp = "other"
 // getOp is that of a read.
 const getOp = "get"
 
+// clusterOp is the operation of GET /v1/cluster.
+const clusterOp = "cluster"
+
+// pageOp is that of a file of the page, and pagePath what its path begins with.
+const (
+	pageOp   = "page"
+	pagePath = "/ui/"
+)
+
 // batchOp is that of an exchange of many objects, each of which has its own besides.
 const batchOp = "batch"
 
@@ -50,8 +59,12 @@ func routes() []route {
 		{http.MethodDelete, "/v1/builds/{service}/{key}", "give-up", auth.Write, (*API).giveUp},
 		{http.MethodGet, "/v1/builds/{service}", "builds", auth.Read, (*API).serveBuilds},
 		{http.MethodHead, "/v1/builds/{service}", "builds", auth.Read, (*API).serveBuilds},
+		{http.MethodGet, "/v1/why/{service}/{key}", "why", auth.Read, (*API).why},
+		{http.MethodHead, "/v1/why/{service}/{key}", "why", auth.Read, (*API).why},
 		{http.MethodGet, "/v1/usage", usageOp, auth.Read, (*API).usage},
 		{http.MethodHead, "/v1/usage", usageOp, auth.Read, (*API).usage},
+		{http.MethodGet, "/v1/cluster", clusterOp, auth.Administer, (*API).cluster},
+		{http.MethodHead, "/v1/cluster", clusterOp, auth.Administer, (*API).cluster},
 		{http.MethodGet, "/v1/whoami", "whoami", auth.Read, (*API).whoami},
 		{http.MethodHead, "/v1/whoami", "whoami", auth.Read, (*API).whoami},
 	}
@@ -62,7 +75,7 @@ const buildsPath = "/v1/builds/"
 
 // Operations returns the names of all operations, with "other", for metrics.
 func Operations() []string {
-	ops := []string{otherOp}
+	ops := []string{otherOp, pageOp}
 	for _, r := range routes() {
 		if !slices.Contains(ops, r.op) {
 			ops = append(ops, r.op)
@@ -91,7 +104,7 @@ func (a *API) find(c *call) (do func(*API, *call) error, err error) {
 	var allowed []string
 	for _, r := range a.routes {
 		service, escaped, ok := r.match(path, hasKey)
-		if !ok || a.cfg.Builds == nil && strings.HasPrefix(r.path, buildsPath) {
+		if !ok || a.cfg.Builds == nil && strings.HasPrefix(r.path, buildsPath) || a.cfg.Overview == nil && r.op == clusterOp {
 			continue
 		}
 		if r.method != c.Method {

@@ -71,7 +71,7 @@ func TestRoutes(t *testing.T) {
 func TestMethods(t *testing.T) {
 	for target, allow := range map[string]string{
 		"/v1/objects/k": "GET, HEAD, PUT, DELETE", "/v1/objects?key=k": "GET, HEAD, PUT, DELETE",
-		"/v1/objects": "GET, HEAD", "/v1/strategies/": "GET, HEAD", "/v1/whoami": "GET, HEAD", "/v1/batch/objects": "POST",
+		"/v1/objects": "GET, HEAD, DELETE", "/v1/strategies/": "GET, HEAD, DELETE", "/v1/whoami": "GET, HEAD", "/v1/batch/objects": "POST",
 	} {
 		c, err := found("PATCH", target)
 		if !errors.Is(err, errMethod) || c.w.Header().Get("Allow") != allow {

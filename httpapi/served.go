@@ -40,6 +40,7 @@ func (a *API) served(c *call, took time.Duration) {
 		s.Received, s.Sent = 0, 0
 	}
 	a.cfg.Observe(s)
+	a.noteDenial(c)
 	if e := a.access.Debug(); e != nil {
 		describe(e, c).Str("source", string(c.source)).Str("problem", c.problem).
 			Bool("broken", c.broken).Dur("dur", took).Msg("request")

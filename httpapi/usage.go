@@ -26,7 +26,9 @@ func (a *API) usage(c *call) error {
 
 // isMetered reports whether a request counts among those that an org has a rate of.
 // Who is over his rate can still ask why. Of a batch each object counts.
-func (c *call) isMetered() bool { return c.op != usageOp && c.op != batchOp && c.op != "whoami" }
+func (c *call) isMetered() bool {
+	return c.op != usageOp && c.op != clusterOp && c.op != batchOp && c.op != "whoami"
+}
 
 // charge takes bytes of an object from the caller's rate.
 func (a *API) charge(c *call, bytes int64) error {
@@ -34,6 +36,13 @@ func (a *API) charge(c *call, bytes int64) error {
 		return nil
 	}
 	return a.cfg.Usage.Charge(c.who.Org, c.who.User, bytes)
+}
+
+// hit counts what a read saved. Who looks at an object on the page would not have built it.
+func (a *API) hit(c *call, h store.Head) {
+	if !c.isPage() {
+		a.cfg.Usage.Hit(c.who.User, c.key, h)
+	}
 }
 
 // fits returns how large a body may be, or why the one that is announced, or has come

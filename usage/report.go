@@ -3,6 +3,7 @@ package usage
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ type Report struct {
 	Counted *time.Time `json:"counted"`
 	Limits  Limits     `json:"limits"`
 	Saved   Spans      `json:"saved"`
+	// Days are the last thirty on which anything was saved, the oldest first. What was
+	// put together by month has none.
+	Days []Day `json:"days"`
 	// Names and Users are those that saved most, in all.
 	Names []Top `json:"names"`
 	Users []Top `json:"users"`
@@ -62,6 +66,15 @@ type Top struct {
 	Name string `json:"name"`
 	Saving
 }
+
+// Day is a day (UTC) with what was saved on it.
+type Day struct {
+	Day string `json:"day"`
+	Saving
+}
+
+// maxDays is how many days a report has.
+const maxDays = 30
 
 // maxTop is how many names, and users, a report has.
 const maxTop = 20
@@ -131,7 +144,7 @@ func (u *Usage) makeReport(ctx context.Context, org string) (Report, error) {
 	p := u.policies.Of(org)
 	r := Report{Org: org, Services: map[string]Sum{keys.Objects: {}, keys.Strategies: {}}, Writers: map[string]Sum{}, Limits: limitsOf(p)}
 	u.fillSizes(&r)
-	names, users := map[string]Saving{}, map[string]Saving{}
+	names, users, days := map[string]Saving{}, map[string]Saving{}, map[string]Saving{}
 	today := time.Now().UTC().Format(dayForm)
 	for _, d := range digests {
 		for day, s := range d.days {
@@ -143,12 +156,14 @@ func (u *Usage) makeReport(ctx context.Context, org string) (Report, error) {
 				r.Saved.Today.add(s)
 			}
 		}
+		addAll(days, d.days)
 		addAll(names, d.names)
 		addAll(users, d.user)
 	}
 	for _, s := range []*Saving{&r.Saved.Today, &r.Saved.Month, &r.Saved.All} {
 		s.cost(p.CostPerHour)
 	}
+	r.Days = latest(days, p.CostPerHour)
 	r.Names, r.Users = top(names, p.CostPerHour), top(users, p.CostPerHour)
 	return r, nil
 }
@@ -159,6 +174,19 @@ func addAll(to, from map[string]Saving) {
 		sum.add(s)
 		to[name] = sum
 	}
+}
+
+// latest are the last days of those that are known by the day.
+func latest(of map[string]Saving, costPerHour float64) []Day {
+	all := []Day{}
+	for _, day := range slices.Sorted(maps.Keys(of)) {
+		if len(day) == len(dayForm) {
+			s := of[day]
+			s.cost(costPerHour)
+			all = append(all, Day{day, s})
+		}
+	}
+	return all[max(0, len(all)-maxDays):]
 }
 
 func top(of map[string]Saving, costPerHour float64) []Top {

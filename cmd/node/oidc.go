@@ -13,6 +13,7 @@ import (
 type oidcFlags struct {
 	OIDCIssuer    string `name:"oidc-issuer" group:"access" placeholder:"URL" help:"An identity provider by OpenID Connect, whose tokens (JWT) are credentials."`
 	OIDCAudience  string `name:"oidc-audience" group:"access" placeholder:"NAME" help:"What a token must be issued for."`
+	OIDCClientID  string `name:"oidc-client-id" group:"access" placeholder:"ID" help:"The public client of the provider by which people sign in on the page at /ui/, with a code and PKCE. (none: with a token alone)"`
 	OIDCOrgClaim  string `name:"oidc-org-claim" group:"access" placeholder:"CLAIM" help:"The claim that names the org. (none: --oidc-map-file alone decides)"`
 	OIDCUserClaim string `name:"oidc-user-claim" group:"access" default:"sub" placeholder:"CLAIM" help:"The claim that names the user. (${default})"`
 	OIDCRoleClaim string `name:"oidc-role-claim" group:"access" placeholder:"CLAIM" help:"The claim with the role, or a list with it: reader, writer or admin. (none: all are readers)"`
@@ -23,8 +24,8 @@ type oidcFlags struct {
 
 func (f oidcFlags) checkOIDC() error {
 	switch {
-	case f.OIDCIssuer == "" && (f.OIDCAudience != "" || f.OIDCOrgClaim != "" || f.OIDCRoleClaim != "" || f.OIDCMapFile != "" || f.OIDCCAFile != "" || f.OIDCTokenFile != ""):
-		return errors.New("--oidc-audience, --oidc-org-claim, --oidc-role-claim, --oidc-map-file, --oidc-ca-file and --oidc-token-file say more of --oidc-issuer, which is not there: give it too")
+	case f.OIDCIssuer == "" && (f.OIDCAudience != "" || f.OIDCClientID != "" || f.OIDCOrgClaim != "" || f.OIDCRoleClaim != "" || f.OIDCMapFile != "" || f.OIDCCAFile != "" || f.OIDCTokenFile != ""):
+		return errors.New("--oidc-audience, --oidc-client-id, --oidc-org-claim, --oidc-role-claim, --oidc-map-file, --oidc-ca-file and --oidc-token-file say more of --oidc-issuer, which is not there: give it too")
 	case f.OIDCIssuer == "":
 		return nil
 	case f.OIDCAudience == "":

@@ -20,6 +20,8 @@ import (
 	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
+	"larder/overview"
+	"larder/page"
 	"larder/store"
 	"larder/store/embedded"
 	"larder/usage"
@@ -56,6 +58,7 @@ type node struct {
 	expiry   *expiry.Index
 	api      *httpapi.API
 	admin    *admin.Admin
+	overview *overview.Overview
 	public   *server
 	private  *server
 	door     *httpapi.Door // of the public server
@@ -118,6 +121,9 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 		Lease: c.Lease, Plan: plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
 		Claims: n.builds, Usage: n.usage, Expiry: n.expiry, Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.heads, n.fill, n.cluster)
+	n.overview = overview.New(overview.Config{
+		Version: version, Commit: from, Numbers: n.admin.Metrics.Numbers, Missing: n.admin.Missing, Log: n.log,
+	}, n.cluster)
 	return n, n.connect()
 }
 
@@ -159,6 +165,7 @@ func (n *node) connect() error {
 	n.write.Answer(n.cluster.Handle)
 	n.usage.Answer(n.cluster.Handle)
 	n.builds.Answer(n.cluster.Handle)
+	n.overview.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.heads.RingChanged)
 	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnGossip(n.heads.Hint)
@@ -167,7 +174,13 @@ func (n *node) connect() error {
 	if n.cfg.knowsCallers() {
 		who = n.gate
 	}
+	ui, err := page.New(page.Config{Issuer: n.cfg.OIDCIssuer, ClientID: n.cfg.OIDCClientID, Audience: n.cfg.OIDCAudience})
+	if err != nil {
+		return err
+	}
 	n.api = httpapi.New(httpapi.Config{
+		Page:       ui,
+		Overview:   n.overview,
 		MaxObject:  int64(n.cfg.MaxObjectSize),
 		ChunkSize:  int64(n.cfg.ChunkSize),
 		BodyMemory: n.cfg.memory.plan.Load().Bodies,
@@ -231,6 +244,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.write.Run(failed) })
 	g.Go(func() error { return n.usage.Run(failed) })
 	g.Go(func() error { return n.builds.Run(failed) })
+	g.Go(func() error { return n.overview.Run(failed) })
 	g.Go(func() error { return n.probeStore(failed) })
 	g.Go(func() error { return n.cfg.memory.run(failed, n.resize) })
 	g.Go(func() error { return n.admin.Run(failed, n.seeStore, n.haveJoined, n.haveSettled) })

@@ -1,5 +1,6 @@
 // Package testissuer is an identity provider for tests: the two documents of OpenID
-// Connect that a node reads, and tokens of all kinds. It listens on loopback until its
+// Connect that a node reads, tokens of all kinds, and the code flow by which a browser
+// gets one. It listens on loopback until its
 // test ends, and is safe for concurrent use.
 package testissuer
 
@@ -9,10 +10,13 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +39,8 @@ type Issuer struct {
 	keys    []Key      // that it shows
 	fetches int        // of its keys
 	down    bool
+	person  map[string]any        // who signs in; nobody without claims
+	codes   map[string]url.Values // that were given, with what was asked
 }
 
 // Key is one of the provider's.
@@ -78,11 +84,18 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Access-Control-Allow-Origin", "*")
 	switch {
 	case i.down:
 		http.Error(w, "down", http.StatusServiceUnavailable)
 	case r.URL.Path == "/.well-known/openid-configuration":
-		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"issuer": i.URL, "jwks_uri": i.URL + "/keys", "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
+		})
+	case r.URL.Path == "/authorize":
+		i.authorize(w, r)
+	case r.URL.Path == "/token":
+		i.token(w, r)
 	case r.URL.Path == "/keys":
 		i.fetches++
 		var set jose.JSONWebKeySet
@@ -93,6 +106,49 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// Person makes somebody with these claims sign in whom a browser brings.
+func (i *Issuer) Person(claims map[string]any) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.person = claims
+}
+
+// authorize signs the person in and sends the browser back with a code.
+func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
+	asked := r.URL.Query()
+	back, err := url.Parse(asked.Get("redirect_uri"))
+	if err != nil || asked.Get("response_type") != "code" || asked.Get("code_challenge_method") != "S256" {
+		http.Error(w, "not a request for a code with PKCE", http.StatusBadRequest)
+		return
+	}
+	answer := url.Values{"state": {asked.Get("state")}}
+	if i.person == nil {
+		answer.Set("error", "access_denied")
+	} else {
+		code := rand.Text()
+		i.codes = map[string]url.Values{code: asked}
+		answer.Set("code", code)
+	}
+	back.RawQuery = answer.Encode()
+	http.Redirect(w, r, back.String(), http.StatusFound)
+}
+
+// token gives the token of a code, once, to who has the verifier of its challenge.
+func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
+	asked := i.codes[r.FormValue("code")]
+	sum := sha256.Sum256([]byte(r.FormValue("code_verifier")))
+	if asked == nil || base64.RawURLEncoding.EncodeToString(sum[:]) != asked.Get("code_challenge") ||
+		r.FormValue("redirect_uri") != asked.Get("redirect_uri") || r.FormValue("client_id") != asked.Get("client_id") {
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_grant"})
+		return
+	}
+	i.codes = nil
+	claims := i.Claims("1234", map[string]any{"nonce": asked.Get("nonce")})
+	maps.Copy(claims, i.person)
+	_ = json.NewEncoder(w).Encode(map[string]string{"access_token": "opaque", "token_type": "Bearer", "id_token": i.keys[0].Token(i.t, claims)})
 }
 
 // Show replaces the keys that are shown.
