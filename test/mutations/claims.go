@@ -16,12 +16,6 @@ func ofClaims() []mutation {
 		{"20", "a grant without a look", []overlay.Change{
 			{claimGrant, "if st.claim == nil && t.asked && !t.needsLook(st) {", "if st.claim == nil && t.asked {"},
 		}},
-		{"20", "a grant on a look from before a write", []overlay.Change{
-			{claimGrant, "if st.wrote > st.lookedFor {", "if false {"},
-		}},
-		{"20", "a grant beside the live claim", []overlay.Change{
-			{claimGrant, "if st.claim == nil && t.asked && !t.needsLook(st) {", "if t.asked && !t.needsLook(st) && len(st.waiters()) > 0 {"},
-		}},
 		{"21", "a put replaces what came after its grant", []overlay.Change{
 			{fence, "if c.absent() && holdsAbsent {", "if c.absent() && holdsAbsent && false {"},
 			{fence, "case absent || !c.isOf(*is.head):", "case absent:"},
