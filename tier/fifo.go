@@ -114,7 +114,8 @@ func (f *FIFO[K, V]) Remember(name K, bytes int64) {
 	if _, there := f.entries[name]; there || bytes > f.most {
 		return
 	}
-	f.remember(name, bytes)
+	f.ghosts.add(name, bytes)
+	f.ghosts.shrink(f.most)
 	f.fit(f.most)
 }
 
@@ -191,14 +192,9 @@ func (f *FIFO[K, V]) evicted(e *entry[K, V]) {
 		f.gone(time.Duration(ticks()-e.came) * tick)
 	}
 	if !e.inMain {
-		f.remember(e.name, f.size(e.name, e.value))
+		f.ghosts.add(e.name, f.size(e.name, e.value))
+		f.ghosts.shrink(f.most / 2) // more ghosts take more memory than they are worth
 	}
-}
-
-// remember makes a ghost of a name, at the cost of the oldest ones.
-func (f *FIFO[K, V]) remember(name K, bytes int64) {
-	f.ghosts.add(name, bytes)
-	f.ghosts.shrink(f.most)
 }
 
 // drop forgets a value that is in no queue any more.

@@ -81,18 +81,17 @@ func (s *slow) remember(e slowEntry) {
 		s.gone[i].over = true // by the younger one
 	}
 	s.gone = append(s.gone, e)
-	s.bound()
 }
 
 // bound forgets who is gone for longer than there is memory for.
-func (s *slow) bound() {
+func (s *slow) bound(most int64) {
 	units := func() (n int64) {
 		for _, e := range s.gone {
 			n += e.bytes / ghostUnit
 		}
 		return n
 	}
-	for len(s.gone) > 0 && units() > s.most/ghostUnit {
+	for len(s.gone) > 0 && units() > most/ghostUnit {
 		s.gone = s.gone[1:]
 	}
 }
@@ -114,6 +113,7 @@ func (s *slow) evict() {
 			if e.uses < usesToStay {
 				s.evictions++
 				s.remember(slowEntry{name: e.name, bytes: e.bytes})
+				s.bound(s.most / 2)
 				return
 			}
 			e.uses = 0
@@ -158,12 +158,13 @@ func TestFIFOIsAsItIsSaidToBe(t *testing.T) {
 				f.Remember(name, 500)
 				if s.find(name) == nil && s.most >= 500 {
 					s.remember(slowEntry{name: name, bytes: 500})
+					s.bound(s.most)
 					s.fit(s.most)
 				}
 			default:
 				s.most = r.Int64N(20_000)
 				f.Resize(s.most)
-				s.bound()
+				s.bound(s.most)
 				s.fit(s.most)
 			}
 			if got := f.Held(); got.Bytes != s.taken() || got.Bytes > s.most || got.Chunks != int64(len(s.small)+len(s.main)) || got.Evictions != s.evictions {

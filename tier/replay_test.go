@@ -18,7 +18,8 @@ func TestNodesHoldMoreThanOneLRU(t *testing.T) {
 		trace []accesses.Access
 		least float64
 	}{
-		"zipf":    {accesses.Zipf(10_000, 80_000, 0.99, 16<<10), 1.08},
+		"16 KiB":  {accesses.Zipf(10_000, 80_000, 0.99, 16<<10), 1.08},
+		"1 KiB":   {accesses.Zipf(12_800, 8*12_800, 0.99, 1<<10), 1.08},
 		"twitter": {scaled(twitter, 16), 1.02},
 	} {
 		t.Run(name, func(t *testing.T) {
