@@ -13,6 +13,7 @@ import (
 
 	"larder/budget"
 	"larder/cluster"
+	"larder/disk"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
@@ -52,6 +53,8 @@ type Config struct {
 	Plan budget.Plan
 	// ChunkSize is in bytes. Nodes of one cluster use the same.
 	ChunkSize int64
+	// Disk keeps chunks that this node owns beyond its memory; nil if there is none.
+	Disk *disk.Disk
 	// Freed hears how long a chunk that this node owned was in memory, when it is
 	// evicted. It may be nil, must return soon, and must not call Chunks.
 	Freed func(age time.Duration)
@@ -66,6 +69,7 @@ type Chunks struct {
 	heads   *heads.Table
 	own     *tier.Own
 	hot     *tier.Hot
+	disk    *disk.Disk
 	copies  tier.Flights[Data] // fetches of chunks that others own
 	digests digests
 	buffers buffers
@@ -85,7 +89,12 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Chunks, error) {
 	if cfg.ChunkSize <= 0 || cfg.Plan.Tier < 4*cfg.ChunkSize {
 		return nil, fmt.Errorf("a tier of %d bytes holds fewer than four chunks of %d bytes", cfg.Plan.Tier, cfg.ChunkSize)
 	}
-	own, hot := tier.New(cfg.Group, cfg.Plan.Tier, cfg.Freed)
+	own, hot := tier.New(cfg.Group, cfg.Plan.Tier, func(name string, b []byte, age time.Duration) {
+		if cfg.Freed != nil {
+			cfg.Freed(age)
+		}
+		toDisk(cfg.Disk, name, b)
+	})
 	return &Chunks{
 		size:    cfg.ChunkSize,
 		store:   st,
@@ -93,6 +102,7 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Chunks, error) {
 		heads:   table,
 		own:     own,
 		hot:     hot,
+		disk:    cfg.Disk,
 		digests: digests{lists: newLists(cfg, st), log: cfg.Log},
 		buffers: newBuffers(cfg.ChunkSize),
 		log:     cfg.Log,
@@ -149,7 +159,7 @@ func (s *Chunks) Prime(ctx context.Context, c Chunk, b []byte) error {
 	if cap(b) > 2*len(b) {
 		b = bytes.Clone(b) // a part would keep the whole of its buffer
 	}
-	s.own.Add(c.name(), b)
+	s.Keep(c, b)
 	return nil
 }
 

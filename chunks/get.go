@@ -19,6 +19,7 @@ const (
 	Memory Source = "memory" // this node's
 	Hot    Source = "hot"    // this node's copy of a chunk that another owns
 	Peer   Source = "peer"   // the owner's memory
+	Disk   Source = "disk"   // this node's disk, or the owner's
 	S3     Source = "s3"
 	// Writer is the source of chunks that nodes give to the owner after a write.
 	Writer Source = "writer"
@@ -172,8 +173,8 @@ func (s *Chunks) fetch(p place, relays bool) (Data, error) {
 }
 
 // load has the tier of own chunks get one: from the hot copies if another node
-// owned it until now, or from the store. To a caller who waits for another's load it
-// comes from memory.
+// owned it until now, from the disk, or from the store. To a caller who waits for
+// another's load it comes from memory.
 func (s *Chunks) load(p place) (Data, error) {
 	d := Data{Source: Memory}
 	b, err := s.own.Fill(p.name, func() ([]byte, error) {
@@ -181,8 +182,16 @@ func (s *Chunks) load(p place) (Data, error) {
 			d.Source = Hot
 			return b, nil
 		}
+		if b, ok := s.fromDisk(p); ok {
+			d.Source = Disk
+			return b, nil
+		}
 		d.Source = S3
-		return s.read(p.Chunk)
+		b, err := s.read(p.Chunk)
+		if err == nil {
+			s.disk.Put(p.slot(), p.name, b)
+		}
+		return b, err
 	})
 	if err == nil {
 		err = p.isLong(b)
@@ -196,7 +205,8 @@ func (s *Chunks) load(p place) (Data, error) {
 
 // copyOf returns a chunk that another node owns, for all who want it at once: from
 // this node's copies, from the owner, or, if that does not have it to give, from
-// what this node owned before. If the owner gives no answer, then from the store.
+// what this node owned before. If the owner gives no answer, then from this node's disk,
+// or from the store.
 // If the owner was asked already and has not given all of it, refused says why.
 func (s *Chunks) copyOf(p place, refused error) (Data, error) {
 	if s.look(&p); p.IsHere() {
@@ -226,6 +236,9 @@ func (s *Chunks) instead(p place, why error) (Data, error) {
 	}
 	if errors.Is(why, ErrOwnerSays) {
 		return Data{}, why
+	}
+	if b, ok := s.fromDisk(p); ok {
+		return Data{View: b, Source: Disk}, nil
 	}
 	s.log.Debug().Err(why).Str("peer", p.owner.Name).Msg("owner gave no chunk, reading the store")
 	b, err := s.read(p.Chunk)
@@ -302,14 +315,23 @@ func (c *Coming) Close() {
 
 // Keep puts a chunk that this node owns into memory, whose bytes are known to be
 // right.
-func (s *Chunks) Keep(c Chunk, b []byte) { s.own.Add(c.name(), b) }
+func (s *Chunks) Keep(c Chunk, b []byte) { s.keep(c, c.name(), b) }
 
-// Has reports whether memory has a chunk.
+// keep is Keep for who has the chunk's name.
+func (s *Chunks) keep(c Chunk, name string, b []byte) {
+	s.own.Add(name, b)
+	s.disk.Put(c.slot(), name, b)
+}
+
+// Has reports whether memory or the disk has a chunk.
 func (s *Chunks) Has(c Chunk) bool {
 	if c.length == 0 {
 		return true
 	}
 	name := c.name()
+	if s.disk.Has(c.slot(), name) {
+		return true
+	}
 	if _, ok := s.hot.Get(name); ok {
 		return true
 	}

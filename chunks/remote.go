@@ -72,8 +72,8 @@ func (s *Chunks) askOwner(p place, arriving bool) (d Data, err error) {
 			err = wrongLength(p.owner.Member, said.Size, p.Chunk)
 		}
 	}
-	if string(said.Text) == string(S3) {
-		d.Source = S3
+	if from := Source(said.Text); from == S3 || from == Disk {
+		d.Source = from
 	}
 	return d, err
 }
@@ -142,7 +142,7 @@ func (s *Chunks) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Ans
 	if err := s.prove(ctx, p.Chunk, b); err != nil {
 		return Refusal(err)
 	}
-	s.own.Add(p.name, b)
+	s.keep(p.Chunk, p.name, b)
 	return cluster.Answer{Status: http.StatusOK}
 }
 

@@ -65,6 +65,9 @@ func (f *Filler) Prime(ctx context.Context, k keys.Key, h store.Head, n int, b [
 	return f.chunks.Prime(ctx, f.chunks.Of(k, h, n), b)
 }
 
+// InMemory reports whether memory has a chunk that this node owns, by its name.
+func (f *Filler) InMemory(name string) bool { return f.chunks.InMemory(name) }
+
 // Stats counts.
 func (f *Filler) Stats() Stats {
 	return Stats{f.chunks.Stats(), map[Verdict]int64{
@@ -127,7 +130,7 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	if obj.first, err = f.chunks.Take(ctx, o.User, f.chunks.Of(k, a.Head, 0), &owner); err != nil {
 		return nil, err
 	}
-	if obj.Source != chunks.S3 {
+	if obj.Source != chunks.S3 || obj.first.Source == chunks.Disk {
 		obj.Source = obj.first.Source
 	}
 	if err = notLate(k, obj.known); err != nil {

@@ -120,8 +120,8 @@ func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAns
 	if err != nil { // the peer asks for it by itself, and hears why
 		return h, nil
 	}
-	if first.Source == chunks.S3 {
-		h.Source = chunks.S3
+	if first.Source == chunks.S3 || first.Source == chunks.Disk {
+		h.Source = first.Source
 	}
 	h.First = true
 	return h, first.View

@@ -198,7 +198,7 @@ func (f *Filler) lookAtOwner(ctx context.Context, fk flightKey, fl *flight, owne
 		return f.fromStore(ctx, k, w, fl.user)
 	}
 	a.kept = f.heads.Must(k, !a.first.IsHere() || !a.Absent, "what is absent has no bytes") && f.heads.KeepLease(k, fl.began, a.Known, lease)
-	if a.Source != chunks.S3 {
+	if a.Source != chunks.S3 && a.Source != chunks.Disk {
 		a.Source = chunks.Peer
 	}
 	return a, nil
@@ -225,16 +225,16 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want, user string, own
 // fromStore asks the store: for the head, and in the same request for the first
 // chunk if that is wanted. Absence is an answer, and what has expired is absent.
 //
-// A node that holds the first chunk of the version that was there last asks for the
-// head alone, and compares more than the ETag: a read under the condition of an ETag,
-// If-None-Match, would be answered 304 for other bytes of the same MD5 too.
+// A node that may hold the first chunk asks for the head alone, and compares more than
+// the ETag: a read under the condition of an ETag, If-None-Match, would be answered 304
+// for other bytes of the same MD5 too.
 func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string) (a answer, err error) {
 	a.Source = chunks.S3
-	last, held := f.lastHeld(k, w)
-	if w == headOnly || held {
+	mayHold := w == withBytes && f.mayHoldFirst(k)
+	if w == headOnly || mayHold {
 		a.Head, err = f.store.Head(ctx, k.Place())
 	}
-	if w == withBytes && err == nil && (!held || chunks.VersionOf(a.Head) != chunks.VersionOf(last)) {
+	if w == withBytes && err == nil && (!mayHold || !f.chunks.Has(f.chunks.Of(k, a.Head, 0))) {
 		a.Head, a.first, err = f.chunks.ReadFirst(ctx, k, user)
 	}
 	if err == nil {
@@ -262,12 +262,9 @@ func (f *Filler) noteForeign(k keys.Key, is heads.Known) {
 	}
 }
 
-// lastHeld is the head that this node heard of last, if it has the first chunk of
-// that version in memory, and bytes are wanted.
-func (f *Filler) lastHeld(k keys.Key, w want) (store.Head, bool) {
+// mayHoldFirst reports whether this node has the first chunk of the version that it heard
+// of last, or on its disk of some version.
+func (f *Filler) mayHoldFirst(k keys.Key) bool {
 	last, ok := f.heads.Last(k)
-	if w == headOnly || !ok {
-		return last, false
-	}
-	return last, f.chunks.Has(f.chunks.Of(k, last, 0))
+	return ok && f.chunks.Has(f.chunks.Of(k, last, 0)) || f.chunks.MayHaveFirst(k)
 }

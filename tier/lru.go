@@ -69,13 +69,13 @@ func (l *LRU[V]) Add(name string, v V, bytes int64) {
 
 // Shrink gives up the values that were not used for longest, until the others take
 // no more than there is room for. It returns how many it gave up, and calls gone,
-// unless that is nil, with how long each was there.
-func (l *LRU[V]) Shrink(room int64, gone func(time.Duration)) (n int64) {
+// unless that is nil, with each and how long it was there.
+func (l *LRU[V]) Shrink(room int64, gone func(name string, v V, age time.Duration)) (n int64) {
 	now := time.Now().UnixNano()
 	for ; l.bytes > room; n++ {
-		_, e, _ := l.lru.RemoveOldest()
+		name, e, _ := l.lru.RemoveOldest()
 		if gone != nil {
-			gone(time.Duration(now - e.since))
+			gone(name, e.value, time.Duration(now-e.since))
 		}
 	}
 	return n

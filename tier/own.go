@@ -17,11 +17,11 @@ type Held struct {
 	Evictions int64
 }
 
-// New makes the two parts of a tier of so many bytes. Freed is called with the time
-// that an own chunk was in memory, when it is evicted; it may be nil, must return soon,
+// New makes the two parts of a tier of so many bytes. Freed is called with an own chunk
+// that is evicted, and the time that it was in memory; it may be nil, must return soon,
 // and must not call the tier. The groupcache group must have a name of its own in
 // the process, and lives as long as that, since groupcache cannot forget one.
-func New(group string, bytes int64, freed func(age time.Duration)) (*Own, *Hot) {
+func New(group string, bytes int64, freed func(name string, b []byte, age time.Duration)) (*Own, *Hot) {
 	own := &Own{freed: freed, most: bytes - bytes/hotShare, kept: NewLRU[[]byte]()}
 	own.group = groupcache.NewGroup(group, 0, groupcache.GetterFunc(own.fill))
 	hot := newHot(func() int64 { return bytes - min(own.most, own.Held().Bytes) })
@@ -34,10 +34,10 @@ func New(group string, bytes int64, freed func(age time.Duration)) (*Own, *Hot) 
 // counts keys and bytes only. One lock does, since a look takes a fraction of a
 // microsecond of a request's tens.
 type Own struct {
-	group *groupcache.Group   // it keeps nothing; its keys are the names
-	grown func()              // called after more was kept
-	freed func(time.Duration) // may be nil
-	most  int64               // bytes of memory
+	group *groupcache.Group                   // it keeps nothing; its keys are the names
+	grown func()                              // called after more was kept
+	freed func(string, []byte, time.Duration) // may be nil
+	most  int64                               // bytes of memory
 
 	mu        sync.Mutex // guards the fields below; held when freed is called
 	kept      *LRU[[]byte]
@@ -49,6 +49,13 @@ func (o *Own) Get(name string) ([]byte, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.kept.Get(name)
+}
+
+// Has reports whether memory has a chunk, which is then not used later than it was.
+func (o *Own) Has(name string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.kept.has(name)
 }
 
 // Fill returns a chunk from memory, or what load returns, which is then kept. Of all

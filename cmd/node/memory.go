@@ -75,6 +75,7 @@ func (c *serveCmd) planMemory() error {
 	c.sizes = budget.Sizes{
 		Tier: int64(c.Memory), Limit: int64(min(limit, math.MaxInt64/2)), Chunk: int64(c.ChunkSize),
 		Part: writepath.PartSize(int64(c.ChunkSize), int64(c.MaxObjectSize)), Ballast: ballastSize,
+		Disk: int64(c.DiskSize),
 	}
 	c.plan = budget.New(c.sizes)
 	c.Memory = byteSize(c.plan.Tier)

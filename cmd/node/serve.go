@@ -15,6 +15,7 @@ import (
 	"larder/auth/issuer"
 	"larder/builds"
 	"larder/cluster"
+	"larder/disk"
 	"larder/expiry"
 	"larder/fill"
 	"larder/heads"
@@ -40,6 +41,7 @@ type node struct {
 	log      zerolog.Logger
 	embedded *embedded.Server // nil if there is a bucket
 	store    *store.S3
+	disk     *disk.Disk // nil if there is none
 	cluster  *cluster.Cluster
 	heads    *heads.Table
 	fill     *fill.Filler
@@ -90,6 +92,9 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err := n.openStore(ctx); err != nil {
 		return nil, err
 	}
+	if err := n.openDisk(); err != nil {
+		return nil, err
+	}
 	n.cluster, err = cluster.New(cluster.Config{
 		Name: c.Name, GossipAddr: c.GossipAddr, PeerAddr: c.PeerAddr, Advertise: c.Advertise,
 		Join: c.Join, Label: c.ClusterLabel, Secrets: n.secrets, Encrypt: c.encryptsPeers(), Log: n.log,
@@ -102,7 +107,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 		WasAway: func() { n.builds.WasAway() },
 	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
-		Group: "chunks", Plan: c.plan, ChunkSize: int64(c.ChunkSize), Freed: n.admin.Metrics.Freed, Log: n.log,
+		Group: "chunks", Plan: c.plan, ChunkSize: int64(c.ChunkSize), Disk: n.disk, Freed: n.admin.Metrics.Freed, Log: n.log,
 	}, n.store, n.heads, n.cluster)
 	if err != nil {
 		return nil, err
@@ -191,6 +196,7 @@ func (n *node) connect() error {
 	n.private.Handler = n.admin.Handler(n.cluster)
 
 	n.admin.Metrics.Memory(int64(n.cfg.Memory), n.fill.Stats)
+	n.admin.Metrics.Disk(n.disk.Stats)
 	n.admin.Metrics.Heads(n.heads.Stats)
 	n.admin.Metrics.Writes(n.write.Stats)
 	n.admin.Metrics.Usage(n.usage.Stats)
@@ -222,6 +228,7 @@ func (n *node) run(ctx context.Context) error {
 		g.Go(func() error { return n.issuer.Run(failed) })
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
+	g.Go(func() error { return n.disk.Run(failed) })
 	g.Go(func() error { return n.heads.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
 	g.Go(func() error { return n.usage.Run(failed) })
