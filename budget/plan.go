@@ -15,7 +15,7 @@ package budget
 //	Parts     1/16         2 parts        parts of large objects on their way to the store
 //	Kept      1/32         64 MiB         written parts that wait to be put into the tier
 //	Index     1/16         1 MiB          where chunks are on the disk, if there is one
-//	Behind    1/32         2 chunks       chunks that wait to be written to it
+//	Behind    1/32         64 MiB         chunks that wait to be written to it
 //
 // A small chunk has 8 MiB at most. Together that is not quite half of the tier, with a
 // disk little more, or
@@ -81,7 +81,7 @@ func (p *Plan) shares(s Sizes) []share {
 		{&p.Kept, 8, min(8*smallChunk, p.Tier/4), 0},
 	}
 	if s.Disk > 0 {
-		shares = append(shares, share{&p.Index, 16, leastIndex, leastIndex}, share{&p.Behind, 8, 2 * c, 2 * c})
+		shares = append(shares, share{&p.Index, 16, leastIndex, leastIndex}, share{&p.Behind, 8, min(8*smallChunk, p.Tier/4), 2 * c})
 	}
 	return shares
 }
