@@ -30,6 +30,7 @@ func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 	limit := p.add("larder_memory_limit_bytes", "The budget of the memory tier.", prometheus.GaugeValue)
 	mismatches := p.add("larder_digest_mismatch_total", "Chunks from outside whose bytes were not those that were written.", prometheus.CounterValue, "source")
 	unverified := p.add("larder_digest_unknown_total", "Chunks from outside that had no digest to be compared with.", prometheus.CounterValue)
+	near := p.add("larder_neighbour_questions_total", "Questions to members that may have owned a chunk before this node, by what they brought.", prometheus.CounterValue, "result")
 	audits := p.add("larder_audit_total", "Reads under a live head that were compared with S3's own answer.", prometheus.CounterValue, "result")
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
@@ -40,6 +41,8 @@ func (m *Metrics) Memory(budget int64, stats func() fill.Stats) {
 			emit(audits, float64(n), string(verdict))
 		}
 		emit(unverified, float64(s.Unverified))
+		emit(near, float64(s.NearUseful), "useful")
+		emit(near, float64(s.NearVain), "vain")
 		for _, part := range []struct {
 			copy string
 			tier.Held

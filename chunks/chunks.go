@@ -40,6 +40,8 @@ type Store interface {
 type Ring interface {
 	// Owner is the member that the ring gives a hash to, and whether it is this node.
 	Owner(hash uint64) (m cluster.Member, self bool)
+	// Next are the members after the owner in the ring's order, n at most.
+	Next(hash uint64, n int) []cluster.Member
 	// Ask asks one member.
 	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
 }
@@ -70,6 +72,7 @@ type Chunks struct {
 	own     *tier.Own
 	hot     *tier.Hot
 	disk    *disk.Disk
+	near    near
 	copies  tier.Flights[Data] // fetches of chunks that others own
 	digests digests
 	buffers buffers
@@ -170,6 +173,8 @@ type Stats struct {
 	Mismatches map[Source]int64
 	// Unverified chunks had no digest to be compared with.
 	Unverified int64
+	// NearUseful and NearVain are questions to members that may have owned a chunk before.
+	NearUseful, NearVain int64
 	// Underway is how many bytes are held for chunks on their way.
 	Underway int64
 }
@@ -182,6 +187,8 @@ func (s *Chunks) Stats() Stats {
 		Hot:        s.hot.Held(),
 		Mismatches: map[Source]int64{S3: d.s3.Load(), Peer: d.peer.Load(), Writer: d.writer.Load()},
 		Unverified: d.unknown.Load(),
+		NearUseful: s.near.useful.Load(),
+		NearVain:   s.near.vain.Load(),
 		Underway:   s.streams.Held() + s.serving.Held() + s.loads.Held(),
 	}
 }

@@ -25,8 +25,11 @@ func (s *Chunks) InMemory(name string) bool { return s.own.Has(name) }
 func (c Chunk) slot() uint64 { return keys.ChunkHash(c.key, c.n) }
 
 // MayHaveFirst reports whether this node has the first chunk of some version of a key on
-// its disk. Which one is known only to who knows the name.
-func (s *Chunks) MayHaveFirst(k keys.Key) bool { return s.disk.HasSlot(keys.ChunkHash(k, 0)) }
+// its disk, or was given it. Which one is known only to who knows the name.
+func (s *Chunks) MayHaveFirst(k keys.Key) bool {
+	slot := keys.ChunkHash(k, 0)
+	return s.disk.HasSlot(slot) || s.hasGiven(slot)
+}
 
 // fromDisk returns a chunk that is on this node's disk. The disk compares checksums, and
 // the chunk was compared with its digest before it was written.

@@ -172,23 +172,12 @@ func (s *Chunks) fetch(p place, relays bool) (Data, error) {
 	return s.copyOf(p, nil)
 }
 
-// load has the tier of own chunks get one: from the hot copies if another node
-// owned it until now, from the disk, or from the store. To a caller who waits for
-// another's load it comes from memory.
+// load has the tier of own chunks get one. To a caller who waits for another's load it
+// comes from memory.
 func (s *Chunks) load(p place) (Data, error) {
 	d := Data{Source: Memory}
-	b, err := s.own.Fill(p.name, func() ([]byte, error) {
-		if b, ok := s.hot.Take(p.name); ok {
-			d.Source = Hot
-			return b, nil
-		}
-		if b, ok := s.fromDisk(p); ok {
-			d.Source = Disk
-			return b, nil
-		}
-		d.Source = S3
-		b, err := s.read(p.Chunk)
-		if err == nil {
+	b, err := s.own.Fill(p.name, func() (b []byte, err error) {
+		if b, d.Source, err = s.obtain(p); err == nil {
 			s.disk.Put(p.slot(), p.name, b)
 		}
 		return b, err
@@ -201,6 +190,26 @@ func (s *Chunks) load(p place) (Data, error) {
 	}
 	d.View = b
 	return d, nil
+}
+
+// obtain returns a chunk that this node owns and memory does not have as such: from the
+// hot copies if another node owned it until now, from what a member gave as it left, from
+// the disk, from who owned it before, or from the store.
+func (s *Chunks) obtain(p place) ([]byte, Source, error) {
+	if b, ok := s.hot.Take(p.name); ok {
+		return b, Hot, nil
+	}
+	if b, ok := s.given(p); ok {
+		return b, Hot, nil
+	}
+	if b, ok := s.fromDisk(p); ok {
+		return b, Disk, nil
+	}
+	if b, ok := s.fromNear(p); ok {
+		return b, Peer, nil
+	}
+	b, err := s.read(p.Chunk)
+	return b, S3, err
 }
 
 // copyOf returns a chunk that another node owns, for all who want it at once: from
@@ -323,13 +332,16 @@ func (s *Chunks) keep(c Chunk, name string, b []byte) {
 	s.disk.Put(c.slot(), name, b)
 }
 
-// Has reports whether memory or the disk has a chunk.
+// Has reports whether this node has a chunk, in memory or on its disk.
 func (s *Chunks) Has(c Chunk) bool {
 	if c.length == 0 {
 		return true
 	}
 	name := c.name()
 	if s.disk.Has(c.slot(), name) {
+		return true
+	}
+	if _, ok := s.givenAs(place{Chunk: c, name: name}, s.hot.Get); ok {
 		return true
 	}
 	if _, ok := s.hot.Get(name); ok {

@@ -1,6 +1,9 @@
 package tier
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // hotShare is the part of the memory tier that is for hot copies where the
 // node's own chunks would fill all of it: one in so many bytes. Groupcache would
@@ -86,6 +89,29 @@ func (h *Hot) Keep(name string, b []byte) {
 	}
 	h.kept.Add(name, b, bytes)
 	h.evictions += h.kept.Shrink(room, nil)
+}
+
+// Given begins the names of chunks that others gave up and that only this node has. No
+// other name begins so.
+const Given = "given "
+
+// Give keeps a chunk whose name begins with Given, in place of copies that others have
+// but not of what was given before, and reports whether there was room.
+func (h *Hot) Give(name string, b []byte) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	room, bytes := h.room(), sizeOf(name, b)
+	h.kept.remove(name)
+	for h.kept.bytes+bytes > room {
+		oldest, ok := h.kept.oldest()
+		if !ok || strings.HasPrefix(oldest, Given) {
+			return false
+		}
+		h.kept.remove(oldest)
+		h.evictions++
+	}
+	h.kept.Add(name, b, bytes)
+	return true
 }
 
 // fit gives up the copies that there is no room for any more.

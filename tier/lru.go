@@ -2,6 +2,7 @@ package tier
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -79,6 +80,19 @@ func (l *LRU[V]) Shrink(room int64, gone func(name string, v V, age time.Duratio
 		}
 	}
 	return n
+}
+
+// newest are the names, those used last first.
+func (l *LRU[V]) newest() []string {
+	names := l.lru.Keys()
+	slices.Reverse(names)
+	return names
+}
+
+// oldest is the name of what was not used for longest.
+func (l *LRU[V]) oldest() (name string, ok bool) {
+	name, _, ok = l.lru.GetOldest()
+	return name, ok
 }
 
 // held counts what there is.

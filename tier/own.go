@@ -58,6 +58,13 @@ func (o *Own) Has(name string) bool {
 	return o.kept.has(name)
 }
 
+// Newest are the names of all chunks, those used last first.
+func (o *Own) Newest() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.kept.newest()
+}
+
 // Fill returns a chunk from memory, or what load returns, which is then kept. Of all
 // callers at once for one chunk, one has its load called, in its own goroutine.
 func (o *Own) Fill(name string, load func() ([]byte, error)) ([]byte, error) {

@@ -163,6 +163,7 @@ func (n *node) connect() error {
 	n.usage.Answer(n.cluster.Handle)
 	n.builds.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.heads.RingChanged)
+	n.cluster.OnChange(n.fill.RingChanged)
 	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnGossip(n.heads.Hint)
 
@@ -291,6 +292,7 @@ func (n *node) shutdown() {
 	}{
 		{"end streams", n.builds.Drain},
 		{"let connections go", n.letConnectionsGo},
+		{"hand chunks on", n.fill.HandOn},
 		{"finish writes and forget heads", n.heads.Retire},
 		{"leave the cluster", n.cluster.Leave},
 		{"finish requests", n.public.Shutdown},
