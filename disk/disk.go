@@ -66,6 +66,7 @@ type Disk struct {
 	writes   health
 	counts   counts
 	reading  chan struct{} // holds a token for each read that is under way
+	limit    time.Duration // see readLimit
 	writer   writer
 	log      zerolog.Logger
 
@@ -91,7 +92,7 @@ func Open(cfg Config) (*Disk, error) {
 	}
 	d := &Disk{
 		cfg: cfg, identity: sha256.Sum256([]byte(cfg.Identity)), files: cfg.Files, close: func() {},
-		index: &index{}, behind: newBehind(cfg.Behind), reading: make(chan struct{}, readsAtOnce),
+		index: &index{}, behind: newBehind(cfg.Behind), reading: make(chan struct{}, readsAtOnce), limit: readLimit,
 		log: cfg.Log.With().Str("component", "disk").Logger(), segments: map[uint32]*segment{},
 	}
 	d.most.bytes = max(min(cfg.Size/usualSegments, mostSegment), cfg.Chunk+maxName+headerSize+2*endSize)
@@ -198,7 +199,7 @@ var errSlow = errors.New("the disk does not answer in time")
 // readSoon is read for whoever does not wait for ever: a read from a disk that hangs
 // cannot be ended.
 func (d *Disk) readSoon(f File, p place, slot uint64, name string) ([]byte, error) {
-	late := time.NewTimer(readLimit + time.Duration(p.size)*time.Second/leastSpeed)
+	late := time.NewTimer(d.limit + time.Duration(p.size)*time.Second/leastSpeed)
 	defer late.Stop()
 	select {
 	case d.reading <- struct{}{}:
