@@ -61,7 +61,7 @@ func (s *Chunks) HandOn(ctx context.Context) error {
 func (s *Chunks) give(ctx context.Context, name string) (int64, error) {
 	k, _, n, err := keys.ParseChunk(name)
 	if err != nil {
-		return 0, nil //nolint:nilerr // it is not a chunk that anybody asks for
+		return 0, nil // it is not a chunk that anybody asks for
 	}
 	hash := keys.ChunkHash(k, n)
 	if _, self := s.ring.Owner(hash); !self {
@@ -72,6 +72,11 @@ func (s *Chunks) give(ctx context.Context, name string) (int64, error) {
 	if !ok || len(next) == 0 {
 		return 0, nil
 	}
+	held, err := s.serving.Hold(ctx, k.Org, id{k, n}, int64(len(b)))
+	if err != nil {
+		return 0, fmt.Errorf("give a chunk to %s: %w", next[0].Name, err)
+	}
+	defer held.Release()
 	body := append(append(make([]byte, 0, len(name)+len(b)), name...), b...)
 	_, err = s.Ask(ctx, next[0], cluster.Question{Route: giveRoute, Text: name, Body: body, Within: giveLimit})
 	if err != nil {

@@ -163,7 +163,7 @@ func scan(f File, number uint32, total int64) (records []listed, offset int64, e
 		before, b := buf[:recordHead+h.name], buf[recordHead+h.name:]
 		name := string(before[recordHead:])
 		if verify(before, h.slot, name, b) != nil {
-			return records, offset, nil
+			return records, offset, nil //nolint:nilerr // the same
 		}
 		records = append(records, listed{h.slot, place{number, uint32(offset), uint32(h.size())}, fingerprint(name)})
 		offset += h.size()
