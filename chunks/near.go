@@ -17,7 +17,7 @@ const (
 	nearMembers = 2
 	// nearLimit bounds the wait for each, with a little more for a long chunk, at
 	// nearSpeed bytes a second. One that has nothing says so in a round trip.
-	nearLimit = 250 * time.Millisecond
+	nearLimit = 500 * time.Millisecond
 	nearSpeed = 64 << 20
 	// patience is how many questions in a row may bring nothing before none is asked
 	// until the ring changes again. One without an answer in time counts as silentCount.
@@ -94,7 +94,19 @@ func (s *Chunks) answerHeld(ctx context.Context, asked cluster.Asked) cluster.An
 		held.Release()
 		return Refusal(ErrNotHeld)
 	}
+	if _, self := s.ring.Owner(keys.ChunkHash(p.key, p.n)); !self {
+		s.demote(p.name)
+	}
 	return cluster.Answer{Status: http.StatusOK, Body: b, Sent: held.Release}
+}
+
+// demote makes a chunk that another node owns now, and has, a copy: it gives way to what
+// only this node has.
+func (s *Chunks) demote(name string) {
+	if b, ok := s.own.Get(name); ok {
+		s.own.Remove(name)
+		s.hot.Keep(name, b)
+	}
 }
 
 // held returns a chunk that this node has, whoever owns it.

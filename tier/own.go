@@ -58,6 +58,13 @@ func (o *Own) Has(name string) bool {
 	return o.kept.has(name)
 }
 
+// Remove gives up a chunk that another node owns now.
+func (o *Own) Remove(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.kept.remove(name)
+}
+
 // Newest are the names of all chunks, those used last first.
 func (o *Own) Newest() []string {
 	o.mu.Lock()
