@@ -18,7 +18,7 @@ type Source string
 const (
 	Memory Source = "memory" // this node's
 	Hot    Source = "hot"    // this node's copy of a chunk that another owns
-	Peer   Source = "peer"   // the owner's memory
+	Peer   Source = "peer"   // another node's memory: the owner's, or that of who owned it before
 	Disk   Source = "disk"   // this node's disk, or the owner's
 	S3     Source = "s3"
 	// Writer is the source of chunks that nodes give to the owner after a write.
@@ -215,8 +215,8 @@ func (s *Chunks) obtain(p place) ([]byte, Source, error) {
 // copyOf returns a chunk that another node owns, for all who want it at once: from
 // this node's copies, from the owner, or, if that does not have it to give, from
 // what this node owned before. If the owner gives no answer, then from this node's disk,
-// or from the store.
-// If the owner was asked already and has not given all of it, refused says why.
+// or from the store. If the owner was asked already and has not given all of it, refused
+// says why.
 func (s *Chunks) copyOf(p place, refused error) (Data, error) {
 	if s.look(&p); p.IsHere() {
 		return p.Data, nil
