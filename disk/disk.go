@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -228,7 +230,7 @@ func read(f File, p place, slot uint64, name string) ([]byte, error) {
 	if length <= 0 {
 		return nil, errCorrupt
 	}
-	before, b := make([]byte, recordSize(name, nil)), make([]byte, length)
+	before, b := make([]byte, recordSize(name, nil)), uncleared(int(length))
 	if _, err := f.ReadAt(before, int64(p.offset)); err != nil {
 		return nil, err
 	}
@@ -236,6 +238,15 @@ func read(f File, p place, slot uint64, name string) ([]byte, error) {
 		return nil, err
 	}
 	return b, verify(before, slot, name, b)
+}
+
+// uncleared is memory, of one byte or more, whose user writes all of it before anybody
+// reads it: make would clear it first.
+func uncleared(n int) []byte {
+	var b strings.Builder
+	b.Grow(n)
+	_ = b.WriteByte(0) // never fails
+	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }
 
 // Stats of what a disk holds, and of what it did since it was opened.

@@ -187,8 +187,8 @@ func (f *Filler) lookAsOwner(ctx context.Context, fk flightKey, fl *flight) (ans
 // this request and is not kept. A node that is not the owner in its own view gives none.
 func (f *Filler) lookAtOwner(ctx context.Context, fk flightKey, fl *flight, owner cluster.Member) (answer, error) {
 	k, w := fk.key, fk.want
-	if f.heads.Unsettled(owner.ID) {
-		return f.fromStore(ctx, k, w, fl.user, false)
+	if f.heads.Unsettled(owner.ID) { // it gives no head, but chunks
+		return f.fromStore(ctx, k, w, fl.user, w == withBytes)
 	}
 	a, lease, err := f.askHead(ctx, owner, k, w)
 	if errors.Is(err, chunks.ErrOwnerSays) {
