@@ -7,6 +7,7 @@ import (
 
 	"larder/builds"
 	"larder/cluster"
+	"larder/disk"
 	"larder/fill"
 	"larder/heads"
 	"larder/tier"
@@ -29,6 +30,7 @@ func (m *Metrics) Memory(budget func() int64, stats func() fill.Stats) {
 	limit := p.add("larder_memory_limit_bytes", "The budget of the memory tier.", prometheus.GaugeValue)
 	mismatches := p.add("larder_digest_mismatch_total", "Chunks from outside whose bytes were not those that were written.", prometheus.CounterValue, "source")
 	unverified := p.add("larder_digest_unknown_total", "Chunks from outside that had no digest to be compared with.", prometheus.CounterValue)
+	near := p.add("larder_neighbour_questions_total", "Questions to members that may have owned a chunk before this node, by what they brought.", prometheus.CounterValue, "result")
 	audits := p.add("larder_audit_total", "Reads under a live head that were compared with S3's own answer.", prometheus.CounterValue, "result")
 	p.read = func(emit func(int, float64, ...string)) {
 		s := stats()
@@ -39,6 +41,8 @@ func (m *Metrics) Memory(budget func() int64, stats func() fill.Stats) {
 			emit(audits, float64(n), string(verdict))
 		}
 		emit(unverified, float64(s.Unverified))
+		emit(near, float64(s.NearUseful), "useful")
+		emit(near, float64(s.NearVain), "vain")
 		for _, part := range []struct {
 			copy string
 			tier.Held
@@ -48,6 +52,34 @@ func (m *Metrics) Memory(budget func() int64, stats func() fill.Stats) {
 			emit(evictions, float64(part.Evictions), part.copy)
 		}
 		emit(limit, float64(budget()))
+	}
+	m.registry.MustRegister(p)
+}
+
+// Disk exposes the disk tier; without one all is 0.
+func (m *Metrics) Disk(stats func() disk.Stats) {
+	p := &polled{}
+	limit := p.add("larder_disk_limit_bytes", "What the disk tier may take.", prometheus.GaugeValue)
+	bytes := p.add("larder_disk_bytes", "Bytes of the disk tier's files.", prometheus.GaugeValue)
+	chunks := p.add("larder_disk_chunks", "Chunks on disk.", prometheus.GaugeValue)
+	written := p.add("larder_disk_written_total", "Chunks written to disk.", prometheus.CounterValue)
+	dropped := p.add("larder_disk_dropped_total", "Chunks that were not written to disk, since too many waited or it failed.", prometheus.CounterValue)
+	evictions := p.add("larder_disk_evictions_total", "Chunks evicted from disk.", prometheus.CounterValue)
+	moved := p.add("larder_disk_moved_total", "Chunks that were written anew instead of being evicted.", prometheus.CounterValue)
+	failed := p.add("larder_disk_errors_total", "Times that the disk failed.", prometheus.CounterValue, "kind")
+	p.read = func(emit func(int, float64, ...string)) {
+		s := stats()
+		emit(limit, float64(s.Limit))
+		emit(bytes, float64(s.Bytes))
+		emit(chunks, float64(s.Chunks))
+		emit(written, float64(s.Written))
+		emit(dropped, float64(s.Dropped))
+		emit(evictions, float64(s.Evicted))
+		emit(moved, float64(s.Moved))
+		emit(failed, float64(s.Opening), "open")
+		emit(failed, float64(s.Reading), "read")
+		emit(failed, float64(s.Writing), "write")
+		emit(failed, float64(s.Corrupt), "corrupt")
 	}
 	m.registry.MustRegister(p)
 }

@@ -54,7 +54,7 @@ func newRequests(r prometheus.Registerer) *requests {
 	for _, op := range httpapi.Operations() {
 		sources := []chunks.Source{""}
 		if op == "get" || op == "head" {
-			sources = append(sources, chunks.Memory, chunks.Hot, chunks.Peer, chunks.S3)
+			sources = append(sources, chunks.Memory, chunks.Hot, chunks.Peer, chunks.Disk, chunks.S3)
 		}
 		for _, source := range sources {
 			q.seconds[way{op, source}] = seconds.WithLabelValues(op, string(source))

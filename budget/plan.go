@@ -14,14 +14,17 @@ package budget
 //	Forwarded 1/32         2 chunks       the same, as other nodes forward them
 //	Parts     1/16         2 parts        parts of large objects on their way to the store
 //	Kept      1/32         64 MiB         written parts that wait to be put into the tier
+//	Index     1/16         1 MiB          where chunks are on the disk, if there is one
+//	Behind    1/32         64 MiB         chunks that wait to be written to it
 //
-// A small chunk has 8 MiB at most. Together that is not quite half of the tier, or
+// A small chunk has 8 MiB at most. Together that is not quite half of the tier, with a
+// disk little more, or
 // what the least of each comes to beside a small one. Where the memory limit leaves
 // less, each gives way in proportion, down to two chunks or two parts.
 type Plan struct {
 	Tier int64 // the memory tier: own chunks and hot copies
 
-	Heads, Digests, Resident, Streams, Serving, Loads, Bodies, Forwarded, Parts, Kept int64
+	Heads, Digests, Resident, Streams, Serving, Loads, Bodies, Forwarded, Parts, Kept, Index, Behind int64
 
 	// Heap is how far the heap may grow: what GOMEMLIMIT is set to.
 	Heap int64
@@ -39,6 +42,8 @@ type Sizes struct {
 	// Chunk is --chunk-size, and Part what large objects are cut into on their
 	// way to the store.
 	Chunk, Part int64
+	// Disk is --disk-size; 0 is no disk.
+	Disk int64
 	// Ballast is counted as heap, and takes no memory.
 	Ballast int64
 }
@@ -52,6 +57,8 @@ const (
 	outside = 48 << 20
 	// smallChunk bounds what counts as a chunk in the least of a share.
 	smallChunk = 8 << 20
+	// leastIndex is what the index of a disk has beside a small tier.
+	leastIndex = 1 << 20
 )
 
 // share is one line of the plan.
@@ -63,7 +70,7 @@ type share struct {
 
 func (p *Plan) shares(s Sizes) []share {
 	c, small := s.Chunk, min(s.Chunk, smallChunk)
-	return []share{
+	shares := []share{
 		{&p.Heads, 16, 0, 0},
 		{&p.Digests, 1, 0, 0},
 		{&p.Resident, 32, 4 * c, 2 * c},
@@ -75,6 +82,10 @@ func (p *Plan) shares(s Sizes) []share {
 		{&p.Parts, 16, 2 * s.Part, 2 * s.Part},
 		{&p.Kept, 8, min(8*smallChunk, p.Tier/4), 0},
 	}
+	if s.Disk > 0 {
+		shares = append(shares, share{&p.Index, 16, leastIndex, leastIndex}, share{&p.Behind, 8, min(8*smallChunk, p.Tier/4), 2 * c})
+	}
+	return shares
 }
 
 // New plans the memory of a node. If the limit is too small for the chunks even
@@ -124,7 +135,7 @@ func (p *Plan) tiny(s Sizes) (sum int64) {
 
 // Beside is what the plan has beside the tier.
 func (p Plan) Beside() int64 {
-	return p.Heads + p.Digests + p.Resident + p.Streams + p.Serving + p.Loads + p.Bodies + p.Forwarded + p.Parts + p.Kept
+	return p.Heads + p.Digests + p.Resident + p.Streams + p.Serving + p.Loads + p.Bodies + p.Forwarded + p.Parts + p.Kept + p.Index + p.Behind
 }
 
 // Fits reports whether the plan is within a memory limit.

@@ -42,6 +42,23 @@ func TestScarceMemoryIsSaidToBe(t *testing.T) {
 	}
 }
 
+func TestADiskHasItsShares(t *testing.T) {
+	with := sizes(32<<30, 128<<30, 8*mib)
+	with.Disk = 1 << 40
+	p, without := New(with), New(sizes(32<<30, 128<<30, 8*mib))
+	if p.Index != p.Tier/16 || p.Behind != p.Tier/32 || without.Index+without.Behind != 0 {
+		t.Errorf("with a disk %+v, without %+v", p, without)
+	}
+	if p.Beside() != without.Beside()+p.Index+p.Behind || p.Heap != without.Heap+p.Index+p.Behind {
+		t.Errorf("the shares of the disk are not in the sum: %+v", p)
+	}
+	small := sizes(0, 300*mib, 8*mib)
+	small.Disk = 1 << 30
+	if p := New(small); !p.Fits(small) || p.Index < mib || p.Behind < 16*mib {
+		t.Errorf("beside a small tier: %+v", p)
+	}
+}
+
 // README says which part of --memory requests hold beside the tier.
 func TestSharesOfALargeTier(t *testing.T) {
 	p := New(sizes(32<<30, 128<<30, 8*mib))

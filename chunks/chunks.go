@@ -13,6 +13,7 @@ import (
 
 	"larder/budget"
 	"larder/cluster"
+	"larder/disk"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
@@ -39,6 +40,8 @@ type Store interface {
 type Ring interface {
 	// Owner is the member that the ring gives a hash to, and whether it is this node.
 	Owner(hash uint64) (m cluster.Member, self bool)
+	// Next are the members after the owner in the ring's order, n at most.
+	Next(hash uint64, n int) []cluster.Member
 	// Ask asks one member.
 	Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error)
 }
@@ -52,6 +55,8 @@ type Config struct {
 	Plan budget.Plan
 	// ChunkSize is in bytes. Nodes of one cluster use the same.
 	ChunkSize int64
+	// Disk keeps chunks that this node owns beyond its memory; nil if there is none.
+	Disk *disk.Disk
 	// Freed hears how long a chunk that this node owned was in memory, when it is
 	// evicted. It may be nil, must return soon, and must not call Chunks.
 	Freed func(age time.Duration)
@@ -66,6 +71,9 @@ type Chunks struct {
 	heads   *heads.Table
 	own     *tier.Own
 	hot     *tier.Hot
+	given   *tier.Given
+	disk    *disk.Disk
+	near    near
 	copies  tier.Flights[Data] // fetches of chunks that others own
 	digests digests
 	buffers buffers
@@ -85,7 +93,12 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Chunks, error) {
 	if cfg.ChunkSize <= 0 || cfg.Plan.Tier < 4*cfg.ChunkSize {
 		return nil, fmt.Errorf("a tier of %d bytes holds fewer than four chunks of %d bytes", cfg.Plan.Tier, cfg.ChunkSize)
 	}
-	own, hot := tier.New(cfg.Group, cfg.Plan.Tier, cfg.Freed)
+	own, hot, given := tier.New(cfg.Group, cfg.Plan.Tier, func(is tier.ID, slot uint64, b []byte, age time.Duration) {
+		if cfg.Freed != nil {
+			cfg.Freed(age)
+		}
+		cfg.Disk.Put(slot, string(is[:]), b) // unless the disk has it
+	})
 	return &Chunks{
 		size:    cfg.ChunkSize,
 		store:   st,
@@ -93,6 +106,8 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Chunks, error) {
 		heads:   table,
 		own:     own,
 		hot:     hot,
+		given:   given,
+		disk:    cfg.Disk,
 		digests: digests{lists: newLists(cfg, st), log: cfg.Log},
 		buffers: newBuffers(cfg.ChunkSize),
 		log:     cfg.Log,
@@ -107,7 +122,7 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Chunks, error) {
 // Resize has everything fit into another plan. What is beyond it leaves the tier at
 // once, and what is on its way when it has arrived.
 func (s *Chunks) Resize(plan budget.Plan) {
-	s.own.Resize(plan.Tier) // and s.hot, which shares its memory
+	s.own.Resize(plan.Tier) // and s.hot and s.given, which share its memory
 	s.streams.Resize(plan.Streams, plan.Resident)
 	s.serving.Resize(plan.Serving, 0)
 	s.loads.Resize(plan.Loads)
@@ -159,7 +174,7 @@ func (s *Chunks) Prime(ctx context.Context, c Chunk, b []byte) error {
 	if cap(b) > 2*len(b) {
 		b = bytes.Clone(b) // a part would keep the whole of its buffer
 	}
-	s.own.Add(c.name(), b)
+	s.Keep(c, b)
 	return nil
 }
 
@@ -170,6 +185,8 @@ type Stats struct {
 	Mismatches map[Source]int64
 	// Unverified chunks had no digest to be compared with.
 	Unverified int64
+	// NearUseful and NearVain are questions to members that may have owned a chunk before.
+	NearUseful, NearVain int64
 	// Underway is how many bytes are held for chunks on their way.
 	Underway int64
 }
@@ -182,6 +199,8 @@ func (s *Chunks) Stats() Stats {
 		Hot:        s.hot.Held(),
 		Mismatches: map[Source]int64{S3: d.s3.Load(), Peer: d.peer.Load(), Writer: d.writer.Load()},
 		Unverified: d.unknown.Load(),
+		NearUseful: s.near.useful.Load(),
+		NearVain:   s.near.vain.Load(),
 		Underway:   s.streams.Held() + s.serving.Held() + s.loads.Held(),
 	}
 }

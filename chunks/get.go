@@ -20,7 +20,8 @@ type Source string
 const (
 	Memory Source = "memory" // this node's
 	Hot    Source = "hot"    // this node's copy of a chunk that another owns
-	Peer   Source = "peer"   // the owner's memory
+	Peer   Source = "peer"   // another node's memory: the owner's, or that of who owned it before
+	Disk   Source = "disk"   // this node's disk, or the owner's
 	S3     Source = "s3"
 	// Writer is the source of chunks that nodes give to the owner after a write.
 	Writer Source = "writer"
@@ -207,18 +208,15 @@ func (s *Chunks) fetch(p place, relays bool) (Data, error) {
 	return s.copyOf(p, nil)
 }
 
-// load has the tier of own chunks get one: from the hot copies if another node
-// owned it until now, or from the store. To a caller who waits for another's load it
+// load has the tier of own chunks get one. To a caller who waits for another's load it
 // comes from memory.
 func (s *Chunks) load(p place) (Data, error) {
 	d := Data{Source: Memory}
-	b, err := s.own.Fill(p.name, func() ([]byte, error) {
-		if b, ok := s.hot.Take(p.name); ok {
-			d.Source = Hot
-			return b, nil
+	b, err := s.own.Fill(p.name, p.slot(), func() (b []byte, err error) {
+		if b, d.Source, err = s.obtain(p); err == nil {
+			s.disk.Put(p.slot(), onDisk(p.name), b)
 		}
-		d.Source = S3
-		return s.read(p.Chunk)
+		return b, err
 	})
 	if err == nil {
 		err = p.isLong(b)
@@ -230,10 +228,31 @@ func (s *Chunks) load(p place) (Data, error) {
 	return d, nil
 }
 
+// obtain returns a chunk that this node owns and memory does not have as such: from the
+// hot copies if another node owned it until now, from what a member gave as it left, from
+// the disk, from who owned it before, or from the store.
+func (s *Chunks) obtain(p place) ([]byte, Source, error) {
+	if b, ok := s.hot.Take(p.name); ok {
+		return b, Hot, nil
+	}
+	if b, ok := s.takeGift(p); ok {
+		return b, Hot, nil
+	}
+	if b, ok := s.fromDisk(p); ok {
+		return b, Disk, nil
+	}
+	if b, ok := s.fromNear(p); ok {
+		return b, Peer, nil
+	}
+	b, err := s.read(p.Chunk)
+	return b, S3, err
+}
+
 // copyOf returns a chunk that another node owns, for all who want it at once: from
 // this node's copies, from the owner, or, if that does not have it to give, from
-// what this node owned before. If the owner gives no answer, then from the store.
-// If the owner was asked already and has not given all of it, refused says why.
+// what this node owned before. If the owner gives no answer, then from this node's disk,
+// or from the store. If the owner was asked already and has not given all of it, refused
+// says why.
 func (s *Chunks) copyOf(p place, refused error) (Data, error) {
 	if s.look(&p); p.IsHere() {
 		return p.Data, nil
@@ -262,6 +281,9 @@ func (s *Chunks) instead(p place, why error) (Data, error) {
 	}
 	if errors.Is(why, ErrOwnerSays) {
 		return Data{}, why
+	}
+	if b, ok := s.fromDisk(p); ok {
+		return Data{View: b, Source: Disk}, nil
 	}
 	s.log.Debug().Err(why).Str("peer", p.owner.Name).Msg("owner gave no chunk, reading the store")
 	b, err := s.read(p.Chunk)
@@ -338,14 +360,26 @@ func (c *Coming) Close() {
 
 // Keep puts a chunk that this node owns into memory, whose bytes are known to be
 // right.
-func (s *Chunks) Keep(c Chunk, b []byte) { s.own.Add(c.name(), b) }
+func (s *Chunks) Keep(c Chunk, b []byte) { s.keep(c, c.name(), b) }
 
-// Has reports whether memory has a chunk.
+// keep is Keep for who has the chunk's name.
+func (s *Chunks) keep(c Chunk, name string, b []byte) {
+	s.own.Add(name, c.slot(), b)
+	s.disk.Put(c.slot(), onDisk(name), b)
+}
+
+// Has reports whether this node has a chunk, in memory or on its disk.
 func (s *Chunks) Has(c Chunk) bool {
 	if c.length == 0 {
 		return true
 	}
 	name := c.name()
+	if s.disk.Has(c.slot(), onDisk(name)) {
+		return true
+	}
+	if _, ok := s.given.Peek(c.slot(), name); ok {
+		return true
+	}
 	if _, ok := s.hot.Peek(name); ok {
 		return true
 	}

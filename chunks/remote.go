@@ -16,12 +16,16 @@ import (
 const (
 	chunkRoute = "fill/chunk/2" // whose text is a chunkText, and that of the answer a Source
 	keepRoute  = "fill/keep/2"  // the same, with the chunk itself, which was just written
+	heldRoute  = "fill/held"    // a chunkText, to who owned the chunk before: it answers with what it has
+	giveRoute  = "fill/give"    // a giftText, and the chunk, of a member that leaves
 )
 
 var (
 	// ErrNotOwner refuses a peer's question that another node would have to
 	// answer: it is not passed on.
 	ErrNotOwner = errors.New("not the owner")
+	// ErrNotHeld answers a member that asks for what this node does not hold.
+	ErrNotHeld = errors.New("not held here")
 	// ErrOwnerSays marks an error that the owner found out for certain, so
 	// that asking the store once more would only say it later.
 	ErrOwnerSays = errors.New("the owner says")
@@ -34,6 +38,8 @@ const maxDetail = 1 << 10
 func (s *Chunks) Answer(answer func(route string, a cluster.Handler)) {
 	answer(chunkRoute, s.answerChunk)
 	answer(keepRoute, s.keepChunk)
+	answer(heldRoute, s.answerHeld)
+	answer(giveRoute, s.takeGiven)
 }
 
 // Given is a chunk that its owner gave beside another answer, if its bytes are right.
@@ -72,8 +78,8 @@ func (s *Chunks) askOwner(p place, arriving bool) (d Data, err error) {
 			err = wrongLength(p.owner.Member, said.Size, p.Chunk)
 		}
 	}
-	if string(said.Text) == string(S3) {
-		d.Source = S3
+	if from := Source(said.Text); from == S3 || from == Disk {
+		d.Source = from
 	}
 	return d, err
 }
@@ -142,7 +148,7 @@ func (s *Chunks) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Ans
 	if err := s.prove(ctx, p.Chunk, b); err != nil {
 		return Refusal(err)
 	}
-	s.own.Add(p.name, b)
+	s.keep(p.Chunk, p.name, b)
 	return cluster.Answer{Status: http.StatusOK}
 }
 
@@ -207,6 +213,8 @@ func Refusal(err error) cluster.Answer {
 	switch {
 	case errors.Is(err, ErrNotOwner):
 		status = http.StatusMisdirectedRequest
+	case errors.Is(err, ErrNotHeld):
+		status = http.StatusNotFound
 	case errors.Is(err, keys.ErrBadKey):
 		status = http.StatusBadRequest
 	case errors.Is(err, store.ErrPrecondition):

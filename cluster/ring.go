@@ -96,6 +96,24 @@ func (c *Cluster) Owner(hash uint64) (m Member, self bool) {
 	return r.owners[i], i == r.self
 }
 
+// Next returns the members that would own hash if those before them were not there, n at
+// most: after the owner, in the ring's order. While the owner has just come, or come back,
+// they are who owned hash before it.
+func (c *Cluster) Next(hash uint64, n int) []Member {
+	r := c.ring.Load()
+	var next []Member
+	left := slices.Clone(r.hashes)
+	members := slices.Clone(r.owners)
+	for owner := true; len(members) > 0 && len(next) < n; owner = false {
+		i := keys.Heaviest(left, hash)
+		if !owner {
+			next = append(next, members[i])
+		}
+		left, members = slices.Delete(left, i, i+1), slices.Delete(members, i, i+1)
+	}
+	return next
+}
+
 // Members returns the members that are live and not leaving, sorted by name,
 // this node among them. Of two with the same name only the later start is a
 // member. A node that does not find itself here is leaving or has been

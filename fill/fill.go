@@ -57,6 +57,7 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Filler, error) {
 func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 	answer(headRoute, f.answerHead)
 	answer(headsRoute, f.answerHeads)
+	answer(hasRoute, f.answerHas)
 	f.chunks.Answer(answer)
 }
 
@@ -66,6 +67,16 @@ func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 func (f *Filler) Prime(ctx context.Context, k keys.Key, h store.Head, n int, b []byte) error {
 	return f.chunks.Prime(ctx, f.chunks.Of(k, h, n), b)
 }
+
+// RingChanged has the members be asked again who may have owned chunks before.
+func (f *Filler) RingChanged() { f.chunks.RingChanged() }
+
+// HandOn gives the chunks that this node owns to the members that will own them when it
+// has left, within bounds.
+func (f *Filler) HandOn(ctx context.Context) error { return f.chunks.HandOn(ctx) }
+
+// InMemory reports whether memory has a chunk that this node owns, by its name.
+func (f *Filler) InMemory(name string) bool { return f.chunks.InMemory(name) }
 
 // Stats counts.
 func (f *Filler) Stats() Stats {
@@ -132,7 +143,8 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	if obj.first, err = f.chunks.Take(ctx, o.User, f.chunks.Of(k, a.Head, 0), &owner); err != nil {
 		return nil, err
 	}
-	if obj.Source != chunks.S3 {
+	// The head may have come from the store while the bytes did not.
+	if from := obj.first.Source; obj.Source != chunks.S3 || from == chunks.Disk || owner.Self && from != chunks.Memory {
 		obj.Source = obj.first.Source
 	}
 	if err = notLate(k, obj.known); err != nil {

@@ -99,6 +99,8 @@ func (a *alone) Owner(uint64) (cluster.Member, bool) {
 	return cluster.Member{Name: "self", ID: "self"}, true
 }
 
+func (a *alone) Next(uint64, int) []cluster.Member { return nil }
+
 func (a *alone) Ask(_ context.Context, _ cluster.Member, q cluster.Question) (cluster.Answer, error) {
 	if r := a.answer.Load(); r != nil {
 		return arrived(q, *r), nil

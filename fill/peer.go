@@ -14,8 +14,13 @@ import (
 	"larder/keys"
 )
 
-// headRoute is the question for a head. Its text is a headQuestion.
-const headRoute = "fill/head"
+const (
+	// headRoute is the question for a head. Its text is a headQuestion.
+	headRoute = "fill/head"
+	// hasRoute asks whether a member has the first chunk of some version of a key. Its
+	// text is the key's place.
+	hasRoute = "fill/has"
+)
 
 // headQuestion asks for what an owner knows of a key, as JSON.
 type headQuestion struct {
@@ -120,8 +125,8 @@ func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAns
 	if err != nil { // the peer asks for it by itself, and hears why
 		return h, nil
 	}
-	if first.Source == chunks.S3 {
-		h.Source = chunks.S3
+	if first.Source != chunks.Memory {
+		h.Source = first.Source
 	}
 	h.First = true
 	return h, first.View

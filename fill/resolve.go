@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -169,7 +170,7 @@ func (f *Filler) fly(s *flights, fk flightKey, fl *flight, owner cluster.Member)
 // lookAsOwner asks the store, keeps the head and puts the first chunk into memory.
 func (f *Filler) lookAsOwner(ctx context.Context, fk flightKey, fl *flight) (answer, error) {
 	k := fk.key
-	a, err := f.fromStore(ctx, k, fk.want, fl.user)
+	a, err := f.fromStore(ctx, k, fk.want, fl.user, fk.want == withBytes && f.nearHasFirst(ctx, k))
 	if err != nil {
 		return answer{}, err
 	}
@@ -186,8 +187,8 @@ func (f *Filler) lookAsOwner(ctx context.Context, fk flightKey, fl *flight) (ans
 // this request and is not kept. A node that is not the owner in its own view gives none.
 func (f *Filler) lookAtOwner(ctx context.Context, fk flightKey, fl *flight, owner cluster.Member) (answer, error) {
 	k, w := fk.key, fk.want
-	if f.heads.Unsettled(owner.ID) {
-		return f.fromStore(ctx, k, w, fl.user)
+	if f.heads.Unsettled(owner.ID) { // it gives no head, but chunks
+		return f.fromStore(ctx, k, w, fl.user, w == withBytes)
 	}
 	a, lease, err := f.askHead(ctx, owner, k, w)
 	if errors.Is(err, chunks.ErrOwnerSays) {
@@ -195,10 +196,10 @@ func (f *Filler) lookAtOwner(ctx context.Context, fk flightKey, fl *flight, owne
 	}
 	if err != nil {
 		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
-		return f.fromStore(ctx, k, w, fl.user)
+		return f.fromStore(ctx, k, w, fl.user, false)
 	}
 	a.kept = f.heads.Must(k, !a.first.IsHere() || !a.Absent, "what is absent has no bytes") && f.heads.KeepLease(k, fl.began, a.Known, lease)
-	if a.Source != chunks.S3 {
+	if a.Source != chunks.S3 && a.Source != chunks.Disk {
 		a.Source = chunks.Peer
 	}
 	return a, nil
@@ -213,7 +214,7 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want, user string, own
 			a, err = f.lookAsOwner(ctx, fk, &flight{began: f.heads.Now(k), user: user})
 			return err
 		}
-		if a, err = f.fromStore(ctx, k, w, user); err == nil {
+		if a, err = f.fromStore(ctx, k, w, user, false); err == nil {
 			f.heads.Forget(k)
 			f.heads.Remember(k, a.Known)
 		}
@@ -225,16 +226,17 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want, user string, own
 // fromStore asks the store: for the head, and in the same request for the first
 // chunk if that is wanted. Absence is an answer, and what has expired is absent.
 //
-// A node that holds the first chunk of the version that was there last asks for the
-// head alone, and compares more than the ETag: a read under the condition of an ETag,
-// If-None-Match, would be answered 304 for other bytes of the same MD5 too.
-func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string) (a answer, err error) {
+// A node that may hold the first chunk asks for the head alone, and compares more than
+// the ETag: a read under the condition of an ETag, If-None-Match, would be answered 304
+// for other bytes of the same MD5 too. If a member near may hold it, the chunk is left to
+// the caller.
+func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string, near bool) (a answer, err error) {
 	a.Source = chunks.S3
-	last, held := f.lastHeld(k, w)
-	if w == headOnly || held {
+	mayHold := w == withBytes && f.mayHoldFirst(k)
+	if w == headOnly || mayHold || near {
 		a.Head, err = f.store.Head(ctx, k.Place())
 	}
-	if w == withBytes && err == nil && (!held || chunks.VersionOf(a.Head) != chunks.VersionOf(last)) {
+	if w == withBytes && err == nil && !near && (!mayHold || !f.chunks.Has(f.chunks.Of(k, a.Head, 0))) {
 		a.Head, a.first, err = f.chunks.ReadFirst(ctx, k, user)
 	}
 	if err == nil {
@@ -262,12 +264,32 @@ func (f *Filler) noteForeign(k keys.Key, is heads.Known) {
 	}
 }
 
-// lastHeld is the head that this node heard of last, if it has the first chunk of
-// that version in memory, and bytes are wanted.
-func (f *Filler) lastHeld(k keys.Key, w want) (store.Head, bool) {
+// mayHoldFirst reports whether this node has the first chunk of the version that it heard
+// of last, or on its disk of some version.
+func (f *Filler) mayHoldFirst(k keys.Key) bool {
 	last, ok := f.heads.Last(k)
-	if w == headOnly || !ok {
-		return last, false
+	return ok && f.chunks.Has(f.chunks.Of(k, last, 0)) || f.chunks.MayHaveFirst(k)
+}
+
+// nearHasFirst reports whether a member that may have owned a key before has the first
+// chunk of some version of it, so that it can be asked for that once the store has told
+// which is the newest. If this node has one itself, nobody is asked.
+func (f *Filler) nearHasFirst(ctx context.Context, k keys.Key) bool {
+	if f.mayHoldFirst(k) {
+		return false
 	}
-	return last, f.chunks.Has(f.chunks.Of(k, last, 0))
+	return f.chunks.AskNear(ctx, k.Hash(), cluster.Question{Route: hasRoute, Text: k.Place()},
+		func(cluster.Member, cluster.Answer) bool { return true })
+}
+
+// answerHas answers nearHasFirst of a member that owns a key now.
+func (f *Filler) answerHas(_ context.Context, asked cluster.Asked) cluster.Answer {
+	k, err := keys.FromPlace(asked.Text)
+	if err == nil && !f.mayHoldFirst(k) {
+		err = chunks.ErrNotHeld
+	}
+	if err != nil {
+		return chunks.Refusal(err)
+	}
+	return cluster.Answer{Status: http.StatusOK}
 }

@@ -51,6 +51,8 @@ func (oneObject) Sums(context.Context, string) (store.Sums, error) {
 
 func (oneObject) Owner(uint64) (cluster.Member, bool) { return cluster.Member{Name: "self"}, true }
 
+func (oneObject) Next(uint64, int) []cluster.Member { return nil }
+
 func (oneObject) Ask(context.Context, cluster.Member, cluster.Question) (cluster.Answer, error) {
 	return cluster.Answer{}, errors.New("no connection")
 }

@@ -113,6 +113,8 @@ func cacheStatus(s chunks.Source) string {
 		return "larder; hit; detail=memory"
 	case chunks.Peer:
 		return "larder; hit; detail=peer"
+	case chunks.Disk:
+		return "larder; hit; detail=disk"
 	default:
 		return "larder; fwd=miss; detail=s3"
 	}

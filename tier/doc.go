@@ -1,10 +1,11 @@
 // Package tier is the memory tier: it keeps chunks, by name, in the memory that
 // --memory gives it.
 //
-// It has two parts. Own keeps the chunks that the node owns, which groupcache fills:
+// It has three parts. Own keeps the chunks that the node owns, which groupcache fills:
 // one load of a chunk however many callers want it at once. Hot keeps copies of
-// chunks that other nodes own. Both drop what was used longest ago, and together
-// they take no more bytes than the tier has.
+// chunks that other nodes own. Given keeps what members gave that have left. They
+// drop what is least likely to be used again, and together they take no more bytes
+// than the tier has.
 //
 // A chunk is a name and bytes that never change, and the package knows nothing else
 // of it: not where it is loaded from, whose it is, or what is right about it. Package

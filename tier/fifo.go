@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -35,7 +36,7 @@ type FIFO[K comparable, V any] struct {
 	main    queue[K, V]
 	ghosts  ghosts[K]
 	size    func(K, V) int64
-	gone    func(age time.Duration) // may be nil
+	gone    func(name K, v V, age time.Duration) // may be nil
 
 	evictions int64
 }
@@ -57,9 +58,9 @@ const tick = 1 << 24 * time.Nanosecond
 func ticks() uint32 { return uint32(time.Now().UnixNano() / int64(tick)) }
 
 // NewFIFO makes a FIFO of so many bytes. Size is how many of them a value takes, always
-// the same, with its name and all else. Gone is called with the time that a value
-// was there, when it is evicted; it may be nil, and must not call the FIFO.
-func NewFIFO[K comparable, V any](most int64, size func(K, V) int64, gone func(age time.Duration)) *FIFO[K, V] {
+// the same, with its name and all else. Gone is called with a value that is evicted and
+// the time that it was there; it may be nil, and must not call the FIFO.
+func NewFIFO[K comparable, V any](most int64, size func(K, V) int64, gone func(name K, v V, age time.Duration)) *FIFO[K, V] {
 	return &FIFO[K, V]{most: most, size: size, gone: gone, entries: map[K]*entry[K, V]{}, ghosts: newGhosts[K]()}
 }
 
@@ -146,6 +147,19 @@ func compacted[M ~map[K]V, K comparable, V any](m M) M {
 	return small
 }
 
+// All are the values, those first that stay longest as things are.
+func (f *FIFO[K, V]) All() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, newest := range []*entry[K, V]{f.main.newest, f.small.newest} {
+			for e := newest; e != nil; e = e.older {
+				if !yield(e.name, e.value) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Held counts what there is.
 func (f *FIFO[K, V]) Held() Held {
 	return Held{Bytes: f.taken(), Chunks: int64(len(f.entries)), Evictions: f.evictions}
@@ -189,7 +203,7 @@ func (f *FIFO[K, V]) evicted(e *entry[K, V]) {
 	f.drop(e)
 	f.evictions++
 	if f.gone != nil {
-		f.gone(time.Duration(ticks()-e.came) * tick)
+		f.gone(e.name, e.value, time.Duration(ticks()-e.came)*tick)
 	}
 	if !e.inMain {
 		f.ghosts.add(e.name, f.size(e.name, e.value))

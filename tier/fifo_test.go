@@ -226,7 +226,7 @@ func TestAnEvictionIsShort(t *testing.T) {
 func TestAgeOfWhatIsEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ages []time.Duration
-		f := NewFIFO(10, func(_ string, v int) int64 { return int64(v) }, func(age time.Duration) { ages = append(ages, age) })
+		f := NewFIFO(10, func(_ string, v int) int64 { return int64(v) }, func(_ string, _ int, age time.Duration) { ages = append(ages, age) })
 		f.Add("a", 10)
 		f.Remove("a")
 		f.Add("a", 10)

@@ -11,32 +11,35 @@ type Hot struct{ *memory }
 // Get returns a copy if there is one, and notes that it was used. It does not keep the
 // name.
 func (h *Hot) Get(name string) ([]byte, bool) {
-	is := idOf(name)
+	is := IDOf(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.hot.Get(is)
+	c, ok := h.hot.Get(is)
+	return c.bytes, ok
 }
 
 // Peek returns a copy if there is one.
 func (h *Hot) Peek(name string) ([]byte, bool) {
-	is := idOf(name)
+	is := IDOf(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.hot.Peek(is)
+	c, ok := h.hot.Peek(is)
+	return c.bytes, ok
 }
 
 // Take returns a copy and gives it up: the caller keeps the chunk from now on.
 func (h *Hot) Take(name string) ([]byte, bool) {
-	is := idOf(name)
+	is := IDOf(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.hot.Remove(is)
+	c, ok := h.hot.Remove(is)
+	return c.bytes, ok
 }
 
 // Known reports whether there is a copy of a chunk, or will be one when it is
 // fetched now. If not, it remembers that it is fetched.
 func (h *Hot) Known(name string, length int64) bool {
-	is := idOf(name)
+	is := IDOf(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, there := h.hot.Peek(is); there {
@@ -47,14 +50,14 @@ func (h *Hot) Known(name string, length int64) bool {
 
 // Wanted reports whether a chunk that was fetched just now is worth a copy.
 func (h *Hot) Wanted(name string, length int64) bool {
-	is := idOf(name)
+	is := IDOf(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.wanted(is, length)
 }
 
 // wanted is Wanted for a caller who holds mu.
-func (h *Hot) wanted(is id, length int64) bool {
+func (h *Hot) wanted(is ID, length int64) bool {
 	if h.hot.Remembers(is) {
 		return true
 	}
@@ -64,10 +67,10 @@ func (h *Hot) wanted(is id, length int64) bool {
 
 // Keep makes a copy, unless there is no room for it alone.
 func (h *Hot) Keep(name string, b []byte) {
-	is := idOf(name)
+	is := IDOf(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.hot.Add(is, b)
+	h.hot.Add(is, chunk{bytes: b})
 }
 
 // Held counts what there is.

@@ -10,7 +10,7 @@ import (
 // What is fetched for the second time lately is worth a copy, and what is fetched once
 // leaves nothing behind.
 func TestCopiesOfWhatComesAgain(t *testing.T) {
-	_, hot := New(fmt.Sprint("test", groups.Add(1)), 1<<20, nil)
+	_, hot, _ := New(fmt.Sprint("test", groups.Add(1)), 1<<20, nil)
 	if hot.Known("a", 1000) || !hot.Known("a", 1000) || !hot.Wanted("a", 1000) || hot.Wanted("b", 1000) {
 		t.Error("the first fetch is as the second")
 	}
@@ -36,7 +36,7 @@ func TestCopiesOfWhatComesAgain(t *testing.T) {
 // Whatever comes at once, and however the tier's bytes change, both parts together keep
 // no more than they may, and what is read is whole.
 func TestATierStaysWithinItsBytes(t *testing.T) {
-	own, hot := New(fmt.Sprint("test", groups.Add(1)), 1<<20, nil)
+	own, hot, _ := New(fmt.Sprint("test", groups.Add(1)), 1<<20, nil)
 	check := func() {
 		own.mu.Lock()
 		defer own.mu.Unlock()
@@ -65,7 +65,7 @@ func TestATierStaysWithinItsBytes(t *testing.T) {
 						t.Errorf("a copy of %s has %d bytes", name, len(b))
 					}
 				default:
-					if got, err := own.Fill(name, func() ([]byte, error) { return b, nil }); err != nil || len(got) != len(b) {
+					if got, err := own.Fill(name, 0, func() ([]byte, error) { return b, nil }); err != nil || len(got) != len(b) {
 						t.Errorf("%s has %d bytes, %v", name, len(got), err)
 					}
 				}

@@ -26,25 +26,28 @@ func newOwn(group string, m *memory) *Own {
 // Get returns a chunk if memory has it, and notes that it was used. It does not keep the
 // name.
 func (o *Own) Get(name string) ([]byte, bool) {
-	is := idOf(name)
+	is := IDOf(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.own.Get(is)
+	c, ok := o.own.Get(is)
+	return c.bytes, ok
 }
 
 // Peek returns a chunk if memory has it.
 func (o *Own) Peek(name string) ([]byte, bool) {
-	is := idOf(name)
+	is := IDOf(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.own.Peek(is)
+	c, ok := o.own.Peek(is)
+	return c.bytes, ok
 }
 
 // Fill returns a chunk from memory, or what load returns, which is then kept. Of all
-// callers at once for one chunk, one has its load called, in its own goroutine.
-func (o *Own) Fill(name string, load func() ([]byte, error)) ([]byte, error) {
+// callers at once for one chunk, one has its load called, in its own goroutine. The slot
+// is that of Add.
+func (o *Own) Fill(name string, slot uint64, load func() ([]byte, error)) ([]byte, error) {
 	var b string // a view of the bytes: StringSink copies nothing
-	err := o.group.Get(context.Background(), name, &sink{Sink: groupcache.StringSink(&b), load: load})
+	err := o.group.Get(context.Background(), name, &sink{Sink: groupcache.StringSink(&b), slot: slot, load: load})
 	return unsafe.Slice(unsafe.StringData(b), len(b)), err
 }
 
@@ -58,27 +61,69 @@ func (o *Own) fill(_ context.Context, name string, dest groupcache.Sink) error {
 	b, ok := o.Peek(name)
 	if !ok {
 		var err error
-		if b, err = dest.(*sink).load(); err != nil {
+		from := dest.(*sink)
+		if b, err = from.load(); err != nil {
 			return err
 		}
-		o.Add(name, b)
+		o.Add(name, from.slot, b)
 	}
 	// SetBytes would copy the bytes. They are never written again, by anyone.
 	return dest.SetString(unsafe.String(unsafe.SliceData(b), len(b)))
 }
 
-// Add keeps a chunk, whose bytes must not change any more. If memory has it,
-// nothing changes.
-func (o *Own) Add(name string, b []byte) {
+// Add keeps a chunk, whose bytes must not change any more, under the slot by which it has
+// its owner. If memory has it, nothing changes.
+func (o *Own) Add(name string, slot uint64, b []byte) {
 	if len(b) == 0 {
 		return
 	}
-	is := idOf(name)
+	is := IDOf(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.own.Add(is, b) {
+	if o.own.Add(is, chunk{slot, b}) {
 		o.fit()
 	}
+}
+
+// Remove gives up a chunk that another node owns now, and returns it if it was there.
+func (o *Own) Remove(name string) ([]byte, bool) {
+	is := IDOf(name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c, ok := o.own.Remove(is)
+	o.fit()
+	return c.bytes, ok
+}
+
+// Has reports whether memory has a chunk.
+func (o *Own) Has(is ID) bool {
+	_, ok := o.At(is)
+	return ok
+}
+
+// At returns a chunk by its ID.
+func (o *Own) At(is ID) ([]byte, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c, ok := o.own.Peek(is)
+	return c.bytes, ok
+}
+
+// Kept is a chunk that memory has.
+type Kept struct {
+	ID   ID
+	Slot uint64
+}
+
+// All are the chunks, those first that are worth most.
+func (o *Own) All() []Kept {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]Kept, 0, o.own.Held().Chunks)
+	for is, c := range o.own.All() {
+		all = append(all, Kept{is, c.slot})
+	}
+	return all
 }
 
 // Held counts what there is.
@@ -92,6 +137,7 @@ func (o *Own) Held() Held {
 // loaded.
 type sink struct {
 	groupcache.Sink
+	slot uint64
 	load func() ([]byte, error)
 }
 

@@ -12,7 +12,7 @@ var groups atomic.Int64
 
 // ownOf makes the part of a tier for own chunks, of so many bytes.
 func ownOf(most int64) *Own {
-	own, _ := New(fmt.Sprint("test", groups.Add(1)), most*hotShare/(hotShare-1), nil)
+	own, _, _ := New(fmt.Sprint("test", groups.Add(1)), most*hotShare/(hotShare-1), nil)
 	own.most = most
 	return own
 }
@@ -25,7 +25,7 @@ func TestATierTakesWhatItCounts(t *testing.T) {
 		o := ownOf(tier)
 		before := heap()
 		for n := 0; o.Held().Evictions == 0; n++ {
-			o.Add(fmt.Sprintf("0,4,7,32,26:testobjects%032x%026dsome/folder/object-%d", n, n, n), make([]byte, size)) // as long as names are
+			o.Add(fmt.Sprintf("0,4,7,32,26:testobjects%032x%026dsome/folder/object-%d", n, n, n), 0, make([]byte, size)) // as long as names are
 		}
 		took := heap() - before
 		if took < tier*85/100 || took > tier*106/100 {
@@ -40,7 +40,7 @@ func TestAShrunkTierGivesMemoryBack(t *testing.T) {
 	o := ownOf(8 << 20)
 	before := heap()
 	for n := 0; o.Held().Evictions == 0; n++ {
-		o.Add(fmt.Sprint(n), make([]byte, 100))
+		o.Add(fmt.Sprint(n), 0, make([]byte, 100))
 	}
 	o.Resize(1 << 20)
 	if took := heap() - before; took > 1<<20*5/4 {
@@ -68,7 +68,7 @@ func TestOneLoadOfAChunk(t *testing.T) {
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
-				b, err := own.Fill(name, func() ([]byte, error) {
+				b, err := own.Fill(name, 0, func() ([]byte, error) {
 					loads.Add(1)
 					return []byte("bytes"), nil
 				})
@@ -79,7 +79,7 @@ func TestOneLoadOfAChunk(t *testing.T) {
 			all.Go(func() { own.Get(name) })
 		}
 		if n%2 == 0 {
-			all.Go(func() { own.Add(name, []byte("bytes")) })
+			all.Go(func() { own.Add(name, 0, []byte("bytes")) })
 		}
 		all.Wait()
 		if n := loads.Load(); n > 1 {
@@ -94,7 +94,7 @@ func TestOneLoadOfAChunk(t *testing.T) {
 // BenchmarkOwnAtOnce is a look at a chunk by as many as there are processors.
 func BenchmarkOwnAtOnce(b *testing.B) {
 	own := ownOf(1 << 20)
-	own.Add("a", []byte("bytes"))
+	own.Add("a", 0, []byte("bytes"))
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if _, ok := own.Get("a"); !ok {

@@ -53,7 +53,7 @@ func nodesHits(all []accesses.Access, warm int, memory int64) float64 {
 	var owns [nodes]*Own
 	var hots [nodes]*Hot
 	for i := range owns {
-		owns[i], hots[i] = New(fmt.Sprint("replay", groups.Add(1)), memory/nodes, nil)
+		owns[i], hots[i], _ = New(fmt.Sprint("replay", groups.Add(1)), memory/nodes, nil)
 	}
 	hits := 0
 	for i, a := range all {
@@ -75,7 +75,7 @@ func read(owner *Own, copies *Hot, isOwner bool, name string, size int64) bool {
 	}
 	_, hit := owner.Get(name)
 	if !hit {
-		owner.Add(name, make([]byte, size))
+		owner.Add(name, 0, make([]byte, size))
 	}
 	if !isOwner && copies.Wanted(name, size) {
 		copies.Keep(name, make([]byte, size))

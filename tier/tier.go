@@ -17,10 +17,16 @@ const resizeSteps = 128
 
 // entryBytes is what a chunk takes in memory beside its bytes: an entry of a queue,
 // and a slot of the map, which is half full when it has just grown.
-const entryBytes = 64 + 48
+const entryBytes = 80 + 48
+
+// chunk is one that the tier keeps.
+type chunk struct {
+	slot  uint64 // by which it has its owner
+	bytes []byte
+}
 
 // sizeOf is what a chunk takes in memory, all told.
-func sizeOf(_ id, b []byte) int64 { return entryBytes + allocated(int64(cap(b))) }
+func sizeOf(_ ID, c chunk) int64 { return entryBytes + allocated(int64(cap(c.bytes))) }
 
 // allocated is about what Go's allocator takes for n bytes: it rounds up to sizes
 // that are an eighth apart at most, and large ones to whole pages.
@@ -31,13 +37,14 @@ func allocated(n int64) int64 {
 	return (n + n/16 + 15) &^ 15
 }
 
-// id stands for the name of a chunk: half of its SHA-256, so that two names never
+// ID stands for the name of a chunk: half of its SHA-256, so that two names never
 // share one, and the tier has no names to keep, which are longer than many an object.
-type id [16]byte
+type ID [16]byte
 
-func idOf(name string) id {
-	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(name), len(name))) // reads it, and keeps nothing
-	return id(sum[:len(id{})])
+// IDOf is the ID of a name, which it does not keep.
+func IDOf(name string) ID {
+	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(name), len(name)))
+	return ID(sum[:len(ID{})])
 }
 
 // Held is what one part of the tier holds. Bytes are what the chunks take, all told.
@@ -47,26 +54,33 @@ type Held struct {
 	Evictions int64
 }
 
-// memory is what the two parts of a tier share. What own chunks leave is for copies;
-// one lock guards both, so that together they never take more than there is.
+// memory is what the parts of a tier share. What own chunks leave is for those that
+// were given, and what both leave for copies; one lock guards all, so that together
+// they never take more than there is.
 type memory struct {
-	mu   sync.Mutex // guards the fields below; held when freed is called
-	most int64      // bytes
-	own  *FIFO[id, []byte]
-	hot  *FIFO[id, []byte]
+	mu    sync.Mutex // guards the fields below; held when freed is called
+	most  int64      // bytes
+	own   *FIFO[ID, chunk]
+	given *FIFO[uint64, gift]
+	hot   *FIFO[ID, chunk]
 }
 
-// New makes the two parts of a tier of so many bytes. Freed is called with the time
-// that an own chunk was in memory, when it is evicted; it may be nil, must return soon,
+// New makes the parts of a tier of so many bytes. Freed is called with an own chunk that
+// is evicted, and the time that it was in memory; it may be nil, must return soon,
 // and must not call the tier. The groupcache group must have a name of its own in
 // the process, and lives as long as that, since groupcache cannot forget one.
-func New(group string, bytes int64, freed func(age time.Duration)) (*Own, *Hot) {
-	m := &memory{own: NewFIFO(0, sizeOf, freed), hot: NewFIFO(0, sizeOf, nil)}
+func New(group string, bytes int64, freed func(id ID, slot uint64, b []byte, age time.Duration)) (*Own, *Hot, *Given) {
+	gone := func(is ID, c chunk, age time.Duration) {
+		if freed != nil {
+			freed(is, c.slot, c.bytes, age)
+		}
+	}
+	m := &memory{own: NewFIFO(0, sizeOf, gone), given: NewFIFO(0, giftSize, nil), hot: NewFIFO(0, sizeOf, nil)}
 	m.Resize(bytes)
-	return newOwn(group, m), &Hot{memory: m}
+	return newOwn(group, m), &Hot{memory: m}, &Given{memory: m}
 }
 
-// Resize sets how many bytes the tier has, for both parts. Chunks that there is no room
+// Resize sets how many bytes the tier has, for all parts. Chunks that there is no room
 // for any more are evicted, some at a time, so that no reader waits for long.
 func (m *memory) Resize(bytes int64) {
 	for !m.approach(bytes) {
@@ -86,10 +100,15 @@ func (m *memory) approach(bytes int64) bool {
 	}
 	if shrinks {
 		m.own.compact()
+		m.given.compact()
 		m.hot.compact()
 	}
 	return true
 }
 
-// fit gives the copies what own chunks leave. The caller holds mu.
-func (m *memory) fit() { m.hot.Resize(m.most - m.own.taken()) }
+// fit gives the other parts what own chunks leave. The caller holds mu.
+func (m *memory) fit() {
+	left := m.most - m.own.taken()
+	m.given.Resize(left)
+	m.hot.Resize(left - m.given.taken())
+}

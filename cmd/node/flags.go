@@ -42,6 +42,8 @@ type serveCmd struct {
 
 	DataDir string `group:"storage" default:"./larder-data" placeholder:"DIR" help:"Where the embedded S3 keeps objects when no bucket is given. (${default})"`
 	s3Flags
+	DiskDir  string   `group:"storage" placeholder:"DIR" help:"Where chunks are kept on local disk beside memory, for after a restart too; one directory for each node. (none)"`
+	DiskSize byteSize `group:"storage" placeholder:"SIZE" help:"What they may take there, for example 100GiB."`
 
 	Memory        memorySize    `group:"cache" placeholder:"SIZE" help:"The memory tier's budget, for example 4GiB, or a share of the memory limit, for example 50%, which is followed when it changes. GOMEMLIMIT follows. (half of the memory limit)"`
 	ChunkSize     byteSize      `group:"cache" default:"8MiB" placeholder:"SIZE" help:"The unit that memory holds and moves; the same on all nodes. (${default})"`
@@ -133,6 +135,9 @@ func (c *serveCmd) AfterApply() error {
 		return errors.New("--max-object-size is at least 1: with 0 every object would be refused")
 	case c.Memory.bytes > 0 && c.Memory.bytes < 4*c.ChunkSize:
 		return fmt.Errorf("--memory %s holds fewer than four chunks: give at least %s, or a smaller --chunk-size", humanize.IBytes(uint64(c.Memory.bytes)), humanize.IBytes(uint64(4*c.ChunkSize)))
+	}
+	if err := c.checkDisk(); err != nil {
+		return err
 	}
 	return c.planMemory(memoryLimit)
 }

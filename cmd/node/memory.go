@@ -101,6 +101,7 @@ func (c *serveCmd) planMemory(limit func() (int64, error)) error {
 	c.memory = &memory{limit: limit, sizes: budget.Sizes{
 		Tier: int64(c.Memory.bytes), Share: c.Memory.share, Chunk: int64(c.ChunkSize),
 		Part: writepath.PartSize(int64(c.ChunkSize), int64(c.MaxObjectSize)), Ballast: ballastSize,
+		Disk: int64(c.DiskSize),
 	}}
 	most, err := limit()
 	if most == noLimit && c.Memory.bytes == 0 {

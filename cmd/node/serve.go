@@ -16,6 +16,7 @@ import (
 	"larder/budget"
 	"larder/builds"
 	"larder/cluster"
+	"larder/disk"
 	"larder/expiry"
 	"larder/fill"
 	"larder/heads"
@@ -43,6 +44,7 @@ type node struct {
 	log      zerolog.Logger
 	embedded *embedded.Server // nil if there is a bucket
 	store    *store.S3
+	disk     *disk.Disk // nil if there is none
 	cluster  *cluster.Cluster
 	heads    *heads.Table
 	fill     *fill.Filler
@@ -95,6 +97,9 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err := n.openStore(ctx); err != nil {
 		return nil, err
 	}
+	if err := n.openDisk(); err != nil {
+		return nil, err
+	}
 	n.cluster, err = cluster.New(cluster.Config{
 		Name: c.Name, GossipAddr: c.GossipAddr, PeerAddr: c.PeerAddr, Advertise: c.Advertise,
 		Join: c.Join, Label: c.ClusterLabel, Secrets: n.secrets, Encrypt: c.encryptsPeers(), Log: n.log,
@@ -107,7 +112,7 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 		WasAway: func() { n.builds.WasAway() },
 	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
-		Group: "chunks", Plan: plan, ChunkSize: int64(c.ChunkSize), Freed: n.admin.Metrics.Freed, Log: n.log,
+		Group: "chunks", Plan: plan, ChunkSize: int64(c.ChunkSize), Disk: n.disk, Freed: n.admin.Metrics.Freed, Log: n.log,
 	}, n.store, n.heads, n.cluster)
 	if err != nil {
 		return nil, err
@@ -167,6 +172,7 @@ func (n *node) connect() error {
 	n.builds.Answer(n.cluster.Handle)
 	n.overview.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.heads.RingChanged)
+	n.cluster.OnChange(n.fill.RingChanged)
 	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnGossip(n.heads.Hint)
 
@@ -209,6 +215,7 @@ func (n *node) connect() error {
 	n.private.Handler = n.admin.Handler(n.cluster)
 
 	n.admin.Metrics.Memory(n.cfg.memory.tier, n.fill.Stats)
+	n.admin.Metrics.Disk(n.disk.Stats)
 	n.admin.Metrics.Heads(n.heads.Stats)
 	n.admin.Metrics.Writes(n.write.Stats)
 	n.admin.Metrics.Usage(n.usage.Stats)
@@ -240,6 +247,7 @@ func (n *node) run(ctx context.Context) error {
 		g.Go(func() error { return n.issuer.Run(failed) })
 	}
 	g.Go(func() error { return n.cluster.Run(failed) })
+	g.Go(func() error { return n.disk.Run(failed) })
 	g.Go(func() error { return n.heads.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
 	g.Go(func() error { return n.usage.Run(failed) })
@@ -304,6 +312,7 @@ func (n *node) shutdown() {
 	}{
 		{"end streams", n.builds.Drain},
 		{"let connections go", n.letConnectionsGo},
+		{"hand chunks on", n.fill.HandOn},
 		{"finish writes and forget heads", n.heads.Retire},
 		{"leave the cluster", n.cluster.Leave},
 		{"finish requests", n.public.Shutdown},

@@ -26,6 +26,7 @@ const healthy = `load 1m
   larder_audit_total{SEL,pod="a",result="same"} 0+10x1800
   larder_audit_total{SEL,pod="a",result="differs"} 0x1800
   larder_invariant_broken_total{SEL,pod="b"} 0x1800
+  larder_disk_errors_total{SEL,pod="b",kind="corrupt"} 0x1800
   larder_builds_total{SEL,pod="a",result="built"} 0+20x1800
   larder_builds_total{SEL,pod="b",result="took_over"} 0+1x1800
   larder_revocation_wait_seconds_count{SEL,pod="a"} 0+50x1800
@@ -53,6 +54,9 @@ func TestAlertsFire(t *testing.T) {
 		},
 		"LarderStaleHead": {
 			`result="differs"} 0x1800`, `result="differs"} 0x1780 1x20`,
+		},
+		"LarderDiskErrors": {
+			`kind="corrupt"} 0x1800`, `kind="corrupt"} 0x1780 1x20`,
 		},
 		"LarderS3Errors": {
 			`result="unavailable"} 0+1x1800`, `result="unavailable"} 0+100x1800`,

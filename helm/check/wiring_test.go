@@ -230,8 +230,8 @@ func TestMountsAndSecretsExist(t *testing.T) {
 				t.Errorf("no Secret %s has the key %s", vol.Secret.SecretName, vol.Secret.Items[0].Key)
 			case vol.ConfigMap != nil && !hasConfigMap(objects, v, vol.ConfigMap.Name, vol.ConfigMap.Items[0].Key):
 				t.Errorf("no ConfigMap %s has the key %s", vol.ConfigMap.Name, vol.ConfigMap.Items[0].Key)
-			case vol.Secret == nil && vol.ConfigMap == nil:
-				t.Errorf("the volume %s is neither a Secret nor a ConfigMap", vol.Name)
+			case vol.Secret == nil && vol.ConfigMap == nil && (vol.Name != "disk" || vol.EmptyDir == nil && vol.Ephemeral == nil):
+				t.Errorf("the volume %s is neither a Secret nor a ConfigMap, nor the disk", vol.Name)
 			}
 		}
 		for _, claim := range set.Spec.VolumeClaimTemplates {

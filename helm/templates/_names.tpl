@@ -74,3 +74,12 @@ capabilities: {drop: [ALL]}
 {{- define "larder.clustered" -}}
 {{- if .Values.s3.bucket }}true{{ end }}
 {{- end }}
+
+{{/* The claim of a disk for chunks. */}}
+{{- define "larder.diskClaim" -}}
+accessModes: [ReadWriteOnce]
+{{- with .storageClass }}
+storageClassName: {{ . }}
+{{- end }}
+resources: {requests: {storage: {{ .size }}}}
+{{- end }}

@@ -60,6 +60,8 @@ func BenchmarkRows(b *testing.B) {
 		{"heap", heapRow},
 		{"large", largeRow},
 		{"builds", buildsRow},
+		{"disk", diskRow},
+		{"join", joinRow},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			began := time.Now()

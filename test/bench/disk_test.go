@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"larder/test/bench/report"
+	"larder/test/testcluster"
+)
+
+// bytesOfS3 are the requests that bring the bytes of objects.
+func bytesOfS3() []string { return []string{"get", "get_range"} }
+
+// diskRow is a GET of what is on disk and in the page cache, and far more than memory
+// holds, beside nginx that serves the same from its disk cache; and what a restart costs.
+func diskRow(b *testing.B, s *bench) {
+	b.Run("get", s.diskGet)
+	b.Run("restart", s.diskRestart)
+}
+
+func (s *bench) diskGet(b *testing.B) {
+	c := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: []string{
+		"--memory", "32MiB", "--chunk-size", "1MiB", "--disk-dir", "disk", "--disk-size", "2GiB", "--revalidate", "1h",
+	}})
+	node := c.Nodes[0]
+	proxy, _ := nginx(b, s.rival(b, "bare"))
+	for _, size := range []struct {
+		what    string
+		size    int64
+		objects int
+		conns   int
+	}{{"64 KiB", 64 << 10, 4096, 64}, {"1 MiB", 1 << 20, 256, 16}} {
+		d := demand{size: size.size, conns: size.conns}
+		content := body(size.size)
+		for i := range size.objects {
+			d.paths = append(d.paths, path(size.size, i))
+		}
+		parallel(b, 4, size.objects, func(i int) error { return put(b, node.HTTPAddr, d.paths[i], content) })
+		for _, at := range d.paths {
+			same(b, proxy, at, content)
+			same(b, node.HTTPAddr, at, content)
+		}
+		before := c.S3Requests(bytesOfS3()...)
+		m := turns(s.rounds,
+			func() float64 { return s.load(b, node.HTTPAddr, d) },
+			func() float64 { return s.load(b, proxy, d) })
+		l := report.Compared("GET from disk, in the page cache", size.what, "nginx proxy_cache", "req/s", m[0], m[1]).Judged(atLeast(0.8))
+		reads := metric(b, node, "larder_http_requests_total", map[string]string{"op": "get", "status": "2xx"})
+		l.Note = fmt.Sprintf("%.0f %% of the node's reads came from disk, %d from S3",
+			100*metric(b, node, "larder_http_requests_total", map[string]string{"op": "get", "status": "2xx", "source": "disk"})/reads, c.S3Requests(bytesOfS3()...)-before)
+		s.add(l)
+	}
+}
+
+// put stores an object, whatever was there.
+func put(b *testing.B, addr, path string, content []byte) error {
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodPut, "http://"+addr+path, bytes.NewReader(content))
+	if err != nil {
+		return err
+	}
+	return ask(req, http.StatusOK, http.StatusCreated)
+}
+
+// diskRestart is a node that restarts with many objects on its disk.
+func (s *bench) diskRestart(b *testing.B) {
+	objects, size := 100_000, int64(1<<10)
+	if s.report.Short {
+		objects = 10_000
+	}
+	c := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: []string{
+		"--memory", "64MiB", "--chunk-size", "1MiB", "--disk-dir", "disk", "--disk-size", "4GiB", "--revalidate", "1h",
+	}})
+	node, content := c.Nodes[0], body(size)
+	parallel(b, 16, objects, func(i int) error { return put(b, node.HTTPAddr, path(size, i), content) })
+	written := metric(b, node, "larder_disk_chunks", nil)
+	var ready []float64
+	for range s.rounds {
+		node.Stop()
+		began := time.Now()
+		node.Start()
+		ready = append(ready, milliseconds(time.Since(began)))
+	}
+	parallel(b, 16, objects, func(i int) error {
+		req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, node.URL()+path(size, i), nil)
+		if err != nil {
+			return err
+		}
+		return ask(req, http.StatusOK)
+	})
+	what := fmt.Sprintf("%d objects of 1 KiB, %.0f on disk", objects, written)
+	s.add(
+		report.Measured("Restart with a disk, ready after", what, "ms", ready...),
+		report.Measured("Restart with a disk, reads that S3 gave bytes for", what, "of reads",
+			float64(c.S3Requests(bytesOfS3()...))/float64(objects)).Judged(atMost(0.01)),
+	)
+}
