@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -54,6 +55,45 @@ func TestAuthenticateTakesNoMemory(t *testing.T) {
 		}
 	})
 	if n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// issued knows one token, and would have to ask for another.
+type issued struct{}
+
+func (issued) Known(token string) (Principal, bool) {
+	return Principal{Org: "acme", User: "sue"}, token == "eyJ.known.x"
+}
+
+func (issued) Verify(context.Context, string) (Principal, error) {
+	return Principal{Org: "acme", User: "sue"}, nil
+}
+
+// Whoever is known without a question is who Authenticate says, and takes no memory.
+func TestKnown(t *testing.T) {
+	tokens := New(anyOrg)
+	file := yamlOf("good") + strings.Replace(yamlOf("old"), "\n  org:", "\n  expires: 2020-01-01T00:00:00Z\n  org:", 1)
+	if err := tokens.Take([]byte(file)); err != nil {
+		t.Fatal(err)
+	}
+	for authorization, want := range map[string]bool{
+		"Bearer good": true, "bearer good": true, "Basic eDpnb29k": true, "Bearer eyJ.known.x": true,
+		"Bearer eyJ.other.x": false, "Bearer old": false, "Bearer none": false, "Bearer": false, "": false, "good": false,
+	} {
+		gate := Gate{Tokens: tokens, Issued: issued{}}
+		p, known := gate.Known(authorization)
+		if known != want {
+			t.Errorf("%q is known: %v", authorization, known)
+		}
+		if who, err := gate.Authenticate(t.Context(), Credential{Authorization: authorization}); known && (err != nil || p != who) {
+			t.Errorf("%q is %+v, and %+v, %v", authorization, p, who, err)
+		}
+		if _, known := (Gate{}).Known(authorization); known {
+			t.Errorf("%q is known where nobody is", authorization)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { Gate{Tokens: tokens}.Known("Bearer good") }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

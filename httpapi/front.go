@@ -15,13 +15,13 @@ import (
 	"larder/keys"
 )
 
-// front answers plain GETs on a connection, before net/http sees them. It has its turn
-// whenever net/http waits for a request and has nothing of one. It answers what it can
-// answer at once and whole; all else, and all that follows in the same bytes, is net/http's, which never
-// learns of what was answered before. So there is nothing that a front refuses, and what it
-// does not know goes past it.
+// front answers plain GETs on a connection, before net/http sees them. It has its
+// turn whenever net/http waits for a request and has nothing of one. It answers what
+// it can answer at once and whole. All else, with all that follows in the same bytes,
+// is net/http's, which never learns of what was answered before. So a front refuses
+// nothing, and what it does not know goes past it.
 //
-// Every answer is begun when nothing of it can fail any more but the connection.
+// An answer is begun when nothing of it can fail any more but the connection.
 type front struct {
 	api *API
 	// idle is how long a caller may say nothing, header how long he may take for a
@@ -38,7 +38,8 @@ type date struct {
 }
 
 const (
-	// armEvery is how often a deadline of the front is set anew; it may end so much early.
+	// armEvery is how often a deadline of the front is set anew, at most. That of an
+	// idle connection may come so much early, that of a write late.
 	armEvery = time.Second
 	// begun is how many bytes net/http waits for, after an answer, until it takes them for
 	// a request. If fewer come, it ends the connection without a word.
@@ -67,11 +68,11 @@ func (a *API) newFront(s *http.Server) *front {
 	return f
 }
 
-// visit is what the front knows of a connection. Only the goroutine that reads from it for
-// net/http uses it, but for state.
+// visit is what the front knows of a connection. Only the goroutine that reads from
+// it for net/http uses it, but for state.
 type visit struct {
 	*front
-	below net.Conn // of the network: it takes several pieces with one call
+	below net.Conn // the network's own, which takes several pieces with one call
 	// buffer is the length of net/http's buffer: what it offers to read into when that is
 	// empty. It is 0 before the first time.
 	buffer int

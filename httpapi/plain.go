@@ -6,15 +6,16 @@ import (
 	"larder/keys"
 )
 
-// plain is a request that the front can answer, in views of the bytes that it came in.
-// Its grammar is a part of what net/http takes, where both find the same in it:
+// plain is a request that the front may answer, in views of the bytes that it came
+// in. Its grammar is a part of what net/http takes, and both find the same in it:
 //
 //	GET /v1/objects/NAME HTTP/1.1 CRLF
 //	*( FIELD ":" SP VALUE CRLF )
 //	CRLF
 //
-// FIELD is one that fieldOf knows, in any case of letters, each at most once, and Host is
-// there. VALUE is visible ASCII, with spaces between. NAME is what may stand in a path, and escapes.
+// FIELD is one that fieldOf knows, in any case of letters, each at most once, and Host
+// is there. VALUE is visible ASCII, with spaces between. NAME is escaped, and of
+// characters that are taken as they are.
 type plain struct {
 	service       string
 	name          []byte // as it came
@@ -23,11 +24,11 @@ type plain struct {
 	length        int    // of the whole request
 }
 
-// maxPlain bounds a name as it came; a longer one may still be that of a key.
+// maxPlain bounds a name as it came: 512 bytes, all of them escaped.
 const maxPlain = 3 * 512
 
-// field is a header field that a plain request may have. Those but the first three mean
-// nothing to this API, where an object is asked for.
+// field is a header field that a plain request may have. All but the first three mean
+// nothing to this API where an object is asked for.
 type field uint
 
 const (
