@@ -197,7 +197,7 @@ func (o *Overview) Report(ctx context.Context, org string) Report {
 	for i, s := range shares {
 		wg.Go(func() {
 			heard := o.ask(ctx, s.Member, org)
-			heard.Node.denials = heard.Denials
+			heard.denials = heard.Denials
 			heard.Name, heard.Started, heard.Share = s.Name, time.Unix(0, int64(s.Incarnation)).UTC(), s.Part //nolint:gosec // as above
 			heard.Self = s.ID == o.cluster.Self().ID
 			nodes[i] = heard.Node

@@ -34,15 +34,9 @@ const Root = "/ui/"
 type Config struct {
 	// Issuer is the URL of an identity provider by which people sign in, ClientID the public
 	// client that the page is there; without one of them they sign in with a token.
-	Issuer, ClientID string
-	// Audience is what a token must be issued for.
-	Audience string
-}
-
-// signIn is what the page reads of it.
-type signIn struct {
 	Issuer   string `json:"issuer"`
 	ClientID string `json:"client_id"`
+	// Audience is what a token must be issued for.
 	Audience string `json:"audience"`
 }
 
@@ -71,16 +65,16 @@ func bodyOf(b []byte) body {
 // New compresses the files.
 func New(cfg Config) (*Page, error) {
 	p := &Page{files: map[string]file{}, policy: fmt.Sprintf(policy, "")}
-	var by signIn
-	if cfg.Issuer != "" && cfg.ClientID != "" {
-		by = signIn{Issuer: cfg.Issuer, ClientID: cfg.ClientID, Audience: cfg.Audience}
+	if cfg.Issuer == "" || cfg.ClientID == "" {
+		cfg = Config{}
+	} else {
 		u, err := url.Parse(cfg.Issuer)
 		if err != nil {
 			return nil, fmt.Errorf("issuer: %w", err)
 		}
 		p.policy = fmt.Sprintf(policy, " "+u.Scheme+"://"+u.Host)
 	}
-	told, err := json.Marshal(by)
+	told, err := json.Marshal(cfg)
 	if err != nil {
 		return nil, err
 	}
