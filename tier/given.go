@@ -59,10 +59,3 @@ func (g *Given) Take(slot uint64, name string) ([]byte, bool) {
 	g.fit()
 	return v.bytes, true
 }
-
-// Held counts what there is.
-func (g *Given) Held() Held {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.given.Held()
-}

@@ -73,9 +73,10 @@ func (h *Hot) Keep(name string, b []byte) {
 	h.hot.Add(is, chunk{bytes: b})
 }
 
-// Held counts what there is.
+// Held counts the copies, and what was given.
 func (h *Hot) Held() Held {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.hot.Held()
+	held, given := h.hot.Held(), h.given.Held()
+	return Held{Bytes: held.Bytes + given.Bytes, Chunks: held.Chunks + given.Chunks, Evictions: held.Evictions + given.Evictions}
 }

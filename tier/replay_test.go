@@ -58,7 +58,7 @@ func nodesHits(all []accesses.Access, warm int, memory int64) float64 {
 	hits := 0
 	for i, a := range all {
 		name := fmt.Sprint(a.Object)
-		asked, owner := i%nodes, int(idOf(name)[0])*nodes/256
+		asked, owner := i%nodes, int(IDOf(name)[0])*nodes/256
 		if read(owns[owner], hots[asked], asked == owner, name, a.Size) && i >= warm {
 			hits++
 		}
