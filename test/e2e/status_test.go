@@ -78,7 +78,7 @@ func testBadRequests(t *testing.T, c *testcluster.Cluster) {
 		{"PATCH", "PATCH", "/v1/objects/a", 405, "method-not-allowed", nil},
 		{"PUT without a key", "PUT", "/v1/objects", 405, "method-not-allowed", nil},
 		{"PUT of an empty key", "PUT", "/v1/objects/", 405, "method-not-allowed", nil},
-		{"DELETE of everything", "DELETE", "/v1/objects", 405, "method-not-allowed", nil},
+		{"DELETE of everything", "DELETE", "/v1/objects", 400, "bad-query", nil},
 		{"PUT of whoami", "PUT", "/v1/whoami", 405, "method-not-allowed", nil},
 		{"limit 0", "GET", "/v1/objects?limit=0", 400, "bad-query", nil},
 		{"limit of letters", "GET", "/v1/objects?limit=x", 400, "bad-query", nil},
