@@ -53,7 +53,7 @@ func TestWhatIsThereCannotBeTold(t *testing.T) {
 		ErrQuota:             func() (*store.Head, error) { return nil, nil },
 		nil:                  func() (*store.Head, error) { return &store.Head{Size: 900}, nil },
 	} {
-		if _, err := m.Usage.Fits(t.Context(), "acme", 500, was); !errors.Is(err, want) || want != ErrQuota && errors.Is(err, ErrQuota) {
+		if _, err := m.Fits(t.Context(), "acme", 500, was); !errors.Is(err, want) || want != ErrQuota && errors.Is(err, ErrQuota) {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
