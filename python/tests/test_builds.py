@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import larder
-from larder import attempts
+from larder import attempts, claims
 from tests.building import LIMIT, closed, new_client, wait_until  # noqa: F401
 from tests.conftest import Node, StartNode, collected
 
@@ -258,3 +258,14 @@ def test_build_of_strategies(env: larder.Environment, unique: str) -> None:
     assert service.build(unique, Strategy, "other").name == unique
     with pytest.raises(larder.BadRequest, match="takes a function"):
         service.build(unique, 5)  # type: ignore[arg-type]
+
+
+def test_ended_stream_is_not_kept(node: Node, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who stores the value may end a stream just before the thread that keeps the claim has read its last line."""
+    client = new_client(node.url)
+    stream = claims.Visit(client, "objects", unique, {}).attach()
+    kept: list[Any] = []
+    monkeypatch.setattr(client.transport, "finish", lambda *connection: kept.append(connection))
+    stream.end()
+    stream.close()
+    assert not kept

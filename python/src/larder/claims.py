@@ -72,7 +72,7 @@ class Stream:
 
     def __init__(self, transport: Transport, request: Request) -> None:
         self._transport = transport
-        self._over = False
+        self._open = threading.Lock()  # taken by who ends the stream, and never given back
         self.began = time.monotonic()
         self._connection, self._response = transport.open(request, _OPEN_WAIT)
         _Streams.open.add(self._connection)
@@ -105,8 +105,9 @@ class Stream:
         self._transport.pass_over(self._connection.node)
 
     def close(self) -> None:
-        """Close a stream after its last line: the connection may be used again, by others."""
-        self._over = True
+        """Close a stream after its last line, unless it is ended: the connection may be used again, by others."""
+        if not self._open.acquire(blocking=False):
+            return
         _Streams.open.discard(self._connection)
         with suppress(*_BROKEN):
             self._connection.expect(0.05)
@@ -115,8 +116,7 @@ class Stream:
 
     def end(self) -> None:
         """End a stream wherever it is, unless it is closed."""
-        if not self._over:
-            self._over = True
+        if self._open.acquire(blocking=False):
             _Streams.open.discard(self._connection)
             self._connection.end()
 
