@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+	"time"
 
 	"larder/chunks"
 	"larder/cluster"
 	"larder/disk"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -69,6 +71,48 @@ func TestBytesComeFromWhoOwnedThemBefore(t *testing.T) {
 	}
 	if n := asked.asked.Load(); n != 1 { // the head
 		t.Errorf("the store was asked %d times", n)
+	}
+	if s := f.Stats(); s.NearUseful != 2 || s.NearVain != 0 {
+		t.Errorf("%+v", s.Stats)
+	}
+}
+
+// A member may have a chunk and have never heard of its head: its asker had a lease of the
+// owner before that.
+func TestBytesComeFromWhoNeverHeardOfTheHead(t *testing.T) {
+	asker, _, before, _, _ := newPair(t)
+	k := newKey(t)
+	h := put(t, k, "value")
+	if !asker.heads.KeepLease(k, asker.heads.Now(k), heads.Of(h, time.Now()), time.Minute) {
+		t.Fatal("the lease is not kept")
+	}
+	if got := read(t, asker, k); got != "value" {
+		t.Fatal(got)
+	}
+	f, ring, _, _ := newBeside(t)
+	before.Answer(func(route string, h cluster.Handler) { ring.routes[route] = h })
+	if got := read(t, f, k); got != "value" {
+		t.Fatal(got)
+	}
+	if s := f.Stats(); s.NearUseful != 2 || s.NearVain != 0 {
+		t.Errorf("%+v", s.Stats)
+	}
+}
+
+// A member whose keys went to another makes its chunks copies, which it still gives.
+func TestChunksOfOthersAreCopies(t *testing.T) {
+	f, _, before, _ := newBeside(t)
+	k := newKey(t)
+	put(t, k, "value")
+	read(t, before, k)
+	setRing(before, &toOwner{})
+	before.RingChanged()
+	within(t, "a copy", func() bool {
+		s := before.Stats()
+		return s.Own.Chunks == 0 && s.Hot.Chunks == 1
+	})
+	if got := read(t, f, k); got != "value" {
+		t.Fatal(got)
 	}
 	if s := f.Stats(); s.NearUseful != 2 || s.NearVain != 0 {
 		t.Errorf("%+v", s.Stats)
