@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,26 @@ func TestNeighbourThatIsOfNoUse(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+}
+
+// A panic over what a neighbour says strands nobody.
+func TestPanicOverANeighbour(t *testing.T) {
+	f, ring, before, _ := newBeside(t)
+	k := newKey(t)
+	put(t, k, "value")
+	read(t, before, k)
+	ring.spoil = func(a *cluster.Answer) {
+		if len(a.Body) > 0 {
+			panic("as it was told")
+		}
+	}
+	if _, err := f.Open(t.Context(), k, Options{}); !errors.Is(err, chunks.ErrPanic) {
+		t.Fatal(err)
+	}
+	ring.spoil = nil
+	if got := read(t, f, k); got != "value" {
+		t.Errorf("%q", got)
+	}
 }
 
 // Neighbours that have nothing are left alone after a while, until the ring changes.
