@@ -132,5 +132,9 @@ func (s *Chunks) takeGiven(ctx context.Context, asked cluster.Asked) cluster.Ans
 // given up by that: the caller keeps it.
 func (s *Chunks) takeGift(p place) ([]byte, bool) {
 	b, ok := s.given.Take(p.slot(), p.name)
-	return b, ok && p.isLong(b) == nil && s.digests.check(context.Background(), p.Chunk, b, nil, Peer) == nil
+	if !ok || p.isLong(b) != nil {
+		return nil, false
+	}
+	ctx := context.Background() // what the store is asked is bounded
+	return b, s.digests.check(ctx, s.withHead(ctx, p.Chunk), b, nil, Peer) == nil
 }

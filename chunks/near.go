@@ -78,7 +78,7 @@ func (s *Chunks) fromNear(p place) (b []byte, ok bool) {
 	ctx := context.Background() // the question is bounded
 	q := cluster.Question{Route: heldRoute, Text: s.textOf(p.Chunk), Room: p.length}
 	ok = s.AskNear(ctx, p.slot(), q, func(m cluster.Member, said cluster.Answer) bool {
-		d, err := s.Given(ctx, m, p.Chunk, said.Body)
+		d, err := s.Given(ctx, m, s.withHead(ctx, p.Chunk), said.Body)
 		b = d.View
 		return err == nil
 	})

@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"larder/cluster"
-	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -119,19 +118,7 @@ func (s *Chunks) answerChunk(ctx context.Context, asked cluster.Asked) cluster.A
 		held.Release()
 		return Refusal(err)
 	}
-	if p.n == 0 && d.Source != Memory {
-		s.noteVersion(p.Chunk)
-	}
 	return cluster.Answer{Status: http.StatusOK, Text: []byte(d.Source), Body: d.View, Sent: held.Release}
-}
-
-// noteVersion notes whose first chunk memory has. A peer that has a lease of the owner
-// before asks for the chunk alone, so that this node may never hear of the head. Without
-// one it could not tell the next owner that it has the chunk.
-func (s *Chunks) noteVersion(c Chunk) {
-	if last, ok := s.heads.Last(c.key); !ok || VersionOf(last) != c.version {
-		s.heads.Remember(c.key, heads.Known{Head: store.Head{Version: c.version.ETag, Write: c.version.Write, Size: c.size}})
-	}
 }
 
 // sendChunk gives a chunk that was just written to its owner.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/tier"
 )
 
 // beside is a ring of this node, which owns all, and another that comes next.
@@ -97,6 +100,36 @@ func TestBytesComeFromWhoNeverHeardOfTheHead(t *testing.T) {
 	}
 	if s := f.Stats(); s.NearUseful != 2 || s.NearVain != 0 {
 		t.Errorf("%+v", s.Stats)
+	}
+}
+
+// Bytes that a member gave are compared with their digest before they are kept, also if
+// who asks for them names the chunk alone.
+func TestGivenBytesAreComparedWithoutAHead(t *testing.T) {
+	asker, ring, owner, _, _ := newPair(t)
+	k, body := newKey(t), "value"
+	putDigested(t, k, body)
+	h, err := testStore.Head(t.Context(), k.Place())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !asker.heads.KeepLease(k, asker.heads.Now(k), heads.Of(h, time.Now()), time.Minute) {
+		t.Fatal("the lease is not kept")
+	}
+	slot, id := keys.ChunkHash(k, 0), tier.IDOf(keys.Chunk(k, chunks.VersionOf(h), 0))
+	given := string(append(binary.BigEndian.AppendUint64(nil, slot), id[:]...))
+	const wrong = "Value"
+	a := ring.routes["fill/give"](t.Context(), cluster.Asked{Text: given, Body: strings.NewReader(wrong), Size: int64(len(wrong))})
+	if a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	if got := read(t, asker, k); got != body {
+		t.Error("other bytes came to the asker")
+	}
+	for range 2 { // the second read is of memory
+		if got := read(t, owner, k); got != body {
+			t.Error("other bytes came to a caller of the owner")
+		}
 	}
 }
 
