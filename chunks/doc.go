@@ -10,7 +10,7 @@
 // safe for concurrent use.
 //
 // A gift is a chunk that a member gave as it left. It is kept by its slot and the ID of
-// its name, and compared with its digest by the first reader, who brings the head.
+// its name, and compared with its digest when it is first asked for: its head tells that.
 //
 // The path of a chunk, top to bottom:
 //
