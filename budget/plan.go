@@ -18,9 +18,8 @@ package budget
 //	Behind    1/32         64 MiB         chunks that wait to be written to it
 //
 // A small chunk has 8 MiB at most. Together that is not quite half of the tier, with a
-// disk little more, or
-// what the least of each comes to beside a small one. Where the memory limit leaves
-// less, each gives way in proportion, down to two chunks or two parts.
+// disk little more, or what the least of each comes to beside a small one. Where the memory
+// limit leaves less, each gives way in proportion, down to two chunks or two parts.
 type Plan struct {
 	Tier int64 // the memory tier: own chunks and hot copies
 

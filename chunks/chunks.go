@@ -78,7 +78,9 @@ type Chunks struct {
 	digests digests
 	buffers buffers
 	fetches sync.WaitGroup
-	log     zerolog.Logger
+	// demoting is held while chunks are made copies after a change of the ring.
+	demoting sync.Mutex
+	log      zerolog.Logger
 
 	// These bound the bytes of chunks that are held beside the memory tier. Each
 	// waits only for those below it, so that no two nodes wait for each other.
@@ -129,7 +131,8 @@ func (s *Chunks) Resize(plan budget.Plan) {
 	s.digests.lists.resize(plan)
 }
 
-// Close waits until every fetch ahead that is under way has ended. Each is bounded.
+// Close waits until every fetch ahead that is under way has ended, and what a change of the
+// ring began. Each is bounded.
 func (s *Chunks) Close() { s.fetches.Wait() }
 
 // Bounded runs a fetch for no longer than fetches may take. A panic in it becomes an

@@ -37,7 +37,9 @@ func (s *Chunks) fromDisk(p place) ([]byte, bool) {
 	if !s.disk.Has(slot, name) {
 		return nil, false
 	}
-	grant, err := s.loads.Take(context.Background(), p.key.Org, p.length)
+	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)
+	defer cancel()
+	grant, err := s.loads.Take(ctx, p.key.Org, p.length)
 	if err != nil {
 		return nil, false // the store is asked for memory next, and hears why
 	}

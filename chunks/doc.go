@@ -1,5 +1,5 @@
-// Package chunks obtains the chunks of a version: from the memory tier, from the
-// chunk's owner or from the store.
+// Package chunks obtains the chunks of a version: from the memory tier, the disk, the
+// chunk's owner, who owned it before, or from the store.
 //
 // It guarantees that the bytes of a chunk are those that were written, wherever
 // their SHA-256 is known (verify.go), that the store and the owner see one request
@@ -9,10 +9,13 @@
 // never decide which version a key has, or pass a peer's question on. Everything is
 // safe for concurrent use.
 //
+// A gift is a chunk that a member gave as it left. It is kept by its slot and the ID of
+// its name, and compared with its digest when it is first asked for: its head tells that.
+//
 // The path of a chunk, top to bottom:
 //
-//	Take → locate → reserve → fetch → own:     memory, store
-//	                                  other's: hot copy, owner, memory, store
+//	Take → locate → reserve → fetch → own:     memory, hot copy, gift, disk, owner before, store
+//	                                  other's: hot copy, owner, memory, disk, store
 //
 // locate looks at the ring and at the memory tier once, reserve takes memory,
 // charged to the user who reads, and fetch has the chunk come. A chunk that its owner

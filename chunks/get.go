@@ -231,7 +231,8 @@ func (s *Chunks) load(p place) (Data, error) {
 // obtain returns a chunk that this node owns and memory does not have as such: from the
 // hot copies if another node owned it until now, from what a member gave as it left, from
 // the disk, from who owned it before, or from the store.
-func (s *Chunks) obtain(p place) ([]byte, Source, error) {
+func (s *Chunks) obtain(p place) (b []byte, from Source, err error) {
+	defer s.recovered(p.key, &err) // or nobody would ever be told
 	if b, ok := s.hot.Take(p.name); ok {
 		return b, Hot, nil
 	}
@@ -244,7 +245,7 @@ func (s *Chunks) obtain(p place) ([]byte, Source, error) {
 	if b, ok := s.fromNear(p); ok {
 		return b, Peer, nil
 	}
-	b, err := s.read(p.Chunk)
+	b, err = s.read(p.Chunk)
 	return b, S3, err
 }
 
@@ -258,7 +259,8 @@ func (s *Chunks) copyOf(p place, refused error) (Data, error) {
 		return p.Data, nil
 	}
 	return s.copies.Do(p.name, func() (d Data, err error) {
-		if s.look(&p); p.IsHere() { // another flight ended meanwhile
+		defer s.recovered(p.key, &err) // as in obtain
+		if s.look(&p); p.IsHere() {    // another flight ended meanwhile
 			return p.Data, nil
 		}
 		if err = refused; err == nil {

@@ -22,11 +22,13 @@ const (
 	givesAtOnce = 4
 	// mostVain is how many may be refused: then memory is full wherever they go.
 	mostVain = 64
+	// mostGiven is how many are given at most: more than there is time for.
+	mostGiven = 1 << 17
 )
 
 // HandOn gives the chunks that this node owns to the members that will own them when it
-// has left, those that are worth most first, until it has given all, they take no more, or the time
-// is over. It is called while this node is still the owner.
+// has left, those that are worth most first, until it has given all, they take no more, or
+// the time is over. It is called while this node is still the owner.
 func (s *Chunks) HandOn(ctx context.Context) error {
 	if len(s.ring.Next(0, 1)) == 0 {
 		return nil // nobody is left
@@ -36,7 +38,7 @@ func (s *Chunks) HandOn(ctx context.Context) error {
 	var given, bytes, vain atomic.Int64
 	var g errgroup.Group
 	g.SetLimit(givesAtOnce)
-	for _, kept := range s.own.All() {
+	for _, kept := range s.own.Best(mostGiven) {
 		if ctx.Err() != nil || vain.Load() >= mostVain {
 			break
 		}
@@ -130,5 +132,9 @@ func (s *Chunks) takeGiven(ctx context.Context, asked cluster.Asked) cluster.Ans
 // given up by that: the caller keeps it.
 func (s *Chunks) takeGift(p place) ([]byte, bool) {
 	b, ok := s.given.Take(p.slot(), p.name)
-	return b, ok && p.isLong(b) == nil && s.digests.check(context.Background(), p.Chunk, b, nil, Peer) == nil
+	if !ok || p.isLong(b) != nil {
+		return nil, false
+	}
+	ctx := context.Background() // what the store is asked is bounded
+	return b, s.digests.check(ctx, s.withHead(ctx, p.Chunk), b, nil, Peer) == nil
 }

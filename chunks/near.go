@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"larder/cluster"
-	"larder/keys"
 )
 
 const (
@@ -33,8 +32,20 @@ type near struct {
 	useful, vain atomic.Int64 // questions that brought something, and nothing
 }
 
-// RingChanged has the members be asked again who may have owned chunks before.
-func (s *Chunks) RingChanged() { s.near.row.Store(0) }
+// RingChanged has the members be asked again who may have owned chunks before, and makes
+// copies of the chunks that others own now. Otherwise memory would fill with them where
+// their owners have them on disk and never ask, and have no room for what members give.
+func (s *Chunks) RingChanged() {
+	s.near.row.Store(0)
+	s.fetches.Go(func() {
+		s.demoting.Lock()
+		defer s.demoting.Unlock()
+		s.own.Demote(func(slot uint64) bool {
+			_, self := s.ring.Owner(slot)
+			return self
+		})
+	})
+}
 
 // AskNear asks the members that may have owned a hash before this node a question, one
 // after the other, until one has an answer that is good.
@@ -66,8 +77,8 @@ func (s *Chunks) AskNear(ctx context.Context, hash uint64, q cluster.Question, g
 func (s *Chunks) fromNear(p place) (b []byte, ok bool) {
 	ctx := context.Background() // the question is bounded
 	q := cluster.Question{Route: heldRoute, Text: s.textOf(p.Chunk), Room: p.length}
-	ok = s.AskNear(ctx, keys.ChunkHash(p.key, p.n), q, func(m cluster.Member, said cluster.Answer) bool {
-		d, err := s.Given(ctx, m, p.Chunk, said.Body)
+	ok = s.AskNear(ctx, p.slot(), q, func(m cluster.Member, said cluster.Answer) bool {
+		d, err := s.Given(ctx, m, s.withHead(ctx, p.Chunk), said.Body)
 		b = d.View
 		return err == nil
 	})
@@ -94,17 +105,18 @@ func (s *Chunks) answerHeld(ctx context.Context, asked cluster.Asked) cluster.An
 		held.Release()
 		return Refusal(ErrNotHeld)
 	}
-	if _, self := s.ring.Owner(keys.ChunkHash(p.key, p.n)); !self {
-		s.demote(p.name)
+	if _, self := s.ring.Owner(p.slot()); !self {
+		s.demote(p)
 	}
 	return cluster.Answer{Status: http.StatusOK, Body: b, Sent: held.Release}
 }
 
 // demote makes a chunk that another node owns now, and has, a copy: it gives way to what
-// only this node has.
-func (s *Chunks) demote(name string) {
-	if b, ok := s.own.Remove(name); ok {
-		s.hot.Keep(name, b)
+// only this node has. What was given, and nobody has compared here, is given up.
+func (s *Chunks) demote(p place) {
+	s.given.Take(p.slot(), p.name)
+	if b, ok := s.own.Remove(p.name); ok {
+		s.hot.Keep(p.name, b)
 	}
 }
 

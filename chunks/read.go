@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"larder/budget"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
 )
@@ -43,7 +45,12 @@ func (s *Chunks) readRange(ctx context.Context, c Chunk) ([]byte, error) {
 	if err := c.isLong(b); err != nil {
 		return nil, err
 	}
-	return b, s.digests.check(ctx, s.withDigest(c, h), b, h.Sum, S3)
+	sum := h.Sum
+	h.Sum = nil
+	if last, ok := s.heads.Last(c.key); c.n == 0 && (!ok || VersionOf(last) != c.version) { // as in withHead
+		s.heads.Remember(c.key, heads.Of(h, time.Now()))
+	}
+	return b, s.digests.check(ctx, s.withDigest(c, h), b, sum, S3)
 }
 
 // ReadFirst reads the head of a key and the first chunk of its version in one

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
+	"larder/heads"
 	"larder/store"
 )
 
@@ -49,6 +51,27 @@ func (v *digests) check(ctx context.Context, c Chunk, b []byte, sum *[sha256.Siz
 		sum = &here
 	}
 	return v.compare(c, want, *sum, from)
+}
+
+// withHead is a chunk with what its head says of its digest. A peer that has a lease of the
+// owner before names the chunk alone, and this node may never have heard of the head. Then
+// the store is asked. The head is remembered: without one this node could not tell the
+// next owner that it has the chunk.
+func (s *Chunks) withHead(ctx context.Context, c Chunk) Chunk {
+	if c.digest != "" || c.listed {
+		return c
+	}
+	h, ok := s.heads.Last(c.key)
+	if !ok || VersionOf(h) != c.version {
+		ctx, cancel := context.WithTimeout(ctx, listLimit)
+		defer cancel()
+		var err error
+		if h, err = s.store.Head(ctx, c.key.Place()); err != nil || !h.Is(c.version.ETag, c.version.Write) || h.Size != c.size {
+			return c
+		}
+		s.heads.Remember(c.key, heads.Of(h, time.Now()))
+	}
+	return s.withDigest(c, h)
 }
 
 func (v *digests) compare(c Chunk, want, got [sha256.Size]byte, from Source) error {

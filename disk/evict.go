@@ -75,7 +75,7 @@ func (s *segment) nameAt(p place) (string, bool) {
 }
 
 // usualName is as long as most names are.
-const usualName = 512
+const usualName = 16
 
 // discard removes a segment of which the index names nothing any more.
 func (d *Disk) discard(s *segment) {

@@ -18,7 +18,7 @@ const (
 	recordHead  = 32
 	summedHead  = 24 // bytes of the head before the checksum
 
-	// maxName bounds a name: an org, a service, an ETag, a write name and a key's name.
+	// maxName bounds a name. Package chunks gives IDs of 16 bytes.
 	maxName = 8 << 10
 )
 

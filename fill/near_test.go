@@ -4,15 +4,21 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"larder/chunks"
 	"larder/cluster"
 	"larder/disk"
+	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/tier"
 )
 
 // beside is a ring of this node, which owns all, and another that comes next.
@@ -75,6 +81,78 @@ func TestBytesComeFromWhoOwnedThemBefore(t *testing.T) {
 	}
 }
 
+// A member may have a chunk and have never heard of its head: its asker had a lease of the
+// owner before that.
+func TestBytesComeFromWhoNeverHeardOfTheHead(t *testing.T) {
+	asker, _, before, _, _ := newPair(t)
+	k := newKey(t)
+	h := put(t, k, "value")
+	if !asker.heads.KeepLease(k, asker.heads.Now(k), heads.Of(h, time.Now()), time.Minute) {
+		t.Fatal("the lease is not kept")
+	}
+	if got := read(t, asker, k); got != "value" {
+		t.Fatal(got)
+	}
+	f, ring, _, _ := newBeside(t)
+	before.Answer(func(route string, h cluster.Handler) { ring.routes[route] = h })
+	if got := read(t, f, k); got != "value" {
+		t.Fatal(got)
+	}
+	if s := f.Stats(); s.NearUseful != 2 || s.NearVain != 0 {
+		t.Errorf("%+v", s.Stats)
+	}
+}
+
+// Bytes that a member gave are compared with their digest before they are kept, also if
+// who asks for them names the chunk alone.
+func TestGivenBytesAreComparedWithoutAHead(t *testing.T) {
+	asker, ring, owner, _, _ := newPair(t)
+	k, body := newKey(t), "value"
+	putDigested(t, k, body)
+	h, err := testStore.Head(t.Context(), k.Place())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !asker.heads.KeepLease(k, asker.heads.Now(k), heads.Of(h, time.Now()), time.Minute) {
+		t.Fatal("the lease is not kept")
+	}
+	slot, id := keys.ChunkHash(k, 0), tier.IDOf(keys.Chunk(k, chunks.VersionOf(h), 0))
+	given := string(append(binary.BigEndian.AppendUint64(nil, slot), id[:]...))
+	const wrong = "Value"
+	a := ring.routes["fill/give"](t.Context(), cluster.Asked{Text: given, Body: strings.NewReader(wrong), Size: int64(len(wrong))})
+	if a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	if got := read(t, asker, k); got != body {
+		t.Error("other bytes came to the asker")
+	}
+	for range 2 { // the second read is of memory
+		if got := read(t, owner, k); got != body {
+			t.Error("other bytes came to a caller of the owner")
+		}
+	}
+}
+
+// A member whose keys went to another makes its chunks copies, which it still gives.
+func TestChunksOfOthersAreCopies(t *testing.T) {
+	f, _, before, _ := newBeside(t)
+	k := newKey(t)
+	put(t, k, "value")
+	read(t, before, k)
+	setRing(before, &toOwner{})
+	before.RingChanged()
+	within(t, "a copy", func() bool {
+		s := before.Stats()
+		return s.Own.Chunks == 0 && s.Hot.Chunks == 1
+	})
+	if got := read(t, f, k); got != "value" {
+		t.Fatal(got)
+	}
+	if s := f.Stats(); s.NearUseful != 2 || s.NearVain != 0 {
+		t.Errorf("%+v", s.Stats)
+	}
+}
+
 // What a neighbour has of another version, or other bytes, or does not say, comes from the store.
 func TestNeighbourThatIsOfNoUse(t *testing.T) {
 	for name, spoil := range map[string]func(*cluster.Answer){
@@ -109,6 +187,26 @@ func TestNeighbourThatIsOfNoUse(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+}
+
+// A panic over what a neighbour says strands nobody.
+func TestPanicOverANeighbour(t *testing.T) {
+	f, ring, before, _ := newBeside(t)
+	k := newKey(t)
+	put(t, k, "value")
+	read(t, before, k)
+	ring.spoil = func(a *cluster.Answer) {
+		if len(a.Body) > 0 {
+			panic("as it was told")
+		}
+	}
+	if _, err := f.Open(t.Context(), k, Options{}); !errors.Is(err, chunks.ErrPanic) {
+		t.Fatal(err)
+	}
+	ring.spoil = nil
+	if got := read(t, f, k); got != "value" {
+		t.Errorf("%q", got)
+	}
 }
 
 // Neighbours that have nothing are left alone after a while, until the ring changes.

@@ -41,7 +41,7 @@ type FIFO[K comparable, V any] struct {
 	evictions int64
 }
 
-// entry is a value, and a link of a queue. Of a chunk it takes 64 bytes.
+// entry is a value, and a link of a queue. Of a chunk it takes 80 bytes.
 type entry[K comparable, V any] struct {
 	name         K
 	value        V

@@ -2,8 +2,8 @@ package tier
 
 // Given are chunks that members gave which leave the cluster: their next owner keeps
 // them until somebody asks. They take the place of copies, which others have, but not of
-// own chunks, nor of what was given before: what is hottest is given first. There is one
-// for a slot.
+// own chunks, nor of what was given before: what is worth most is given first. There is
+// one for a slot. They are one queue: none is ever used before it is taken.
 type Given struct{ *memory }
 
 // gift is a chunk that was given.
@@ -27,6 +27,16 @@ func (g *Given) Keep(slot uint64, is ID, b []byte) bool {
 	kept := g.given.Add(slot, v)
 	g.fit()
 	return kept
+}
+
+// shrinkGiven leaves what was given so many bytes. What was given last goes first. The
+// caller holds mu.
+func (m *memory) shrinkGiven(most int64) {
+	for e := m.given.small.newest; e != nil && m.given.taken() > most; e = m.given.small.newest {
+		m.given.Remove(e.name)
+		m.given.evictions++
+	}
+	m.given.Resize(most)
 }
 
 // Has reports whether some chunk was given for a slot.

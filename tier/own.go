@@ -115,15 +115,42 @@ type Kept struct {
 	Slot uint64
 }
 
-// All are the chunks, those first that are worth most.
-func (o *Own) All() []Kept {
+// Best are n chunks, or all if there are fewer: those that are worth most, the best first.
+func (o *Own) Best(n int) []Kept {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := make([]Kept, 0, o.own.Held().Chunks)
+	best := make([]Kept, 0, min(n, len(o.own.entries)))
 	for is, c := range o.own.All() {
-		all = append(all, Kept{is, c.slot})
+		if len(best) == cap(best) {
+			break
+		}
+		best = append(best, Kept{is, c.slot})
 	}
-	return all
+	return best
+}
+
+// demotedAtOnce is how many chunks Demote looks at before it lets others have the lock.
+const demotedAtOnce = 256
+
+// Demote makes copies of the chunks that another node owns now: they give way to all that
+// only this node has. The function reports whether this node owns a slot; it must return soon.
+func (o *Own) Demote(owns func(slot uint64) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	seen := 0
+	for is, e := range o.own.entries { // what comes or goes meanwhile may be in it or not
+		if seen++; seen%demotedAtOnce == 0 {
+			o.mu.Unlock()
+			o.mu.Lock() // others have had their turn
+		}
+		if owns(e.value.slot) {
+			continue
+		}
+		if c, ok := o.own.Remove(is); ok {
+			o.fit()
+			o.hot.Add(is, c)
+		}
+	}
 }
 
 // Held counts what there is.

@@ -109,6 +109,6 @@ func (m *memory) approach(bytes int64) bool {
 // fit gives the other parts what own chunks leave. The caller holds mu.
 func (m *memory) fit() {
 	left := m.most - m.own.taken()
-	m.given.Resize(left)
+	m.shrinkGiven(left)
 	m.hot.Resize(left - m.given.taken())
 }

@@ -90,6 +90,7 @@ func newNode(w *world, s *slot) (*node, error) {
 	n.write.Answer(n.cluster.Handle)
 	n.builds.Answer(n.cluster.Handle)
 	n.cluster.OnChange(n.heads.RingChanged)
+	n.cluster.OnChange(n.fill.RingChanged)
 	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnChange(w.look)
 	n.cluster.OnGossip(n.heads.Hint)
