@@ -116,7 +116,7 @@ func madeOf(c *call) (why.Made, error) {
 		}
 	}
 	if _, err := why.SettingsOf(meta["settings"]); err != nil {
-		return why.Made{}, fmt.Errorf(`%w: settings is a JSON object of texts, as Larder-Meta-Settings is, for example {"universe":"'DAX'"}: %w`, errQuery, err)
+		return why.Made{}, fmt.Errorf(`%w: settings is a JSON object of texts, as Larder-Meta-Settings is, for example {"universe":"'DAX'"}: %s`, errQuery, jsonFault(err))
 	}
 	return why.MadeOf(meta), nil
 }
