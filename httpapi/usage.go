@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
+	"larder/auth"
 	"larder/fill"
+	"larder/keys"
 	"larder/store"
+	"larder/usage"
 )
 
 // usageOp is the operation of GET /v1/usage.
@@ -21,7 +25,14 @@ func (a *API) usage(c *call) error {
 	if err != nil {
 		return err
 	}
+	r.Names = slices.DeleteFunc(r.Names, func(n usage.Top) bool { return !mayName(c.who, n.Name) })
 	return writeJSON(c.w, http.StatusOK, r)
+}
+
+// mayName reports whether a caller may see the name of a saving. It is what keys begin with,
+// of one service or the other.
+func mayName(who auth.Principal, name string) bool {
+	return who.May(auth.Read, keys.Objects, name) == nil && who.May(auth.Read, keys.Strategies, name) == nil
 }
 
 // isMetered reports whether a request counts among those that an org has a rate of.
