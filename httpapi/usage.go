@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"larder/auth"
 	"larder/fill"
@@ -25,14 +24,21 @@ func (a *API) usage(c *call) error {
 	if err != nil {
 		return err
 	}
-	r.Names = slices.DeleteFunc(r.Names, func(n usage.Top) bool { return !mayName(c.who, n.Name) })
+	r.Names = namesFor(c.who, r.Names)
 	return writeJSON(c.w, http.StatusOK, r)
 }
 
-// mayName reports whether a caller may see the name of a saving. It is what keys begin with,
-// of one service or the other.
-func mayName(who auth.Principal, name string) bool {
-	return who.May(auth.Read, keys.Objects, name) == nil && who.May(auth.Read, keys.Strategies, name) == nil
+// namesFor are those of what was saved that a caller may see. A name is what keys begin
+// with, of one service or the other. All who ask at once are given the same names, so
+// these are copied.
+func namesFor(who auth.Principal, names []usage.Top) []usage.Top {
+	seen := []usage.Top{}
+	for _, n := range names {
+		if who.May(auth.Read, keys.Objects, n.Name) == nil && who.May(auth.Read, keys.Strategies, n.Name) == nil {
+			seen = append(seen, n)
+		}
+	}
+	return seen
 }
 
 // isMetered reports whether a request counts among those that an org has a rate of.

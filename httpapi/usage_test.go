@@ -1,30 +1,32 @@
 package httpapi
 
 import (
+	"slices"
 	"testing"
 
 	"larder/auth"
+	"larder/usage"
 )
 
 // Names of what was saved are the beginnings of keys: who may not see the keys is not told
-// their names.
+// their names, and who asks at the same time still is.
 func TestNamesOfSavings(t *testing.T) {
-	scoped := func(s auth.Scope) auth.Principal {
-		return auth.Principal{Org: "acme", User: "eve", Role: auth.Writer, Scope: &s}
-	}
+	all := []usage.Top{{Name: "secret/model"}, {Name: "team/model"}, {Name: "team/prices"}}
 	for _, tt := range []struct {
-		who  auth.Principal
-		name string
-		want bool
+		scope *auth.Scope
+		want  []string
 	}{
-		{auth.Principal{Org: "acme", User: "ada", Role: auth.Reader}, "secret/model", true},
-		{scoped(auth.Scope{Prefixes: []string{"team/"}}), "team/model", true},
-		{scoped(auth.Scope{Prefixes: []string{"team/"}}), "secret/model", false},
-		{scoped(auth.Scope{Prefixes: []string{"team/model(a"}}), "team/model", false},
-		{scoped(auth.Scope{Services: []string{"objects"}}), "secret/model", false},
+		{&auth.Scope{Prefixes: []string{"team/"}}, []string{"team/model", "team/prices"}},
+		{&auth.Scope{Prefixes: []string{"team/model(a"}}, nil},
+		{&auth.Scope{Services: []string{"objects"}}, nil},
+		{nil, []string{"secret/model", "team/model", "team/prices"}},
 	} {
-		if got := mayName(tt.who, tt.name); got != tt.want {
-			t.Errorf("%+v sees %s: %t", tt.who.Scope, tt.name, got)
+		var got []string
+		for _, n := range namesFor(auth.Principal{Org: "acme", User: "eve", Role: auth.Reader, Scope: tt.scope}, all) {
+			got = append(got, n.Name)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%+v sees %q, want %q", tt.scope, got, tt.want)
 		}
 	}
 }
