@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A file that has a segment's name and is none does not decide where segments go on: after
-// the highest number there would be no next one.
-func TestHighestNumber(t *testing.T) {
+// What has a segment's name and is none does not decide where segments go on: after the
+// highest number there would be no next one. Nor does it cost a chunk.
+func TestNamesOfSegments(t *testing.T) {
 	cfg := testConfig(t)
 	d := open(t, cfg)
 	d.put(0)
@@ -21,11 +21,14 @@ func TestHighestNumber(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(cfg.Dir, "ffffffff"+segmentSuffix), make([]byte, headerSize), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(cfg.Dir, segmentName(2)), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	d = open(t, cfg)
 	d.put(1)
 	d.want(true, 0, 1)
-	if got := segmentsOf(t, cfg.Dir); len(got) != 2 || filepath.Base(got[1]) != segmentName(2) {
-		t.Errorf("the segments are %v, want the second after the first", got)
+	if got := segmentsOf(t, cfg.Dir); len(got) != 3 || filepath.Base(got[2]) != segmentName(3) {
+		t.Errorf("the segments are %v, want the third after a directory of the second's name", got)
 	}
 }
 

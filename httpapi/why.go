@@ -308,7 +308,7 @@ func (w whyAnswer) text() string {
 	case w.Found:
 		said = append(said, "It is there, made otherwise than you would: "+why.Text(w.Differs)+".")
 	case w.Expired != nil:
-		said = append(said, goneText(store.Expired{At: *w.Expired})+".")
+		said = append(said, "It expired at "+w.Expired.UTC().Format(http.TimeFormat)+"; a PUT stores another.")
 	}
 	if w.Building != nil {
 		by := ""
