@@ -138,7 +138,12 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 // such a file; if not, nothing was answered. A browser asks each time whether a file
 // has changed, so that none is older than the node that served it.
 func (p *Page) Serve(w http.ResponseWriter, r *http.Request) bool {
-	if r.URL.Path+"/" == Root || r.URL.Path == "/" {
+	switch r.URL.Path {
+	case "/": // of browsers alone
+		w.Header().Set("Vary", "Accept")
+		http.Redirect(w, r, Root, http.StatusFound)
+		return true
+	case strings.TrimSuffix(Root, "/"):
 		http.Redirect(w, r, Root, http.StatusPermanentRedirect)
 		return true
 	}
