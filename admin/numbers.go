@@ -42,6 +42,10 @@ func count(n overview.Numbers, name string, labels map[string]string, m *dto.Met
 		if labels["status"] == "5xx" || labels["status"] == brokenStatus {
 			n.Counters["failed"] += value
 		}
+	case "larder_limit_refusals_total":
+		if labels["limit"] == "quota" {
+			n.Counters["over_limit"] += value
+		}
 	case "larder_s3_requests_total":
 		if r := labels["result"]; r == "unavailable" || r == "unexpected" {
 			n.Counters["s3_errors"] += value

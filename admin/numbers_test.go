@@ -13,6 +13,7 @@ import (
 	"larder/heads"
 	"larder/httpapi"
 	"larder/store"
+	"larder/usage"
 	"larder/writepath"
 )
 
@@ -27,6 +28,7 @@ func TestNumbers(t *testing.T) {
 	m.Connections(func() (int, int64) { return 0, 0 })
 	m.Files(map[string]func() (int64, time.Duration){"tokens": func() (int64, time.Duration) { return 0, 0 }})
 	m.Certificate(func() time.Time { return time.Time{} })
+	m.Usage(func() usage.Stats { return usage.Stats{OverQuota: 3, OverRate: 5} })
 	m.Request(httpapi.Served{Op: "get", Status: 200, Source: chunks.Memory})
 	m.Request(httpapi.Served{Op: "get", Status: 200, Source: chunks.S3})
 	m.Request(httpapi.Served{Op: "put", Status: 503})
@@ -34,7 +36,7 @@ func TestNumbers(t *testing.T) {
 	m.S3("put", store.ErrUnavailable, time.Second)
 	n := m.Numbers()
 	for name, want := range map[string]float64{
-		"reads_memory": 1, "reads_s3": 1, "reads_peer": 0, "failed": 1, "s3_requests": 2, "s3_errors": 1, "s3_le_0.00625": 1,
+		"reads_memory": 1, "reads_s3": 1, "reads_peer": 0, "failed": 1, "over_limit": 3, "s3_requests": 2, "s3_errors": 1, "s3_le_0.00625": 1,
 	} {
 		if got, ok := n.Counters[name]; !ok || got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)

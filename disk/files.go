@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -52,12 +53,25 @@ func openDirectory(path string) (*directory, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = ErrInUse
 	}
+	if err == nil {
+		err = mayWrite(lock)
+	}
 	d := &directory{root: root, lock: lock}
 	if err != nil {
 		d.close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// mayWrite is an error if this process may make no files in a directory. What a read-only
+// file system has can still be read.
+func mayWrite(dir *os.File) error {
+	err := unix.Faccessat(int(dir.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("this process may not write there: %w", err)
+	}
+	return nil
 }
 
 func (d *directory) close() {

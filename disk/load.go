@@ -18,7 +18,7 @@ func (d *Disk) load() {
 		d.counts.opening.Add(1)
 		d.log.Error().Err(err).Str("dir", d.cfg.Dir).Msg("the disk cannot be used; chunks are kept in memory and in S3 alone")
 	}
-	var mu sync.Mutex // guards foreign, and the segments
+	var mu sync.Mutex // guards foreign, the segments, and their highest number
 	var g errgroup.Group
 	foreign := 0
 	g.SetLimit(loadsAtOnce)
@@ -27,7 +27,6 @@ func (d *Disk) load() {
 		if !ok {
 			continue // it is none of ours
 		}
-		d.writer.next = max(d.writer.next, number)
 		g.Go(func() error {
 			s, err := d.open(name, number)
 			mu.Lock()
@@ -35,6 +34,7 @@ func (d *Disk) load() {
 			if s != nil {
 				d.segments[number] = s
 				d.bytes += s.total
+				d.writer.next = max(d.writer.next, number)
 			} else if errors.Is(err, errForeign) {
 				foreign++
 			}

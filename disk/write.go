@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -153,12 +154,16 @@ func (d *Disk) isFull() bool {
 
 // create begins a segment.
 func (d *Disk) create() error {
-	d.writer.next++
-	number := d.writer.next
-	f, err := d.files.Open(segmentName(number), true)
+	var f File
+	err := fs.ErrExist
+	for errors.Is(err, fs.ErrExist) { // what has the name and is no segment stays
+		d.writer.next++
+		f, err = d.files.Open(segmentName(d.writer.next), true)
+	}
 	if err != nil {
 		return err
 	}
+	number := d.writer.next
 	if _, err := f.WriteAt(header(d.identity, number), 0); err != nil {
 		_ = f.Close() // nothing is in it
 		d.remove(number)

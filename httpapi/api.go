@@ -223,10 +223,11 @@ func (a *API) serve(c *call) (err error) {
 	return do(a, c)
 }
 
-// servePage answers a request for a file of the page, which anybody may have, and
-// reports whether it was one.
+// servePage answers a request for a file of the page, which anybody may have, or of a browser
+// for the root, and reports whether it was one.
 func (a *API) servePage(c *call) bool {
-	if a.cfg.Page == nil || !c.reads() || !strings.HasPrefix(c.URL.Path+"/", pagePath) {
+	isStart := c.URL.Path == "/" && wantsPage(c.Header)
+	if a.cfg.Page == nil || !c.reads() || !isStart && !strings.HasPrefix(c.URL.Path+"/", pagePath) {
 		return false
 	}
 	c.op = pageOp

@@ -201,7 +201,10 @@ func (a *API) batchNames(c *call) ([]string, error) {
 	from := json.NewDecoder(bytes.NewReader(list.bytes))
 	from.DisallowUnknownFields()
 	if err := from.Decode(&asked); err != nil {
-		return nil, fmt.Errorf(`%w: it is no {"get": [key, …]}: %s`, errBody, cutText(err.Error())) // which may quote all of it
+		return nil, fmt.Errorf(`%w: %s; send {"get": [key, …]}`, errBody, jsonFault(err))
+	}
+	if asked.Get == nil {
+		return nil, fmt.Errorf(`%w: there is no list of keys in it; send {"get": [key, …]}`, errBody)
 	}
 	if from.More() {
 		return nil, fmt.Errorf(`%w: something follows {"get": [key, …]}`, errBody)

@@ -63,6 +63,31 @@ func TestBatchLocations(t *testing.T) {
 	}
 }
 
+// TestBadJSON is told in words of JSON, and not of Go.
+func TestBadJSON(t *testing.T) {
+	s := serve(t, 100, ada{})
+	for _, tt := range []struct{ path, body, want string }{
+		{"/v1/batch/objects", `["a"]`, "it must not be a JSON array; send {"},
+		{"/v1/batch/objects", `{"get":[1]}`, "get must not be a JSON number; send {"},
+		{"/v1/batch/objects", `{"got":["a"]}`, `"got" is not known; send {`},
+		{"/v1/batch/objects", `{}`, "there is no list of keys in it; send {"},
+		{"/v1/batch/objects", `null`, "there is no list of keys in it; send {"},
+		{"/v1/batch/objects", `{"get":["a"`, "it is no JSON (unexpected EOF); send {"},
+		{"/v1/why/objects/a?settings=%5B%5D", "", "it must not be a JSON array"},
+		{"/v1/why/objects/a?settings=x", "", "it is no JSON (invalid character"},
+	} {
+		method := "POST"
+		if tt.body == "" {
+			method = "GET"
+		}
+		answer, body, _ := s.raw(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", method, tt.path, len(tt.body), tt.body))
+		var p problem
+		if err := json.Unmarshal(body, &p); err != nil || answer.StatusCode != 400 || !strings.Contains(p.Detail, tt.want) || strings.Contains(p.Detail, "Go ") {
+			t.Errorf("%s %s: %d %s, want %q", tt.path, tt.body, answer.StatusCode, body, tt.want)
+		}
+	}
+}
+
 // TestBatchListTooLong announces a list that is too long, and sends none of it.
 func TestBatchListTooLong(t *testing.T) {
 	s := serve(t, 100, ada{})

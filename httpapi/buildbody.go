@@ -49,7 +49,7 @@ func readBuild(c *call) (b buildBody, err error) {
 		return b, nil
 	}
 	if err := json.Unmarshal(text, &b); err != nil {
-		return b, notAsExpected(err)
+		return b, fmt.Errorf(`%w: %s; send an object like {"expect": 60, "message": "loading", "retry": false}`, errBody, jsonFault(err))
 	}
 	b.Error, b.Unstored = cutText(b.Error), cutText(b.Unstored)
 	switch {
@@ -63,13 +63,17 @@ func readBuild(c *call) (b buildBody, err error) {
 	return b, nil
 }
 
-// notAsExpected refuses a body for what was wrong with its JSON.
-func notAsExpected(err error) error {
-	const like = `send an object like {"expect": 60, "message": "loading", "retry": false}`
+// jsonFault says of JSON that a caller sent what is wrong with it, without the words of Go's
+// types, and of what it quotes the beginning.
+func jsonFault(err error) string {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("%w: %s must not be a JSON %s; %s", errBody, cmp.Or(wrong.Field, "it"), wrong.Value, like)
+		return fmt.Sprintf("%s must not be a JSON %s", cmp.Or(wrong.Field, "it"), wrong.Value)
 	}
-	return fmt.Errorf("%w: it is no JSON (%w); %s", errBody, err, like)
+	text := cutText(err.Error())
+	if unknown, ok := strings.CutPrefix(text, "json: unknown field "); ok {
+		return unknown + " is not known"
+	}
+	return "it is no JSON (" + text + ")"
 }
 
 // cutText is the beginning of a text, of maxNote bytes at most and whole characters.

@@ -257,6 +257,11 @@ func parseDrop(c *call) (*drop, error) {
 			return nil, fmt.Errorf("%w: %q is not known; a removal of many knows prefix, dry_run, older_than, writer, and for strategies env_date and env_hash", errQuery, name)
 		}
 	}
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
+		if present(c.Header, name) {
+			return nil, fmt.Errorf("%w: %s is of one object, and a removal of many looks at none; narrow it by older_than or writer", errHeader, name)
+		}
+	}
 	prefix := q.Get("prefix")
 	if prefix == "" {
 		return nil, fmt.Errorf("%w: a DELETE names a key, or a prefix that is not empty: ?prefix=", errQuery)

@@ -66,7 +66,7 @@ type tooOld struct {
 
 // Error is for callers.
 func (t tooOld) Error() string {
-	return fmt.Sprintf("it was written at %s, more than %d seconds ago", t.head.Modified.UTC().Format(http.TimeFormat), int64(t.limit/time.Second))
+	return fmt.Sprintf("the object is of %s, which is longer ago than the %d s of %s: make it anew, or ask for an older one", endOfSecond(t.head.Modified).UTC().Format(http.TimeFormat), int64(t.limit/time.Second), maxAge)
 }
 
 // Unwrap returns errTooOld.

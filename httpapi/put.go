@@ -162,6 +162,11 @@ func (a *API) verify(c *call, sums *hashes) error {
 }
 
 func (a *API) delete(c *call) error {
+	for _, name := range []string{"prefix", "dry_run", "older_than", "writer", "env_date", "env_hash"} {
+		if c.query.Has(name) { // who sent it wants to count, or to remove less
+			return fmt.Errorf("%w: %s is of a removal of many, and this names one key: leave it out, or leave out the key and give ?prefix=", errQuery, name)
+		}
+	}
 	cond, err := writeConditions(c.Header)
 	if err != nil {
 		return err

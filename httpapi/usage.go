@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/http"
 
+	"larder/auth"
 	"larder/fill"
+	"larder/keys"
 	"larder/store"
+	"larder/usage"
 )
 
 // usageOp is the operation of GET /v1/usage.
@@ -21,7 +24,21 @@ func (a *API) usage(c *call) error {
 	if err != nil {
 		return err
 	}
+	r.Names = namesFor(c.who, r.Names)
 	return writeJSON(c.w, http.StatusOK, r)
+}
+
+// namesFor are those of what was saved that a caller may see. A name is what keys begin
+// with, of one service or the other. All who ask at once are given the same names, so
+// these are copied.
+func namesFor(who auth.Principal, names []usage.Top) []usage.Top {
+	seen := []usage.Top{}
+	for _, n := range names {
+		if who.May(auth.Read, keys.Objects, n.Name) == nil && who.May(auth.Read, keys.Strategies, n.Name) == nil {
+			seen = append(seen, n)
+		}
+	}
+	return seen
 }
 
 // isMetered reports whether a request counts among those that an org has a rate of.

@@ -116,7 +116,7 @@ func madeOf(c *call) (why.Made, error) {
 		}
 	}
 	if _, err := why.SettingsOf(meta["settings"]); err != nil {
-		return why.Made{}, fmt.Errorf(`%w: settings is a JSON object of texts, as Larder-Meta-Settings is, for example {"universe":"'DAX'"}: %w`, errQuery, err)
+		return why.Made{}, fmt.Errorf(`%w: settings is a JSON object of texts, as Larder-Meta-Settings is, for example {"universe":"'DAX'"}: %s`, errQuery, jsonFault(err))
 	}
 	return why.MadeOf(meta), nil
 }
@@ -308,7 +308,7 @@ func (w whyAnswer) text() string {
 	case w.Found:
 		said = append(said, "It is there, made otherwise than you would: "+why.Text(w.Differs)+".")
 	case w.Expired != nil:
-		said = append(said, goneText(store.Expired{At: *w.Expired})+".")
+		said = append(said, "It expired at "+w.Expired.UTC().Format(http.TimeFormat)+"; a PUT stores another.")
 	}
 	if w.Building != nil {
 		by := ""

@@ -106,6 +106,7 @@ func TestJudge(t *testing.T) {
 		{"slow S3", func(n *Node) { n.Recent = Counts{"s3_requests": 100, "s3_le_1": 50, "s3_le_9": 100} }, Warn, "more than 8.8 s"},
 		{"leases", func(n *Node) { n.Recent = Counts{"leases_waited": 2} }, Warn, "waited out 2 leases"},
 		{"failures", func(n *Node) { n.Recent = Counts{"failed": 1} }, Warn, "One request failed"},
+		{"over a limit", func(n *Node) { n.Recent = Counts{"failed": 3, "over_limit": 3} }, Good, "nothing failed"},
 		{"versions", func(n *Node) { n.Version = "v2" }, Warn, "2 versions: v1, v2"},
 		{"unsettled", func(n *Node) { n.Gauges["unsettled"] = 1 }, Warn, "has not settled"},
 		{"file", func(n *Node) { n.Recent = Counts{"file_errors": 1} }, Warn, "one of its files"},

@@ -55,7 +55,7 @@ func judge(nodes []Node, now time.Time) []Finding {
 	if n := total["leases_waited"]; n > 0 {
 		add(Warn, "Writes waited out %s in the last minutes: a member died, or was silent, and writes of its keys took seconds.", plural(n, "lease"))
 	}
-	if n := total["failed"]; n > 0 {
+	if n := total["failed"] - total["over_limit"]; n > 0 { // the member that refuses may be another than the one that answers
 		add(Warn, "%s failed in the last minutes (5xx, or broken off).", capital(plural(n, "request")))
 	}
 	if len(versions) > 1 {

@@ -134,11 +134,16 @@ func (p *Page) add(at string, content []byte) error {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'%s; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// Serve answers a GET or HEAD of a path within Root, and reports whether there is
+// Serve answers a GET or HEAD of a path within Root, or of one that leads there, and reports whether there is
 // such a file; if not, nothing was answered. A browser asks each time whether a file
 // has changed, so that none is older than the node that served it.
 func (p *Page) Serve(w http.ResponseWriter, r *http.Request) bool {
-	if r.URL.Path+"/" == Root {
+	switch r.URL.Path {
+	case "/": // of browsers alone
+		w.Header().Set("Vary", "Accept")
+		http.Redirect(w, r, Root, http.StatusFound)
+		return true
+	case strings.TrimSuffix(Root, "/"):
 		http.Redirect(w, r, Root, http.StatusPermanentRedirect)
 		return true
 	}

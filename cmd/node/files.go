@@ -35,7 +35,7 @@ func (n *node) openFiles() error {
 	}
 	n.policies = usage.NewPolicies(keys.ValidOrg)
 	if c.PolicyFile != "" {
-		if err := n.open("policy", "--policy-file", "README.md shows its entries", &configFile{
+		if err := n.open("policy", "--policy-file", "docs/operating.md shows its entries", &configFile{
 			path: c.PolicyFile, is: "policy file", holds: "policies",
 			take: n.policies.Take, count: n.policies.Len, unfit: 0o022,
 		}); err != nil {

@@ -17,7 +17,7 @@ import (
 	"larder/test/testcluster"
 )
 
-// TestBuilds holds what README.md says of builds, on one cluster.
+// TestBuilds holds what docs/http.md says of builds, on one cluster.
 func TestBuilds(t *testing.T) {
 	t.Parallel()
 	c := testcluster.New(t, testcluster.Options{Secret: true})

@@ -30,8 +30,8 @@ func flagsIn(text string) map[string]bool {
 	return names
 }
 
-// README names no flag that the binary does not have, and its configuration
-// leaves none of the node's out.
+// README, docs/http.md and docs/operating.md name no flag that the binary does not have,
+// and README's configuration leaves none of the node's out.
 func TestReadmeNamesTheFlags(t *testing.T) {
 	t.Parallel()
 	readme := readDoc(t, "README.md")
@@ -54,9 +54,9 @@ func TestReadmeNamesTheFlags(t *testing.T) {
 	for _, command := range []string{"s3", "token", "check"} {
 		maps.Copy(known, help(command))
 	}
-	for _, name := range slices.Sorted(maps.Keys(flagsIn(readme))) {
+	for _, name := range slices.Sorted(maps.Keys(flagsIn(readme + readDoc(t, "docs/http.md") + readDoc(t, "docs/operating.md")))) {
 		if !known[name] {
-			t.Errorf("README names --%s, which the node does not have", name)
+			t.Errorf("--%s is named, which the node does not have", name)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 	named := regexp.MustCompile("`((?:[a-z0-9]+/)+[a-zA-Z0-9_.]+\\.(?:go|py|md|json|yaml))`((?:(?:,| →)? `[A-Za-z]+`)*)")
 	word := regexp.MustCompile(`[A-Za-z]+`)
 	for _, page := range []string{
-		"README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/debugging.md", "docs/protocol.md", "docs/metrics.md", "docs/s3.md",
+		"README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/http.md", "docs/operating.md", "docs/debugging.md", "docs/protocol.md", "docs/metrics.md", "docs/s3.md",
 	} {
 		for _, m := range named.FindAllStringSubmatch(readDoc(t, page), -1) {
 			file, err := os.ReadFile("../../" + m[1])

@@ -139,6 +139,13 @@ func (d *dropping) refusals() {
 	} {
 		d.drop("root", "objects", query).wantProblem(d.t, http.StatusBadRequest, kind)
 	}
+	for _, query := range []string{"dry_run=true", "prefix=b", "older_than=60", "writer=ada"} { // of one key, which stays
+		d.drop("root", "objects", "key=b/stays&"+query).wantProblem(d.t, http.StatusBadRequest, "bad-query")
+	}
+	d.drop("root", "strategies", "key=DAX%7C2022-01-30T00:00:00Z%7C%7Caa&env_hash=bb").wantProblem(d.t, http.StatusBadRequest, "bad-query")
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
+		d.drop("root", "objects", "prefix=a", name, "*").wantProblem(d.t, http.StatusBadRequest, "bad-header")
+	}
 	d.drop("rob", "objects", "prefix=a").wantProblem(d.t, http.StatusForbidden, "read-only")
 	d.drop("eve", "objects", "prefix=a").wantProblem(d.t, http.StatusForbidden, "out-of-scope")
 	d.drop("eve", "objects", "prefix=o").wantProblem(d.t, http.StatusForbidden, "out-of-scope")

@@ -25,6 +25,10 @@ func TestPageOnTheWire(t *testing.T) {
 			t.Errorf("%s: %v", path, a.header)
 		}
 	}
+	if got := do(t, "GET", n.URL()+"/", nil, "Accept", "text/html,*/*;q=0.8").header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+		t.Errorf("a browser that asks for / gets %s", got)
+	}
+	do(t, "GET", n.URL()+"/", nil).wantProblem(t, 401, "no-credential")
 	do(t, "GET", n.URL()+"/ui/none", nil).wantProblem(t, 401, "no-credential")
 	do(t, "GET", n.URL()+"/ui/none", nil, ada.bearer()...).wantProblem(t, 404, "no-route")
 	do(t, "PUT", n.URL()+"/ui/", nil, ada.bearer()...).wantProblem(t, 404, "no-route")

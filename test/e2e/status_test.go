@@ -21,7 +21,7 @@ import (
 // chunk is --chunk-size and --max-object-size of the cluster of these tests.
 const chunk = 64 << 10
 
-// TestStatuses holds the answers that README.md promises, on one cluster.
+// TestStatuses holds the answers that docs/http.md promises, on one cluster.
 func TestStatuses(t *testing.T) {
 	t.Parallel()
 	c := testcluster.New(t, testcluster.Options{Flags: []string{"--chunk-size=64KiB", "--max-object-size=64KiB"}})
