@@ -71,7 +71,7 @@ func (c *client) choose() *history.Op {
 		c.puts++
 		o.Value = fmt.Sprintf("%d-%d", c.id, c.puts)
 		if c.rng.IntN(100) < 25 {
-			o.Life = 1 + c.rng.IntN(8)
+			o.Life = 1 + c.rng.IntN(int(mostLife/time.Second))
 		}
 	}
 	return o
@@ -131,6 +131,9 @@ func exchange(n *node, r *http.Request) *httptest.ResponseRecorder {
 
 // expireWithin is how soon after its moment nobody is told of an object any more.
 const expireWithin = time.Second
+
+// mostLife is how long an object lives at most that expires.
+const mostLife = 8 * time.Second
 
 // expiry is what the moment of what was put does; nil if it has none, or surely is not
 // there.
