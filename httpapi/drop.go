@@ -112,14 +112,14 @@ func (a *API) dropPage(c *call, d *drop) (more bool, err error) {
 	return more, nil
 }
 
-// admitAll waits until the rate of the org has room for each of n objects.
+// admitAll waits until the rate of the org has had room for each of n objects.
 func (a *API) admitAll(c *call, n int) error {
-	for range n {
+	for n > 0 {
 		err := a.cfg.Usage.Admit(c.Context(), c.who.Org, c.who.User)
-		for later, ok := errors.AsType[usage.Later](err); ok; later, ok = errors.AsType[usage.Later](err) {
-			if err = pause(c.Context(), later.After); err == nil {
-				err = a.cfg.Usage.Admit(c.Context(), c.who.Org, c.who.User)
-			}
+		if later, ok := errors.AsType[usage.Later](err); ok {
+			err = pause(c.Context(), later.After)
+		} else {
+			n--
 		}
 		if err != nil {
 			return err

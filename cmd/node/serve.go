@@ -213,7 +213,12 @@ func (n *node) connect() error {
 	n.hatch = n.api.Bound(n.private.listener, private)
 	n.private.listener = n.hatch
 	n.private.Handler = n.admin.Handler(n.cluster)
+	n.measure()
+	return nil
+}
 
+// measure has the metrics read the parts.
+func (n *node) measure() {
 	n.admin.Metrics.Memory(n.cfg.memory.tier, n.fill.Stats)
 	n.admin.Metrics.Disk(n.disk.Stats)
 	n.admin.Metrics.Heads(n.heads.Stats)
@@ -224,7 +229,6 @@ func (n *node) connect() error {
 	n.admin.Metrics.Connections(n.door.Connections)
 	n.admin.Metrics.Files(n.fileStates())
 	n.admin.Metrics.Certificate(n.keyPair.expires)
-	return nil
 }
 
 // run starts the parts and, when ctx ends, stops them: not ready, stop owning,
