@@ -162,6 +162,18 @@ func TestDropJudgesWhatIsThere(t *testing.T) {
 	}
 }
 
+// wantDropped waits for a write and for the removal that met it: all keys are gone.
+func (f *folder) wantDropped(nodes []*node, ks []keys.Key, written <-chan error, dropped <-chan []Dropped) {
+	f.Helper()
+	if err := <-written; err != nil {
+		f.Error(err)
+	}
+	if done, _, failed := sumOf(<-dropped); done != len(ks) || failed != nil {
+		f.Errorf("%d removed, failed: %v", done, failed)
+	}
+	f.wantGone(nodes, ks...)
+}
+
 // TestDropDoesNotWaitForWriters: a key that somebody is writing keeps none of the others.
 func TestDropDoesNotWaitForWriters(t *testing.T) {
 	nodes := startCluster(t, 2, time.Hour)
@@ -180,13 +192,7 @@ func TestDropDoesNotWaitForWriters(t *testing.T) {
 		return !slices.ContainsFunc(ks[1:], func(k keys.Key) bool { return isThere(t, k) })
 	})
 	close(goOn)
-	if err := <-written; err != nil {
-		t.Error(err)
-	}
-	if done, _, failed := sumOf(<-dropped); done != len(ks) || failed != nil {
-		t.Errorf("%d removed, failed: %v", done, failed)
-	}
-	f.wantGone(nodes, ks...)
+	f.wantDropped(nodes, ks, written, dropped)
 }
 
 // TestDropMeetsAnotherOwner: a member that writes a key itself, having been its owner, is
@@ -215,13 +221,7 @@ func TestDropMeetsAnotherOwner(t *testing.T) {
 		t.Error("what another node is writing was removed before its upload was over")
 	}
 	close(goOn)
-	if err := <-written; err != nil {
-		t.Error(err)
-	}
-	if done, _, failed := sumOf(<-dropped); done != len(ks) || failed != nil {
-		t.Errorf("%d removed, failed: %v", done, failed)
-	}
-	f.wantGone(nodes, ks...)
+	f.wantDropped(nodes, ks, written, dropped)
 }
 
 // TestDropWithoutAnAnswer: what the store has not answered is told as unknown, is read
