@@ -12,6 +12,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS := linux/$(shell go env GOARCH)
+# axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
+AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
 .PHONY: help build test test-python clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
 
@@ -76,9 +78,6 @@ s3: ## the same against a server that is installed and started for it; SERVER=go
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
 	cd python && LARDER_NODE=$(BIN)/node $(PYVENV)/bin/pytest
-
-# axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
-AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
 axe: $(AXE) ## what finds out whether everybody can use the page
 
