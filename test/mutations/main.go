@@ -57,20 +57,18 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	var missed []string
-	if !o.check {
-		fmt.Println("| rule | left out | unit tests | simulation | model |\n|---|---|---|---|---|")
+	chosen := slices.DeleteFunc(mutations(), func(m mutation) bool {
+		return o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.name)
+	})
+	if o.check {
+		return checkAll(chosen)
 	}
-	for _, m := range mutations() {
-		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.name) {
-			continue
-		}
+	var missed []string
+	fmt.Println("| rule | left out | unit tests | simulation | model |\n|---|---|---|---|---|")
+	for _, m := range chosen {
 		unit, simulated, err := m.try(o)
 		if err != nil && !errors.Is(err, errUncaught) {
-			return fmt.Errorf("rule %s, %s: %w", m.name, m.what, err)
-		}
-		if o.check {
-			continue
+			return m.failed(err)
 		}
 		fmt.Printf("| %s | %s | %s | %s | %s |\n", m.name, m.what, unit, simulated, strings.Join(model[m.name], ", "))
 		if err != nil {
@@ -113,13 +111,6 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if o.check {
-		changed := "./" + m.packages()[0]
-		if out, err := command(".", buildLimit, "go", "build", "-overlay", list, changed); err != nil {
-			return "", "", fmt.Errorf("build %s: %w\n%s", changed, err, out)
-		}
-		return "", "", nil
-	}
 	unit, simulated = "no", "no"
 	for _, p := range m.packages() {
 		if unit != "no" || o.net == "simulation" {
@@ -137,6 +128,9 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 	}
 	return unit, simulated, err
 }
+
+// failed says which mutation could not be tried.
+func (m mutation) failed(err error) error { return fmt.Errorf("rule %s, %s: %w", m.name, m.what, err) }
 
 // packages are those that keep the protocol, the one that is changed first.
 func (m mutation) packages() []string {

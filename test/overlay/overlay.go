@@ -13,10 +13,10 @@ import (
 // Change names a file, a text that must occur once in it, and the text in its place.
 type Change [3]string
 
-// Write makes the changes in copies of their files in dir, and returns the file there
-// that -overlay takes. Files are relative to root. A text that is not in its file, or
-// is there twice, is an error: the code has moved on, and the change must follow it.
-func Write(dir, root string, changes []Change) (string, error) {
+// Apply makes the changes, and returns the new texts by the paths of their files, which
+// are relative to root. A text that is not in its file, or is there twice, is an error:
+// the code has moved on, and the change must follow it.
+func Apply(root string, changes []Change) (map[string]string, error) {
 	texts := map[string]string{}
 	for _, c := range changes {
 		file, before, after := c[0], c[1], c[2]
@@ -25,14 +25,24 @@ func Write(dir, root string, changes []Change) (string, error) {
 		if !ok {
 			b, err := os.ReadFile(path)
 			if err != nil {
-				return "", fmt.Errorf("overlay: %w", err)
+				return nil, fmt.Errorf("overlay: %w", err)
 			}
 			text = string(b)
 		}
 		if n := strings.Count(text, before); n != 1 {
-			return "", fmt.Errorf("overlay: %s has this text %d times, not once:\n%s", file, n, before)
+			return nil, fmt.Errorf("overlay: %s has this text %d times, not once:\n%s", file, n, before)
 		}
 		texts[path] = strings.Replace(text, before, after, 1)
+	}
+	return texts, nil
+}
+
+// Write applies the changes to copies of their files in dir, and returns the file there
+// that -overlay takes.
+func Write(dir, root string, changes []Change) (string, error) {
+	texts, err := Apply(root, changes)
+	if err != nil {
+		return "", err
 	}
 	replace := map[string]string{}
 	for path, text := range texts {
