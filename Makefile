@@ -15,7 +15,7 @@ PLATFORMS := linux/$(shell go env GOARCH)
 # axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
 AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
-.PHONY: help build test test-python clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
+.PHONY: help build build-race test test-go test-python test-more clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,17 +23,27 @@ help: ## the commands
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
 
+build-race:
+	go build -race -o $(BIN)/race/node ./cmd/node
+
 cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 	NODE=$(BIN)/node scripts/cluster
 
-test: lint $(VENV)/bin/moto_server $(AXE) test-python ## vet, lint, and all tests with the race detector
-	go vet ./...
-	# The nodes that the tests run are built beside them, so Go would take old results for new: -count=1.
-	LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -count=1 -timeout 30m $$(go list ./... | grep -v -e /test/model -e /test/simulation)
-	go test ./test/model/... # one goroutine, and many states
+test: lint ## vet, lint, and all tests with the race detector
+	$(MAKE) -j3 --output-sync=target test-go test-python test-more # beside each other: most of them wait
+
+# The longest come first, so that the others fill the time beside them.
+SLOW := ./test/e2e ./test/chaos ./store/embedded ./store ./test/page ./writepath ./cluster
+
+test-go: build-race $(VENV)/bin/moto_server $(AXE) ## all Go tests but those of test-more, with the race detector; golangci-lint has vetted them
+	# What the tests run is built beside them, so Go would take old results for new: -count=1.
+	LARDER_RACE_NODE=$(BIN)/race/node LARDER_MOTO_SERVER=$(VENV)/bin/moto_server LARDER_TEST_PYTHON=$(VENV)/bin/python go test -race -vet=off -count=1 -parallel 3 -timeout 30m $(SLOW) $$(go list ./... | grep -v -e /test/model -e /test/simulation)
+
+test-more: build ## the model, the mutations, the simulation, the chart and the image
 	go run ./test/mutations -check # each change that leaves out a rule still applies, and compiles
 	go test -count=1 ./test/simulation # under the race detector synctest with many timers ends the process before Go 1.27: golang/go#76691
-	cd helm/check && go test -count=1 -timeout 10m ./... # what they test is outside their modules, so Go would take old results for new
+	go test ./test/model/... # one goroutine, and many states
+	cd helm/check && LARDER_NODE=$(BIN)/node go test -count=1 -timeout 10m ./... # what they test is outside their modules, so Go would take old results for new
 	cd image && go test -count=1 -timeout 10m ./...
 
 # A round that failed is repeated with its own seed, which is printed.

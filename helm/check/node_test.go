@@ -20,8 +20,11 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// binary builds the node once for all tests.
+// binary is the node that LARDER_NODE names, or one that is built once for all tests.
 var binary = sync.OnceValues(func() (string, error) {
+	if given := os.Getenv("LARDER_NODE"); given != "" {
+		return given, nil
+	}
 	dir, err := os.MkdirTemp("", "larder-chart-")
 	if err != nil {
 		return "", err
@@ -37,7 +40,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
+	if path, err := binary(); err == nil && path != os.Getenv("LARDER_NODE") {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)

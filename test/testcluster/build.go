@@ -13,6 +13,7 @@ import (
 type build struct {
 	once sync.Once
 	path string
+	dir  string // of a node that was built here
 	err  error
 }
 
@@ -22,32 +23,34 @@ var node build //nolint:gochecknoglobals // one build for all tests of the proce
 // package that uses Build or New calls it in its TestMain.
 func Main(m *testing.M) {
 	status := m.Run()
-	if node.path != "" {
-		_ = os.RemoveAll(filepath.Dir(node.path)) // it is in the folder for temporary files
+	if node.dir != "" {
+		_ = os.RemoveAll(node.dir)
 	}
 	os.Exit(status)
 }
 
-// Build returns the path of the node's binary. It is built once for each test
-// process, with the race detector if the test has it.
+// Build returns the path of the node's binary, with the race detector if the test has it:
+// what LARDER_RACE_NODE names, or LARDER_NODE without the race detector. If that is not
+// set, the node is built once for each test process.
 func Build(t testing.TB) string {
 	t.Helper()
-	node.once.Do(func() { node.path, node.err = compile() })
+	node.once.Do(node.make)
 	if node.err != nil {
 		t.Fatal(node.err)
 	}
 	return node.path
 }
 
-func compile() (string, error) {
-	dir, err := os.MkdirTemp("", "larder-node-")
-	if err != nil {
-		return "", fmt.Errorf("build node: %w", err)
+func (b *build) make() {
+	if b.path = os.Getenv(given); b.path != "" {
+		return
 	}
-	path := filepath.Join(dir, "node")
-	args := append(append([]string{"build"}, raceFlags()...), "-o", path, "larder/cmd/node")
+	if b.dir, b.err = os.MkdirTemp("", "larder-node-"); b.err != nil {
+		return
+	}
+	b.path = filepath.Join(b.dir, "node")
+	args := append(append([]string{"build"}, raceFlags()...), "-o", b.path, "larder/cmd/node")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build node: %w\n%s", err, out)
+		b.err = fmt.Errorf("build node: %w\n%s", err, out)
 	}
-	return path, nil
 }

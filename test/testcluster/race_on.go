@@ -2,5 +2,8 @@
 
 package testcluster
 
+// given names a node that is built.
+const given = "LARDER_RACE_NODE"
+
 // raceFlags build the node as the test itself was built.
 func raceFlags() []string { return []string{"-race"} }
