@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/cluster"
+	"larder/test/testcluster"
 )
 
 // askPage asks the admin port.
@@ -54,17 +55,8 @@ func twoMembers(t *testing.T) (a, b *cluster.Cluster) {
 	}
 	a = start("a")
 	b = start("b<i>", a.GossipAddr())
-	within(t, "two members", func() bool { return len(a.Members()) == 2 && len(b.Members()) == 2 })
+	testcluster.Holds(t, "two members", func() bool { return len(a.Members()) == 2 && len(b.Members()) == 2 })
 	return a, b
-}
-
-func within(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("waited in vain for: " + what)
-		}
-	}
 }
 
 // The cluster's page and its metrics say the same of members and shares.
@@ -158,12 +150,12 @@ func TestReadiness(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(t.Context(), check(&first, "no store"), check(&second, "no members")) }()
-	within(t, "the first check", func() bool { return answers(503, "no store") })
+	testcluster.Holds(t, "the first check", func() bool { return answers(503, "no store") })
 	first.Store(true)
-	within(t, "the second check", func() bool { return answers(503, "no members") })
+	testcluster.Holds(t, "the second check", func() bool { return answers(503, "no members") })
 	first.Store(false) // is not asked again
 	second.Store(true)
-	within(t, "readiness", func() bool { return answers(200, "ready") })
+	testcluster.Holds(t, "readiness", func() bool { return answers(200, "ready") })
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

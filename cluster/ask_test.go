@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+
+	"larder/test/testcluster"
 )
 
 // ask asks one of the test's routes.
@@ -48,7 +50,7 @@ func TestAskerIsAMember(t *testing.T) {
 
 func TestRunTwice(t *testing.T) {
 	n := start(t, "a")
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if !n.started.Load() {
 			return errors.New("not started")
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"larder/test/testcluster"
 )
 
 func BenchmarkOwner(b *testing.B) {
@@ -31,7 +33,7 @@ func running(b *testing.B, n int, routes func(*Cluster)) []*Cluster {
 	b.Helper()
 	var nodes []*Cluster
 	for i := range n {
-		cfg := Config{Name: fmt.Sprint("node-", i), GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Secrets: mustSecrets(b, testSecret), Log: testLog()}
+		cfg := Config{Name: fmt.Sprint("node-", i), GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Secrets: mustSecrets(b, testSecret), Log: testcluster.Logger()}
 		if i > 0 {
 			cfg.Join = []string{nodes[0].sockets.addr().String()}
 		}

@@ -3,13 +3,12 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
+	"larder/test/testcluster"
 )
 
 // node is a Cluster that runs in this process.
@@ -42,7 +41,7 @@ func start(t *testing.T, name string, setups ...setup) node {
 		PeerAddr:   "127.0.0.1:0",
 		Label:      "test",
 		Secrets:    mustSecrets(t, testSecret),
-		Log:        testLog(),
+		Log:        testcluster.Logger(),
 	}
 	for _, s := range setups {
 		s(&cfg, nil)
@@ -113,7 +112,7 @@ func startAll(t *testing.T, n int, setups ...setup) []node {
 // agree waits until the nodes, and nobody else, are members to each of them.
 func agree(t *testing.T, nodes ...node) {
 	t.Helper()
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		for _, n := range nodes {
 			members := n.Members()
 			if len(members) != len(nodes) {
@@ -138,35 +137,11 @@ func contains(members []Member, m Member) bool {
 	return false
 }
 
-// eventually waits until ready returns nil.
-func eventually(t *testing.T, ready func() error) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still: %v", err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// testLog is silent unless LARDER_TEST_LOG is set.
-func testLog() zerolog.Logger {
-	if os.Getenv("LARDER_TEST_LOG") == "" {
-		return zerolog.Nop()
-	}
-	return zerolog.New(os.Stderr).With().Timestamp().Logger()
-}
-
 func TestNodesMeet(t *testing.T) {
 	for _, n := range []int{1, 3, 5} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			nodes := startAll(t, n)
-			eventually(t, func() error {
+			testcluster.Soon(t, func() error {
 				for _, n := range nodes {
 					if !n.Joined() {
 						return fmt.Errorf("%s has not joined", n.self.Name)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"larder/test/testcluster"
 )
 
 // captured is the gossip that nodes send, as somebody on the network sees it.
@@ -80,7 +82,7 @@ func TestReplayedGossipBringsNobodyBack(t *testing.T) {
 				return a.list.NumMembers()
 			}
 			for _, back := range []bool{true, false} { // memberlist takes it for alive, and sees it dead again
-				eventually(t, func() error {
+				testcluster.Soon(t, func() error {
 					if a.Changes() != changes {
 						t.Fatal("the ring has changed")
 					}
@@ -117,7 +119,7 @@ func TestDoubtedMembers(t *testing.T) {
 		return n
 	}
 	a.alive(died(b.self))
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if !contains(a.Members(), b.self) {
 			return errors.New("not a member yet")
 		}
@@ -144,7 +146,7 @@ func TestDoubtedMembers(t *testing.T) {
 	d.since = time.Now().Add(-believeAfter)
 	a.doubted[ghost.ID] = d
 	a.mu.Unlock()
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if !contains(a.Members(), ghost) {
 			return errors.New("not a member yet")
 		}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"larder/test/testcluster"
 )
 
 // inbox counts gossip messages.
@@ -48,7 +50,7 @@ func TestGossipReachesEverybodyElseOnce(t *testing.T) {
 	}
 	nodes[0].Gossip(make([]byte, maxGossip))
 	nodes[0].Gossip(make([]byte, maxGossip+1)) // too long: dropped
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		for i, in := range inboxes[1:] {
 			if n, _ := in.count(); n != messages+1 {
 				return fmt.Errorf("node-%d has %d messages", i+1, n)
@@ -56,7 +58,7 @@ func TestGossipReachesEverybodyElseOnce(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, func() error { // until nobody repeats them any more
+	testcluster.Soon(t, func() error { // until nobody repeats them any more
 		for _, n := range nodes {
 			if q := n.hints.queue.NumQueued(); q > 0 {
 				return fmt.Errorf("%s still sends %d", n.self.Name, q)

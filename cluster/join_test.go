@@ -1,13 +1,11 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,41 +13,23 @@ import (
 	"github.com/hashicorp/memberlist"
 	"github.com/miekg/dns"
 	"github.com/rs/zerolog"
+
+	"larder/test/testcluster"
 )
 
-// lines keeps a log.
-type lines struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
+// count is how many lines of a log hold both.
+func count(l *testcluster.Logged, level, text string) int {
+	return len(l.With(`"level":"`+level+`"`, text))
 }
 
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-// count returns how many lines hold both.
-func (l *lines) count(level, text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for line := range strings.Lines(l.buf.String()) {
-		if strings.Contains(line, `"level":"`+level+`"`) && strings.Contains(line, text) {
-			n++
-		}
-	}
-	return n
-}
-
-func logged(l *lines) setup {
+func logged(l *testcluster.Logged) setup {
 	return config(func(cfg *Config) { cfg.Log = zerolog.New(l) })
 }
 
-func (l *lines) await(t *testing.T, level, text string) {
+func await(t *testing.T, l *testcluster.Logged, level, text string) {
 	t.Helper()
-	eventually(t, func() error {
-		if l.count(level, text) == 0 {
+	testcluster.Soon(t, func() error {
+		if count(l, level, text) == 0 {
 			return fmt.Errorf("no %s of %q", level, text)
 		}
 		return nil
@@ -65,21 +45,21 @@ func TestJoinIsTriedUntilTheSeedStarts(t *testing.T) {
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var log lines
+	var log testcluster.Logged
 	early := start(t, "early", logged(&log), config(func(cfg *Config) { cfg.Join = []string{addr} }))
-	log.await(t, "warn", "cannot join yet")
+	await(t, &log, "warn", "cannot join yet")
 	if early.Joined() {
 		t.Error("joined nobody")
 	}
 	seed := start(t, "seed", config(func(cfg *Config) { cfg.GossipAddr = addr }))
 	agree(t, early, seed)
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if !early.Joined() {
 			return errors.New("has not noticed that it joined")
 		}
 		return nil
 	})
-	if n := log.count("warn", "cannot join yet"); n != 1 {
+	if n := count(&log, "warn", "cannot join yet"); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 }
@@ -89,12 +69,12 @@ func TestJoinIsTriedUntilTheSeedStarts(t *testing.T) {
 func TestNobodyToMeet(t *testing.T) {
 	port := freePort(t, "127.0.0.1", "127.0.0.2")
 	dead := []string{fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.2:%d", port)}
-	var log lines
+	var log testcluster.Logged
 	join := config(func(cfg *Config) { cfg.Join = dead })
 	waiting := start(t, "waiting", join)
 	alone := start(t, "alone", join, logged(&log), before(func(c *Cluster) { c.patience = 100 * time.Millisecond }))
-	log.await(t, "warn", "goes on alone")
-	if told, broken := log.count("warn", "cannot join yet"), log.count("warn", `\n`); told != 1 || broken != 0 {
+	await(t, &log, "warn", "goes on alone")
+	if told, broken := count(&log, "warn", "cannot join yet"), count(&log, "warn", `\n`); told != 1 || broken != 0 {
 		t.Errorf("%d warnings, %d of several lines", told, broken)
 	}
 	if !alone.Joined() || waiting.Joined() {
@@ -108,11 +88,11 @@ func TestNobodyToMeet(t *testing.T) {
 func TestUnknownNameIsNotNobody(t *testing.T) {
 	names := startNameServer(t)
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t, "127.0.0.1"))
-	var log lines
+	var log testcluster.Logged
 	n := start(t, "a", logged(&log), config(func(cfg *Config) {
 		cfg.Join = []string{addr, "dns+nodes.larder.test:7946"}
 	}), before(func(c *Cluster) { c.resolver, c.patience = names.resolver(), 0 }))
-	log.await(t, "warn", "cannot join yet")
+	await(t, &log, "warn", "cannot join yet")
 	for range 3 {
 		if met, err := n.meet(t.Context(), n.list); met || err == nil || errors.Is(err, errNobody) {
 			t.Errorf("met, or found nobody: %v", err)
@@ -135,7 +115,7 @@ func TestDeadAddressesHoldNobodyUp(t *testing.T) {
 		}
 	}))
 	t.Cleanup(func() { close(release) }) // before b ends, which waits for it
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if !b.Joined() {
 			return errors.New("waits for a dead address")
 		}
@@ -169,7 +149,7 @@ func TestOwnAddressAmongThoseToJoin(t *testing.T) {
 				c.seeds[0].host = "127.0.0.1"
 			}
 		}))
-		eventually(t, func() error {
+		testcluster.Soon(t, func() error {
 			if !n.Joined() {
 				return fmt.Errorf("bound to %s and joining itself: waits for others", bind)
 			}
@@ -201,12 +181,12 @@ func TestStrangersDoNotJoin(t *testing.T) {
 		{"no secret", "test", nil, "cannot join", "compare --cluster-secret-file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var said, heard lines
+			var said, heard testcluster.Logged
 			a := start(t, "a", logged(&heard))
 			b := start(t, "b", joining(a), logged(&said), config(func(cfg *Config) { cfg.Label, cfg.Secrets = c.label, c.secrets }),
 				before(func(c *Cluster) { c.patience = 0 }))
-			said.await(t, "warn", c.warning)
-			heard.await(t, "warn", c.heard)
+			await(t, &said, "warn", c.warning)
+			await(t, &heard, "warn", c.heard)
 			for range 3 {
 				if met, err := b.meet(t.Context(), b.list); met || err == nil || errors.Is(err, errNobody) {
 					t.Errorf("met, or found nobody: %v", err)
@@ -215,7 +195,7 @@ func TestStrangersDoNotJoin(t *testing.T) {
 			if b.Joined() || len(a.Members()) != 1 || len(b.Members()) != 1 {
 				t.Errorf("members %v and %v", a.Members(), b.Members())
 			}
-			if n, m := said.count("warn", c.warning), heard.count("warn", c.heard); n != 1 || m != 1 {
+			if n, m := count(&said, "warn", c.warning), count(&heard, "warn", c.heard); n != 1 || m != 1 {
 				t.Errorf("%d and %d warnings", n, m)
 			}
 		})
@@ -295,7 +275,7 @@ func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
 		}), before(func(c *Cluster) { c.resolver = names.resolver() }))
 	}
 	joins := func(n node) {
-		eventually(t, func() error {
+		testcluster.Soon(t, func() error {
 			if !n.Joined() {
 				return fmt.Errorf("%s has not joined", n.self.Name)
 			}

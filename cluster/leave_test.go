@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"larder/test/testcluster"
 )
 
 func TestLeaveIsSeenByAllBeforeItReturns(t *testing.T) {
@@ -39,7 +41,7 @@ func TestLeaveIsSeenByAllBeforeItReturns(t *testing.T) {
 	if err := leaver.Leave(t.Context()); err != nil {
 		t.Errorf("leaving again: %v", err)
 	}
-	eventually(t, func() error { // memberlist's own goodbye, after which the member is forgotten
+	testcluster.Soon(t, func() error { // memberlist's own goodbye, after which the member is forgotten
 		if err := nodes[0].Fanout(t.Context(), []Member{leaver.self}, "ok", "")[0].Err; !errors.Is(err, ErrMemberGone) {
 			return fmt.Errorf("asking the member that left: %v", err)
 		}
@@ -123,7 +125,7 @@ func TestLeaveLetsRequestsEnd(t *testing.T) {
 	if err := b.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if a.poolOf(b.self.ID) != nil {
 			return errors.New("a has not seen b leave")
 		}
@@ -137,7 +139,7 @@ func TestLeaveLetsRequestsEnd(t *testing.T) {
 
 func TestLeaveAlone(t *testing.T) {
 	n := start(t, "a")
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if !n.Joined() {
 			return errors.New("not joined")
 		}
@@ -167,7 +169,7 @@ func TestRingChangesAreTold(t *testing.T) {
 	if a.ring.Load().version == was {
 		t.Error("a join did not change the ring's version")
 	}
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if told.Load() != a.ring.Load().version {
 			return fmt.Errorf("version %d told, %d there", told.Load(), a.ring.Load().version)
 		}
@@ -175,7 +177,7 @@ func TestRingChangesAreTold(t *testing.T) {
 	})
 	b.stop()
 	hasMembers(t, a, a.self)
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if told.Load() != a.ring.Load().version {
 			return fmt.Errorf("version %d told, %d there", told.Load(), a.ring.Load().version)
 		}
@@ -185,7 +187,7 @@ func TestRingChangesAreTold(t *testing.T) {
 
 func TestNewSaysWhatToChange(t *testing.T) {
 	n := start(t, "a")
-	good := Config{Name: "b", GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Log: testLog()}
+	good := Config{Name: "b", GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Log: testcluster.Logger()}
 	for want, change := range map[string]func(*Config){
 		"--gossip-addr " + n.gossipAddr(): func(c *Config) { c.GossipAddr = n.gossipAddr() },
 		"--peer-addr " + n.self.PeerAddr:  func(c *Config) { c.PeerAddr = n.self.PeerAddr },
@@ -224,7 +226,7 @@ func TestAdvertise(t *testing.T) {
 }
 
 func TestRunWithAnEndedContextClosesThePorts(t *testing.T) {
-	cfg := Config{Name: "a", GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Log: testLog()}
+	cfg := Config{Name: "a", GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Log: testcluster.Logger()}
 	for range 2 {
 		c, err := New(cfg)
 		if err != nil {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"larder/test/testcluster"
 )
 
 // childEnv holds the configuration of a node that runs in a process of its own:
@@ -62,7 +64,7 @@ type child struct {
 // runChild runs a node until standard input ends, so that no child outlives its
 // test.
 func runChild(spec string) error {
-	cfg := Config{Label: "test", Secrets: &Secrets{}, Log: testLog()}
+	cfg := Config{Label: "test", Secrets: &Secrets{}, Log: testcluster.Logger()}
 	if err := cfg.Secrets.Take([]byte(testSecret)); err != nil {
 		return err
 	}
@@ -85,8 +87,8 @@ func runChild(spec string) error {
 	return c.Run(ctx)
 }
 
-// serveTestRoutes adds routes that answer, that refuse, that take their time,
-// and that never answer.
+// serveTestRoutes adds a route that answers, one that never does, and one that counts
+// those who wait for that.
 func serveTestRoutes(c *Cluster) {
 	c.Handle("ok", func(_ context.Context, asked Asked) Answer {
 		body, err := io.ReadAll(asked.Body)
@@ -94,16 +96,6 @@ func serveTestRoutes(c *Cluster) {
 			return Answer{Status: http.StatusBadRequest}
 		}
 		return Answer{Status: http.StatusOK, Text: []byte(asked.Text), Body: body}
-	})
-	c.Handle("refuse", func(context.Context, Asked) Answer { return Answer{Status: http.StatusTeapot} })
-	c.Handle("panic", func(context.Context, Asked) Answer { panic("as it was told") })
-	c.Handle("slow", func(ctx context.Context, asked Asked) Answer {
-		d, _ := time.ParseDuration(asked.Text) // the tests say it right
-		select {
-		case <-time.After(d):
-		case <-ctx.Done():
-		}
-		return Answer{Status: http.StatusOK, Text: []byte("done")}
 	})
 	var hanging atomic.Int64
 	c.Handle("hang", func(ctx context.Context, _ Asked) Answer {
@@ -197,7 +189,7 @@ func (p process) resume(t *testing.T) {
 // hasMembers waits until n's members are exactly those.
 func hasMembers(t *testing.T, n node, members ...Member) {
 	t.Helper()
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		have := n.Members()
 		if len(have) != len(members) {
 			return fmt.Errorf("%s has members %v", n.self.Name, have)
@@ -232,7 +224,7 @@ func TestKilledNodeIsReplacedByItsRestart(t *testing.T) {
 	if !departed(a, old.Self.ID) {
 		t.Error("the start that was killed is not among the departed")
 	}
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if len(a.records) != 2 {
@@ -253,7 +245,7 @@ func TestRestartAtTheSameAddressAnswersForItselfOnly(t *testing.T) {
 
 	old.kill(t)
 	again := spawn(t, "b", old.Gossip, old.Self.PeerAddr) // nobody to join: it must be found
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		acks := a.Fanout(t.Context(), []Member{old.Self}, "ok", "")
 		if !errors.Is(acks[0].Err, ErrUnreachable) {
 			return fmt.Errorf("the old start answers: %v", acks[0].Err)
@@ -271,7 +263,7 @@ func TestRestartAtTheSameAddressAnswersForItselfOnly(t *testing.T) {
 // post asks a member, once it knows the asker for one too.
 func post(t *testing.T, from node, m Member) {
 	t.Helper()
-	eventually(t, func() error { return from.Fanout(t.Context(), []Member{m}, "ok", "x")[0].Err })
+	testcluster.Soon(t, func() error { return from.Fanout(t.Context(), []Member{m}, "ok", "x")[0].Err })
 }
 
 func TestPausedNodeComesBack(t *testing.T) {
@@ -353,7 +345,7 @@ func TestMemberDiesAtWork(t *testing.T) {
 			b := spawn(t, "b", "127.0.0.1:0", "127.0.0.1:0", a.gossipAddr())
 			hasMembers(t, a, a.self, b.Self)
 			asked := func(want string) {
-				eventually(t, func() error {
+				testcluster.Soon(t, func() error {
 					if n, err := ask(t.Context(), a, b.Self, Question{Route: "hanging"}); err != nil || string(n.Text) != want {
 						return fmt.Errorf("%s are asked, %w", n.Text, err)
 					}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/memberlist"
+
+	"larder/test/testcluster"
 )
 
 const (
@@ -116,9 +118,9 @@ func TestSecretsChangeUnderNodes(t *testing.T) {
 			}
 		}
 	}
-	var said lines
+	var said testcluster.Logged
 	stranger := start(t, "c", old, joining(nodes[0]), logged(&said))
-	said.await(t, "warn", "cannot join")
+	await(t, &said, "warn", "cannot join")
 	if met, err := stranger.meet(t.Context(), stranger.list); met || err == nil {
 		t.Errorf("the old secret gets in: %v", err)
 	}

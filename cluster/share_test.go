@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"testing"
+
+	"larder/test/testcluster"
 )
 
 // The estimated parts are what a ring gives, and add up.
@@ -49,7 +51,7 @@ func TestSharesOfAClusterAndItsChanges(t *testing.T) {
 	if err := b.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if n := len(a.Members()); n != 1 {
 			return fmt.Errorf("%d members", n)
 		}

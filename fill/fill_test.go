@@ -14,6 +14,7 @@ import (
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 )
 
 func TestManyCallersOneRequest(t *testing.T) {
@@ -31,7 +32,7 @@ func TestManyCallersOneRequest(t *testing.T) {
 			}
 		})
 	}
-	within(t, "the request", func() bool { return st.asked.Load() == 1 })
+	testcluster.Holds(t, "the request", func() bool { return st.asked.Load() == 1 })
 	close(release)
 	callers.Wait()
 	if got := read(t, f, k); got != "bytes" {
@@ -65,7 +66,7 @@ func TestCallerWhoLeavesTakesNobodyAlong(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	first, second := make(chan error, 1), make(chan error, 1)
 	go func() { _, err := f.Open(ctx, k, Options{}); first <- err }()
-	within(t, "the request", func() bool { return st.asked.Load() == 1 })
+	testcluster.Holds(t, "the request", func() bool { return st.asked.Load() == 1 })
 	go func() { _, err := f.Open(t.Context(), k, Options{}); second <- err }()
 	leave()
 	if err := <-first; !errors.Is(err, context.Canceled) {
@@ -186,7 +187,7 @@ func TestOwnerAsksAgainAfterRevalidate(t *testing.T) {
 	put(t, k, "v1")
 	read(t, f, k)
 	put(t, k, "v2") // by other means than Larder
-	within(t, "the new version", func() bool { return read(t, f, k) == "v2" })
+	testcluster.Holds(t, "the new version", func() bool { return read(t, f, k) == "v2" })
 	if n := st.asked.Load(); n < 2 {
 		t.Errorf("the store was asked %d times", n)
 	}
@@ -289,7 +290,7 @@ func TestHeadBesideGetOfAColdKey(t *testing.T) {
 	st.interfere(func() { <-release }, nil)
 	var readers sync.WaitGroup
 	readers.Go(func() { read(t, f, k) })
-	within(t, "the request", func() bool { return st.asked.Load() == 1 })
+	testcluster.Holds(t, "the request", func() bool { return st.asked.Load() == 1 })
 	readers.Go(func() { _, _, _ = f.Stat(t.Context(), k, Options{}) })
 	readers.Go(func() { read(t, f, k) })
 	for range 100 {

@@ -255,16 +255,6 @@ func read(t *testing.T, f *Filler, k keys.Key) string {
 	return b.String()
 }
 
-// within fails the test if ok does not come to hold.
-func within(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("waited in vain for: " + what)
-		}
-	}
-}
-
 // planOf is the plan of a tier of so many bytes on a large machine.
 func planOf(tier, chunk int64) budget.Plan {
 	return budget.New(budget.Sizes{Tier: tier, Limit: 64 << 30, Chunk: chunk, Part: max(chunk, 5<<20)})

@@ -18,6 +18,7 @@ import (
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 	"larder/tier"
 )
 
@@ -141,7 +142,7 @@ func TestChunksOfOthersAreCopies(t *testing.T) {
 	read(t, before, k)
 	setRing(before, &toOwner{})
 	before.RingChanged()
-	within(t, "a copy", func() bool {
+	testcluster.Holds(t, "a copy", func() bool {
 		s := before.Stats()
 		return s.Own.Chunks == 0 && s.Hot.Chunks == 1
 	})

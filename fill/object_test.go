@@ -12,6 +12,7 @@ import (
 
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 )
 
 func TestObjectsOfSeveralChunks(t *testing.T) {
@@ -203,7 +204,7 @@ func TestSlowReadersAreNobodyElsesFault(t *testing.T) {
 			_ = o.Send(t.Context(), stuck{letGo})
 		})
 	}
-	within(t, "the slow hold what they get", func() bool { return f.Stats().Underway >= 5*chunk })
+	testcluster.Holds(t, "the slow hold what they get", func() bool { return f.Stats().Underway >= 5*chunk })
 	for i, k := range all[:2] {
 		if got, err := open(t.Context(), f, k, Options{User: "another"}); err != nil || got != body {
 			t.Errorf("object %d: %d bytes, %v", i, len(got), err)
@@ -234,7 +235,7 @@ func TestNoAnswerOfTheStoreWaitsForMemory(t *testing.T) {
 	st.interfere(nil, func() { answered.Add(1) })
 	got := make(chan string, 1)
 	go func() { got <- read(t, f, k) }()
-	within(t, "the store is let go", func() bool { return answered.Load() == 1 })
+	testcluster.Holds(t, "the store is let go", func() bool { return answered.Load() == 1 })
 	select {
 	case <-got:
 		t.Error("it took memory that there is not")

@@ -11,6 +11,7 @@ import (
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
+	"larder/test/testcluster"
 )
 
 // Ready is what Open would answer from memory at once, and nothing else.
@@ -68,7 +69,7 @@ func TestReadyUntilItExpires(t *testing.T) {
 	if got := read(t, f, k); got != "v" {
 		t.Fatalf("%q", got)
 	}
-	within(t, "it is not ready any more", func() bool {
+	testcluster.Holds(t, "it is not ready any more", func() bool {
 		r, ok := f.Ready(k, "ada")
 		r.Close()
 		if late := time.Since(moment.Truncate(time.Second)); ok && late > time.Second {

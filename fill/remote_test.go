@@ -16,6 +16,7 @@ import (
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 )
 
 // giver is an owner that gives chunks of body, which are all alike, and breaks off
@@ -202,7 +203,7 @@ type stalled struct {
 
 func (w *stalled) Write(b []byte) (int, error) {
 	if w.n > 0 {
-		within(w.t, "the owner is let go", func() bool {
+		testcluster.Holds(w.t, "the owner is let go", func() bool {
 			_, open := w.g.state()
 			return open == 0
 		})

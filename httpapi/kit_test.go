@@ -17,6 +17,7 @@ import (
 
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 	"larder/writepath"
 )
 
@@ -65,30 +66,12 @@ type server struct {
 	kept *kept
 	addr string
 	door *Door
-	log  *buffer
-}
-
-// buffer is a log that a test and a server share.
-type buffer struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	log  *testcluster.Logged
 }
 
 func serve(t *testing.T, most int, who Authenticator) *server {
 	t.Helper()
-	s := &server{T: t, kept: &kept{}, log: &buffer{}}
+	s := &server{T: t, kept: &kept{}, log: &testcluster.Logged{}}
 	s.api = readingFrom(t, oneObject{body: []byte("HTTP/1.1 400 Bad Request\r\n\r\n" + strings.Repeat("x", 8<<10))}, zerolog.New(s.log))
 	s.api.wrt, s.api.auth = s.kept, who
 	s.api.cfg.ChunkSize = 1 << 10

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -21,6 +20,7 @@ import (
 	"larder/chunks"
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 	"larder/writepath"
 )
 
@@ -81,33 +81,9 @@ func (w writes) Drop(_ context.Context, d writepath.Drop, ks []keys.Key) []write
 	return out
 }
 
-// logBuffer is a log that is written to, and read, by several goroutines.
-type logBuffer struct {
-	mu    sync.Mutex // guards lines
-	lines bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.lines.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.lines.String()
-}
-
-func (b *logBuffer) Reset() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lines.Reset()
-}
-
 // logging is an API, what it logs, and what it tells Observe.
-func logging(t *testing.T, level zerolog.Level) (*API, *logBuffer, *[]Served) {
-	var log logBuffer
+func logging(t *testing.T, level zerolog.Level) (*API, *testcluster.Logged, *[]Served) {
+	var log testcluster.Logged
 	var seen []Served
 	a := reading(t, 100, zerolog.New(&log).Level(level))
 	a.auth, a.wrt = tokens{}, writes{known: map[string]bool{}}
@@ -127,7 +103,7 @@ func ask(a *API, method, target, body, authorization string, headers ...string) 
 }
 
 // lines are the log's, of one component.
-func lines(t *testing.T, log *logBuffer, component string) (all []map[string]any) {
+func lines(t *testing.T, log *testcluster.Logged, component string) (all []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(log.String()) {
 		var l map[string]any

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"larder/test/testcluster"
 )
 
 // inTheMiddle passes a hello on from a node that dials to the node that is meant, ends
@@ -98,7 +100,7 @@ func TestEitherEncrypts(t *testing.T) {
 				t.Fatal(err)
 			}
 			taps[id] = &tap{Listener: l}
-			nodes[id] = serve(t, taps[id], Config{ID: id, Label: "test", Keys: keysOf(testSecret), Encrypt: encrypt, Log: testLog()})
+			nodes[id] = serve(t, taps[id], Config{ID: id, Label: "test", Keys: keysOf(testSecret), Encrypt: encrypt, Log: testcluster.Logger()})
 		}
 		for asker, asked := range map[string]string{"a": "b", "b": "a"} {
 			self := nodes[asked].self
@@ -166,15 +168,15 @@ func TestReleaseThatDoesNotEncrypt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said logged
+	var said testcluster.Logged
 	n := serve(t, l, Config{ID: "a", Label: "test", Keys: keysOf(testSecret), Encrypt: true, Log: zerolog.New(&said)})
 	old := testHandshake("b", "test", testSecret)
 	old.encrypt = false
 	if _, err := old.dial(t.Context(), n.self.addr, "a", false); !errors.Is(err, errHandshake) {
 		t.Errorf("the older release is let in: %v", err)
 	}
-	eventually(t, func() error {
-		if len(said.with(`"level":"warn"`, "--peer-encryption")) == 0 {
+	testcluster.Soon(t, func() error {
+		if len(said.With(`"level":"warn"`, "--peer-encryption")) == 0 {
 			return errors.New("no warning")
 		}
 		return nil
@@ -214,7 +216,7 @@ func TestEncryptedConnectionsEnd(t *testing.T) {
 		t.Error("a connection that was just made is closed")
 	}
 	_ = kept.Close()
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if !asked.closed() {
 			return errors.New("its end is not seen")
 		}

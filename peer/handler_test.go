@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"larder/test/testcluster"
 )
 
 // An answer that does not want the question's body leaves the connection as
@@ -43,7 +45,7 @@ func TestSignsOfLife(t *testing.T) {
 	}()
 	is := func(text string) {
 		t.Helper()
-		eventually(t, func() error {
+		testcluster.Soon(t, func() error {
 			if a, err := ask(t.Context(), nodes[0], nodes[1].self, Question{Route: "hanging"}); err != nil || string(a.Text) != text {
 				return fmt.Errorf("%s are asked, %w", a.Text, err)
 			}
@@ -63,7 +65,7 @@ func TestSignsOfLife(t *testing.T) {
 // be given up before it is begun.
 func TestNothingFollowsHalfASign(t *testing.T) {
 	gaveUp := make(chan struct{})
-	a := &server{wakeful: newWakeful(), log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
+	a := &server{wakeful: newWakeful(), log: testcluster.Logger(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
 		"hang": func(ctx context.Context, _ Asked) Answer {
 			<-ctx.Done()
 			close(gaveUp)
@@ -115,7 +117,7 @@ func FuzzQuestions(f *testing.F) {
 	f.Add([]byte{2, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 'o', 'k'})
 	f.Add([]byte{255, 255})
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		a := &server{wakeful: newWakeful(), log: testLog(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
+		a := &server{wakeful: newWakeful(), log: testcluster.Logger(), conns: map[*answerConn]struct{}{}, handlers: map[string]Handler{
 			"ok": func(_ context.Context, asked Asked) Answer {
 				body, err := io.ReadAll(asked.Body)
 				if err == nil && int64(len(body)) != asked.Size {

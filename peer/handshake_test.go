@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"larder/test/testcluster"
 )
 
 func dialPeer(t *testing.T, n node) net.Conn {
@@ -202,7 +204,7 @@ func TestPeerPortUnderAFloodOfSilentConnections(t *testing.T) {
 }
 
 func TestOldestHandshakeIsGivenUp(t *testing.T) {
-	var said logged
+	var said testcluster.Logged
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +224,7 @@ func TestOldestHandshakeIsGivenUp(t *testing.T) {
 		}
 		defer func() { _ = conn.Close() }()
 		conns = append(conns, conn)
-		eventually(t, func() error {
+		testcluster.Soon(t, func() error {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if n := len(l.pending); n > l.most {
@@ -236,7 +238,7 @@ func TestOldestHandshakeIsGivenUp(t *testing.T) {
 	if got := received(t, conns[0]); len(got) > 0 {
 		t.Errorf("got %q", got)
 	}
-	if lines := said.with(`"level":"warn"`, "gave up the oldest"); len(lines) != 1 || !json.Valid([]byte(lines[0])) {
+	if lines := said.With(`"level":"warn"`, "gave up the oldest"); len(lines) != 1 || !json.Valid([]byte(lines[0])) {
 		t.Errorf("logged %q", lines)
 	}
 }

@@ -1,22 +1,20 @@
 package peer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"larder/test/testcluster"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(rounds{m}) }
@@ -67,7 +65,7 @@ func start(t testing.TB, id string, setups ...func(*Port)) node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, l, Config{ID: id, Label: "test", Keys: keysOf(testSecret), Encrypt: encrypting, Log: testLog()}, setups...)
+	return serve(t, l, Config{ID: id, Label: "test", Keys: keysOf(testSecret), Encrypt: encrypting, Log: testcluster.Logger()}, setups...)
 }
 
 // serve serves by l until the test ends.
@@ -168,57 +166,4 @@ func serveTestRoutes(p *Port) {
 	p.Handle("hanging", func(context.Context, Asked) Answer {
 		return Answer{Status: http.StatusOK, Text: fmt.Append(nil, hanging.Load())}
 	})
-}
-
-// eventually waits until ready returns nil.
-func eventually(t *testing.T, ready func() error) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still: %v", err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// testLog is silent unless LARDER_TEST_LOG is set.
-func testLog() zerolog.Logger {
-	if os.Getenv("LARDER_TEST_LOG") == "" {
-		return zerolog.Nop()
-	}
-	return zerolog.New(os.Stderr).With().Timestamp().Logger()
-}
-
-// logged is what a node has logged.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write takes one line.
-func (l *logged) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-// with returns the lines that hold all of the words.
-func (l *logged) with(words ...string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-next:
-	for line := range strings.Lines(l.text.String()) {
-		for _, w := range words {
-			if !strings.Contains(line, w) {
-				continue next
-			}
-		}
-		found = append(found, line)
-	}
-	return found
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"larder/test/testcluster"
 )
 
 // A connection on which nobody has asked for longer than an answer may take is
@@ -105,7 +107,7 @@ func TestErrorsTellWhatMayHaveBeenHeard(t *testing.T) {
 			t.Error(err)
 		}
 		pool := n.poolOf(m)
-		eventually(t, func() error {
+		testcluster.Soon(t, func() error {
 			if pool.idle[0].alive() {
 				return errors.New("the end has not arrived")
 			}

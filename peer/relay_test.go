@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
+
+	"larder/test/testcluster"
 )
 
 // relay listens where a node dials, and gives to each connection another end
@@ -66,14 +68,14 @@ func TestRelayToTheNodeItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said logged
+	var said testcluster.Logged
 	a := serve(t, l, Config{ID: "a", Label: "test", Keys: keysOf(testSecret), Encrypt: encrypting, Log: zerolog.New(&said)})
 	dead := member{id: "b", addr: relay(t, a.self.addr)}
 	if _, err := ask(t.Context(), a, dead, Question{Text: "x"}); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("the relay answers: %v", err)
 	}
-	eventually(t, func() error {
-		if len(said.with(`"level":"warn"`, errOwn.Error())) == 0 {
+	testcluster.Soon(t, func() error {
+		if len(said.With(`"level":"warn"`, errOwn.Error())) == 0 {
 			return errors.New("no warning")
 		}
 		return nil
@@ -103,7 +105,7 @@ func TestParallelSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := serve(t, l, Config{ID: "node-1", Label: "test", Keys: keysOf(testSecret), Log: testLog()})
+	n := serve(t, l, Config{ID: "node-1", Label: "test", Keys: keysOf(testSecret), Log: testcluster.Logger()})
 	a := testHandshake("node-0", "test", testSecret)
 	key, s := a.keys()[0], shake{version: plainVersion, to: "node-1", from: "node-0", client: newNonce()}
 	said := a.hello(key, s)
@@ -174,7 +176,7 @@ func TestAnotherReleaseIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said logged
+	var said testcluster.Logged
 	n := serve(t, l, Config{ID: "a", Label: "test", Keys: keysOf(testSecret), Encrypt: encrypting, Log: zerolog.New(&said)})
 	conn := dialPeer(t, n)
 	if _, err := fmt.Fprint(conn, handshakeMagic, "\x02", strings.Repeat("o", 64)); err != nil {
@@ -183,8 +185,8 @@ func TestAnotherReleaseIsRefused(t *testing.T) {
 	if got := received(t, conn); len(got) > 0 {
 		t.Errorf("got %q", got)
 	}
-	eventually(t, func() error {
-		if len(said.with(`"level":"warn"`, "update all nodes to one release", "here it is 4, there 2")) == 0 {
+	testcluster.Soon(t, func() error {
+		if len(said.With(`"level":"warn"`, "update all nodes to one release", "here it is 4, there 2")) == 0 {
 			return errors.New("no warning")
 		}
 		return nil
@@ -214,7 +216,7 @@ func TestOpenConnectionsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said logged
+	var said testcluster.Logged
 	a := newAcceptor(inner, testHandshake("a", "test", testSecret), zerolog.New(&said))
 	ended := make(chan struct{})
 	a.enter = func(conn net.Conn, _ string) {
@@ -231,7 +233,7 @@ func TestOpenConnectionsAreBounded(t *testing.T) {
 	if _, err := b.dial(t.Context(), inner.Addr().String(), "a", false); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if n := a.count(0); n != maxEntered {
 			return fmt.Errorf("%d connections", n)
 		}
@@ -244,11 +246,11 @@ func TestOpenConnectionsAreBounded(t *testing.T) {
 	if got := received(t, conn); len(got) > 0 {
 		t.Errorf("got %q", got)
 	}
-	if len(said.with(`"level":"warn"`, "as many are open as are allowed")) != 1 {
+	if len(said.With(`"level":"warn"`, "as many are open as are allowed")) != 1 {
 		t.Error("no warning")
 	}
 	close(ended)
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if n := a.count(0); n != maxEntered-1 {
 			return fmt.Errorf("%d connections", n)
 		}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"larder/test/testcluster"
 )
 
 // A stop is known to who looks first after it, and counts for what began before.
@@ -74,7 +76,7 @@ func TestAbandonedQuestions(t *testing.T) {
 	if err := <-failed; err == nil {
 		t.Error("answered who had left")
 	}
-	eventually(t, func() error {
+	testcluster.Soon(t, func() error {
 		if !a.Abandoned() {
 			return fmt.Errorf("not abandoned after the asker has left")
 		}

@@ -11,6 +11,7 @@ import (
 
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 )
 
 // folder is a prefix of keys that no other test uses.
@@ -188,7 +189,7 @@ func TestDropDoesNotWaitForWriters(t *testing.T) {
 	owner.store.interfere(nil, nil)
 	dropped := make(chan []Dropped, 1)
 	go func() { dropped <- nodes[0].path.Drop(context.Background(), f.drop, ks) }()
-	within(t, "the others are removed", func() bool {
+	testcluster.Holds(t, "the others are removed", func() bool {
 		return !slices.ContainsFunc(ks[1:], func(k keys.Key) bool { return isThere(t, k) })
 	})
 	close(goOn)
@@ -214,7 +215,7 @@ func TestDropMeetsAnotherOwner(t *testing.T) {
 	dropped := make(chan []Dropped, 1)
 	go func() { dropped <- nodes[0].path.Drop(context.Background(), f.drop, ks) }()
 	others := slices.Delete(slices.Clone(ks), i, i+1)
-	within(t, "the others are removed", func() bool {
+	testcluster.Holds(t, "the others are removed", func() bool {
 		return !slices.ContainsFunc(others, func(k keys.Key) bool { return isThere(t, k) })
 	})
 	if !isThere(t, ks[i]) {
@@ -293,7 +294,7 @@ func TestDropRemovesWhatLiesBeside(t *testing.T) {
 		t.Errorf("%d removed, of %d bytes, want %d, failed: %v", done, bytes, want, failed)
 	}
 	f.wantGone(nodes, ks...)
-	within(t, "the entries and the list are gone", func() bool {
+	testcluster.Holds(t, "the entries and the list are gone", func() bool {
 		_, err := testStore.Head(t.Context(), sums)
 		return entries(t, e) == 0 && errors.Is(err, store.ErrNotFound)
 	})

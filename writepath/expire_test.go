@@ -10,6 +10,7 @@ import (
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 )
 
 // past is a moment that has come.
@@ -103,7 +104,7 @@ func TestTheWalk(t *testing.T) {
 		if r := mustPut(t, b, k, "new"); !r.Created {
 			t.Error("a put over what has expired did not create")
 		}
-		within(t, "the entry of what was replaced is dropped", func() bool { return entries(t, e) == 0 })
+		testcluster.Holds(t, "the entry of what was replaced is dropped", func() bool { return entries(t, e) == 0 })
 		e = indexed(t, k, h) // as if the node had died before it could drop it
 		if removed := walk(t, a); removed != 0 || get(t, b, k) != "new" {
 			t.Errorf("%d removed, %q is there", removed, get(t, b, k))
@@ -206,7 +207,7 @@ func TestTheIndexComesFirst(t *testing.T) {
 		t.Fatal("not indexed")
 	}
 	n.path.unindex(k, h)
-	within(t, "the entries are dropped", func() bool { return entries(t, seen) == 0 })
+	testcluster.Holds(t, "the entries are dropped", func() bool { return entries(t, seen) == 0 })
 
 	r, err := n.path.Put(t.Context(), k, store.Head{}, []byte("v1"), Conditions{ExpiresIn: time.Hour})
 	if err != nil {
@@ -220,9 +221,9 @@ func TestTheIndexComesFirst(t *testing.T) {
 	if _, err := n.path.Put(t.Context(), k, store.Head{}, []byte("v2"), Conditions{ExpiresIn: time.Hour, IfAbsent: true}); !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("over what is there: %v", err)
 	}
-	within(t, "one write is in the index", func() bool { return underKey(t, k) == 1 })
+	testcluster.Holds(t, "one write is in the index", func() bool { return underKey(t, k) == 1 })
 	mustPut(t, n, k, "v3")
-	within(t, "the replaced write is not in the index", func() bool { return entries(t, first) == 0 && underKey(t, k) == 0 })
+	testcluster.Holds(t, "the replaced write is not in the index", func() bool { return entries(t, first) == 0 && underKey(t, k) == 0 })
 	if is, ok := n.heads.Owned(k); !ok || !is.Ends.IsZero() {
 		t.Errorf("what does not expire is known as %+v", is)
 	}

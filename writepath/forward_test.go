@@ -1,11 +1,9 @@
 package writepath
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,35 +13,8 @@ import (
 	"larder/heads"
 	"larder/peer"
 	"larder/store"
+	"larder/test/testcluster"
 )
-
-// logged is what a node has logged.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write takes one line.
-func (l *logged) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-// lines are the lines of the log.
-func (l *logged) lines(t *testing.T) (all []map[string]any) {
-	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range bytes.Lines(l.text.Bytes()) {
-		var m map[string]any
-		if err := json.Unmarshal(line, &m); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, m)
-	}
-	return all
-}
 
 // A forwarded write that waits for its turn is not done once its asker has gone.
 func TestAbandonedWritesAreNotDone(t *testing.T) {
@@ -74,7 +45,7 @@ func TestAbandonedWritesAreNotDone(t *testing.T) {
 		_, err := asker.cluster.Ask(ctx, owner.cluster.Self(), cluster.Question{Route: writeRoute, Text: string(text), Body: []byte("late"), Once: true})
 		late <- err
 	}()
-	within(t, "the second write to wait for its turn", func() bool { return owner.path.uploads.bodies.Held() > 0 })
+	testcluster.Holds(t, "the second write to wait for its turn", func() bool { return owner.path.uploads.bodies.Held() > 0 })
 	leave()
 	if err := <-late; err == nil {
 		t.Error("answered who had left")
@@ -83,7 +54,7 @@ func TestAbandonedWritesAreNotDone(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
-	within(t, "both writes to be over", func() bool { return owner.path.uploads.bodies.Held() == 0 })
+	testcluster.Holds(t, "both writes to be over", func() bool { return owner.path.uploads.bodies.Held() == 0 })
 	if got := get(t, asker, k); got != "first" {
 		t.Errorf("%q is there", got)
 	}
@@ -108,7 +79,7 @@ func TestAWriteWithoutACallerIsNotDone(t *testing.T) {
 func TestForwardedWritesAreAudited(t *testing.T) {
 	nodes := startCluster(t, 2, time.Minute)
 	asker, owner := nodes[0], nodes[1]
-	var log logged
+	var log testcluster.Logged
 	owner.path.audit = zerolog.New(&log)
 	k := keyOwnedBy(t, owner)
 	h := store.Head{Writer: "ada", Digest: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
@@ -132,7 +103,11 @@ func TestForwardedWritesAreAudited(t *testing.T) {
 		t.Errorf("%d, %v", a.Status, err)
 	}
 	var verdicts []string
-	for _, l := range log.lines(t) {
+	for _, line := range log.With() {
+		var l map[string]any
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
 		verdicts = append(verdicts, l["op"].(string)+" "+l["verdict"].(string))
 		if l["peer"] != asker.name || l["peer_id"] != asker.cluster.Self().ID || l["org"] != k.Org || l["service"] != k.Service || l["key"] != k.Name {
 			t.Errorf("%v", l)

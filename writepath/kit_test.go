@@ -22,6 +22,7 @@ import (
 	"larder/keys"
 	"larder/store"
 	"larder/store/storetest"
+	"larder/test/testcluster"
 )
 
 const testChunk = 64 << 10
@@ -247,7 +248,7 @@ func startCluster(t testing.TB, size int, lease time.Duration) []*node {
 
 func awaitMembers(t testing.TB, nodes []*node, size int) {
 	t.Helper()
-	within(t, fmt.Sprint(size, " members everywhere"), func() bool {
+	testcluster.Holds(t, fmt.Sprint(size, " members everywhere"), func() bool {
 		return !slices.ContainsFunc(nodes, func(n *node) bool { return len(n.cluster.Members()) != size || !n.heads.Settled() })
 	})
 }
@@ -295,15 +296,6 @@ func get(t testing.TB, n *node, k keys.Key) string {
 		t.Fatal(err)
 	}
 	return b.String()
-}
-
-func within(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("waited in vain for: " + what)
-		}
-	}
 }
 
 // planOf is the plan of a tier of so many bytes on a large machine.

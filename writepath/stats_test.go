@@ -8,6 +8,7 @@ import (
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
+	"larder/test/testcluster"
 )
 
 // What an owner sent, what the others received, and how long a write waited
@@ -63,7 +64,7 @@ func TestBusyMembersAreCounted(t *testing.T) {
 	}
 	written := make(chan error, 1)
 	go func() { _, err := owner.put(t.Context(), k, "v1"); written <- err }()
-	within(t, "a member that is busy", func() bool {
+	testcluster.Holds(t, "a member that is busy", func() bool {
 		return owner.path.Stats().Busy > 0 && other.heads.Stats().Refused > 0
 	})
 	turn.End(heads.Outcome{})

@@ -11,6 +11,7 @@ import (
 
 	"larder/keys"
 	"larder/store"
+	"larder/test/testcluster"
 )
 
 // listOf is the list of digests of what one write put there.
@@ -64,7 +65,7 @@ func TestLargeObjectsLeaveTheirDigests(t *testing.T) {
 		if err := end(); err != nil {
 			t.Fatal(i, err)
 		}
-		within(t, "the list is removed", isGone(t, k, r.Head))
+		testcluster.Holds(t, "the list is removed", isGone(t, k, r.Head))
 	}
 }
 
@@ -107,7 +108,7 @@ func TestListsOfWhatCameToNothing(t *testing.T) {
 			t.Error("it was written")
 		}
 	}
-	within(t, "the lists are removed", func() bool { return count() == before })
+	testcluster.Holds(t, "the lists are removed", func() bool { return count() == before })
 	n.store.interfere(func() error { return store.ErrUnexpected }, nil)
 	if _, err := putLarge(t, n, k, bytes.NewReader(body), Conditions{}); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"larder/cluster"
 	"larder/fill"
 	"larder/store"
+	"larder/test/testcluster"
 )
 
 func TestWritesAreSeenEverywhereAtOnce(t *testing.T) {
@@ -91,10 +92,10 @@ func TestMemberThatJoinsMeanwhileIsTold(t *testing.T) {
 	joined := startNode(t, "node-2", time.Minute, nodes...)
 	// Not for them to settle too: should the owner take node-1 for dead meanwhile,
 	// as on a machine that is too busy, it could not settle with it while deaf.
-	within(t, "3 members everywhere", func() bool {
+	testcluster.Holds(t, "3 members everywhere", func() bool {
 		return !slices.ContainsFunc(append(nodes, joined), func(n *node) bool { return len(n.cluster.Members()) != 3 })
 	})
-	within(t, "the newcomer to be told", func() bool { return owner.cluster.wasTold("node-2") })
+	testcluster.Holds(t, "the newcomer to be told", func() bool { return owner.cluster.wasTold("node-2") })
 	owner.cluster.setDeaf()
 	// The newcomer may own the key now; then it takes the write over.
 	if err := <-written; err != nil {
@@ -116,7 +117,7 @@ func TestNewcomerSettlesAfterUploads(t *testing.T) {
 	go func() { _, err := nodes[0].put(context.Background(), k, "v1"); written <- err }()
 	<-uploading
 	joined := startNode(t, "node-2", time.Minute, nodes...)
-	within(t, "the newcomer and the other to settle", func() bool {
+	testcluster.Holds(t, "the newcomer and the other to settle", func() bool {
 		return len(joined.cluster.Members()) == 3 && joined.heads.Stats().Unsettled == 1 &&
 			joined.heads.Unsettled(nodes[0].cluster.Self().ID)
 	})

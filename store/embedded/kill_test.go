@@ -81,6 +81,7 @@ func content(round string, writer, n int) []byte {
 }
 
 func TestKill(t *testing.T) {
+	t.Parallel() // it waits for the disk
 	dir := t.TempDir()
 	want := map[string][]byte{} // by name, what was acknowledged last
 	for round := range 3 {

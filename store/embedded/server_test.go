@@ -53,8 +53,10 @@ func serve(t testing.TB, cfg embedded.Config) *embedded.Server {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel() // it waits for the disk
 	for name, addr := range map[string]string{"socket": "", "port": "127.0.0.1:0"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			storetest.Run(t, func(t *testing.T) store.Store {
 				return start(t, embedded.Config{Dir: t.TempDir(), Addr: addr})
 			})

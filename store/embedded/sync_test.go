@@ -5,7 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"larder/test/testcluster"
 )
 
 // fakeDisk is a disk whose syncs begin and end when the test says so.
@@ -40,15 +41,6 @@ func (d *fakeDisk) write(g *groupSync, outcome chan<- error) {
 	outcome <- err
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
 // joined is how many writes have joined the round that is open.
 func (g *groupSync) joined() int {
 	g.mu.Lock()
@@ -68,7 +60,7 @@ func TestAWriteDuringASyncWaitsForTheNext(t *testing.T) {
 	for range 10 {
 		go disk.write(g, second)
 	}
-	eventually(t, "ten writes wait for the second sync", func() bool { return g.joined() == 10 })
+	testcluster.Holds(t, "ten writes wait for the second sync", func() bool { return g.joined() == 10 })
 	disk.end <- nil
 	if err := <-first; err != nil {
 		t.Fatal(err)
@@ -99,7 +91,7 @@ func TestAFailedSyncFailsAllThatWaited(t *testing.T) {
 	for range 3 {
 		go disk.write(g, second)
 	}
-	eventually(t, "three writes wait for the second sync", func() bool { return g.joined() == 3 })
+	testcluster.Holds(t, "three writes wait for the second sync", func() bool { return g.joined() == 3 })
 	disk.end <- nil
 	if err := <-first; err != nil {
 		t.Fatal(err)

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	claimHeader = "Larder-Claim"
 	// callLimit is how long a caller may wait for a value.
 	callLimit = 2 * time.Minute
 	// buildsLast is how long a build takes, at most.
@@ -118,7 +117,7 @@ func (w *want) attach(ctx context.Context, n *node, token string) (s *stream, st
 	}
 	req.Header.Set("Accept", "application/x-ndjson")
 	if token != "" {
-		req.Header.Set(claimHeader, token)
+		req.Header.Set(history.ClaimHeader, token)
 	}
 	resp, err := n.http.RoundTrip(req)
 	if err != nil {

@@ -3,28 +3,18 @@ package chaos
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
 	"time"
 
 	"larder/test/history"
 )
 
-const (
-	// readLimit and writeLimit are a client's patience. A node bounds a read
-	// by 15 s and a write by 45 s.
-	readLimit  = 20 * time.Second
-	writeLimit = 60 * time.Second
-	// maxPad is the most by which a value is padded, in bytes.
-	maxPad = 64 << 10
-	// metaValue names the value in an object's metadata, for HEAD.
-	metaValue = "Larder-Meta-Value"
-)
+// maxPad is the most by which a value is padded, in bytes.
+const maxPad = 64 << 10
 
 // client does one operation after another through its node.
 type client struct {
@@ -95,11 +85,7 @@ func (c *client) do(o *history.Op) {
 
 // send sends an operation, and takes in the answer.
 func (c *client) send(o *history.Op) {
-	limit := writeLimit
-	if o.Reads() {
-		limit = readLimit
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), o.Patience())
 	defer cancel()
 	sent := false
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent = true }})
@@ -116,7 +102,9 @@ func (c *client) send(o *history.Op) {
 	o.Ret = c.history.Now()
 	switch {
 	case err == nil:
-		c.conclude(o, resp, answer)
+		if err := o.Answered(resp.StatusCode, resp.Header, answer); err != nil {
+			c.mixed(err)
+		}
 	case o.Reads() || !sent:
 		o.Outcome, o.Detail = history.Refused, err.Error()
 	default:
@@ -125,79 +113,18 @@ func (c *client) send(o *history.Op) {
 }
 
 func (c *client) request(ctx context.Context, o *history.Op) (*http.Request, error) {
-	method, content := http.MethodGet, []byte(nil)
+	var content []byte
 	switch o.Verb {
-	case history.Head:
-		method = http.MethodHead
 	case history.Put, history.Create:
-		method, content = http.MethodPut, history.Body(c.rng, o.Value, maxPad)
+		content = history.Body(c.rng, o.Value, maxPad)
 	case history.Claimed:
-		method, content = http.MethodPut, c.content
-	case history.Remove:
-		method = http.MethodDelete
+		content = c.content
 	default:
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.node.url()+"/v1/objects/"+o.Key, bytes.NewReader(content))
+	req, err := http.NewRequestWithContext(ctx, o.Method(), c.node.url()+"/v1/objects/"+o.Key, bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}
-	if o.Value != "" {
-		req.Header.Set(metaValue, o.Value)
-	}
-	if o.Verb == history.Create {
-		req.Header.Set("If-None-Match", "*")
-	}
-	if o.Verb == history.Claimed {
-		req.Header.Set(claimHeader, c.claim)
-	}
-	if o.Fresh {
-		req.Header.Set("Cache-Control", "no-cache")
-	}
+	o.SetHeaders(req.Header, c.claim)
 	return req, nil
-}
-
-// conclude takes in an answer.
-func (c *client) conclude(o *history.Op, resp *http.Response, answer []byte) {
-	o.Status, o.Outcome = resp.StatusCode, history.Done
-	switch {
-	case o.Reads() && o.Status == http.StatusNotFound:
-	case o.Reads() && o.Status == http.StatusOK:
-		c.read(o, resp, answer)
-	case o.Verb != history.Remove && (o.Status == http.StatusCreated || o.Status == http.StatusOK),
-		o.Verb == history.Remove && o.Status == http.StatusNoContent:
-		o.Took = true
-	case o.Verb == history.Claimed && o.Status == http.StatusConflict,
-		o.Verb == history.Create && o.Status == http.StatusPreconditionFailed,
-		o.Verb == history.Remove && o.Status == http.StatusNotFound:
-	default:
-		c.failed(o, resp, answer)
-	}
-}
-
-// read finds out which value an answer is.
-func (c *client) read(o *history.Op, resp *http.Response, answer []byte) {
-	o.Found = resp.Header.Get(metaValue)
-	if o.Verb == history.Head {
-		return
-	}
-	name, err := history.ValueOf(answer)
-	if err == nil && name != o.Found {
-		err = fmt.Errorf("%w: the bytes of %s under the head of %s", history.ErrMixed, name, o.Found)
-	}
-	if err != nil {
-		c.mixed(fmt.Errorf("%s: %w", o, err))
-	}
-}
-
-// failed takes in an answer that is none.
-func (c *client) failed(o *history.Op, resp *http.Response, answer []byte) {
-	var problem struct{ Type, Detail string }
-	if err := json.Unmarshal(answer, &problem); err != nil {
-		problem.Detail = strconv.Quote(string(answer[:min(len(answer), 200)]))
-	}
-	o.Detail, o.Advice = problem.Type+" "+problem.Detail, resp.Header.Get("Retry-After")
-	o.Outcome = history.Unknown
-	if o.Reads() || o.Status < 500 || problem.Type == "urn:larder:problem:not-written" {
-		o.Outcome = history.Refused
-	}
 }

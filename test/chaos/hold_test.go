@@ -156,7 +156,7 @@ func (h *hold) giveUp(ctx context.Context) {
 	if err != nil {
 		panic(err)
 	}
-	req.Header.Set(claimHeader, h.token)
+	req.Header.Set(history.ClaimHeader, h.token)
 	if resp, err := n.http.RoundTrip(req); err == nil {
 		_ = resp.Body.Close()
 	}

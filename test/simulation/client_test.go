@@ -3,27 +3,17 @@ package simulation
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
-	"strings"
 	"time"
 
 	"larder/test/history"
 )
 
-const (
-	// readLimit and writeLimit are a client's patience.
-	readLimit  = 20 * time.Second
-	writeLimit = 60 * time.Second
-	// metaValue names the value in an object's metadata, for HEAD.
-	metaValue = "Larder-Meta-Value"
-	// maxPad makes a few objects larger than a chunk.
-	maxPad = chunkSize + 64
-)
+// maxPad makes a few objects larger than a chunk.
+const maxPad = chunkSize + 64
 
 // client does one operation after another through whoever is in its slot.
 type client struct {
@@ -89,17 +79,15 @@ func (c *client) do(n *node, o *history.Op) {
 
 // send sends an operation to a node, and takes in the answer; nil is none.
 func (c *client) send(n *node, o *history.Op) *httptest.ResponseRecorder {
-	limit := writeLimit
-	if o.Reads() {
-		limit = readLimit
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), o.Patience())
 	defer cancel()
 	w := exchange(n, c.request(ctx, o))
 	o.Ret = c.world.history.Now()
 	switch {
 	case w != nil:
-		c.conclude(o, w)
+		if err := o.Answered(w.Code, w.Header(), w.Body.Bytes()); err != nil {
+			c.world.fail(o.Key, "%v", err)
+		}
 	case o.Reads():
 		o.Outcome, o.Detail = history.Refused, "no answer"
 	default:
@@ -144,7 +132,7 @@ func (c *client) expiry(o *history.Op, w *httptest.ResponseRecorder) *history.Op
 		return nil
 	case o.Outcome == history.Unknown: // its owner took it within the time for a write
 		e.Call = o.Call + int64(o.Life)*int64(time.Second)
-		e.Ret = o.Ret + int64(o.Life)*int64(time.Second) + int64(writeLimit)
+		e.Ret = o.Ret + int64(o.Life)*int64(time.Second) + int64(o.Patience())
 		return e
 	}
 	moment, err := http.ParseTime(w.Header().Get("Expires"))
@@ -180,79 +168,15 @@ func serveTo(h http.Handler, w http.ResponseWriter, r *http.Request) (whole bool
 }
 
 func (c *client) request(ctx context.Context, o *history.Op) *http.Request {
-	method, content := http.MethodGet, []byte(nil)
+	var content []byte
 	switch o.Verb {
-	case history.Head:
-		method = http.MethodHead
 	case history.Claimed: // the same bytes each time that it is sent
-		method, content = http.MethodPut, history.Body(seeded(c.world.seed, o.Value), o.Value, maxPad)
+		content = history.Body(seeded(c.world.seed, o.Value), o.Value, maxPad)
 	case history.Put, history.Create:
-		method, content = http.MethodPut, history.Body(c.rng, o.Value, maxPad)
-	case history.Remove:
-		method = http.MethodDelete
+		content = history.Body(c.rng, o.Value, maxPad)
 	default:
 	}
-	r := httptest.NewRequestWithContext(ctx, method, "/v1/objects/"+o.Key, bytes.NewReader(content))
-	if o.Value != "" {
-		r.Header.Set(metaValue, o.Value)
-	}
-	if o.Life > 0 {
-		r.Header.Set("Larder-Expires-In", strconv.Itoa(o.Life))
-	}
-	if o.Verb == history.Create {
-		r.Header.Set("If-None-Match", "*")
-	}
-	if o.Verb == history.Claimed {
-		r.Header.Set(claimHeader, c.claim)
-	}
-	if o.Fresh {
-		r.Header.Set("Cache-Control", "no-cache")
-	}
+	r := httptest.NewRequestWithContext(ctx, o.Method(), "/v1/objects/"+o.Key, bytes.NewReader(content))
+	o.SetHeaders(r.Header, c.claim)
 	return r
-}
-
-// conclude takes in an answer.
-func (c *client) conclude(o *history.Op, w *httptest.ResponseRecorder) {
-	o.Status, o.Outcome = w.Code, history.Done
-	switch {
-	case o.Reads() && o.Status == http.StatusNotFound:
-	case o.Reads() && o.Status == http.StatusOK:
-		c.read(o, w)
-	case o.Verb != history.Remove && (o.Status == http.StatusCreated || o.Status == http.StatusOK),
-		o.Verb == history.Remove && o.Status == http.StatusNoContent:
-		o.Took = true
-	case o.Verb == history.Claimed && o.Status == http.StatusConflict,
-		o.Verb == history.Create && o.Status == http.StatusPreconditionFailed,
-		o.Verb == history.Remove && o.Status == http.StatusNotFound:
-	default:
-		failed(o, w)
-	}
-}
-
-// read finds out which value an answer is.
-func (c *client) read(o *history.Op, w *httptest.ResponseRecorder) {
-	o.Found = w.Header().Get(metaValue)
-	if o.Verb == history.Head {
-		return
-	}
-	name, err := history.ValueOf(w.Body.Bytes())
-	if err == nil && name != o.Found {
-		err = fmt.Errorf("%w: the bytes of %s under the head of %s", history.ErrMixed, name, o.Found)
-	}
-	if err != nil {
-		c.world.fail(o.Key, "%s: %v", o, err)
-	}
-}
-
-// failed takes in an answer that is none.
-func failed(o *history.Op, w *httptest.ResponseRecorder) {
-	var problem struct{ Type, Detail string }
-	if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
-		problem.Detail = w.Body.String()
-	}
-	o.Detail = strings.TrimPrefix(problem.Type, "urn:larder:problem:") + ": " + problem.Detail
-	o.Outcome = history.Unknown
-	if o.Reads() || o.Status < 500 || strings.HasSuffix(problem.Type, ":not-written") {
-		o.Outcome = history.Refused
-	}
 }

@@ -7,10 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"time"
+
+	"larder/test/history"
 )
 
 const (
-	claimHeader = "Larder-Claim"
 	// lineLimit is how long who holds a stream waits for a line.
 	lineLimit = 20 * time.Second
 	// maxLines is how many lines of a stream may wait for their reader.
@@ -38,7 +39,7 @@ func buildRequest(ctx context.Context, method, key, claim string, say map[string
 	}
 	r := httptest.NewRequestWithContext(ctx, method, "/v1/builds/objects/"+key, bytes.NewReader(body))
 	if claim != "" {
-		r.Header.Set(claimHeader, claim)
+		r.Header.Set(history.ClaimHeader, claim)
 	}
 	return r
 }

@@ -1,6 +1,7 @@
 // Package testcluster runs real nodes, and the S3 between them, as processes
 // on loopback, and kills, pauses and restarts them: for whole-binary tests and
-// for fault harnesses.
+// for fault harnesses. The tests of all packages wait by its Eventually, Soon and Holds,
+// and read what was logged from its Logged.
 //
 // It guarantees that every process it started has ended when the test has, by
 // its own process group, and that the log of each is printed if the test
