@@ -3,9 +3,14 @@ package auth
 import (
 	"context"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"strings"
 )
+
+// maxCredential bounds the work for a header that is no credential, in bytes. The
+// tokens of identity providers that list a user's groups have some thousand.
+const maxCredential = 16 << 10
 
 // Credential is what a request bears to say who sends it.
 type Credential struct {
@@ -80,4 +85,34 @@ func (g Gate) Known(authorization string) (Principal, bool) {
 // the first a JSON object in base64.
 func looksIssued(token string) bool {
 	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") == 2
+}
+
+// parseAuthorization returns the token in the value of an Authorization header,
+// "Bearer TOKEN", or "Basic BASE64" of "USER:TOKEN" for tools that know only
+// passwords, where any user will do. Scheme names may be in any case (RFC 9110, section 11.6.2; RFC 6750, section 2.1; RFC 7617, section 2).
+func parseAuthorization(authorization string) (string, error) {
+	if len(authorization) > maxCredential {
+		return "", fmt.Errorf("%w: it has more than %d bytes", ErrBadCredential, maxCredential)
+	}
+	scheme, token, _ := strings.Cut(authorization, " ")
+	token = strings.Trim(token, " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+	case strings.EqualFold(scheme, "Basic"):
+		pair, err := base64.StdEncoding.DecodeString(token)
+		if err != nil {
+			return "", fmt.Errorf("%w: what follows Basic is not base64", ErrBadCredential)
+		}
+		_, password, ok := strings.Cut(string(pair), ":")
+		if !ok {
+			return "", fmt.Errorf("%w: what follows Basic is not the base64 of USER:TOKEN", ErrBadCredential)
+		}
+		token = password
+	default:
+		return "", fmt.Errorf("%w: its scheme is neither Bearer nor Basic", ErrBadCredential)
+	}
+	if token == "" {
+		return "", fmt.Errorf("%w: it holds no token", ErrBadCredential)
+	}
+	return token, nil
 }
