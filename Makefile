@@ -30,7 +30,7 @@ cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 	NODE=$(BIN)/node scripts/cluster
 
 test: lint ## vet, lint, and all tests with the race detector
-	$(MAKE) -j3 --output-sync=target test-go test-python test-more # beside each other: most of them wait
+	$(MAKE) -j3 --no-print-directory --output-sync=target test-go test-python test-more # beside each other: most of them wait
 
 # The longest come first, so that the others fill the time beside them.
 SLOW := ./test/e2e ./test/chaos ./store/embedded ./store ./test/page ./writepath ./cluster
