@@ -3,6 +3,7 @@ package chunks
 import (
 	"context"
 
+	"larder/budget"
 	"larder/keys"
 	"larder/tier"
 )
@@ -46,4 +47,40 @@ func (s *Chunks) fromDisk(p place) ([]byte, bool) {
 	defer grant.Release()
 	b, ok := s.disk.Get(slot, name)
 	return b, ok && p.isLong(b) == nil
+}
+
+// fromPageCache returns a chunk of this node's disk, for one caller alone, that can be read
+// without waiting for the disk. It does not go into memory: that is for what comes a second
+// time lately, for which this is false, since load keeps it.
+func (s *Chunks) fromPageCache(c Chunk, name string) (Data, bool) {
+	slot, is := c.slot(), onDisk(name)
+	if !s.disk.Has(slot, is) || s.own.Remembers(name) {
+		return Data{}, false
+	}
+	d := Data{Source: Disk, buffer: s.buffers.get(c.length)}
+	d.View = d.buffer.bytes[:c.length]
+	if !s.disk.GetCached(slot, is, d.View) {
+		d.Close()
+		return Data{}, false
+	}
+	s.own.Remember(name, c.length)
+	return d, true
+}
+
+// cachedAtHand is fromPageCache for AtHand.
+func (s *Chunks) cachedAtHand(user string, c Chunk, name string) (Data, bool) {
+	var grant *budget.Grant
+	if c.length > budget.FreeLen {
+		var ok bool
+		if grant, ok = s.streams.TakeResident(c.key.Org+"/"+user, c.length); !ok {
+			return Data{}, false
+		}
+	}
+	d, ok := s.fromPageCache(c, name)
+	if !ok {
+		grant.Release()
+		return Data{}, false
+	}
+	d.grant = grant
+	return d, true
 }
