@@ -137,7 +137,7 @@ type Kept struct {
 func (o *Own) Best(n int) []Kept {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	best := make([]Kept, 0, min(n, len(o.own.entries)))
+	best := make([]Kept, 0, min(n, len(o.own.entries.now)))
 	for is, c := range o.own.All() {
 		if len(best) == cap(best) {
 			break
@@ -156,7 +156,7 @@ func (o *Own) Demote(owns func(slot uint64) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	seen := 0
-	for is, e := range o.own.entries { // what comes or goes meanwhile may be in it or not
+	for is, e := range o.own.entries.now { // what comes or goes meanwhile may be in it or not
 		if seen++; seen%demotedAtOnce == 0 {
 			o.mu.Unlock()
 			o.mu.Lock() // others have had their turn
