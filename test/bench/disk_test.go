@@ -64,36 +64,48 @@ func put(b *testing.B, addr, path string, content []byte) error {
 	return ask(req, http.StatusOK, http.StatusCreated)
 }
 
-// diskRestart is a node that restarts with many objects on its disk.
+// diskRestart is a node that restarts with many objects on its disk, beside one that has no
+// disk: how soon it is ready, and what S3 gives for reads of all of them, once each.
 func (s *bench) diskRestart(b *testing.B) {
 	objects, size := 100_000, int64(1<<10)
 	if s.report.Short {
 		objects = 10_000
 	}
-	c := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: []string{
-		"--memory", "64MiB", "--chunk-size", "1MiB", "--disk-dir", "disk", "--disk-size", "4GiB", "--revalidate", "1h",
-	}})
+	flags := []string{"--memory", "64MiB", "--chunk-size", "1MiB", "--revalidate", "1h"}
+	without := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: flags}).Nodes[0]
+	c := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: append(flags, "--disk-dir", "disk", "--disk-size", "4GiB")})
 	node, content := c.Nodes[0], body(size)
 	parallel(b, 16, objects, func(i int) error { return put(b, node.HTTPAddr, path(size, i), content) })
-	written := metric(b, node, "larder_disk_chunks", nil)
-	var ready []float64
-	for range s.rounds {
-		node.Stop()
-		began := time.Now()
-		node.Start()
-		ready = append(ready, milliseconds(time.Since(began)))
+	readAll := func() (ratio float64) {
+		parallel(b, 16, objects, func(i int) error {
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, node.URL()+path(size, i), nil)
+			if err != nil {
+				return err
+			}
+			return ask(req, http.StatusOK)
+		})
+		all := map[string]string{"op": "get", "status": "2xx"}
+		reads := metric(b, node, "larder_http_requests_total", all)
+		all["source"] = "s3"
+		return 1 - metric(b, node, "larder_http_requests_total", all)/reads
 	}
-	parallel(b, 16, objects, func(i int) error {
-		req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, node.URL()+path(size, i), nil)
-		if err != nil {
-			return err
+	before := readAll()
+	written := metric(b, node, "larder_disk_chunks", nil)
+	restart := func(n *testcluster.Node) func() float64 {
+		return func() float64 {
+			n.Stop()
+			began := time.Now()
+			n.Start()
+			return milliseconds(time.Since(began))
 		}
-		return ask(req, http.StatusOK)
-	})
+	}
+	ready := turns(s.rounds, restart(node), restart(without))
+	after := readAll()
 	what := fmt.Sprintf("%d objects of 1 KiB, %.0f on disk", objects, written)
 	s.add(
-		report.Measured("Restart with a disk, ready after", what, "ms", ready...),
-		report.Measured("Restart with a disk, reads that S3 gave bytes for", what, "of reads",
+		report.Compared("Restart with a disk, ready after", what, "a node without a disk", "ms", ready[0], ready[1]),
+		report.Measured("Restart with a disk, hit ratio", what, "of that before", after/before).Judged(atLeast(0.95)),
+		report.Measured("Restart with a disk, bytes that S3 gave", what, "of those read",
 			float64(c.S3Requests(bytesOfS3()...))/float64(objects)).Judged(atMost(0.01)),
 	)
 }
