@@ -49,17 +49,29 @@ func (s *Chunks) fromDisk(p place) ([]byte, bool) {
 	return b, ok && p.isLong(b) == nil
 }
 
-// fromPageCache returns a chunk of this node's disk, for one caller alone, that can be read
-// without waiting for the disk. It does not go into memory: that is for what comes a second
-// time lately, for which this is false, since load keeps it.
-func (s *Chunks) fromPageCache(c Chunk, name string) (Data, bool) {
-	slot, is := c.slot(), onDisk(name)
-	if !s.disk.Has(slot, is) || s.own.Remembers(name) {
-		return Data{}, false
+// staysOnDisk reports whether a chunk is on this node's disk, and not worth memory: that is
+// for what comes a second time lately, which load keeps.
+func (s *Chunks) staysOnDisk(c Chunk, name string) bool {
+	return s.disk.Has(c.slot(), onDisk(name)) && !s.own.Remembers(name)
+}
+
+// ownOf returns a chunk that this node owns and memory does not have. For a caller who is
+// alone it may stay on the disk.
+func (s *Chunks) ownOf(p place, alone bool) (Data, error) {
+	if alone && s.staysOnDisk(p.Chunk, p.name) {
+		if d, ok := s.fromPageCache(p.Chunk, p.name); ok {
+			return d, nil
+		}
 	}
+	return s.load(p)
+}
+
+// fromPageCache returns a chunk of this node's disk, in memory that one caller alone has, if
+// it can be read without waiting for the disk.
+func (s *Chunks) fromPageCache(c Chunk, name string) (Data, bool) {
 	d := Data{Source: Disk, buffer: s.buffers.get(c.length)}
 	d.View = d.buffer.bytes[:c.length]
-	if !s.disk.GetCached(slot, is, d.View) {
+	if !s.disk.GetCached(c.slot(), onDisk(name), d.View) {
 		d.Close()
 		return Data{}, false
 	}
@@ -67,8 +79,11 @@ func (s *Chunks) fromPageCache(c Chunk, name string) (Data, bool) {
 	return d, true
 }
 
-// cachedAtHand is fromPageCache for AtHand.
+// cachedAtHand is AtHand for a chunk that memory does not have.
 func (s *Chunks) cachedAtHand(user string, c Chunk, name string) (Data, bool) {
+	if !s.staysOnDisk(c, name) {
+		return Data{}, false
+	}
 	var grant *budget.Grant
 	if c.length > budget.FreeLen {
 		var ok bool

@@ -204,12 +204,7 @@ func (s *Chunks) fetch(p place, alone bool) (Data, error) {
 	case p.IsHere():
 		return p.Data, nil
 	case p.owner.Self:
-		if alone {
-			if d, ok := s.fromPageCache(p.Chunk, p.name); ok {
-				return d, nil
-			}
-		}
-		return s.load(p)
+		return s.ownOf(p, alone)
 	case alone && !s.hot.Known(p.name, p.length):
 		d, err := s.askOwner(p, true)
 		if err == nil {
