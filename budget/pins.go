@@ -95,6 +95,12 @@ func (p *Pins[K]) HoldResident(user string, id K, size int64) (*Pin[K], bool) {
 	return p.tryHold(p.resident, user, id, size, 0)
 }
 
+// TakeResident takes memory of the same pool for bytes that one caller alone holds. It
+// never waits.
+func (p *Pins[K]) TakeResident(user string, size int64) (*Grant, bool) {
+	return p.resident.TryTake(user, size, 0)
+}
+
 func (p *Pins[K]) tryHold(pool *Pool, user string, id K, size, spare int64) (*Pin[K], bool) {
 	if size <= FreeLen {
 		return nil, true

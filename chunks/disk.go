@@ -3,6 +3,7 @@ package chunks
 import (
 	"context"
 
+	"larder/budget"
 	"larder/keys"
 	"larder/tier"
 )
@@ -46,4 +47,55 @@ func (s *Chunks) fromDisk(p place) ([]byte, bool) {
 	defer grant.Release()
 	b, ok := s.disk.Get(slot, name)
 	return b, ok && p.isLong(b) == nil
+}
+
+// staysOnDisk reports whether a chunk is on this node's disk, and not worth memory: that is
+// for what comes a second time lately, which load keeps.
+func (s *Chunks) staysOnDisk(c Chunk, name string) bool {
+	return s.disk.Has(c.slot(), onDisk(name)) && !s.own.Remembers(name)
+}
+
+// ownOf returns a chunk that this node owns and memory does not have. For a caller who is
+// alone it may stay on the disk.
+func (s *Chunks) ownOf(p place, alone bool) (Data, error) {
+	if alone && s.staysOnDisk(p.Chunk, p.name) {
+		if d, ok := s.fromPageCache(p.Chunk, p.name); ok {
+			return d, nil
+		}
+	}
+	return s.load(p)
+}
+
+// fromPageCache returns a chunk of this node's disk, in memory that one caller alone has, if
+// it can be read without waiting for the disk.
+func (s *Chunks) fromPageCache(c Chunk, name string) (Data, bool) {
+	d := Data{Source: Disk, buffer: s.buffers.get(c.length)}
+	d.View = d.buffer.bytes[:c.length]
+	if !s.disk.GetCached(c.slot(), onDisk(name), d.View) {
+		d.Close()
+		return Data{}, false
+	}
+	s.own.Remember(name, c.length)
+	return d, true
+}
+
+// cachedAtHand is AtHand for a chunk that memory does not have.
+func (s *Chunks) cachedAtHand(user string, c Chunk, name string) (Data, bool) {
+	if !s.staysOnDisk(c, name) {
+		return Data{}, false
+	}
+	var grant *budget.Grant
+	if c.length > budget.FreeLen {
+		var ok bool
+		if grant, ok = s.streams.TakeResident(c.key.Org+"/"+user, c.length); !ok {
+			return Data{}, false
+		}
+	}
+	d, ok := s.fromPageCache(c, name)
+	if !ok {
+		grant.Release()
+		return Data{}, false
+	}
+	d.grant = grant
+	return d, true
 }

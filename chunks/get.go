@@ -32,9 +32,10 @@ const (
 type Data struct {
 	Source Source // empty if there is no chunk
 	View   []byte
-	relay  *relay  // nil if the bytes are here
-	pin    *pin    // what counts its memory
-	buffer *buffer // of the view, if nobody else has that
+	relay  *relay        // nil if the bytes are here
+	pin    *pin          // what counts its memory
+	grant  *budget.Grant // the same, of a view that nobody else has
+	buffer *buffer       // of the view, if nobody else has that
 }
 
 // pin is what counts the memory of one chunk.
@@ -70,6 +71,7 @@ func (d *Data) Close() {
 		d.relay.close()
 	}
 	d.buffer.release()
+	d.grant.Release()
 	d.pin.Release()
 	*d = Data{}
 }
@@ -133,9 +135,10 @@ func (s *Chunks) Take(ctx context.Context, user string, c Chunk, owner *Owner) (
 	return d, err
 }
 
-// AtHand returns a chunk that this node's memory has, if it can be held for a caller
-// who takes it as slowly as he likes: nobody may be waiting for its memory. For a
-// chunk that is not counted it takes no memory, and keeps nothing of what it is given.
+// AtHand returns a chunk that this node's memory has, or the page cache of its disk, if it
+// can be held for a caller who takes it as slowly as he likes: nobody may be waiting for
+// its memory. For a chunk of the memory tier that is not counted it takes no memory. It
+// keeps nothing of what it is given.
 func (s *Chunks) AtHand(user string, c Chunk, owner Owner) (Data, bool) {
 	if c.length == 0 {
 		return Data{Source: Memory}, true
@@ -151,6 +154,9 @@ func (s *Chunks) AtHand(user string, c Chunk, owner Owner) (Data, bool) {
 	} else {
 		d.Source = Hot
 		d.View, ok = s.hot.Get(text)
+	}
+	if !ok && owner.Self {
+		return s.cachedAtHand(user, c, text)
 	}
 	if !ok || int64(len(d.View)) != c.length {
 		return Data{}, false
@@ -190,15 +196,16 @@ func (s *Chunks) reserve(ctx context.Context, user string, p *place, ahead bool)
 }
 
 // fetch returns a chunk from wherever it is to be had. If the store no longer has
-// its version: store.ErrPrecondition. A chunk that another node owns is relayed to
-// a caller who can take that, unless somebody else here is likely to want it soon.
-func (s *Chunks) fetch(p place, relays bool) (Data, error) {
+// its version: store.ErrPrecondition. For a caller who is alone, a chunk that another node
+// owns is relayed, unless somebody else here is likely to want it soon, and one that is in
+// the page cache of the disk is read from there.
+func (s *Chunks) fetch(p place, alone bool) (Data, error) {
 	switch {
 	case p.IsHere():
 		return p.Data, nil
 	case p.owner.Self:
-		return s.load(p)
-	case relays && !s.hot.Known(p.name, p.length):
+		return s.ownOf(p, alone)
+	case alone && !s.hot.Known(p.name, p.length):
 		d, err := s.askOwner(p, true)
 		if err == nil {
 			return d, nil

@@ -4,10 +4,10 @@ import "sync"
 
 // behind are the chunks that wait to be written, in the order in which they came.
 type behind struct {
-	most int64         // bytes
-	wake chan struct{} // holds a token while there may be a chunk that the writer has not seen
+	wake chan struct{} // holds a token while there may be something that the writer has not seen
 
 	mu    sync.Mutex // guards the fields below
+	most  int64      // bytes
 	queue []*waiting
 	slots map[uint64]*waiting // also the one that is being written
 	bytes int64
@@ -37,11 +37,23 @@ func (b *behind) add(w *waiting) bool {
 	b.queue = append(b.queue, w)
 	b.slots[w.slot] = w
 	b.bytes += int64(len(w.bytes))
+	b.wakeWriter()
+	return true
+}
+
+// resize sets how many bytes may wait, and wakes the writer. What waits already is written.
+func (b *behind) resize(most int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.most = most
+	b.wakeWriter()
+}
+
+func (b *behind) wakeWriter() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // next is the chunk to write, or nil. It waits until done.

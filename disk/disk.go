@@ -59,7 +59,8 @@ type Config struct {
 type Disk struct {
 	cfg      Config
 	identity [sha256.Size]byte
-	most     struct{ bytes, records int64 } // of a segment
+	segment  int64        // most bytes of a segment
+	entries  atomic.Int64 // most of the index
 	files    Files
 	close    func() // the directory
 	index    *index
@@ -97,8 +98,8 @@ func Open(cfg Config) (*Disk, error) {
 		index: &index{}, behind: newBehind(cfg.Behind), reading: make(chan struct{}, readsAtOnce), limit: readLimit,
 		log: cfg.Log.With().Str("component", "disk").Logger(), segments: map[uint32]*segment{},
 	}
-	d.most.bytes = max(min(cfg.Size/usualSegments, mostSegment), cfg.Chunk+maxName+headerSize+2*endSize)
-	d.most.records = max(min(cfg.Index/entryBytes/8, maxRecords), 1)
+	d.segment = max(min(cfg.Size/usualSegments, mostSegment), cfg.Chunk+maxName+headerSize+2*endSize)
+	d.entries.Store(cfg.Index / entryBytes)
 	d.reads.log, d.writes.log = seldom(d.log), seldom(d.log)
 	if d.files == nil {
 		dir, err := openDirectory(cfg.Dir)
@@ -114,6 +115,19 @@ func Open(cfg Config) (*Disk, error) {
 	d.load()
 	return d, nil
 }
+
+// Resize sets how much memory the index has, and what waits to be written, in bytes. The
+// chunks that the index has no room for any more are evicted behind.
+func (d *Disk) Resize(index, behind int64) {
+	if d == nil {
+		return
+	}
+	d.entries.Store(index / entryBytes)
+	d.behind.resize(behind)
+}
+
+// records is how many there may be in a segment.
+func (d *Disk) records() int64 { return max(min(d.entries.Load()/8, maxRecords), 1) }
 
 // seldom is a logger of one line a minute.
 func seldom(log zerolog.Logger) zerolog.Logger {

@@ -217,6 +217,40 @@ func TestIndexIsBounded(t *testing.T) {
 	d.want(true, 499)
 }
 
+// An index that has less memory loses the oldest chunks, and takes more again when it has
+// more.
+func TestResize(t *testing.T) {
+	cfg := testConfig(t)
+	d := open(t, cfg)
+	d.put(numbers(0, 500)...)
+	for _, c := range []struct{ entries, least int64 }{{400, 200}, {100, 50}, {5, 0}, {1000, 500}} {
+		d.Resize(c.entries*entryBytes, 1<<20)
+		d.put(numbers(1500-min(500, 4*int(c.entries)), 1500)...)
+		for end := time.Now().Add(10 * time.Second); d.Stats().Chunks > c.entries; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d chunks in an index for %d", d.Stats().Chunks, c.entries)
+			}
+		}
+		if n := d.Stats().Chunks; n < c.least {
+			t.Errorf("%d chunks in an index for %d", n, c.entries)
+		}
+	}
+	d.want(true, 1499)
+	d.stop()
+	cfg.Index = 100 * entryBytes
+	d = open(t, cfg) // which finds more than it has memory for
+	d.put(2000)
+	if n := d.Stats().Chunks; n > 100 {
+		t.Errorf("%d chunks in an index for 100", n)
+	}
+	d.Resize(100*entryBytes, 0)
+	d.behind.mu.Lock()
+	defer d.behind.mu.Unlock()
+	if d.behind.most != 0 {
+		t.Errorf("%d bytes may wait", d.behind.most)
+	}
+}
+
 func TestOneProcessHasADirectory(t *testing.T) {
 	cfg := testConfig(t)
 	d := open(t, cfg)

@@ -119,3 +119,13 @@ func (f *memoryFile) Size() (n int64, err error) {
 	err = f.in.do("read", func() error { n = int64(len(f.in.files[f.name])); return nil })
 	return n, err
 }
+
+func (f *memoryFile) ReadCached(pieces [][]byte, off int64) bool {
+	for _, p := range pieces {
+		if _, err := f.ReadAt(p, off); err != nil {
+			return false
+		}
+		off += int64(len(p))
+	}
+	return true
+}

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -118,4 +119,19 @@ func (x *index) removeAll(segment uint32) (n int64) {
 	}
 	x.count.Add(-n)
 	return n
+}
+
+// compact gives back the memory of maps that had to be larger: they do not shrink.
+func (x *index) compact() {
+	for i := range x.shards {
+		x.shards[i].compact()
+	}
+}
+
+func (s *shard) compact() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	small := make(map[uint64]entry, len(s.entries))
+	maps.Copy(small, s.entries)
+	s.entries = small
 }

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/zeebo/xxh3"
 )
 
 // A record is a chunk in a segment. Numbers are little-endian, and those in brackets
@@ -12,7 +12,8 @@ import (
 //
 //	magic (4), length of name (4), of bytes (4), 0 (4), slot (8), checksum (8), name, bytes
 //
-// The checksum is the XXH64 of all else.
+// The checksum is the XXH3 of the bytes, with the XXH3 of all that is before them, but for
+// the checksum itself, as its seed: neither has to be copied beside the other.
 const (
 	recordMagic = 0x3143444c // "LDC1"
 	recordHead  = 32
@@ -42,13 +43,10 @@ func appendHead(to []byte, slot uint64, name string, b []byte) []byte {
 	return append(to, name...)
 }
 
+// checksum is that of a record whose head, up to the checksum, and name are those.
 func checksum(head []byte, name string, b []byte) uint64 {
-	var d xxhash.Digest
-	d.Reset()
-	_, _ = d.Write(head) // a hash takes everything
-	_, _ = d.WriteString(name)
-	_, _ = d.Write(b)
-	return d.Sum64()
+	var room [summedHead + 64]byte // of most names
+	return xxh3.HashSeed(b, xxh3.Hash(append(append(room[:0], head...), name...)))
 }
 
 // head is what a record says of itself.
@@ -91,4 +89,4 @@ func verify(before []byte, slot uint64, name string, b []byte) error {
 }
 
 // fingerprint is what the index keeps of a name. Its two lowest bits are 0.
-func fingerprint(name string) uint32 { return uint32(xxhash.Sum64String(name)>>32) &^ countMask }
+func fingerprint(name string) uint32 { return uint32(xxh3.HashString(name)>>32) &^ countMask }

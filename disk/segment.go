@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/zeebo/xxh3"
 )
 
 // A segment is a file of
@@ -19,11 +19,11 @@ import (
 //	footer   for each record: slot (8), offset (4), size (4), fingerprint (4)
 //	end      magic (8), number of records (4), 0 (4), offset of the footer (8), checksum (8)
 //
-// The checksums are the XXH64 of what is before them: of the header, and of the footer
+// The checksums are the XXH3 of what is before them: of the header, and of the footer
 // and its end. Footer and end are there once the segment is full, and the records are
 // on the disk itself.
 const (
-	headerMagic = "larder-chunks-1\n"
+	headerMagic = "larder-chunks-2\n"
 	headerSize  = 64
 	endMagic    = "LDCSEND1"
 	endSize     = 32
@@ -67,7 +67,7 @@ func header(identity [sha256.Size]byte, number uint32) []byte {
 	b := append(make([]byte, 0, headerSize), headerMagic...)
 	b = append(b, identity[:]...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(number))
-	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
+	return binary.LittleEndian.AppendUint64(b, xxh3.Hash(b))
 }
 
 // errForeign says that a segment is of another bucket, or of another format.
@@ -98,7 +98,7 @@ func footer(records []listed, offset int64) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(records)))
 	b = binary.LittleEndian.AppendUint32(b, 0)
 	b = binary.LittleEndian.AppendUint64(b, uint64(offset))
-	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
+	return binary.LittleEndian.AppendUint64(b, xxh3.Hash(b))
 }
 
 func footerSize(records int) int64 { return int64(records)*listedSize + endSize }
@@ -123,7 +123,7 @@ func readFooter(f File, number uint32, total int64) (records []listed, offset in
 		return nil, 0, err
 	}
 	summed, sum := b[:len(b)-8], b[len(b)-8:]
-	if binary.LittleEndian.Uint64(sum) != xxhash.Sum64(summed) {
+	if binary.LittleEndian.Uint64(sum) != xxh3.Hash(summed) {
 		return nil, 0, errCorrupt
 	}
 	records = make([]listed, n)

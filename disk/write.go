@@ -50,6 +50,7 @@ func (d *Disk) writeAll(ctx context.Context) {
 		for w := d.behind.next(); w != nil && ctx.Err() == nil; w = d.behind.next() {
 			d.write(w)
 		}
+		d.shrink()
 		select {
 		case <-d.behind.wake:
 		case <-ctx.Done():
@@ -119,7 +120,7 @@ func (d *Disk) append(slot uint64, name string, b []byte, tag uint32) error {
 // fits reports whether the active segment has room for a record, and its footer.
 func (d *Disk) fits(size int64) bool {
 	s := d.writer.active
-	return s != nil && int64(len(s.listed)) < d.most.records && s.size+size+footerSize(len(s.listed)+1) <= d.most.bytes
+	return s != nil && int64(len(s.listed)) < d.records() && s.size+size+footerSize(len(s.listed)+1) <= d.segment
 }
 
 // makeRoom makes room for a record: a new segment if need be, and then, within the
@@ -127,7 +128,7 @@ func (d *Disk) fits(size int64) bool {
 func (d *Disk) makeRoom(size int64) error {
 	// Half of a segment is for what is new. If a record is larger than that and what
 	// moved leaves too little, nothing moves into the next one.
-	for _, moves := range []int64{d.most.bytes / 2, 0} {
+	for _, moves := range []int64{d.segment / 2, 0} {
 		if d.fits(size) {
 			return nil
 		}
@@ -148,8 +149,28 @@ func (d *Disk) isFull() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	s := d.writer.active
-	return d.bytes-s.total+d.most.bytes > d.cfg.Size ||
-		d.index.count.Load()-int64(len(s.listed))+d.most.records > d.cfg.Index/entryBytes
+	return d.bytes-s.total+d.segment > d.cfg.Size ||
+		d.index.count.Load()-int64(len(s.listed))+d.records() > d.entries.Load()
+}
+
+// shrink evicts what the index has no room for any more, and gives its memory back.
+func (d *Disk) shrink() {
+	shrinks := false
+	for d.index.count.Load() > d.entries.Load() {
+		oldest := d.oldest()
+		if oldest == nil {
+			if d.writer.active == nil {
+				break
+			}
+			d.seal() // the next one holds fewer
+			continue
+		}
+		d.evict(oldest, new(int64))
+		shrinks = true
+	}
+	if shrinks {
+		d.index.compact()
+	}
 }
 
 // create begins a segment.

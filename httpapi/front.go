@@ -196,7 +196,7 @@ func (c *conn) answerPlain(b []byte) (used int, err error) {
 		return 0, nil
 	}
 	defer r.Close()
-	if !a.describe(r.Head, began, f.dateAt(began)) {
+	if !a.describe(r.Head, r.Source, began, f.dateAt(began)) {
 		return 0, nil
 	}
 	sent, err := c.sendPlain(a, r.View)

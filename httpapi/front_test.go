@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,6 +11,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"larder/chunks"
+	"larder/fill"
+	"larder/keys"
 )
 
 const (
@@ -262,4 +268,34 @@ func (d drawer) path() string {
 		return one(d, d.large...)
 	}
 	return one(d, d.small...)
+}
+
+// fromDisk has all that is in memory be on disk.
+type fromDisk struct{ Reader }
+
+func (f fromDisk) Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error) {
+	obj, err := f.Reader.Open(ctx, k, o)
+	if err == nil {
+		obj.Source = chunks.Disk
+	}
+	return obj, err
+}
+
+func (f fromDisk) Ready(k keys.Key, user string) (fill.Ready, bool) {
+	r, ok := f.Reader.Ready(k, user)
+	r.Source = chunks.Disk
+	return r, ok
+}
+
+// What comes from the disk is answered as net/http's handler answers it, and says so.
+func TestFrontFromDisk(t *testing.T) {
+	twins := newTwins(t, ada{}, nil)
+	twins.fill = fromDisk{twins.fill}
+	twins.front, twins.plain = twins.serve(t, ada{}, true, nil), twins.serve(t, ada{}, false, nil)
+	for path := range ofShelf() {
+		twins.same(t, []byte("GET "+path+" HTTP/1.1\r\n"+host+end), nil)
+	}
+	if answer := twins.front.ask(t, []byte(kGet), nil); !bytes.Contains(answer, []byte("detail=disk\r\n")) {
+		t.Errorf("%q", answer)
+	}
 }

@@ -2,7 +2,6 @@ package tier
 
 import (
 	"iter"
-	"maps"
 	"slices"
 	"time"
 )
@@ -31,7 +30,7 @@ const (
 type FIFO[K comparable, V any] struct {
 	most    int64 // bytes of memory
 	bytes   int64 // that the values take
-	entries map[K]*entry[K, V]
+	entries table[K, *entry[K, V]]
 	small   queue[K, V]
 	main    queue[K, V]
 	ghosts  ghosts[K]
@@ -61,12 +60,12 @@ func ticks() uint32 { return uint32(time.Now().UnixNano() / int64(tick)) }
 // the same, with its name and all else. Gone is called with a value that is evicted and
 // the time that it was there; it may be nil, and must not call the FIFO.
 func NewFIFO[K comparable, V any](most int64, size func(K, V) int64, gone func(name K, v V, age time.Duration)) *FIFO[K, V] {
-	return &FIFO[K, V]{most: most, size: size, gone: gone, entries: map[K]*entry[K, V]{}, ghosts: newGhosts[K]()}
+	return &FIFO[K, V]{most: most, size: size, gone: gone, entries: newTable[K, *entry[K, V]](), ghosts: newGhosts[K]()}
 }
 
 // Get returns a value, and notes that it was used.
 func (f *FIFO[K, V]) Get(name K) (v V, ok bool) {
-	e := f.entries[name]
+	e := f.entries.now[name]
 	if e == nil {
 		return v, false
 	}
@@ -76,7 +75,7 @@ func (f *FIFO[K, V]) Get(name K) (v V, ok bool) {
 
 // Peek returns a value, and notes nothing.
 func (f *FIFO[K, V]) Peek(name K) (v V, ok bool) {
-	if e := f.entries[name]; e != nil {
+	if e := f.entries.now[name]; e != nil {
 		return e.value, true
 	}
 	return v, false
@@ -86,13 +85,13 @@ func (f *FIFO[K, V]) Peek(name K) (v V, ok bool) {
 // there is no room for the value alone. It reports whether the value was added.
 func (f *FIFO[K, V]) Add(name K, v V) bool {
 	bytes := f.size(name, v)
-	if _, there := f.entries[name]; there || bytes > f.most {
+	if _, there := f.entries.now[name]; there || bytes > f.most {
 		return false
 	}
 	returns := f.ghosts.take(name)
 	f.fit(f.most - bytes)
 	e := &entry[K, V]{name: name, value: v, came: ticks(), inMain: returns}
-	f.entries[name] = e
+	f.entries.set(name, e)
 	f.bytes += bytes
 	f.push(e)
 	return true
@@ -100,7 +99,7 @@ func (f *FIFO[K, V]) Add(name K, v V) bool {
 
 // Remove removes a value, and returns it if it was there.
 func (f *FIFO[K, V]) Remove(name K) (v V, ok bool) {
-	e := f.entries[name]
+	e := f.entries.now[name]
 	if e == nil {
 		return v, false
 	}
@@ -112,7 +111,7 @@ func (f *FIFO[K, V]) Remove(name K) (v V, ok bool) {
 // Remember has a value that is not there stay as soon as it is added, until so much
 // else has come that it would not have lasted.
 func (f *FIFO[K, V]) Remember(name K, bytes int64) {
-	if _, there := f.entries[name]; there || bytes > f.most {
+	if _, there := f.entries.now[name]; there || bytes > f.most {
 		return
 	}
 	f.ghosts.add(name, bytes)
@@ -133,18 +132,12 @@ func (f *FIFO[K, V]) Resize(most int64) {
 	}
 }
 
-// compact gives back the memory of maps that had to be larger: they do not shrink.
-func (f *FIFO[K, V]) compact() {
-	f.entries = compacted(f.entries)
-	f.ghosts.last = compacted(f.ghosts.last)
+// compact gives back the memory of maps that had to be larger. It calls pause every now
+// and then, when others may use the FIFO, but for compacting it.
+func (f *FIFO[K, V]) compact(pause func()) {
+	f.entries.compact(pause)
+	f.ghosts.last.compact(pause)
 	f.ghosts.queue = slices.Clone(f.ghosts.queue)
-}
-
-// compacted is the same map, no larger than it has to be. A clone would be as large.
-func compacted[M ~map[K]V, K comparable, V any](m M) M {
-	small := make(M, len(m))
-	maps.Copy(small, m)
-	return small
 }
 
 // All are the values, those first that stay longest as things are.
@@ -162,7 +155,7 @@ func (f *FIFO[K, V]) All() iter.Seq2[K, V] {
 
 // Held counts what there is.
 func (f *FIFO[K, V]) Held() Held {
-	return Held{Bytes: f.taken(), Chunks: int64(len(f.entries)), Evictions: f.evictions}
+	return Held{Bytes: f.taken(), Chunks: int64(len(f.entries.now)), Evictions: f.evictions}
 }
 
 // taken is how many bytes of memory are taken.
@@ -170,7 +163,7 @@ func (f *FIFO[K, V]) taken() int64 { return f.bytes + f.ghosts.taken() }
 
 // fit evicts values, and then forgets ghosts, until the rest takes no more than room.
 func (f *FIFO[K, V]) fit(room int64) {
-	for f.taken() > room && len(f.entries) > 0 {
+	for f.taken() > room && len(f.entries.now) > 0 {
 		f.evict()
 	}
 	for f.taken() > room && f.ghosts.forget() {
@@ -213,7 +206,7 @@ func (f *FIFO[K, V]) evicted(e *entry[K, V]) {
 
 // drop forgets a value that is in no queue any more.
 func (f *FIFO[K, V]) drop(e *entry[K, V]) {
-	delete(f.entries, e.name)
+	f.entries.remove(e.name)
 	f.bytes -= f.size(e.name, e.value)
 }
 

@@ -12,9 +12,9 @@ const ghostBytes = 48
 type ghosts[K comparable] struct {
 	seed  maphash.Seed
 	queue []ghost
-	last  map[uint64]uint32 // by the hash of a name: the number of its ghost
-	next  uint32            // the number of the next one
-	units int64             // that the ghosts in the queue stand for
+	last  table[uint64, uint32] // by the hash of a name: the number of its ghost
+	next  uint32                // the number of the next one
+	units int64                 // that the ghosts in the queue stand for
 }
 
 // ghost is one name. It is over once its name has another number, or none.
@@ -29,19 +29,19 @@ type ghost struct {
 const ghostUnit = 64
 
 func newGhosts[K comparable]() ghosts[K] {
-	return ghosts[K]{seed: maphash.MakeSeed(), last: map[uint64]uint32{}}
+	return ghosts[K]{seed: maphash.MakeSeed(), last: newTable[uint64, uint32]()}
 }
 
 func (g *ghosts[K]) has(name K) bool {
-	_, ok := g.last[maphash.Comparable(g.seed, name)]
+	_, ok := g.last.now[maphash.Comparable(g.seed, name)]
 	return ok
 }
 
 // take reports whether a name has a ghost, and removes that.
 func (g *ghosts[K]) take(name K) bool {
 	hash := maphash.Comparable(g.seed, name)
-	_, ok := g.last[hash]
-	delete(g.last, hash)
+	_, ok := g.last.now[hash]
+	g.last.remove(hash)
 	return ok
 }
 
@@ -49,7 +49,7 @@ func (g *ghosts[K]) take(name K) bool {
 func (g *ghosts[K]) add(name K, bytes int64) {
 	is := ghost{hash: maphash.Comparable(g.seed, name), units: uint32(bytes / ghostUnit), number: g.next}
 	g.queue = append(g.queue, is)
-	g.last[is.hash] = is.number
+	g.last.set(is.hash, is.number)
 	g.units += int64(is.units)
 	g.next++
 }
@@ -68,8 +68,8 @@ func (g *ghosts[K]) forget() bool {
 	is := g.queue[0]
 	g.queue = g.queue[1:]
 	g.units -= int64(is.units)
-	if g.last[is.hash] == is.number {
-		delete(g.last, is.hash)
+	if g.last.now[is.hash] == is.number {
+		g.last.remove(is.hash)
 	}
 	return true
 }

@@ -71,6 +71,24 @@ func (o *Own) fill(_ context.Context, name string, dest groupcache.Sink) error {
 	return dest.SetString(unsafe.String(unsafe.SliceData(b), len(b)))
 }
 
+// Remembers reports whether a chunk was used lately that memory does not have, so that it
+// stays for long if it is added now.
+func (o *Own) Remembers(name string) bool {
+	is := IDOf(name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.own.Remembers(is)
+}
+
+// Remember notes that a chunk of this length was used, which memory does not have.
+func (o *Own) Remember(name string, length int64) {
+	is := IDOf(name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.own.Remember(is, entryBytes+allocated(length))
+	o.fit()
+}
+
 // Add keeps a chunk, whose bytes must not change any more, under the slot by which it has
 // its owner. If memory has it, nothing changes.
 func (o *Own) Add(name string, slot uint64, b []byte) {
@@ -119,7 +137,7 @@ type Kept struct {
 func (o *Own) Best(n int) []Kept {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	best := make([]Kept, 0, min(n, len(o.own.entries)))
+	best := make([]Kept, 0, min(n, len(o.own.entries.now)))
 	for is, c := range o.own.All() {
 		if len(best) == cap(best) {
 			break
@@ -138,7 +156,7 @@ func (o *Own) Demote(owns func(slot uint64) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	seen := 0
-	for is, e := range o.own.entries { // what comes or goes meanwhile may be in it or not
+	for is, e := range o.own.entries.now { // what comes or goes meanwhile may be in it or not
 		if seen++; seen%demotedAtOnce == 0 {
 			o.mu.Unlock()
 			o.mu.Lock() // others have had their turn

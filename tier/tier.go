@@ -99,11 +99,17 @@ func (m *memory) approach(bytes int64) bool {
 		return false
 	}
 	if shrinks {
-		m.own.compact()
-		m.given.compact()
-		m.hot.compact()
+		m.own.compact(m.pause)
+		m.given.compact(m.pause)
+		m.hot.compact(m.pause)
 	}
 	return true
+}
+
+// pause lets others have the lock. The caller holds mu.
+func (m *memory) pause() {
+	m.mu.Unlock()
+	m.mu.Lock()
 }
 
 // fit gives the other parts what own chunks leave. The caller holds mu.

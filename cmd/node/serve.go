@@ -361,6 +361,7 @@ func (n *node) untilNoConnections(ctx context.Context) error {
 // resize has every part fit into a plan of the memory that there is now.
 func (n *node) resize(plan budget.Plan) {
 	n.fill.Resize(plan)
+	n.disk.Resize(plan.Index, plan.Behind)
 	n.heads.Resize(plan.Heads)
 	n.write.Resize(plan)
 	n.api.Resize(plan.Bodies)

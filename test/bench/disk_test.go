@@ -2,10 +2,16 @@ package bench
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"larder/test/bench/report"
 	"larder/test/testcluster"
@@ -25,8 +31,8 @@ func (s *bench) diskGet(b *testing.B) {
 	c := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: []string{
 		"--memory", "32MiB", "--chunk-size", "1MiB", "--disk-dir", "disk", "--disk-size", "2GiB", "--revalidate", "1h",
 	}})
-	node := c.Nodes[0]
-	proxy, _ := nginx(b, s.rival(b, "bare"))
+	node, files := c.Nodes[0], b.TempDir()
+	proxy, process := nginxIn(b, files, s.rival(b, "bare"))
 	for _, size := range []struct {
 		what    string
 		size    int64
@@ -44,14 +50,62 @@ func (s *bench) diskGet(b *testing.B) {
 			same(b, node.HTTPAddr, at, content)
 		}
 		before := c.S3Requests(bytesOfS3()...)
-		m := turns(s.rounds,
-			func() float64 { return s.load(b, node.HTTPAddr, d) },
-			func() float64 { return s.load(b, proxy, d) })
+		var costs [2][]float64
+		m := turns(s.rounds, s.costed(b, node.HTTPAddr, node.Pid(), d, &costs[0]), s.costed(b, proxy, process.Pid(), d, &costs[1]))
 		l := report.Compared("GET from disk, in the page cache", size.what, "nginx proxy_cache", "req/s", m[0], m[1]).Judged(atLeast(0.8))
 		reads := metric(b, node, "larder_http_requests_total", map[string]string{"op": "get", "status": "2xx"})
 		l.Note = fmt.Sprintf("%.0f %% of the node's reads came from disk, %d from S3",
 			100*metric(b, node, "larder_http_requests_total", map[string]string{"op": "get", "status": "2xx", "source": "disk"})/reads, c.S3Requests(bytesOfS3()...)-before)
-		s.add(l)
+		s.add(l, report.Compared("GET from disk, in the page cache", size.what, "nginx proxy_cache", "µs of processor/req", costs[0], costs[1]))
+		m = turns(s.rounds, cold(b, node.HTTPAddr, filepath.Join(c.Dir, "disk"), d), cold(b, proxy, files, d))
+		s.add(report.Compared("GET from disk, not in the page cache", size.what, "nginx proxy_cache", "req/s", m[0], m[1]).Judged(atLeast(0.8)))
+	}
+}
+
+// costed is load that also notes what a request costs the server, in microseconds of
+// processor time.
+func (s *bench) costed(b *testing.B, addr string, pid int, d demand, costs *[]float64) func() float64 {
+	return func() float64 {
+		before := usedByAll(b, pid)
+		rate := s.load(b, addr, d)
+		*costs = append(*costs, 1e6*(usedByAll(b, pid)-before)/(rate*s.lasts.Seconds()))
+		return rate
+	}
+}
+
+// cold is how many requests a second a server answers that is asked for each path once,
+// when nothing of its files is in the page cache.
+func cold(b *testing.B, addr, files string, d demand) func() float64 {
+	return func() float64 {
+		forget(b, files)
+		began := time.Now()
+		parallel(b, d.conns, len(d.paths), func(i int) error {
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://"+addr+d.paths[i], nil)
+			if err != nil {
+				return err
+			}
+			return ask(req, http.StatusOK)
+		})
+		return float64(len(d.paths)) / time.Since(began).Seconds()
+	}
+}
+
+// forget has the system drop the files in a folder from its page cache.
+func forget(b *testing.B, folder string) {
+	b.Helper()
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }() // it was only read
+		return errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+	})
+	if err != nil {
+		b.Fatal(err)
 	}
 }
 
@@ -64,36 +118,48 @@ func put(b *testing.B, addr, path string, content []byte) error {
 	return ask(req, http.StatusOK, http.StatusCreated)
 }
 
-// diskRestart is a node that restarts with many objects on its disk.
+// diskRestart is a node that restarts with many objects on its disk, beside one that has no
+// disk: how soon it is ready, and what S3 gives for reads of all of them, once each.
 func (s *bench) diskRestart(b *testing.B) {
 	objects, size := 100_000, int64(1<<10)
 	if s.report.Short {
 		objects = 10_000
 	}
-	c := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: []string{
-		"--memory", "64MiB", "--chunk-size", "1MiB", "--disk-dir", "disk", "--disk-size", "4GiB", "--revalidate", "1h",
-	}})
+	flags := []string{"--memory", "64MiB", "--chunk-size", "1MiB", "--revalidate", "1h"}
+	without := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: flags}).Nodes[0]
+	c := testcluster.New(b, testcluster.Options{Nodes: 1, Flags: append(flags, "--disk-dir", "disk", "--disk-size", "4GiB")})
 	node, content := c.Nodes[0], body(size)
 	parallel(b, 16, objects, func(i int) error { return put(b, node.HTTPAddr, path(size, i), content) })
-	written := metric(b, node, "larder_disk_chunks", nil)
-	var ready []float64
-	for range s.rounds {
-		node.Stop()
-		began := time.Now()
-		node.Start()
-		ready = append(ready, milliseconds(time.Since(began)))
+	readAll := func() (ratio float64) {
+		parallel(b, 16, objects, func(i int) error {
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, node.URL()+path(size, i), nil)
+			if err != nil {
+				return err
+			}
+			return ask(req, http.StatusOK)
+		})
+		all := map[string]string{"op": "get", "status": "2xx"}
+		reads := metric(b, node, "larder_http_requests_total", all)
+		all["source"] = "s3"
+		return 1 - metric(b, node, "larder_http_requests_total", all)/reads
 	}
-	parallel(b, 16, objects, func(i int) error {
-		req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, node.URL()+path(size, i), nil)
-		if err != nil {
-			return err
+	before := readAll()
+	written := metric(b, node, "larder_disk_chunks", nil)
+	restart := func(n *testcluster.Node) func() float64 {
+		return func() float64 {
+			n.Stop()
+			began := time.Now()
+			n.Start()
+			return milliseconds(time.Since(began))
 		}
-		return ask(req, http.StatusOK)
-	})
+	}
+	ready := turns(s.rounds, restart(node), restart(without))
+	after := readAll()
 	what := fmt.Sprintf("%d objects of 1 KiB, %.0f on disk", objects, written)
 	s.add(
-		report.Measured("Restart with a disk, ready after", what, "ms", ready...),
-		report.Measured("Restart with a disk, reads that S3 gave bytes for", what, "of reads",
+		report.Compared("Restart with a disk, ready after", what, "a node without a disk", "ms", ready[0], ready[1]),
+		report.Measured("Restart with a disk, hit ratio", what, "of that before", after/before).Judged(atLeast(0.95)),
+		report.Measured("Restart with a disk, bytes that S3 gave", what, "of those read",
 			float64(c.S3Requests(bytesOfS3()...))/float64(objects)).Judged(atMost(0.01)),
 	)
 }

@@ -44,7 +44,13 @@ func (s *bench) rival(b *testing.B, kind string, args ...string) string {
 // With tcp_nopush on it would hold back the end of 64 KiB for 40 ms.
 func nginx(b *testing.B, origin string) (string, *testcluster.Process) {
 	b.Helper()
-	addr, dir := testcluster.FreeAddr(b), b.TempDir()
+	return nginxIn(b, b.TempDir(), origin)
+}
+
+// nginxIn is nginx that keeps its files in a folder.
+func nginxIn(b *testing.B, dir, origin string) (string, *testcluster.Process) {
+	b.Helper()
+	addr := testcluster.FreeAddr(b)
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user root;" // the folders are root's

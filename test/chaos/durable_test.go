@@ -29,10 +29,13 @@ const (
 // TestDurable kills a node with its store under load, again and again, and asks it for every
 // key once it is back: it holds the last write that it acknowledged, or the one
 // that was under way when it died. Nothing acknowledged is lost, and nothing is
-// torn, whether it was one request to the store or several.
+// torn, whether it was one request to the store or several. What its disk has from before
+// it died is either what was written or not there.
 func TestDurable(t *testing.T) {
 	t.Parallel()
-	n := testcluster.New(t, testcluster.Options{Nodes: 1, Embedded: true}).Nodes[0]
+	n := testcluster.New(t, testcluster.Options{
+		Nodes: 1, Embedded: true, Flags: []string{"--disk-dir", "disk", "--disk-size", "128MiB"},
+	}).Nodes[0]
 	first := *seed
 	if first == 0 {
 		first = rand.Uint64N(1_000_000)
@@ -114,7 +117,8 @@ func (w *durableWriter) content(value string) []byte {
 	return history.Sealed(append([]byte(value+"\n"), make([]byte, largeBody)...))
 }
 
-// check asks for every key, and takes what is there for what is known from now on.
+// check asks for every key twice, first while the node knows no head of it, and takes what
+// is there for what is known from now on.
 func (w *durableWriter) check(ctx context.Context) error {
 	for key, may := range w.held {
 		found, err := w.read(ctx, key)
@@ -127,6 +131,10 @@ func (w *durableWriter) check(ctx context.Context) error {
 		}
 		if !possible {
 			return fmt.Errorf("%s holds %q, where only %q may be", key, found, may)
+		}
+		again, err := w.read(ctx, key)
+		if err != nil || again != found {
+			return fmt.Errorf("%s holds %q, and then %q: %w", key, found, again, err)
 		}
 		w.held[key] = []string{found}
 	}

@@ -1,0 +1,112 @@
+package fill
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"larder/chunks"
+	"larder/disk"
+	"larder/heads"
+	"larder/keys"
+)
+
+// cachedFiles are a directory of which the system has all in its page cache.
+type cachedFiles struct{ dir string }
+
+type cachedFile struct{ *os.File }
+
+func (d cachedFiles) Open(name string, _ bool) (disk.File, error) {
+	f, err := os.OpenFile(filepath.Join(d.dir, name), os.O_RDWR|os.O_CREATE, 0o600)
+	return cachedFile{f}, err
+}
+func (d cachedFiles) List() ([]string, error)  { return nil, nil }
+func (d cachedFiles) Remove(name string) error { return os.Remove(filepath.Join(d.dir, name)) }
+
+func (f cachedFile) Size() (int64, error) { return f.Seek(0, 2) }
+
+func (f cachedFile) ReadCached(pieces [][]byte, off int64) bool {
+	for _, p := range pieces {
+		if _, err := f.ReadAt(p, off); err != nil {
+			return false
+		}
+		off += int64(len(p))
+	}
+	return true
+}
+
+// onDisk is a node with a key of a chunk that its disk has, and its memory has not.
+func onDisk(t *testing.T) (f *Filler, k keys.Key, body string) {
+	t.Helper()
+	var d *disk.Disk
+	f, _, _ = trusting(t, heads.Config{Lease: 1 << 40, Revalidate: 1 << 41}, func(cfg *Config) {
+		var err error
+		if d, err = disk.Open(disk.Config{
+			Files: cachedFiles{t.TempDir()}, Size: 64 << 20, Identity: "test", Chunk: testChunk, Behind: 32 << 20, Index: 1 << 20, Log: cfg.Log,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Disk = d
+		cfg.Plan = planOf(4*testChunk, testChunk)
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- d.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	k, body = newKey(t), strings.Repeat("x", testChunk)
+	put(t, k, body)
+	read(t, f, k)
+	for range 16 { // far more than memory holds, or remembers
+		other := newKey(t)
+		put(t, other, body)
+		read(t, f, other)
+	}
+	within(t, "all is written", func() bool { return d.Stats().Written == 17 })
+	return f, k, body
+}
+
+// What is on the disk is ready without memory of the tier, the first time. The second time
+// lately it is worth that memory, where Open puts it.
+func TestReadyFromDisk(t *testing.T) {
+	f, k, body := onDisk(t)
+	kept := f.Stats().Own
+	r, ok := f.Ready(k, "ada")
+	if !ok || string(r.View) != body || r.Source != chunks.Disk {
+		t.Errorf("%d bytes from %q, %t", len(r.View), r.Source, ok)
+	}
+	r.Close()
+	if now := f.Stats().Own.Chunks; now != kept.Chunks || isHeld(f) {
+		t.Errorf("memory has %d chunks, and had %d", now, kept.Chunks)
+	}
+	if _, ok := f.Ready(k, "ada"); ok {
+		t.Error("it is ready from disk again")
+	}
+	if read(t, f, k) != body {
+		t.Error("it is lost")
+	}
+	if r, ok = f.Ready(k, "ada"); !ok || r.Source != chunks.Memory {
+		t.Errorf("from %q, %t; want it from memory", r.Source, ok)
+	}
+	r.Close()
+}
+
+// A caller who is alone reads from the disk without memory of the tier, too.
+func TestOpenFromDisk(t *testing.T) {
+	f, k, body := onDisk(t)
+	for _, want := range []chunks.Source{chunks.Disk, chunks.Disk, chunks.Memory} { // the second has it kept
+		o, err := f.Open(t.Context(), k, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := o.Send(t.Context(), &b); err != nil || b.String() != body || o.Source != want {
+			t.Errorf("%d bytes from %s, want them from %s: %v", b.Len(), o.Source, want, err)
+		}
+		o.Close()
+	}
+	if isHeld(f) {
+		t.Error("memory is held when all was sent")
+	}
+}
