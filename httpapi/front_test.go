@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -41,6 +42,7 @@ func others() []string {
 		"PUT /v1/objects/k HTTP/1.1\r\n" + host + "Content-Length: 3\r\n" + end + "abc",
 		"DELETE /v1/objects/k HTTP/1.1\r\n" + host + end,
 		"PUT /v1/objects/k HTTP/1.1\r\n" + host + "Expect: 100-continue\r\nContent-Length: 3\r\n" + end + "abc",
+		"PUT /v1/objects/k HTTP/1.1\r\n" + host + fmt.Sprintf("Expect: 100-continue\r\nContent-Length: %d\r\n", len(kGet)) + end + kGet,
 		"PUT /v1/objects/k HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n" + end + "3\r\nabc\r\n0\r\n\r\n",
 		"get /v1/objects/k HTTP/1.1\r\n" + host + end,
 		"GET /v1/whoami HTTP/1.1\r\n" + host + end,
@@ -53,12 +55,12 @@ func others() []string {
 		of("/v1/objects/k#x"), of("/v1/objects/k%"), of("/v1/objects/k%0"), of("/v1/objects/k%zz"), of("/v1/objects/%00"),
 		of("/v1/objects/\x00"), of("/v1/objects/k\x7f"), of("/v1/objects/\xff"), of("/v1/objects/%ff"), of("/v1/objects/k k"),
 		of("/v1/objects/k\tk"), of("/v1/objects/\"k\""), of("/v1/objects/../objects/k"), of("/v1/objects/./k"), of("/v1/./objects/k"),
-		of("/v1/objects//k"), of("/v1/objects/k/"), of("/v1/objects/K"), of("/v1/other/k"), of("*"),
+		of("/v1/objects//k"), of("/v1/objects/%2e%2e/objects/k"), of("/v1/objects/%2fk"), of("/v1/objects/k "), of("HTTP://localhost/v1/objects/k"), of("/v1/objects/k/"), of("/v1/objects/K"), of("/v1/other/k"), of("*"),
 		of("/v1/objects/" + strings.Repeat("k", 600)), of("/v1/objects/" + strings.Repeat("%6b", 600)), of("/v1/objects/" + strings.Repeat("k", 5000)),
 		"GET  /v1/objects/k HTTP/1.1\r\n" + host + end, "GET /v1/objects/k  HTTP/1.1\r\n" + host + end, " " + kGet, "\r\n" + kGet, "\n" + kGet,
 		"GET /v1/objects/k HTTP/1.1 \r\n" + host + end, "GET\t/v1/objects/k HTTP/1.1\r\n" + host + end, "GET /v1/objects/k\r\n" + host + end,
 		// Other fields.
-		with("Connection: close\r\n"), with("Connection: keep-alive, close\r\n"), with("Connection: upgrade\r\n"), with("Range: bytes=0-1\r\n"),
+		with("Connection: close\r\n"), with("Connection: keep-alive, close\r\n"), with("Connection: close, keep-alive\r\n"), with("Connection: upgrade\r\n"), with("Range: bytes=0-1\r\n"),
 		with("If-None-Match: \"x\"\r\n"), with("If-Match: \"x\"\r\n"), with("If-Modified-Since: x\r\n"), with("If-Unmodified-Since: x\r\n"), with("If-Range: x\r\n"),
 		with("Cache-Control: no-cache\r\n"), with("Pragma: no-cache\r\n"), with("Larder-Max-Age: 1\r\n"), with("Content-Length: 0\r\n"), with("Content-Length: 5\r\n"),
 		with("Transfer-Encoding: chunked\r\n"), with("Transfer-Encoding: identity\r\n"), with("Expect: 100-continue\r\n"), with("Expect: x\r\n"), with("Upgrade: h2c\r\n"),
@@ -70,7 +72,7 @@ func others() []string {
 		// Fields of another form.
 		line + end, line + "Host:\r\n" + end, line + "Host: \r\n" + end, line + "Host:localhost\r\n" + end, line + "Host:  localhost\r\n" + end, line + "Host: localhost \r\n" + end,
 		line + "Host : localhost\r\n" + end, line + " Host: localhost\r\n" + end, line + "Host: a b\r\n" + end, line + "Host: a/b\r\n" + end, line + "Host: \xff\r\n" + end, line + "Host: a,b\r\n" + end,
-		with("Accept: a\r\n b\r\n"), with("Accept: a\r\n\tb\r\n"), with("Accept: a\rb\r\n"), with("Accept: a\nRange: bytes=0-1\r\n"), with("Accept: a\x00\r\n"), with("Accept: a\tb\r\n"), with("Accept: \xc3\xa4\r\n"),
+		with("Accept : a\r\n"), with("Accept: \x00\r\n"), with("Accept: a\r\n b\r\n"), with("Accept: a\r\n\tb\r\n"), with("Accept: a\rb\r\n"), with("Accept: a\nRange: bytes=0-1\r\n"), with("Accept: a\x00\r\n"), with("Accept: a\tb\r\n"), with("Accept: \xc3\xa4\r\n"),
 		with("Accept\r\n"), with(": a\r\n"), with("Acc ept: a\r\n"), with("Accept\x00: a\r\n"), with("Accept:\r\n"), with("Accept: \r\n"), with("Accept: a:b\r\n\r"),
 		line + host + "\n", strings.ReplaceAll(kGet, "\r\n", "\n"), strings.ReplaceAll(kGet, "\r\n", "\r"), line + host + "\r", line + "Host: localhost\n\r\n", strings.Replace(kGet, "\r\n", "\r\r\n", 1),
 		with("X-" + strings.Repeat("a", 100) + ": b\r\n"), with("User-Agent: " + strings.Repeat("a", 4100) + "\r\n"), with("User-Agent: " + strings.Repeat("a", 70<<10) + "\r\n"),
