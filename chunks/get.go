@@ -173,6 +173,21 @@ func (s *Chunks) AtHand(user string, c Chunk, owner Owner) (Data, bool) {
 	return d, true
 }
 
+// FromOwner returns a chunk that another node owns and this one does not have, whole, if
+// it is so small that it is not counted. It waits for the owner, or for what stands in for
+// it, and is bounded.
+func (s *Chunks) FromOwner(c Chunk, owner Owner) (Data, bool) {
+	if owner.Self || c.length > budget.FreeLen {
+		return Data{}, false
+	}
+	c.key.Name = strings.Clone(c.key.Name) // it may be a view of bytes that change
+	d, err := s.fetch(s.locate(c, &owner), true)
+	if d.relay != nil {
+		d, err = d.relay.fetch(d.Source)
+	}
+	return d, err == nil
+}
+
 // reserve takes memory for a chunk that a user is about to have; ahead, only if the
 // memory is there at once.
 func (s *Chunks) reserve(ctx context.Context, user string, p *place, ahead bool) (*pin, error) {

@@ -11,6 +11,7 @@ import (
 	"larder/disk"
 	"larder/heads"
 	"larder/keys"
+	"larder/test/testcluster"
 )
 
 // cachedFiles are a directory of which the system has all in its page cache.
@@ -63,7 +64,7 @@ func onDisk(t *testing.T) (f *Filler, k keys.Key, body string) {
 		put(t, other, body)
 		read(t, f, other)
 	}
-	within(t, "all is written", func() bool { return d.Stats().Written == 17 })
+	testcluster.Holds(t, "all is written", func() bool { return d.Stats().Written == 17 })
 	return f, k, body
 }
 

@@ -161,17 +161,22 @@ type Ready struct {
 	chunks.Data
 }
 
-// Ready returns the newest version of a key, if nothing has to be asked or waited for:
-// its head is live, and its bytes are one chunk that memory has, or the page cache of the
-// disk. Otherwise it is as if it had not been called. The memory is charged to a user of the key's org. Nothing is
-// kept of the key, whose name may be a view of bytes that change later.
+// Ready returns the newest version of a key, if its head is live, and its bytes are one
+// chunk that memory has, or the page cache of the disk; or that another node owns, if it
+// is so small that no memory is counted for it: that one is asked, as in Open. Otherwise
+// it is as if it had not been called. The memory is charged to a user of the key's org.
+// Nothing is kept of the key, whose name may be a view of bytes that change later.
 func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
 	is, live, _ := f.heads.Get(k)
 	if !live || is.Absent || is.Head.Size > f.size || notLate(k, is) != nil {
 		return Ready{}, false
 	}
-	if r.Data, ok = f.chunks.AtHand(user, f.chunks.Of(k, is.Head, 0), f.ownerOf(k)); !ok {
-		return Ready{}, false
+	first, owner := f.chunks.Of(k, is.Head, 0), f.ownerOf(k)
+	if r.Data, ok = f.chunks.AtHand(user, first, owner); !ok {
+		if r.Data, ok = f.chunks.FromOwner(first, owner); !ok || notLate(k, is) != nil {
+			r.Close()
+			return Ready{}, false
+		}
 	}
 	r.Head = is.Head
 	f.sample(k)

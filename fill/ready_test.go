@@ -100,6 +100,38 @@ func TestReadyFromACopy(t *testing.T) {
 	}
 }
 
+// What another node owns is ready if it is small: its owner is asked, and gives what it
+// has, or this node reads it from the store.
+func TestReadyFromItsOwner(t *testing.T) {
+	asker, ring, owner, _, atAsker := newPair(t)
+	k := newKey(t)
+	put(t, k, "value")
+	read(t, owner, k)
+	read(t, asker, k) // the lease
+	name := []byte(k.Name)
+	seen := k
+	seen.Name = unsafe.String(unsafe.SliceData(name), len(name))
+	asked, stored := ring.asked.Load(), atAsker.asked.Load()
+	r, ok := asker.Ready(seen, "ada")
+	clear(name) // nothing is kept of it
+	if !ok || string(r.View) != "value" || r.Source != "peer" || r.Head.Size != 5 {
+		t.Errorf("%q from %s, ready: %v", r.View, r.Source, ok)
+	}
+	if ring.asked.Load()-asked != 1 || atAsker.asked.Load() != stored {
+		t.Error("not its owner alone was asked, once")
+	}
+	r.Close()
+	if isHeld(asker) {
+		t.Error("held for ever")
+	}
+	clear(ring.routes) // it answers nothing any more
+	r, ok = asker.Ready(k, "ada")
+	if !ok || string(r.View) != "value" || r.Source != "s3" {
+		t.Errorf("%q from %s, ready: %v", r.View, r.Source, ok)
+	}
+	r.Close()
+}
+
 // A chunk that is counted is so as long as it is being sent, and is not ready if others
 // may wait for its memory.
 func TestReadyIsCounted(t *testing.T) {

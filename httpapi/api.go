@@ -30,7 +30,8 @@ import (
 type Reader interface {
 	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
 	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
-	// Ready is Open for what can be sent at once, and keeps nothing of the key.
+	// Ready is Open for what can be sent without a wait for the store or for memory, and
+	// keeps nothing of the key.
 	Ready(k keys.Key, user string) (fill.Ready, bool)
 }
 

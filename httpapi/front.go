@@ -52,7 +52,7 @@ const (
 // The states of a connection whose answers the front may be sending.
 const (
 	silent  = iota
-	sending // the front sends an answer
+	sending // the front sends an answer, or is about to
 	leaving // the same, and closes the connection then
 )
 
@@ -191,15 +191,18 @@ func (c *conn) answerPlain(b []byte) (used int, err error) {
 	if !ok {
 		return 0, nil
 	}
+	c.visit.state.Store(sending)
+	defer c.wasSent()
 	r, ok := f.api.read.Ready(k, who.User)
 	if !ok {
 		return 0, nil
 	}
 	defer r.Close()
-	if !a.describe(r.Head, r.Source, began, f.dateAt(began)) {
+	now := time.Now()
+	if !a.describe(r, now, f.dateAt(now)) {
 		return 0, nil
 	}
-	sent, err := c.sendPlain(a, r.View)
+	sent, err := c.sendPlain(a, r.View, now)
 	f.api.cfg.Observe(Served{Op: getOp, Status: http.StatusOK, Broken: err != nil, Source: r.Source, Sent: sent, Took: time.Since(began)})
 	if err == nil {
 		f.api.cfg.Usage.Hit(who.User, k, r.Head)
@@ -232,16 +235,17 @@ func (c *conn) admit(p *plain, a *answer) (k keys.Key, who auth.Principal, ok bo
 // view is a text that changes when the bytes do.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
+// wasSent ends what sending began.
+func (c *conn) wasSent() {
+	if !c.visit.state.CompareAndSwap(sending, silent) { // a stop has closed it meanwhile
+		_ = c.Conn.Close()
+	}
+}
+
 // sendPlain sends an answer, with the time that recorder.Write would give it, and returns
 // how much of the body was sent.
-func (c *conn) sendPlain(a *answer, body []byte) (sent int64, err error) {
-	now, v := time.Now(), &c.visit
-	v.state.Store(sending)
-	defer func() {
-		if !v.state.CompareAndSwap(sending, silent) { // a stop has closed it meanwhile
-			_ = c.Conn.Close()
-		}
-	}()
+func (c *conn) sendPlain(a *answer, body []byte, now time.Time) (sent int64, err error) {
+	v := &c.visit
 	if least := now.Add(stallOf(len(body), v.api.cfg.ChunkSize)); v.until.Before(least) {
 		v.until = least.Add(armEvery)
 		_ = c.SetWriteDeadline(v.until) // a connection that broke shows with the write

@@ -2,21 +2,20 @@ package httpapi
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"larder/auth"
+	"larder/chunks"
+	"larder/fill"
 	"larder/keys"
 	"larder/usage"
 )
@@ -205,83 +204,38 @@ func TestNoFront(t *testing.T) {
 	}
 }
 
-// stopped is a side whose front is sending an answer that nobody takes: the connection,
-// and what was taken of it.
-func stopped(t *testing.T, s *side) (c net.Conn, taken []byte) {
-	t.Helper()
-	c = s.dial(t)
-	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(time.Minute))
-	const head, chunk = "HEAD /v1/objects/k HTTP/1.1\r\n" + host + end, "GET /v1/objects/chunk HTTP/1.1\r\n" + host + end
-	in := bufio.NewReader(c)
-	ask := func(request string) {
-		_, _ = io.WriteString(c, request)
-		answer, err := http.ReadResponse(in, &http.Request{Method: request[:strings.IndexByte(request, ' ')]})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.Copy(io.Discard, answer.Body)
-	}
-	ask(head) // from here on net/http takes it for idle, once it has ended that
-	for before := int64(-1); before != s.handled.Load(); {
-		before = s.handled.Load()
-		ask(kGet)
-	}
-	if _, err := io.WriteString(c, chunk); err != nil {
-		t.Fatal(err)
-	}
-	taken = make([]byte, 20)
-	if _, err := io.ReadFull(c, taken); err != nil || !bytes.HasPrefix(taken, []byte("HTTP/1.1 200 OK")) {
-		t.Fatalf("%q, %v", taken, err)
-	}
-	return c, taken
+// elsewhere is a read path that finds everything at another place.
+type elsewhere struct {
+	Reader
+	from chunks.Source
 }
 
-// A planned stop does not break off an answer. Any other end does.
-func TestFrontInAStop(t *testing.T) {
-	s := newTwins(t, ada{}, nil).front
-	c, taken := stopped(t, s)
-	s.api.Drain()
-	if got := s.walk(t, step{kGet, []int{200}}); got != 1 {
-		t.Errorf("net/http, which ends connections, has %d", got)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := s.server.Shutdown(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if open, _ := s.door.Connections(); open != 1 {
-		t.Errorf("%d connections, want that of the answer", open)
-	}
-	rest, err := io.ReadAll(c)
-	if want := 1 << 20; err != nil || len(taken)+len(rest) < want {
-		t.Errorf("%d bytes, %v", len(taken)+len(rest), err)
-	}
-	for open := 1; open > 0; open, _ = s.door.Connections() { // the answer's has just ended
-		if ctx.Err() != nil {
-			t.Fatal("it is still there")
-		}
-	}
+func (e elsewhere) Ready(k keys.Key, user string) (fill.Ready, bool) {
+	r, ok := e.Reader.Ready(k, user)
+	r.Source = e.from
+	return r, ok
 }
 
-func TestFrontIsBrokenOff(t *testing.T) {
-	s := newTwins(t, ada{}, nil).front
-	c, _ := stopped(t, s)
-	s.told()
-	_ = s.server.Close()
-	rest, err := io.ReadAll(c)
-	if err != nil && !errors.Is(err, syscall.ECONNRESET) || len(rest) >= 1<<20 {
-		t.Errorf("%d bytes, %v", len(rest), err)
+func (e elsewhere) Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error) {
+	obj, err := e.Reader.Open(ctx, k, o)
+	if err == nil {
+		obj.Source = e.from
 	}
-	for end := time.Now().Add(time.Minute); ; {
-		if told := s.told(); len(told) > 0 {
-			if !told[0].Broken || told[0].Sent >= 1<<20 || told[0].Op != "get" {
-				t.Errorf("%+v", told)
-			}
-			return
+	return obj, err
+}
+
+// Wherever the bytes were, the answer says so as net/http's handler does.
+func TestFrontTellsTheSource(t *testing.T) {
+	twins := newTwins(t, ada{}, nil)
+	was := twins.fill
+	for _, from := range []chunks.Source{chunks.Memory, chunks.Hot, chunks.Peer, chunks.Disk, chunks.S3} {
+		for _, side := range []*side{twins.front, twins.plain} {
+			side.api.read = elsewhere{calm{was}, from}
 		}
-		if time.Now().After(end) {
-			t.Fatal("metrics are told nothing")
+		before := twins.front.handled.Load()
+		twins.same(t, []byte(kGet), nil)
+		if twins.front.handled.Load() != before {
+			t.Errorf("net/http has what comes from %s", from)
 		}
 	}
 }

@@ -275,8 +275,9 @@ func steady(answers []byte) []byte {
 	return answers
 }
 
-// same fails unless both answer the same to some bytes, and tell metrics the same.
-func (t *twins) same(tb testing.TB, request []byte, cuts []int) {
+// same fails unless both answer the same to some bytes, and tell metrics the same. It
+// returns how many requests they answer.
+func (t *twins) same(tb testing.TB, request []byte, cuts []int) int {
 	tb.Helper()
 	var answers [2][]byte
 	var told [2][]Served
@@ -286,12 +287,11 @@ func (t *twins) same(tb testing.TB, request []byte, cuts []int) {
 	}
 	if bytes.Contains(bytes.ToLower(request), []byte("transfer-encoding")) {
 		// net/http's handler does not know whether a chunked request that was sent ahead
-		// has two framings, and closes; behind the front it knows.
+		// has two framings, and closes; behind the front it knows, and answers on.
 		for i := range answers {
 			answers[i] = bytes.ReplaceAll(answers[i], []byte("Connection: close\r\n"), nil)
 		}
-		least, n := min(len(answers[0]), len(answers[1])), min(len(told[0]), len(told[1]))
-		answers[0], answers[1], told[0], told[1] = answers[0][:least], answers[1][:least], told[0][:n], told[1][:n]
+		answers[0], told[0] = answers[0][:min(len(answers[0]), len(answers[1]))], told[0][:min(len(told[0]), len(told[1]))]
 	}
 	if !bytes.Equal(answers[0], answers[1]) {
 		at := 0
@@ -305,6 +305,7 @@ func (t *twins) same(tb testing.TB, request []byte, cuts []int) {
 	if !slices.Equal(told[0], told[1]) {
 		tb.Fatalf("to %q: metrics are told\n%+v with a front,\n%+v without", request, told[0], told[1])
 	}
+	return len(told[0])
 }
 
 // sumOf is the SHA-256 of a text, in hex.

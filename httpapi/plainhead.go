@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"larder/chunks"
+	"larder/fill"
 	"larder/store"
 )
 
@@ -39,12 +39,13 @@ const (
 // describe makes the header of an answer with a whole object, as setHeaders and net/http
 // make it, byte for byte. It is false if the object has something that net/http would
 // not send as it is.
-func (a *answer) describe(o store.Head, source chunks.Source, now time.Time, date []byte) bool {
+func (a *answer) describe(r fill.Ready, now time.Time, date []byte) bool {
+	o := r.Head
 	if !a.sortMetas(o) || !clean(o.Version) || !clean(o.ContentType) || !clean(o.Writer) {
 		return false
 	}
 	b := append(a.head, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nCache-Control: private, no-cache\r\nCache-Status: "...)
-	b = append(append(b, cacheStatus(source)...), "\r\n"...)
+	b = append(append(b, cacheStatus(r.Source)...), "\r\n"...)
 	if o.Size > autoLength {
 		b = appendLength(b, o.Size)
 	}
