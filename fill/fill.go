@@ -57,6 +57,7 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Filler, error) {
 func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 	answer(headRoute, f.answerHead)
 	answer(headsRoute, f.answerHeads)
+	answer(manyRoute, f.answerMany)
 	answer(hasRoute, f.answerHas)
 	f.chunks.Answer(answer)
 }
@@ -106,6 +107,8 @@ func (f *Filler) Close() {
 type Options struct {
 	// Fresh asks the store itself, whatever leases say.
 	Fresh bool
+	// Found is what Gather found out about the key.
+	Found Found
 	// Lazy opens an object without its first chunk, for a caller who reads parts of it.
 	Lazy bool
 	// User is whom the memory of the read is charged to. No user holds all of it.
@@ -166,16 +169,20 @@ type Ready struct {
 // it had not been called. The memory is charged to a user of the key's org. Nothing is
 // kept of the key, whose name may be a view of bytes that change later.
 func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
+	if r, ok = f.atHand(k, user); ok {
+		f.sample(k)
+	}
+	return r, ok
+}
+
+func (f *Filler) atHand(k keys.Key, user string) (r Ready, ok bool) {
 	is, live, _ := f.heads.Get(k)
 	if !live || is.Absent || is.Head.Size > f.size || notLate(k, is) != nil {
 		return Ready{}, false
 	}
-	if r.Data, ok = f.chunks.AtHand(user, f.chunks.Of(k, is.Head, 0), f.ownerOf(k)); !ok {
-		return Ready{}, false
-	}
 	r.Head = is.Head
-	f.sample(k)
-	return r, true
+	r.Data, ok = f.chunks.AtHand(user, f.chunks.Of(k, is.Head, 0), f.ownerOf(k))
+	return r, ok
 }
 
 // answerWithin is how long after an object's moment an answer with it may begin that
@@ -206,9 +213,12 @@ func (f *Filler) ownerOf(k keys.Key) (o chunks.Owner) {
 func (f *Filler) find(ctx context.Context, k keys.Key, w want, o Options, owner chunks.Owner) (answer, error) {
 	var a answer
 	var err error
-	if o.Fresh {
+	switch {
+	case o.Fresh:
 		a, err = f.fresh(ctx, k, w, o.User, owner)
-	} else {
+	case o.Found.told != nil:
+		a = *o.Found.told
+	default:
 		a, err = f.resolve(ctx, k, w, o.User, owner)
 	}
 	if err != nil {
