@@ -64,7 +64,7 @@ func TestGatherAsksOnce(t *testing.T) {
 		if got, _ := readAll(t, asker, ks[3], found[3]); len(got) != sizes[3] {
 			t.Errorf("%d bytes, want %d", len(got), sizes[3])
 		}
-		if got, _ := readAll(t, asker, ks[4], found[4]); !strings.Contains(got, "not found") {
+		if got, _ := readAll(t, asker, ks[4], found[4]); !strings.Contains(got, "no such object") {
 			t.Errorf("%q of what is not there", got)
 		}
 		for i, k := range ks {
@@ -144,7 +144,9 @@ func TestTellsWhatItOwns(t *testing.T) {
 		t.Errorf("while the store hangs: %d %s", a.Status, a.Text)
 	}
 	close(hangs)
-	atOwner.interfere(nil, nil)
+	if got, _ := readAll(t, owner, k, Found{}); got != "bytes" { // and the lookup is over
+		t.Errorf("%q when the store answers", got)
+	}
 	for _, wrong := range []string{"", "{}}", `{"Places": ["x"], "Chunk": 65536}`, `{"Places": [], "Chunk": 1}`} {
 		if a := ask(wrong); a.Status < 400 {
 			t.Errorf("%q: %d %s", wrong, a.Status, a.Text)
