@@ -9,7 +9,7 @@ import os
 import platform
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -335,8 +335,9 @@ class Client(RawClient):
             data = self._read(source, place.key)
             return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
         frame.check_size(size, place.key, limit)
-        show = bar(f"get {place.key}", size, self._config.progress) if size >= SHOWN else nullcontext()
-        with show as report:
+        if size < SHOWN:
+            return frame.read(source, size, place, keys, digest=digest, limit=limit)
+        with bar(f"get {place.key}", size, self._config.progress) as report:
             return frame.read(source, size, place, keys, digest=digest, limit=limit, progress=report)
 
     def _scope(self) -> bytes:

@@ -146,20 +146,18 @@ class Response:
         buffer[: len(data)] = data
         return len(data)
 
-    def readinto1(self, buffer: memoryview, /) -> int:
-        """Fill the beginning of a buffer with what has come of the body, a byte at least; 0 at its end."""
+    def read1(self) -> bytes:
+        """What has come of the body, a byte at least; empty at its end."""
         if self._left >= 0:
-            n = self._reader.readinto1(buffer[: self._left]) if self._left else 0
-            self._count(n, min(1, self._left))
-            return n
-        body = self._message.body
-        while not body and not self._message.complete:
+            data = self._reader.read1(min(_PIECE, self._left))
+            self._count(len(data), min(1, self._left))
+            return data
+        message = self._message
+        while not message.body and not message.complete:
             self._parse_more()
-        n = min(len(body), buffer.nbytes)
-        with memoryview(body) as view:
-            buffer[:n] = view[:n]
-        del body[:n]
-        return n
+        data = bytes(message.body)
+        message.body.clear()
+        return data
 
     def _count(self, got: int, wanted: int) -> None:
         if got < wanted:
