@@ -50,6 +50,7 @@ class _Message:
         self.headers: dict[str, str] = {}  # by name in lower case
         self.has_head = self.complete = False
         self.body = bytearray()
+        self.pieces: list[bytes] | None = None  # what comes next of the body, instead
 
     def on_message_begin(self) -> None:
         if self.complete:
@@ -68,7 +69,10 @@ class _Message:
         self.has_head = True
 
     def on_body(self, piece: bytes) -> None:
-        self.body += piece
+        if self.pieces is None:
+            self.body += piece
+        else:
+            self.pieces.append(piece)
 
     def on_message_complete(self) -> None:
         self.complete = True
@@ -153,11 +157,14 @@ class Response:
             self._count(len(data), min(1, self._left))
             return data
         message = self._message
-        while not message.body and not message.complete:
-            self._parse_more()
-        data = bytes(message.body)
+        pieces = message.pieces = [bytes(message.body)] if message.body else []
         message.body.clear()
-        return data
+        try:
+            while not pieces and not message.complete:
+                self._parse_more()
+        finally:
+            message.pieces = None
+        return b"".join(pieces)
 
     def _count(self, got: int, wanted: int) -> None:
         if got < wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from larder.answers import MARK
 from larder.errors import ConfigError
@@ -12,7 +13,6 @@ from larder.http1 import Malformed, Response
 _MAX_HEAD = 64 << 10
 _PIECE = 1 << 20
 _KIND = re.compile(r'multipart/mixed\s*;\s*boundary="?([^";,\s]{1,70})"?', re.IGNORECASE)
-_FIELD = re.compile(r"([^:\r\n]+):([^\r\n]*)\r\n")
 
 
 class _Body:
@@ -121,8 +121,13 @@ def parts(answer: Response, what: str) -> Iterator[Part]:
 
 def _fields(head: bytes) -> dict[str, str]:
     """The header fields of a part, by name in lower case."""
-    text = head.decode("latin-1")
-    fields = _FIELD.findall(text)
-    if len(fields) != text.count("\n") - 1:
+    return dict(map(_field, head[:-4].decode("latin-1").split("\r\n")))  # each is there once
+
+
+@lru_cache(maxsize=256)
+def _field(line: str) -> tuple[str, str]:
+    """A header field. Most of a part's are those of the part before it."""
+    name, colon, value = line.partition(":")
+    if not colon:
         raise Malformed("a part of a batch has a line that is no field")
-    return {name.lower(): value.strip() for name, value in fields}  # each is there once
+    return name.lower(), value.strip()
