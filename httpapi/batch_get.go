@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"larder/auth"
 	"larder/fill"
@@ -230,6 +232,9 @@ func (a *API) batchNames(c *call) ([]string, error) {
 	var asked struct {
 		Get []string `json:"get"`
 	}
+	if !utf8.Valid(list.bytes) { // which JSON would read as other keys
+		return nil, fmt.Errorf(`%w: it is not UTF-8; send {"get": [key, …]}`, errBody)
+	}
 	from := json.NewDecoder(bytes.NewReader(list.bytes))
 	from.DisallowUnknownFields()
 	if err := from.Decode(&asked); err != nil {
@@ -238,7 +243,7 @@ func (a *API) batchNames(c *call) ([]string, error) {
 	if asked.Get == nil {
 		return nil, fmt.Errorf(`%w: there is no list of keys in it; send {"get": [key, …]}`, errBody)
 	}
-	if from.More() {
+	if _, err := from.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf(`%w: something follows {"get": [key, …]}`, errBody)
 	}
 	if len(asked.Get) > maxBatch {
