@@ -179,7 +179,7 @@ func (f *Filler) tell(ctx context.Context, from, place string) (*headAnswer, []b
 	}
 	a, err := f.resolve(ctx, k, withBytes, k.Org, owner)
 	if err != nil {
-		return nil, nil, nil //nolint:nilerr // the peer hears of it when it asks for this key
+		return nil, nil, nil // the peer hears of it when it asks for this key
 	}
 	defer a.first.Close()
 	h := f.grantTo(from, k, a)

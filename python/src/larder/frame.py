@@ -38,7 +38,6 @@ _WHOLE = 1 << 20  # more bytes are received by pieces
 _PIECE = 1 << 20  # bytes that are received, hashed and reported at a time
 _MOST = 32 << 10  # times as large as a segment is what zstd can make of it: 128 KiB of four bytes (RFC 8878, section 3.1.1.2)
 _DOMAIN = b"larder-frame-2\0"
-
 Buffer = bytes | bytearray | memoryview
 
 
@@ -267,19 +266,18 @@ def read(
     """
     if size < _PRELUDE.size:
         raise _not_a_frame(place)
-    take = _read_small if size <= _SMALL else _read_large
-    frame, content, found = take(source, size, place, limit, progress)
+    unverified = _read_small(source, size, place, limit) if size <= _SMALL else _read_large(source, size, place, limit, progress)
+    frame, content, found = unverified
     if digest is not None and not hmac.compare_digest(digest, content):
         raise IntegrityError(f"the bytes of {place.key!r} that arrived are not those that were written: their digest is another")
     _verify(found, content, frame.signed, place, signing_keys)
     return frame
 
 
-_Unverified = tuple[Frame, bytes, bytes]  # with the digest of all but the seal, and the seal
-
-
-def _read_large(source: Source, size: int, place: Place, limit: int | None, progress: Callable[[int], None] | None) -> _Unverified:
-    """Read a frame, and hash it as it comes."""
+def _read_large(
+    source: Source, size: int, place: Place, limit: int | None, progress: Callable[[int], None] | None
+) -> tuple[Frame, bytes, bytes]:
+    """Read a frame, and hash it as it comes. Returns it with the digest of all but the seal, and the seal."""
     prelude = source.read(_PRELUDE.size)
     if len(prelude) != _PRELUDE.size:
         raise EOFError("the connection ended within a frame")
@@ -298,13 +296,11 @@ def _read_large(source: Source, size: int, place: Place, limit: int | None, prog
     return Frame(header, segments, signed), hashed.digest(), incoming.take_seal()
 
 
-def _read_small(source: Source, size: int, place: Place, limit: int | None, progress: Callable[[int], None] | None) -> _Unverified:
+def _read_small(source: Source, size: int, place: Place, limit: int | None) -> tuple[Frame, bytes, bytes]:
     """As _read_large, by one read and one pass of the hash."""
     data = source.read(size)
     if len(data) != size:
         raise EOFError("the connection ended within a frame")
-    if progress:
-        progress(size)
     signed, length = _read_prelude(data[: _PRELUDE.size], place)
     at, end = _PRELUDE.size + length, size - _seal_size(signed)
     if at > size:
