@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,10 +24,12 @@ type Pool struct {
 
 	mu      sync.Mutex // guards the fields below
 	most    int64
-	taken   int64 // more than most while that has shrunk, until enough is given back
-	laned   bool  // the lane is taken
-	held    map[string]int64
-	waiting []*waiter // in the order in which they came
+	taken   int64            // more than most while that has shrunk, until enough is given back
+	laned   bool             // the lane is taken
+	held    map[string]int64 // by user, and by org
+	first   string           // the org that asked first
+	several bool             // another has asked too
+	waiting []*waiter        // in the order in which they came
 	holders map[*Holder]struct{}
 	check   *time.Timer // while somebody waits
 }
@@ -35,6 +38,7 @@ type Pool struct {
 type Grant struct {
 	pool  *Pool
 	user  string
+	org   string
 	bytes int64
 	laned bool // the rest comes from the lane
 }
@@ -88,24 +92,30 @@ func (p *Pool) Held() int64 {
 func (p *Pool) free() int64 { return p.most - p.taken }
 
 // Take takes n bytes for a user, in turn, or all that the pool has if those are fewer. It fails with ErrBusy, beside the
-// context's error if that ended the wait.
+// context's error if that ended the wait. A user is ORG/NAME, or an org as a whole.
 func (p *Pool) Take(ctx context.Context, user string, n int64) (*Grant, error) {
-	g := &Grant{pool: p, user: user}
+	g := p.grant(user)
 	if err := p.wait(ctx, &waiter{grant: g, bytes: n}); err != nil {
 		return nil, err
 	}
 	return g, nil
 }
 
+func (p *Pool) grant(user string) *Grant {
+	org, _, _ := strings.Cut(user, "/")
+	return &Grant{pool: p, user: user, org: org + "/"} // which is no user
+}
+
 // TryTake takes n bytes if they are there at once, nobody waits, and spare bytes
 // are left.
 func (p *Pool) TryTake(user string, n, spare int64) (*Grant, bool) {
+	g := p.grant(user)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) > 0 || p.free() < n+spare || !p.within(user, n) {
+	p.note(g.org)
+	if len(p.waiting) > 0 || p.free() < n+spare || !p.within(g, n) {
 		return nil, false
 	}
-	g := &Grant{pool: p, user: user}
 	p.give(g, n)
 	return g, true
 }
@@ -127,8 +137,10 @@ func (g *Grant) Release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taken -= g.bytes
-	if p.held[g.user] -= g.bytes; p.held[g.user] <= 0 {
-		delete(p.held, g.user)
+	for _, name := range []string{g.user, g.org} {
+		if p.held[name] -= g.bytes; p.held[name] <= 0 {
+			delete(p.held, name)
+		}
 	}
 	if g.laned {
 		p.laned = false
@@ -141,6 +153,7 @@ func (g *Grant) Release() {
 func (p *Pool) wait(ctx context.Context, w *waiter) error {
 	w.done, w.since = make(chan struct{}), time.Now()
 	p.mu.Lock()
+	p.note(w.grant.org)
 	p.waiting = append(p.waiting, w)
 	p.serve()
 	p.watch()
@@ -162,16 +175,24 @@ func (p *Pool) wait(ctx context.Context, w *waiter) error {
 	}
 }
 
-// serve gives bytes to those who wait: each time to whoever's user holds least,
-// of equals to the one who came first. A large wish is not overtaken by the small
-// ones of others behind it. The caller holds mu.
+// note takes note that an org has asked. The caller holds mu.
+func (p *Pool) note(org string) {
+	if p.first == "" {
+		p.first = org
+	}
+	p.several = p.several || org != p.first
+}
+
+// serve gives bytes to those who wait: each time to whoever's org holds least, in it to
+// whoever's user does, and of equals to the one who came first. A large wish is not
+// overtaken by the small ones of others behind it. The caller holds mu.
 func (p *Pool) serve() {
 	for {
 		next := p.next()
 		switch {
 		case next == nil:
 			return
-		case p.wish(next) <= p.free() && p.within(next.grant.user, p.wish(next)):
+		case p.wish(next) <= p.free() && p.within(next.grant, p.wish(next)):
 			p.give(next.grant, p.wish(next))
 		case next.grows && p.lane > 0 && !p.laned:
 			p.laned, next.grant.laned = true, true
@@ -196,27 +217,38 @@ func (p *Pool) wish(w *waiter) int64 {
 // over. The caller holds mu.
 func (p *Pool) next() (best *waiter) {
 	for _, w := range p.waiting {
-		if !p.within(w.grant.user, p.wish(w)) && (!w.grows || p.laned) {
+		if !p.within(w.grant, p.wish(w)) && (!w.grows || p.laned) {
 			continue
 		}
-		if best == nil || p.held[w.grant.user] < p.held[best.grant.user] {
+		if best == nil || p.held[w.grant.org] < p.held[best.grant.org] ||
+			p.held[w.grant.org] == p.held[best.grant.org] && p.held[w.grant.user] < p.held[best.grant.user] {
 			best = w
 		}
 	}
 	return best
 }
 
-// within reports whether a user may hold n bytes more: anyone something, and
-// nobody more than three times what is then left for others. The caller holds mu.
-func (p *Pool) within(user string, n int64) bool {
-	held := p.held[user]
-	return held == 0 || held+n <= 3*(p.free()-n)
+// within reports whether a grant's user may hold n bytes more: anyone something, nobody
+// more than three times what is then left for others. That holds for each org, once
+// there are several, and for each user in what his org may hold. The caller holds mu.
+func (p *Pool) within(g *Grant, n int64) bool {
+	room := p.free()
+	if p.several {
+		org := p.held[g.org]
+		if org > 0 && org+n > 3*(room-n) {
+			return false
+		}
+		room = (3*room - org) / 4 // where the two would be equal
+	}
+	user := p.held[g.user]
+	return user == 0 || user+n <= 3*(room-n)
 }
 
 // give hands bytes to a grant. The caller holds mu.
 func (p *Pool) give(g *Grant, n int64) {
 	p.taken += n
 	p.held[g.user] += n
+	p.held[g.org] += n
 	g.bytes += n
 }
 

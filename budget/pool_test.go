@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -22,13 +23,76 @@ func take(t *testing.T, p *Pool, user string, n int64) *Grant {
 func TestNobodyHoldsAll(t *testing.T) {
 	p := NewPool("tests", 100, 0)
 	for range 7 {
-		take(t, p, "greedy", 10)
+		take(t, p, "org/greedy", 10)
 	}
-	if _, ok := p.TryTake("greedy", 10, 0); ok {
+	if _, ok := p.TryTake("org/greedy", 10, 0); ok {
 		t.Error("one user holds more than three times what is left")
 	}
-	take(t, p, "modest", 10)
-	take(t, p, "modest", 10)
+	take(t, p, "org/modest", 10)
+	take(t, p, "org/modest", 10)
+}
+
+// Users of one org, however many, leave another org its part, and each other theirs. As
+// long as there is one org, nothing is kept for others.
+func TestNoOrgHoldsAll(t *testing.T) {
+	p := NewPool("tests", 100, 0)
+	fill := func(org string) (n int64) {
+		for i := range 50 {
+			if _, ok := p.TryTake(fmt.Sprintf("%s/%d", org, i%20), 2, 0); ok {
+				n += 2
+			}
+		}
+		return n
+	}
+	if n := fill("one"); n < 90 {
+		t.Errorf("the only org holds %d of 100", n)
+	}
+
+	p = NewPool("tests", 100, 0)
+	take(t, p, "other/a", 2).Release()
+	greedy := 0
+	for {
+		if _, ok := p.TryTake("one/greedy", 2, 0); !ok {
+			break
+		}
+		greedy += 2
+	}
+	if n := fill("one"); greedy > 60 || n < 10 || greedy+int(n) > 75 {
+		t.Errorf("one user of an org holds %d of 100, and others of it %d", greedy, n)
+	}
+	if n := fill("other"); n < 16 {
+		t.Errorf("another org holds %d of 100", n)
+	}
+}
+
+// Where there is room for two, the second is for another org.
+func TestASmallPoolIsSharedByOrgs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool("tests", 20, 0)
+		first := take(t, p, "one/a", 10)
+		second := take(t, p, "one/b", 10)
+		served := make(chan string, 3)
+		var all sync.WaitGroup
+		for _, user := range []string{"one/c", "one/d", "other/a"} {
+			all.Go(func() {
+				g, err := p.Take(t.Context(), user, 10)
+				if err != nil {
+					t.Errorf("%s: %v", user, err)
+				}
+				served <- user
+				time.Sleep(time.Second)
+				g.Release()
+			})
+			synctest.Wait()
+		}
+		first.Release()
+		synctest.Wait()
+		if user := <-served; user != "other/a" {
+			t.Errorf("%s was served before another org", user)
+		}
+		second.Release()
+		all.Wait()
+	})
 }
 
 func TestWhoHoldsLeastIsServedFirst(t *testing.T) {
@@ -150,7 +214,7 @@ func TestPoolAddsUp(t *testing.T) {
 		for seed := range uint64(200) {
 			all.Go(func() {
 				r := rand.New(rand.NewPCG(seed, 7))
-				user := string(rune('a' + r.IntN(5)))
+				user := string(rune('a'+r.IntN(2))) + "/" + string(rune('a'+r.IntN(3)))
 				for range 20 {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.IntN(5000))*time.Millisecond)
 					g, err := p.Take(ctx, user, 1+r.Int64N(300))

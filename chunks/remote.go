@@ -1,6 +1,7 @@
 package chunks
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -48,6 +49,14 @@ func (s *Chunks) Given(ctx context.Context, owner cluster.Member, c Chunk, b []b
 		return Data{}, wrongLength(owner, int64(len(b)), c)
 	}
 	return Data{View: b, Source: Peer}, s.digests.check(ctx, c, b, nil, Peer)
+}
+
+// Fetched notes that a chunk of another owner was given beside another answer, and keeps
+// a copy of one that is worth it.
+func (s *Chunks) Fetched(c Chunk, b []byte) {
+	if name := c.name(); s.hot.Wanted(name, c.length) {
+		s.hot.Keep(name, bytes.Clone(b)) // the answer has other bytes too
+	}
 }
 
 func wrongLength(owner cluster.Member, n int64, c Chunk) error {

@@ -57,6 +57,7 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Filler, error) {
 func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 	answer(headRoute, f.answerHead)
 	answer(headsRoute, f.answerHeads)
+	answer(manyRoute, f.answerMany)
 	answer(hasRoute, f.answerHas)
 	f.chunks.Answer(answer)
 }
@@ -106,6 +107,8 @@ func (f *Filler) Close() {
 type Options struct {
 	// Fresh asks the store itself, whatever leases say.
 	Fresh bool
+	// Found is what Gather found out about the key.
+	Found Found
 	// Lazy opens an object without its first chunk, for a caller who reads parts of it.
 	Lazy bool
 	// User is whom the memory of the read is charged to. No user holds all of it.
@@ -167,11 +170,11 @@ type Ready struct {
 // it is as if it had not been called. The memory is charged to a user of the key's org.
 // Nothing is kept of the key, whose name may be a view of bytes that change later.
 func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
-	is, live, _ := f.heads.Get(k)
-	if !live || is.Absent || is.Head.Size > f.size || notLate(k, is) != nil {
+	is, first, live := f.live(k)
+	if !live {
 		return Ready{}, false
 	}
-	first, owner := f.chunks.Of(k, is.Head, 0), f.ownerOf(k)
+	owner := f.ownerOf(k)
 	if r.Data, ok = f.chunks.AtHand(user, first, owner); !ok {
 		if r.Data, ok = f.chunks.FromOwner(first, owner); !ok || notLate(k, is) != nil {
 			r.Close()
@@ -181,6 +184,27 @@ func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
 	r.Head = is.Head
 	f.sample(k)
 	return r, true
+}
+
+// isAtHand reports whether Ready has nobody to ask about a key.
+func (f *Filler) isAtHand(k keys.Key, user string) bool {
+	_, first, live := f.live(k)
+	if !live {
+		return false
+	}
+	d, ok := f.chunks.AtHand(user, first, f.ownerOf(k))
+	d.Close()
+	return ok
+}
+
+// live is the head of an object of one chunk at most, and that chunk. It is false if the
+// head is not live.
+func (f *Filler) live(k keys.Key) (is heads.Known, first chunks.Chunk, ok bool) {
+	is, live, _ := f.heads.Get(k)
+	if !live || is.Absent || is.Head.Size > f.size || notLate(k, is) != nil {
+		return heads.Known{}, chunks.Chunk{}, false
+	}
+	return is, f.chunks.Of(k, is.Head, 0), true
 }
 
 // answerWithin is how long after an object's moment an answer with it may begin that
@@ -211,9 +235,12 @@ func (f *Filler) ownerOf(k keys.Key) (o chunks.Owner) {
 func (f *Filler) find(ctx context.Context, k keys.Key, w want, o Options, owner chunks.Owner) (answer, error) {
 	var a answer
 	var err error
-	if o.Fresh {
+	switch {
+	case o.Fresh:
 		a, err = f.fresh(ctx, k, w, o.User, owner)
-	} else {
+	case o.Found.told != nil:
+		a = *o.Found.told
+	default:
 		a, err = f.resolve(ctx, k, w, o.User, owner)
 	}
 	if err != nil {

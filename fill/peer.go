@@ -57,21 +57,37 @@ func (f *Filler) askHead(ctx context.Context, owner cluster.Member, k keys.Key, 
 	if err := json.Unmarshal(said.Text, &h); err != nil {
 		return answer{}, 0, fmt.Errorf("read a head of %s: %w", owner.Name, err)
 	}
+	a, err := f.heard(ctx, owner, k, h, said.Body, asked)
+	return a, h.Lease, err
+}
+
+// heard is what an owner's answer to a question means here, with the bytes that came
+// beside it. asked is when the question was sent.
+func (f *Filler) heard(ctx context.Context, owner cluster.Member, k keys.Key, h headAnswer, first []byte, asked time.Time) (a answer, err error) {
 	if h.Head.Size < 0 {
-		return answer{}, 0, fmt.Errorf("%s says that %s has %d bytes", owner.Name, k, h.Head.Size)
+		return answer{}, fmt.Errorf("%s says that %s has %d bytes", owner.Name, k, h.Head.Size)
 	}
-	a := answer{Known: h.Known, Source: h.Source}
+	a = answer{Known: h.Known, Source: h.Source}
 	if h.Left > 0 {
 		if a.Known = h.EndsIn(h.Left, asked); a.IsOver(time.Now()) {
-			return answer{}, 0, fmt.Errorf("%s took longer to answer than %s had left", owner.Name, k)
+			return answer{}, fmt.Errorf("%s took longer to answer than %s had left", owner.Name, k)
 		}
 	}
 	if h.First {
-		if a.first, err = f.chunks.Given(ctx, owner, f.chunks.Of(k, h.Head, 0), said.Body); err != nil {
-			return answer{}, 0, err
+		if a.first, err = f.chunks.Given(ctx, owner, f.chunks.Of(k, h.Head, 0), first); err != nil {
+			return answer{}, err
 		}
 	}
-	return a, h.Lease, nil
+	if a.Source != chunks.S3 && a.Source != chunks.Disk {
+		a.Source = chunks.Peer
+	}
+	return a, nil
+}
+
+// keepLeased trusts an owner's answer for as long as it granted, and reports whether it
+// does.
+func (f *Filler) keepLeased(k keys.Key, began heads.Moment, a answer, lease time.Duration) bool {
+	return f.heads.Must(k, !a.first.IsHere() || !a.Absent, "what is absent has no bytes") && f.heads.KeepLease(k, began, a.Known, lease)
 }
 
 // answerHead answers a peer that asks for a head. A node that is not the owner
@@ -105,21 +121,13 @@ func (f *Filler) answerHead(ctx context.Context, asked cluster.Asked) cluster.An
 // forPeer makes of what this node knows an answer for the peer that asked, with
 // a lease and a small first chunk if it can give them.
 func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAnswer, []byte) {
-	h := headAnswer{Known: a.Known, Source: a.Source}
-	if granted, lease := f.heads.Grant(k, from); lease > 0 {
-		h.Known, h.Lease = granted, lease
-	}
-	if !h.Ends.IsZero() {
-		if h.Left = time.Until(h.Ends); h.Left <= 0 {
-			return headAnswer{Known: h.Over(), Source: a.Source}, nil
-		}
-	}
-	if length := min(h.Head.Size, f.size); !bytes || h.Absent || length <= 0 || length > budget.FreeLen {
+	h := f.grantTo(from, k, a)
+	if !bytes || !f.isSmall(h) {
 		return h, nil
 	}
-	if a.first.IsHere() && chunks.VersionOf(a.Head) == chunks.VersionOf(h.Head) {
+	if first := given(a, h); first != nil {
 		h.First = true
-		return h, a.first.View
+		return h, first
 	}
 	first, err := f.chunks.Own(f.chunks.Of(k, h.Head, 0))
 	if err != nil { // the peer asks for it by itself, and hears why
@@ -130,4 +138,34 @@ func (f *Filler) forPeer(from string, k keys.Key, a answer, bytes bool) (headAns
 	}
 	h.First = true
 	return h, first.View
+}
+
+// grantTo is what this node knows of a key, with a lease for the peer that asked if it
+// can grant one.
+func (f *Filler) grantTo(from string, k keys.Key, a answer) headAnswer {
+	h := headAnswer{Known: a.Known, Source: a.Source}
+	if granted, lease := f.heads.Grant(k, from); lease > 0 {
+		h.Known, h.Lease = granted, lease
+	}
+	if !h.Ends.IsZero() {
+		if h.Left = time.Until(h.Ends); h.Left <= 0 {
+			return headAnswer{Known: h.Over(), Source: a.Source}
+		}
+	}
+	return h
+}
+
+// isSmall reports whether the first chunk of what an answer names may go with it.
+func (f *Filler) isSmall(h headAnswer) bool {
+	length := min(h.Head.Size, f.size)
+	return !h.Absent && 0 < length && length <= budget.FreeLen
+}
+
+// given are the bytes that a lookup brought, if they are of the version that the answer
+// names.
+func given(a answer, h headAnswer) []byte {
+	if a.first.IsHere() && chunks.VersionOf(a.Head) == chunks.VersionOf(h.Head) {
+		return a.first.View
+	}
+	return nil
 }

@@ -198,10 +198,7 @@ func (f *Filler) lookAtOwner(ctx context.Context, fk flightKey, fl *flight, owne
 		f.log.Debug().Err(err).Str("peer", owner.Name).Msg("owner gave no head, reading the store")
 		return f.fromStore(ctx, k, w, fl.user, false)
 	}
-	a.kept = f.heads.Must(k, !a.first.IsHere() || !a.Absent, "what is absent has no bytes") && f.heads.KeepLease(k, fl.began, a.Known, lease)
-	if a.Source != chunks.S3 && a.Source != chunks.Disk {
-		a.Source = chunks.Peer
-	}
+	a.kept = f.keepLeased(k, fl.began, a, lease)
 	return a, nil
 }
 

@@ -30,6 +30,8 @@ import (
 type Reader interface {
 	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
 	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
+	// Gather finds out about keys for reads of them that follow.
+	Gather(ctx context.Context, ks []keys.Key, user string) []fill.Found
 	// Ready is Open for what can be sent without a wait for the store or for memory, and
 	// keeps nothing of the key.
 	Ready(k keys.Key, user string) (fill.Ready, bool)
@@ -170,7 +172,9 @@ type call struct {
 	problem  string // the name of the kind of error; empty if there was none
 	broken   bool   // the connection was broken off
 
-	again bool // it was admitted and charged before, as a part of a batch
+	isPart bool       // of a batch
+	again  bool       // it was admitted and charged before
+	found  fill.Found // what was found out about its key
 }
 
 // requestHeader bears the request's ID in every answer. One that a caller sends

@@ -37,11 +37,11 @@ type putLine struct {
 // read before. A body that ends too early leaves what came before it stored, and says
 // so in a last line, which has no key.
 func (a *API) batchPut(c *call, boundary string) error {
-	release, err := a.batchHold(c, batchAhead)
+	grant, err := a.bodies.Take(c.Context(), c.who.Org+"/"+c.who.User, batchAhead*heldPart)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer grant.Release()
 	body := newPacedBody(c, math.MaxInt64, nil)
 	defer func() {
 		body.done()

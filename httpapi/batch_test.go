@@ -100,3 +100,26 @@ func TestBatchListTooLong(t *testing.T) {
 		t.Errorf("a long name that is not known: %d with %d bytes", answer.StatusCode, len(body))
 	}
 }
+
+// TestNoBatch sends what is no list of keys, and a removal of many that would be narrowed
+// by its body.
+func TestNoBatch(t *testing.T) {
+	s := serve(t, 1000, ada{})
+	ask := func(line, body string) int {
+		answer, _, _ := s.raw(fmt.Sprintf("%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", line, len(body), body))
+		return answer.StatusCode
+	}
+	for body, want := range map[string]int{
+		`{"get": ["a"]}`: 200, "{\"get\": [\"a\"]}\r\n": 200, `{"get": []}`: 200,
+		`{"get": ["a"]}}`: 400, `{"get": ["a"]}]`: 400, `{"get": ["a"]} {"get": ["b"]}`: 400, `{"get": ["a"]`: 400, `{"get": ["a"], "more": 1}`: 400,
+		"{\"get\": [\"a\xff\"]}": 400, `{"get": null}`: 400, `{"get": "a"}`: 400, `[]`: 400, `{}`: 400, ``: 400,
+		`{"get": ["a"` + strings.Repeat(`, "a"`, maxBatch-1) + `]}`: 200, `{"get": ["a"` + strings.Repeat(`, "a"`, maxBatch) + `]}`: 400,
+	} {
+		if got := ask("POST /v1/batch/objects", body); got != want {
+			t.Errorf("%.60q: %d, want %d", body, got, want)
+		}
+	}
+	if got := ask("DELETE /v1/objects?prefix=a", "dry_run=true"); got != 400 {
+		t.Errorf("a removal with a body: %d, want 400", got)
+	}
+}

@@ -21,6 +21,10 @@ func (b broken) Open(context.Context, keys.Key, fill.Options) (*fill.Object, err
 
 func (broken) Ready(keys.Key, string) (fill.Ready, bool) { return fill.Ready{}, false }
 
+func (broken) Gather(_ context.Context, ks []keys.Key, _ string) []fill.Found {
+	return make([]fill.Found, len(ks))
+}
+
 func (b broken) Stat(context.Context, keys.Key, fill.Options) (store.Head, chunks.Source, error) {
 	return store.Head{}, "", b.fail()
 }

@@ -262,6 +262,9 @@ func parseDrop(c *call) (*drop, error) {
 			return nil, fmt.Errorf("%w: %s is of one object, and a removal of many looks at none; narrow it by older_than or writer", errHeader, name)
 		}
 	}
+	if c.ContentLength != 0 {
+		return nil, fmt.Errorf("%w: a removal of many takes none; what narrows it is in the query: ?prefix=…&dry_run=true", errBody)
+	}
 	prefix := q.Get("prefix")
 	if prefix == "" {
 		return nil, fmt.Errorf("%w: a DELETE names a key, or a prefix that is not empty: ?prefix=", errQuery)

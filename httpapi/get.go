@@ -48,7 +48,7 @@ func (a *API) sendWhole(c *call, o fill.Options) error {
 		return err
 	}
 	setHeaders(c.w.Header(), obj.Head, lastModified(obj.Head, time.Now()), obj.Source)
-	if obj.Head.Size > autoLength {
+	if obj.Head.Size > autoLength || c.isPart { // else net/http finds it out
 		c.w.Header().Set("Content-Length", strconv.FormatInt(obj.Head.Size, 10))
 	}
 	c.w.taker = obj
@@ -145,7 +145,7 @@ func notSent(c *call, h store.Head, modified time.Time, v verdict) error {
 
 // options of a read, from the request.
 func options(c *call) fill.Options {
-	return fill.Options{User: c.who.Org + "/" + c.who.User, Fresh: wantsFresh(c.Header.Values("Cache-Control")), Cut: c.w.cut}
+	return fill.Options{User: c.who.Org + "/" + c.who.User, Fresh: wantsFresh(c.Header.Values("Cache-Control")), Found: c.found, Cut: c.w.cut}
 }
 
 // wantsFresh reports whether a request asks the store itself.

@@ -33,6 +33,10 @@ func (bare) Stat(context.Context, keys.Key, fill.Options) (store.Head, chunks.So
 
 func (bare) Ready(keys.Key, string) (fill.Ready, bool) { return fill.Ready{}, false }
 
+func (bare) Gather(_ context.Context, ks []keys.Key, _ string) []fill.Found {
+	return make([]fill.Found, len(ks))
+}
+
 func (b bare) List(_ context.Context, prefix, after string, _ int) (entries []store.Entry, more bool, err error) {
 	const page = 3 // so that folders go on over pages
 	var places []string

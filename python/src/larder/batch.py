@@ -64,18 +64,18 @@ def is_off(client: Client) -> bool:
 def get(client: Client, service: str, keys: Sequence[str], max_age: float | None = None) -> Settled:
     """Get values by one request. They are decoded as they come."""
     settled = Settled()
+    # As nodes escape them. No key that is stored has a line feed.
+    paths = [f"/v1/{service}/{escaped}" for escaped in quote("\n".join(keys), safe="$&+:=@").split("%0A")]
 
     def read(answer: Response) -> None:
-        asked = iter(keys)
+        asked = zip(keys, paths, strict=False)
         for part in parts(answer, "get_many"):
-            key = next(asked, "")
-            location, path = part.headers.get("content-location", ""), f"/v1/{service}/{key}"
-            if location.replace("%2F", "/") != path and unquote(location) != path:
+            key, path = next(asked, ("", ""))
+            location = part.headers.get("content-location", "")
+            if location != path and unquote(location) != f"/v1/{service}/{key}":
                 raise Malformed("a batch answers for other keys than it was asked for")
             if key not in settled:  # by an attempt before this one
-                found = _read(client, service, key, part)
-                part.end()  # now it is known that this was all of it
-                settled.add(found)
+                _read(client, service, key, part, settled)
         if next(asked, None) is not None:
             raise EOFError("a batch ended before its last part")
 
@@ -84,15 +84,21 @@ def get(client: Client, service: str, keys: Sequence[str], max_age: float | None
     return settled
 
 
-def _read(client: Client, service: str, key: str, part: Part) -> Settled:
-    found = Settled()
+def _read(client: Client, service: str, key: str, part: Part, settled: Settled) -> None:
+    """Note what a part says, once it is known that this was all of it."""
     try:
         answers.check(part, "GET", f"get {key!r}")
-        source = io.BytesIO(part.read()) if part.size <= _SMALL else part  # which is faster, and held once more
-        found.done[key] = client.value_of(service, key, source, part.size, part.headers)
+        if part.size <= _SMALL:  # which is faster read as a whole, and held once more
+            source = io.BytesIO(part.read())
+            part.end()
+            settled.done[key] = client.value_of(service, key, source, part.size, part.headers)
+        else:
+            value = client.value_of(service, key, part, part.size, part.headers)
+            part.end()
+            settled.done[key] = value
     except LarderError as error:
-        found.fail(key, error)
-    return found
+        part.end()
+        settled.fail(key, error)
 
 
 def put(client: Client, service: str, puts: Sequence[Put]) -> Settled:

@@ -9,7 +9,7 @@ import os
 import platform
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -46,7 +46,11 @@ def _enough_memory(key: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, OverflowError) as error:
-        raise DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})") from error
+        raise _too_large(key, error) from error
+
+
+def _too_large(key: str, error: Exception) -> DecodeError:
+    return DecodeError(f"{key!r} takes more memory than there is here ({type(error).__name__})")
 
 
 class _Warned:
@@ -279,9 +283,11 @@ class Client(RawClient):
         """The value in an answer to a GET whose body has so many bytes."""
         self._warn_if_unsigned()
         place = self._place(service, key, f"get {key!r}", True)
-        with _enough_memory(key):
+        try:  # as _enough_memory, which takes longer than a small value
             found = self._read_frame(place, source, size, headers)
             return codec.decode(found, key, allow_pickle=self._config.allow_pickle)
+        except (MemoryError, OverflowError) as error:
+            raise _too_large(key, error) from error
 
     def load_frame(self, service: str, key: str) -> tuple[frame.Frame, Info]:
         """Get a frame, verified, as it is stored, and what is known of it. Nothing of it is unpickled."""
@@ -335,8 +341,9 @@ class Client(RawClient):
             data = self._read(source, place.key)
             return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
         frame.check_size(size, place.key, limit)
-        show = bar(f"get {place.key}", size, self._config.progress) if size >= SHOWN else nullcontext()
-        with show as report:
+        if size < SHOWN:
+            return frame.read(source, size, place, keys, digest=digest, limit=limit)
+        with bar(f"get {place.key}", size, self._config.progress) as report:
             return frame.read(source, size, place, keys, digest=digest, limit=limit, progress=report)
 
     def _scope(self) -> bytes:

@@ -33,11 +33,11 @@ CONTENT_TYPE = "application/vnd.larder.frame"
 
 _PRELUDE = struct.Struct("<8sBBHI")  # magic, version, flags, zero, length of the header
 _MAX_HEADER = 16 << 20
+_SMALL = 64 << 10  # a frame of no more bytes is received before it is looked at
 _WHOLE = 1 << 20  # more bytes are received by pieces
 _PIECE = 1 << 20  # bytes that are received, hashed and reported at a time
 _MOST = 32 << 10  # times as large as a segment is what zstd can make of it: 128 KiB of four bytes (RFC 8878, section 3.1.1.2)
 _DOMAIN = b"larder-frame-2\0"
-
 Buffer = bytes | bytearray | memoryview
 
 
@@ -237,7 +237,7 @@ class _Incoming:
     def _count(self, size: int) -> None:
         """Take note of what will be read, before memory is taken for it."""
         if size > self.left:
-            raise DecodeError(f"a frame says that it goes on for {size} bytes where {self.left} are left")
+            raise _too_long(size, self.left)
         self.left -= size
 
     def _read_into(self, view: memoryview) -> int:
@@ -266,6 +266,18 @@ def read(
     """
     if size < _PRELUDE.size:
         raise _not_a_frame(place)
+    unverified = _read_small(source, size, place, limit) if size <= _SMALL else _read_large(source, size, place, limit, progress)
+    frame, content, found = unverified
+    if digest is not None and not hmac.compare_digest(digest, content):
+        raise IntegrityError(f"the bytes of {place.key!r} that arrived are not those that were written: their digest is another")
+    _verify(found, content, frame.signed, place, signing_keys)
+    return frame
+
+
+def _read_large(
+    source: Source, size: int, place: Place, limit: int | None, progress: Callable[[int], None] | None
+) -> tuple[Frame, bytes, bytes]:
+    """Read a frame, and hash it as it comes. Returns it with the digest of all but the seal, and the seal."""
     prelude = source.read(_PRELUDE.size)
     if len(prelude) != _PRELUDE.size:
         raise EOFError("the connection ended within a frame")
@@ -280,12 +292,40 @@ def read(
         data = incoming.take_writable(n) if segments and not codec else incoming.take(n)
         segments.append(Segment(data, raw, codec))
     if incoming.left != _seal_size(signed):
-        raise DecodeError(f"{place.key!r} has {incoming.left} bytes where its frame has a seal of {_seal_size(signed)}")
-    content, found = hashed.digest(), incoming.take_seal()
-    if digest is not None and not hmac.compare_digest(digest, content):
-        raise IntegrityError(f"the bytes of {place.key!r} that arrived are not those that were written: their digest is another")
-    _verify(found, content, signed, place, signing_keys)
-    return Frame(header, segments, signed)
+        raise _wrong_end(place, incoming.left, signed)
+    return Frame(header, segments, signed), hashed.digest(), incoming.take_seal()
+
+
+def _read_small(source: Source, size: int, place: Place, limit: int | None) -> tuple[Frame, bytes, bytes]:
+    """As _read_large, by one read and one pass of the hash."""
+    data = source.read(size)
+    if len(data) != size:
+        raise EOFError("the connection ended within a frame")
+    signed, length = _read_prelude(data[: _PRELUDE.size], place)
+    at, end = _PRELUDE.size + length, size - _seal_size(signed)
+    if at > size:
+        raise _too_long(length, size - _PRELUDE.size)
+    header = _read_header(data[_PRELUDE.size : at], place)
+    segments: list[Segment] = []
+    for n, raw, codec in _listed(header, place, limit):
+        if n > size - at:
+            raise _too_long(n, size - at)
+        part = data[at : at + n]
+        segments.append(Segment(bytearray(part) if segments and not codec else part, raw, codec))
+        at += n
+    if at != end:
+        raise _wrong_end(place, size - at, signed)
+    hashed = _hash(signed)
+    hashed.update(memoryview(data)[:end])
+    return Frame(header, segments, signed), hashed.digest(), data[end:]
+
+
+def _too_long(size: int, left: int) -> DecodeError:
+    return DecodeError(f"a frame says that it goes on for {size} bytes where {left} are left")
+
+
+def _wrong_end(place: Place, left: int, signed: bool) -> DecodeError:
+    return DecodeError(f"{place.key!r} has {left} bytes where its frame has a seal of {_seal_size(signed)}")
 
 
 def _read_prelude(prelude: bytes, place: Place) -> tuple[bool, int]:

@@ -50,6 +50,7 @@ class _Message:
         self.headers: dict[str, str] = {}  # by name in lower case
         self.has_head = self.complete = False
         self.body = bytearray()
+        self.pieces: list[bytes] | None = None  # what comes next of the body, instead
 
     def on_message_begin(self) -> None:
         if self.complete:
@@ -68,7 +69,10 @@ class _Message:
         self.has_head = True
 
     def on_body(self, piece: bytes) -> None:
-        self.body += piece
+        if self.pieces is None:
+            self.body += piece
+        else:
+            self.pieces.append(piece)
 
     def on_message_complete(self) -> None:
         self.complete = True
@@ -146,20 +150,21 @@ class Response:
         buffer[: len(data)] = data
         return len(data)
 
-    def readinto1(self, buffer: memoryview, /) -> int:
-        """Fill the beginning of a buffer with what has come of the body, a byte at least; 0 at its end."""
+    def read1(self) -> bytes:
+        """What has come of the body, a byte at least; empty at its end."""
         if self._left >= 0:
-            n = self._reader.readinto1(buffer[: self._left]) if self._left else 0
-            self._count(n, min(1, self._left))
-            return n
-        body = self._message.body
-        while not body and not self._message.complete:
-            self._parse_more()
-        n = min(len(body), buffer.nbytes)
-        with memoryview(body) as view:
-            buffer[:n] = view[:n]
-        del body[:n]
-        return n
+            data = self._reader.read1(min(_PIECE, self._left))
+            self._count(len(data), min(1, self._left))
+            return data
+        message = self._message
+        pieces = message.pieces = [bytes(message.body)] if message.body else []
+        message.body.clear()
+        try:
+            while not pieces and not message.complete:
+                self._parse_more()
+        finally:
+            message.pieces = None
+        return b"".join(pieces)
 
     def _count(self, got: int, wanted: int) -> None:
         if got < wanted:

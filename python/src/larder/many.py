@@ -13,7 +13,7 @@ from larder.batch import Settled
 from larder.client import Client
 from larder.errors import BadRequest, LarderError, NotFound
 from larder.listing import Info
-from larder.raw import Put, path_of
+from larder.raw import Put, check_key
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ def get_many(client: Client, service: str, keys: Sequence[str], sizes: Mapping[s
     settled, short = Settled(), list[str]()
     for key in keys:
         try:
-            path_of(service, key)
+            check_key(key)
         except BadRequest as error:
             settled.failed[key] = error
         else:

@@ -2,26 +2,66 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import lru_cache
 
 from larder.answers import MARK
 from larder.errors import ConfigError
 from larder.http1 import Malformed, Response
 
-_BUFFER = 64 << 10
 _MAX_HEAD = 64 << 10
 _PIECE = 1 << 20
 _KIND = re.compile(r'multipart/mixed\s*;\s*boundary="?([^";,\s]{1,70})"?', re.IGNORECASE)
 
 
+class _Body:
+    """The body of an answer: ``data`` is what has come of it, and ``at`` how much of that was taken."""
+
+    def __init__(self, answer: Response) -> None:
+        self._answer = answer
+        self.data = b""
+        self.at = 0
+
+    def more(self) -> bool:
+        """Wait for more of the body, and report whether there was any."""
+        piece = self._answer.read1()
+        self.data, self.at = self.data[self.at :] + piece, 0
+        return bool(piece)
+
+    def until(self, mark: bytes) -> bytes:
+        """All up to the end of the next mark. Raises EOFError, Malformed."""
+        while (end := self.data.find(mark, self.at)) < 0:
+            if len(self.data) - self.at > _MAX_HEAD:
+                raise Malformed("the head of a part is too long")
+            if not self.more():
+                raise EOFError("the connection ended within a part of a batch")
+        found = self.data[self.at : end + len(mark)]
+        self.at = end + len(mark)
+        return found
+
+    def take(self, size: int) -> bytes:
+        """So many bytes. Raises EOFError."""
+        missing = self.at + size - len(self.data)
+        if missing > 0:
+            pieces = [self.data[self.at :]]
+            while missing > 0:
+                piece = self._answer.read1()
+                if not piece:
+                    raise EOFError("the connection ended within a part of a batch")
+                pieces.append(piece)
+                missing -= len(piece)
+            self.data, self.at = b"".join(pieces), 0
+        found = self.data[self.at : self.at + size]
+        self.at += size
+        return found
+
+
 class Part:
     """The answer for one object of a batch, read as an answer to a request of its own is."""
 
-    def __init__(self, reader: io.BufferedReader, headers: Mapping[str, str]) -> None:
-        self._reader = reader
+    def __init__(self, body: _Body, headers: Mapping[str, str]) -> None:
+        self._body = body
         self.headers = headers
         try:
             self.status = int(headers["larder-status"])
@@ -36,20 +76,15 @@ class Part:
     def read(self, size: int = -1, /) -> bytes:
         """So many bytes of the part, or what is left of it, if that is less."""
         n = min(size, self._left) if size >= 0 else self._left
-        data = self._reader.read(n)
-        self._count(len(data), n)
+        data = self._body.take(n)
+        self._left -= n
         return data
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Fill a buffer with the part, or with what is left of it, and say with how much."""
-        n = min(buffer.nbytes, self._left)
-        self._count(self._reader.readinto(buffer[:n]), n)
-        return n
-
-    def _count(self, got: int, wanted: int) -> None:
-        if got < wanted:
-            raise EOFError("the connection ended within a part of a batch")
-        self._left -= got
+        """Fill the beginning of a buffer with the part, and say with how much; 0 at its end."""
+        data = self.read(min(buffer.nbytes, _PIECE))
+        buffer[: len(data)] = data
+        return len(data)
 
     def end(self) -> None:
         """Read what is left, and what ends the part. Raises Malformed if the part is of another length than it says."""
@@ -57,22 +92,9 @@ class Part:
             return
         while self._left:
             self.read(_PIECE)
-        if self._reader.read(2) != b"\r\n":
+        if self._body.take(2) != b"\r\n":
             raise Malformed("a part of a batch is not as long as it says")
         self._ended = True
-
-
-class _Body(io.RawIOBase):
-    """The body of an answer, as a file."""
-
-    def __init__(self, answer: Response) -> None:
-        self._answer = answer
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return self._answer.readinto1(memoryview(buffer))
 
 
 def parts(answer: Response, what: str) -> Iterator[Part]:
@@ -81,34 +103,31 @@ def parts(answer: Response, what: str) -> Iterator[Part]:
     if found is None:
         raise ConfigError(f"{what}: what answers has no parts, but {answer.headers.get('content-type', 'no type')}")
     delimiter = b"--" + found[1].encode()
-    reader: io.BufferedReader = io.BufferedReader(_Body(answer), _BUFFER)
-    line = reader.readline(_MAX_HEAD)
+    begins, mark = delimiter + b"\r\n", {MARK: answer.headers.get(MARK, "")}
+    body = _Body(answer)
+    line = body.until(b"\r\n")
     if line == b"\r\n":  # before the end of a body without parts
-        line = reader.readline(_MAX_HEAD)
-    while line == delimiter + b"\r\n":
-        part = Part(reader, {MARK: answer.headers.get(MARK, ""), **_head(reader)})
+        line = body.until(b"\r\n")
+    while line == begins:
+        part = Part(body, mark | _fields(body.until(b"\r\n\r\n")))
         yield part
         part.end()
-        line = reader.readline(_MAX_HEAD)
+        line = body.until(b"\r\n")
     if line.rstrip() != delimiter + b"--":
-        raise (Malformed if line else EOFError)("a batch does not end as it says")
-    while reader.read(_PIECE):
-        pass
+        raise Malformed("a batch does not end as it says")
+    while body.more():
+        body.at = len(body.data)
 
 
-def _head(reader: io.BufferedReader) -> dict[str, str]:
+def _fields(head: bytes) -> dict[str, str]:
     """The header fields of a part, by name in lower case."""
-    end = reader.peek(1).find(b"\r\n\r\n")  # usually it has arrived at once
-    text = reader.read(end + 4) if end >= 0 else b""
-    while not text.endswith(b"\r\n\r\n"):
-        line = reader.readline(_MAX_HEAD)
-        text += line
-        if not line:
-            raise EOFError("the connection ended within a part of a batch")
-        if len(text) > _MAX_HEAD:
-            raise Malformed("the head of a part is too long")
-    try:
-        fields = [field.split(":", 1) for field in text.decode("latin-1").split("\r\n")[:-2]]
-        return {name.lower(): value.strip() for name, value in fields}  # each is there once
-    except ValueError:
-        raise Malformed("a part of a batch has a line that is no field") from None
+    return dict(map(_field, head[:-4].decode("latin-1").split("\r\n")))  # each is there once
+
+
+@lru_cache(maxsize=256)
+def _field(line: str) -> tuple[str, str]:
+    """A header field. Most of a part's are those of the part before it."""
+    name, colon, value = line.partition(":")
+    if not colon:
+        raise Malformed("a part of a batch has a line that is no field")
+    return name.lower(), value.strip()

@@ -218,13 +218,19 @@ def _all(page: Callable[[str], tuple[Sequence[L], str]], what: str) -> Iterator[
 _UNSAFE = re.compile(r"[%\\;?#]|(^|/)(\.*)(/|$)")
 
 
-def path_of(service: str, key: str) -> str:
-    """The path of a key. A key that a proxy might normalise is in the query."""
+def check_key(key: str) -> None:
+    """Raise BadRequest for what cannot be a key."""
     if not isinstance(key, str) or not key:
         raise BadRequest(f"a key is text, of 1 to 512 bytes, not {key!r}")
     try:
-        if _UNSAFE.search(key):
-            return f"/v1/{service}?key={quote(key, safe='')}"
-        return f"/v1/{service}/{quote(key)}"
+        key.encode()
     except UnicodeEncodeError:
         raise BadRequest(f"the key {key!r} holds half of a surrogate pair, which is no text in UTF-8") from None
+
+
+def path_of(service: str, key: str) -> str:
+    """The path of a key. A key that a proxy might normalise is in the query."""
+    check_key(key)
+    if _UNSAFE.search(key):
+        return f"/v1/{service}?key={quote(key, safe='')}"
+    return f"/v1/{service}/{quote(key)}"
