@@ -119,6 +119,7 @@ func buildKinds() []kind {
 		{err: builds.ErrLost, status: 409, name: "claim-lost", title: "Claim lost"},
 		{err: writepath.ErrClaimLost, status: 409, name: "claim-lost", title: "Claim lost", hide: true,
 			advice: "the key no longer holds what it held when this claim was granted: nothing was written; read it again"},
+		{err: builds.ErrOthers, status: 403, name: "forbidden", title: "Another's build"},
 		{err: errBuildFailed, status: 409, name: "build-failed", title: "The build failed"},
 		{err: errBuildUnstored, status: 409, name: "build-unstored", title: "What was built cannot be stored"},
 		{err: builds.ErrCrowd, status: 429, name: "too-many", title: "Too many at once"},

@@ -17,6 +17,9 @@ import (
 	"larder/test/testcluster"
 )
 
+// writers is how many write keys at once.
+const writers = 32
+
 var keyCount = flag.Int("keys", 250, "how many keys there are to find one among")
 
 const (
@@ -40,6 +43,7 @@ func TestPage(t *testing.T) {
 		{"object", testObject},
 		{"why", testWhy},
 		{"a build in two windows", testBuild},
+		{"a build that hangs", testEndBuild},
 		{"saved", testSaved},
 		{"cluster", testCluster},
 		{"everybody can use it", testAxe},
@@ -56,7 +60,7 @@ func fillShelves(t *testing.T, c cluster) {
 	t.Helper()
 	var wg sync.WaitGroup
 	keys := make(chan int)
-	for range 8 {
+	for range writers {
 		wg.Go(func() {
 			for i := range keys {
 				c.put(t, "objects", fmt.Sprintf("many/%06d", i), "x")
@@ -231,6 +235,55 @@ func testBuild(t *testing.T, c cluster, b browser) {
 	for _, w := range []*tab{one, two} {
 		w.shows(".over", "slow", "Built")
 		w.shows("#view", "Nothing is being built")
+	}
+}
+
+// One's own build is passed on, or given up, from the page; another's only by an admin.
+func testEndBuild(t *testing.T, c cluster, b browser) {
+	const path = "/v1/builds/objects?key=hangs"
+	// waits is a request that waits, and so can be given the claim.
+	waits := func(who credential, waiter string) (answered chan string) {
+		answered = make(chan string, 1)
+		go func() {
+			_, answer := c.send(t, who, "POST", path, `{"waiter": "`+waiter+`"}`, "Prefer", "wait=60")
+			answered <- string(answer)
+		}()
+		return answered
+	}
+	if status, answer := c.send(t, c.ada, "POST", path, `{"expect": 60, "waiter": "one"}`); status != 201 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	next := waits(c.grace, "two")
+	if status, answer := c.send(t, c.rob, "DELETE", path, ""); status != 403 {
+		t.Errorf("a reader ended a build: %d %s", status, answer)
+	}
+	w := c.signIn(b, c.ada, "#/builds")
+	w.shows(".build", "hangs", "ada (you)", "1 waits")
+	w.press("Pass on …")
+	w.shows("dialog", "waited longest")
+	w.press("Pass on")
+	w.shows(".build", "grace", "nobody waits")
+	if answer := <-next; !strings.Contains(answer, "claim") {
+		t.Errorf("who waited is told %s", answer)
+	}
+	if js[bool](w, `document.querySelector(".build").innerText.includes("Give up")`) {
+		t.Error("a writer is offered to end another's build")
+	}
+	if status, answer := c.send(t, c.ada, "DELETE", path, ""); status != 403 || !strings.Contains(string(answer), "one's own builds") {
+		t.Errorf("a writer ended another's build: %d %s", status, answer)
+	}
+	if status, answer := c.send(t, c.grace, "DELETE", path, `{"since": "2020-01-01T00:00:00Z"}`); status != 409 || !strings.Contains(string(answer), "claim-lost") {
+		t.Errorf("another claim than the one that was meant ended: %d %s", status, answer)
+	}
+	last := waits(c.ada, "three")
+	admin := c.signIn(b, c.grace, "#/builds")
+	admin.shows(".build", "1 waits")
+	admin.press("Give up …")
+	admin.shows("dialog", "told that the build failed")
+	admin.press("Give up")
+	admin.shows(".over", "hangs", "Ended without a value")
+	if answer := <-last; !strings.Contains(answer, "build-failed") || !strings.Contains(answer, "given up on the page by grace") {
+		t.Errorf("who waited is told %s", answer)
 	}
 }
 
