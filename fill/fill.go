@@ -58,6 +58,7 @@ func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 	answer(headRoute, f.answerHead)
 	answer(headsRoute, f.answerHeads)
 	answer(hasRoute, f.answerHas)
+	answer(whereRoute, f.answerWhere)
 	f.chunks.Answer(answer)
 }
 

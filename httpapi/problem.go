@@ -23,7 +23,7 @@ import (
 
 // Refusals that only this package knows.
 var (
-	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/batch/objects, /v1/builds/objects?prefix=, /v1/why/objects/KEY, /v1/usage, /v1/cluster, /v1/whoami, or /ui/ with a browser")
+	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/batch/objects, /v1/builds/objects?prefix=, /v1/why/objects/KEY, /v1/about/objects/KEY, /v1/expiring, /v1/usage, /v1/cluster, /v1/whoami, or /ui/ with a browser")
 	errHost          = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
 	errOrigin        = errors.New("the page of another site sent this through a browser: only the page at /ui/ of this node may, and programs that are no browser")
 	errMethod        = errors.New("method not allowed")
