@@ -2,8 +2,8 @@
 // elsewhere. Its bytes are never run, only shown where that is safe.
 
 import { confirm, copyButton, h, keyText, problemBox, say } from './dom.js';
-import { ask, objectPath, session } from './api.js';
-import { ago, bytes, shortDate, span, when } from './format.js';
+import { Problem, ask, askJSON, objectPath, session } from './api.js';
+import { ago, bytes, hours, money, number, plural, shortDate, span, when } from './format.js';
 import { findRoute, objectRoute } from './route.js';
 import { pairs } from './filter.js';
 import { preview } from './preview.js';
@@ -30,7 +30,7 @@ export async function show(box, { service, key }, signal) {
   }
   const about = infoOf(answer.headers);
   box.replaceChildren(...heading, actions(service, key, about),
-    h('div', { class: 'columns' }, h('div', {}, facts(about), use(service, key)), h('div', {}, made(about), preview(service, key, about, signal))));
+    h('div', { class: 'columns' }, h('div', {}, facts(about), life(service, key, signal), use(service, key)), h('div', {}, made(about), preview(service, key, about, signal))));
 }
 
 function crumbs(service, key) {
@@ -79,6 +79,41 @@ function facts(about) {
     ['Version', about.etag && h('code', {}, about.etag.replaceAll('"', ''))],
     ['SHA-256', about.digest && h('code', { class: 'key' }, about.digest)],
   ]));
+}
+
+// life is a card that is filled when the nodes have said where the object is, and what
+// reads saved.
+function life(service, key, signal) {
+  const body = h('div', {}, h('p', { class: 'faint' }, 'Asking all nodes …'));
+  const look = async () => {
+    try {
+      const { nodes, chunks, saved } = await askJSON(objectPath(service, key, 'about/'), { signal });
+      body.replaceChildren(rowsOf([['Read', saved && reads(saved, key)], ['In memory', on(nodes, chunks, 'memory')], ['On disk', on(nodes, chunks, 'disk')],
+        ['No answer', nodes.filter((n) => !n.answers).map((n) => n.node).join(', ')]]));
+    } catch (problem) {
+      if (signal.aborted) return;
+      if (!(problem instanceof Problem)) throw problem;
+      body.replaceChildren(problemBox(problem));
+    }
+  };
+  look();
+  return h('section', { class: 'card', id: 'life' }, h('h2', {}, 'Reads and caches'), body);
+}
+
+// reads says what the ledger counts, which is by name and not by date and hash, and only of
+// what says how long it took to build.
+function reads(saved, key) {
+  if (saved.hits === 0) return h('span', { class: 'faint' }, 'No read is counted. A read counts if the object says how long it took to build, and shows here a minute later.');
+  const what = saved.name === key ? '' : [' of ', h('bdi', { class: 'key' }, saved.name), ', of all dates and versions together'];
+  return [`${plural(saved.hits, 'time')}`, what, `; saved ${hours(saved.seconds)}`, saved.cost !== null && `, ${money(saved.cost)} in money`];
+}
+
+// on names the nodes that have chunks of an object somewhere.
+function on(nodes, chunks, where) {
+  const have = nodes.filter((n) => n.answers && n[where] > 0);
+  if (have.length === 0) return h('span', { class: 'faint' }, chunks === 0 ? 'It has no bytes' : where === 'memory' ? 'Nowhere: the next read asks S3, or a disk' : 'Nowhere');
+  return have.map((n, i) => [i > 0 && ', ', h('bdi', {}, n.node), h('span', { class: 'faint' },
+    [n.owner && ' (owner)', n[where] < chunks && ` ${number(n[where])} of ${plural(chunks, 'chunk')}`])]);
 }
 
 // made is what the Python client states of what it stores, and other metadata.

@@ -79,6 +79,7 @@ func fillShelves(t *testing.T, c cluster) {
 	}
 	c.put(t, "objects", "prices", `{"SAP": 101.5}`, "Content-Type", "application/json", "Larder-Meta-Build-Seconds", "7200", "Larder-Meta-Python", "3.12.4",
 		"Larder-Meta-Libraries", "numpy=2.3.1 pandas=2.3.0")
+	c.put(t, "objects", "shortlived", "x", "Larder-Expires-In", "86000")
 	c.put(t, "objects", markup, markup, "Content-Type", "text/plain", "Larder-Meta-Function", markup, "Larder-Meta-Settings", `{"`+strings.ReplaceAll(markup, `"`, `\"`)+`":"`+strings.ReplaceAll(markup, `"`, `\"`)+`"}`)
 }
 
@@ -293,6 +294,17 @@ func testSaved(t *testing.T, c cluster, b browser) {
 	}
 	w := c.signIn(b, c.rob, "#/saved")
 	w.shows("#view", "6.0 h", "3 reads", "prices", "rob", "no limit", "strategies")
+	w.shows("#view", "Your builds served", "nobody yet")
+	w.shows(`[aria-label="What expires within a week"]`, "shortlived", "ada", "in 23 h")
+	writer := c.signIn(b, c.ada, "#/saved")
+	writer.shows("#view", "1 person", "3 reads, 6.0 h")
+	writer.visit("#/object/objects/prices")
+	writer.shows("#life", "3 times", "saved 6.0 h", "(owner)")
+	for path, want := range map[string]int{"/v1/about/objects/none": 404, "/v1/about/objects/prices?x=1": 400, "/v1/expiring?within=-1": 400, "/v1/expiring?within=60": 200} {
+		if status, answer := c.send(t, c.rob, "GET", path, ""); status != want || want == 200 && !strings.Contains(string(answer), `"expiring":[]`) {
+			t.Errorf("%s: %d %s", path, status, answer)
+		}
+	}
 }
 
 func testCluster(t *testing.T, c cluster, b browser) {
