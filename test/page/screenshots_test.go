@@ -130,7 +130,7 @@ func TestScreenshots(t *testing.T) {
 		w.visit(view.at)
 		looks := []look{{"", 1280, 800, false}}
 		if *everyLook {
-			looks = append(looks, look{"-dark", 1280, 800, true}, look{"-narrow", 420, 800, false})
+			looks = append(looks, look{"-dark", 1280, 800, true}, look{"-narrow", 700, 900, false})
 		}
 		for _, look := range looks {
 			w.dark(look.dark)
