@@ -51,7 +51,7 @@ function infoOf(headers) {
   return {
     meta, etag: headers.get('ETag') ?? '', size: Number(headers.get('Content-Length')), type: headers.get('Content-Type') ?? '',
     modified: headers.get('Last-Modified'), expires: headers.get('Expires'), writer: headers.get('Larder-Writer') ?? '',
-    digest: digest ? hex(digest) : '', source: headers.get('Cache-Status') ?? '',
+    digest: digest ? hex(digest) : '',
   };
 }
 
@@ -63,19 +63,13 @@ function hex(base64) {
   }
 }
 
-const sources = {
-  memory: 'the memory of the node that you ask', peer: 'the memory of its owner, another node', disk: 'the disk of the node that you ask', s3: 'S3: no node had it in memory',
-};
-
 function facts(about) {
-  const source = about.source.match(/detail=(\w+)/)?.[1];
   return card('About', rowsOf([
     ['Written', about.modified ? h('time', { datetime: new Date(about.modified).toISOString() }, `${when(about.modified)} (${ago(about.modified)})`) : 'a moment ago'],
     ['By', about.writer && h('bdi', {}, about.writer)],
     ['Size', `${bytes(about.size)}${about.size >= 1024 ? ` (${about.size} bytes)` : ''}`],
     ['Type', about.type && h('bdi', {}, about.type)],
     ['Expires', about.expires && `${when(about.expires)} (${ago(about.expires)})`],
-    ['Answered from', sources[source] ?? source],
     ['Version', about.etag && h('code', {}, about.etag.replaceAll('"', ''))],
     ['SHA-256', about.digest && h('code', { class: 'key' }, about.digest)],
   ]));
@@ -104,8 +98,8 @@ function life(service, key, signal) {
 // what says how long it took to build.
 function reads(saved, key) {
   if (saved.hits === 0) return h('span', { class: 'faint' }, 'No read is counted. A read counts if the object says how long it took to build, and shows here a minute later.');
-  const what = saved.name === key ? '' : [' of ', h('bdi', { class: 'key' }, saved.name), ', of all dates and versions together'];
-  return [`${plural(saved.hits, 'time')}`, what, `; saved ${hours(saved.seconds)}`, saved.cost !== null && `, ${money(saved.cost)} in money`];
+  const what = saved.name !== key && [', all dates and hashes of ', h('bdi', { class: 'key' }, saved.name), ' together'];
+  return [plural(saved.hits, 'time'), what, `; saved ${hours(saved.seconds)}`, saved.cost !== null && `, ${money(saved.cost)} in money`];
 }
 
 // on names the nodes that have chunks of an object somewhere.

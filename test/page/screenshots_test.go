@@ -47,6 +47,7 @@ func (c cluster) shelf(t testing.TB) {
 // picture writes what the page shows to a file.
 func (w *tab) picture(name string) {
 	w.t.Helper()
+	w.do(chromedp.Evaluate[chromedp.Void](`document.getAnimations().forEach(a => a.finish())`))
 	taken, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		w.t.Fatal(err)
