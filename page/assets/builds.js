@@ -74,10 +74,11 @@ function render(state, running, ended) {
 function one(build, state) {
   const mine = build.builder === session.who.user;
   const done = build.progress ?? (build.expect ? Math.min(build.elapsed / build.expect, 0.99) : null);
-  const left = build.progress ? build.elapsed / build.progress * (1 - build.progress) : build.expect ? build.expect - build.elapsed : null;
+  const early = build.elapsed < 3 && !build.expect; // too early to tell
+  const left = early ? null : build.progress && build.elapsed >= 3 ? build.elapsed / build.progress * (1 - build.progress) : build.expect ? build.expect - build.elapsed : null;
   return h('li', { class: 'card build' },
     h('div', { class: 'line' }, h('a', { href: objectRoute(build.service, build.key) }, keyText(build.key)),
-      h('span', { class: build.waiting ? 'waiting' : 'faint' }, build.waiting ? `${plural(build.waiting, 'waits', 'wait')}` : 'nobody waits')),
+      h('span', { class: build.waiting ? 'waiting' : 'faint' }, build.waiting ? plural(build.waiting, 'caller waits', 'callers wait') : 'nobody waits')),
     h('progress', { max: 1, value: done ?? undefined, 'aria-label': `Progress of ${build.key}` }),
     h('div', { class: 'line faint' },
       h('span', {}, build.builder ? h('bdi', {}, build.builder) : 'somebody', mine && ' (you)', ` · for ${span(build.elapsed)}`, build.message && [' · ', h('bdi', {}, build.message)]),
@@ -107,7 +108,7 @@ function end(build, state, name, what, error) {
 }
 
 function expected(build, left) {
-  if (left === null) return 'no one knows how long it takes';
+  if (left === null) return build.progress !== null ? '' : 'nobody has said how long it takes';
   if (left < 0) return `longer than the ${span(build.expect)} that it usually takes`;
   return `${build.progress !== null ? ', ' : ''}about ${span(left)} left`;
 }

@@ -60,6 +60,7 @@ function chart(days) {
   const most = Math.max(...days.map((d) => d.seconds), 1);
   const [width, height, step] = [900, 110, 30];
   return svg('svg', { viewBox: `0 0 ${width} ${height + 20}`, class: 'chart', role: 'img', 'aria-label': 'Time saved on each of the last thirty days; the table below has the numbers' },
+    svg('text', { x: 0, y: 12 }, hours(most)),
     svg('line', { x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 }),
     last.map((day, i) => {
       const saved = known.get(day);

@@ -316,7 +316,7 @@ func testEndBuild(t *testing.T, c cluster, b browser) {
 		t.Errorf("a reader ended a build: %d %s", status, answer)
 	}
 	w := c.signIn(b, c.ada, "#/builds")
-	w.shows(".build", "hangs", "ada (you)", "1 waits")
+	w.shows(".build", "hangs", "ada (you)", "1 caller waits")
 	w.press("Pass on …")
 	w.shows("dialog", "waited longest")
 	w.press("Pass on")
@@ -335,7 +335,7 @@ func testEndBuild(t *testing.T, c cluster, b browser) {
 	}
 	last := waits(c.ada, "three")
 	admin := c.signIn(b, c.grace, "#/builds")
-	admin.shows(".build", "1 waits")
+	admin.shows(".build", "1 caller waits")
 	admin.press("Give up …")
 	admin.shows("dialog", "told that the build failed")
 	admin.press("Give up")
