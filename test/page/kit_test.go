@@ -204,9 +204,6 @@ func writeTokens(t testing.TB, path string, all ...credential) {
 	}
 }
 
-// client keeps a connection for each who writes.
-var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
-
 // cluster is nodes with three people.
 type cluster struct {
 	*testcluster.Cluster
@@ -242,7 +239,7 @@ func (c cluster) send(t testing.TB, who credential, method, path, body string, h
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
