@@ -224,7 +224,7 @@ func testPreviews(t *testing.T, c cluster, b browser) {
 	} {
 		body, err := os.ReadFile(filepath.Join("testdata", name))
 		if made := map[string]string{
-			"no.parquet": "PAR1PAR1PAR1PAR1", "no.npy": "\x93NUMPY\x02", "no.arrow": "ARROW1\x00\x00\xff\xff\xff\xff\x10\x00\x00\x00\xff\xff\xff\x7f",
+			"no.parquet": "PAR1 and no such end", "no.npy": "\x93NUMPY\x02", "no.arrow": "ARROW1\x00\x00\xff\xff\xff\xff\x10\x00\x00\x00\xff\xff\xff\x7f",
 			"array.npy": "\x93NUMPY\x01\x00\x3b\x00{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }",
 		}[name]; made != "" {
 			body, err = []byte(made), nil
