@@ -83,6 +83,7 @@ func counters() map[string]string {
 		"larder_leases_waited_out_total": "leases_waited", "larder_memory_evictions_total": "evictions",
 		"larder_http_connections_refused_total": "turned_away", "larder_invariant_broken_total": "broken",
 		"larder_digest_mismatch_total": "mismatches", "larder_config_file_errors_total": "file_errors",
+		"larder_disk_errors_total": "disk_errors", "larder_disk_dropped_total": "disk_dropped", "larder_disk_written_total": "disk_written",
 	}
 }
 
@@ -91,5 +92,6 @@ func gauges() map[string]string {
 		"larder_memory_limit_bytes": "memory_limit", "larder_heads": "heads", "larder_cluster_members": "members",
 		"larder_cluster_strangers": "unsettled", "larder_http_connections": "connections", "larder_expired_due": "expired_due",
 		"larder_tls_certificate_end_timestamp_seconds": "certificate_end",
+		"process_resident_memory_bytes":                "resident", "go_gc_gomemlimit_bytes": "resident_limit", "larder_disk_bytes": "disk", "larder_disk_limit_bytes": "disk_limit",
 	}
 }

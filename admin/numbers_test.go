@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/chunks"
+	"larder/disk"
 	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
@@ -25,6 +26,7 @@ func TestNumbers(t *testing.T) {
 	})
 	m.Heads(func() heads.Stats { return heads.Stats{} })
 	m.Writes(func() writepath.Stats { return writepath.Stats{} })
+	m.Disk(func() disk.Stats { return disk.Stats{} })
 	m.Connections(func() (int, int64) { return 0, 0 })
 	m.Files(map[string]func() (int64, time.Duration){"tokens": func() (int64, time.Duration) { return 0, 0 }})
 	m.Certificate(func() time.Time { return time.Time{} })

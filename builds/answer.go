@@ -72,9 +72,10 @@ func (b *Builds) handleGiveUp(_ context.Context, asked cluster.Asked) cluster.An
 	if !ok {
 		return refused
 	}
-	var err error
-	b.owner.with(func(t *table, now time.Time) { err = t.giveUp(now, k, s.Claim, s.Verdict) })
-	if err != nil {
+	switch err := b.gaveUp(k, s); {
+	case errors.Is(err, ErrOthers):
+		return refusal(http.StatusForbidden, err.Error())
+	case err != nil:
 		return refusal(http.StatusConflict, err.Error())
 	}
 	return cluster.Answer{Status: http.StatusNoContent}

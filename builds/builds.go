@@ -40,6 +40,8 @@ var (
 	ErrStreams = errors.New("your organisation has as many streams at this node as it may")
 	// ErrFull says that as much is being built as this node, or the key's owner, may know of.
 	ErrFull = errors.New("too much is being built at once")
+	// ErrOthers says that somebody else builds the key.
+	ErrOthers = errors.New("somebody else builds this key")
 	// ErrLeaving says that the node is about to end, and lets nobody attach.
 	ErrLeaving = errors.New("this node is leaving")
 )

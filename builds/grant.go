@@ -326,6 +326,23 @@ func (t *table) giveUp(now time.Time, k keys.Key, c Claim, v Verdict) error {
 	return nil
 }
 
+// end is giveUp without the claim's token. Its error is ErrOthers, or ErrLost if there is
+// no such claim.
+func (t *table) end(now time.Time, k keys.Key, e Ending, v Verdict) error {
+	st := t.keys[k]
+	switch {
+	case st == nil || st.claim == nil:
+		return ErrLost
+	case !e.Any && st.claim.User != e.User:
+		return ErrOthers
+	case e.Since != 0 && st.claim.Granted != e.Since:
+		return ErrLost
+	}
+	c := st.claim.Claim
+	t.note(k, e.User, "claim-ended", "that of "+c.User)
+	return t.giveUp(now, k, c, v)
+}
+
 // tick does what only the passing of time does.
 func (t *table) tick(now time.Time) {
 	t.running += tickEvery

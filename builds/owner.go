@@ -205,11 +205,22 @@ func (b *Builds) Wrote(ctx context.Context, k keys.Key, claim string, is heads.K
 	}
 }
 
-// giveUpSaid is how a claim is given up.
+// giveUpSaid is how a claim is given up. Without a claim it is that which Ending names; an
+// owner of a release that does not know Ending holds no claim without a name.
 type giveUpSaid struct {
 	Place string
 	Claim Claim
 	Verdict
+	Ending *Ending `json:",omitempty"`
+}
+
+// Ending names a claim by who ends it, without its token.
+type Ending struct {
+	User string
+	// Any lets it be another user's.
+	Any bool `json:",omitempty"`
+	// Since is when it was granted, in Unix milliseconds; 0 is at any time.
+	Since int64 `json:",omitempty"`
 }
 
 // GiveUp gives a claim up: failure or unstored says why, if either is not empty. Its error
@@ -222,10 +233,34 @@ func (b *Builds) GiveUp(ctx context.Context, k keys.Key, c Claim, failure, unsto
 	case unstored != "":
 		v = Verdict{Kind: Unstored, Error: unstored}
 	}
-	return b.atOwner(ctx, k, giveUpRoute, giveUpSaid{Place: k.Place(), Claim: c, Verdict: v}, func() (err error) {
-		b.owner.with(func(t *table, now time.Time) { err = t.giveUp(now, k, c, v) })
-		return err
+	return b.tellOwner(ctx, k, giveUpSaid{Place: k.Place(), Claim: c, Verdict: v})
+}
+
+// End ends the claim of a key, without its token, for its user or for whoever may end
+// that of others; failure says why, if it is not empty. Its error is that of GiveUp, or
+// ErrOthers.
+func (b *Builds) End(ctx context.Context, k keys.Key, e Ending, failure string) error {
+	v := Verdict{}
+	if failure != "" {
+		v = Verdict{Kind: Failed, Error: failure}
+	}
+	return b.tellOwner(ctx, k, giveUpSaid{Place: k.Place(), Verdict: v, Ending: &e})
+}
+
+func (b *Builds) tellOwner(ctx context.Context, k keys.Key, s giveUpSaid) error {
+	return b.atOwner(ctx, k, giveUpRoute, s, func() error { return b.gaveUp(k, s) })
+}
+
+// gaveUp takes in, as the owner of k, that its claim is given up.
+func (b *Builds) gaveUp(k keys.Key, s giveUpSaid) (err error) {
+	b.owner.with(func(t *table, now time.Time) {
+		if s.Ending != nil {
+			err = t.end(now, k, *s.Ending, s.Verdict)
+		} else {
+			err = t.giveUp(now, k, s.Claim, s.Verdict)
+		}
 	})
+	return err
 }
 
 // again is the pause before an owner that gave no answer, or is none, is asked again.
@@ -250,6 +285,8 @@ func (b *Builds) atOwner(ctx context.Context, k keys.Key, route string, what any
 			return nil
 		case a.Status == http.StatusConflict:
 			return ErrLost
+		case a.Status == http.StatusForbidden:
+			return ErrOthers
 		default:
 			err = fmt.Errorf("%s answered %d: %s", m.Name, a.Status, a.Text)
 		}

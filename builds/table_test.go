@@ -210,6 +210,41 @@ func TestPassingOn(t *testing.T) {
 	}
 }
 
+// Rule 24: who has no token of it may end his own claim, an admin that of anybody, and
+// each only the one that was meant.
+func TestEnding(t *testing.T) {
+	b := newBench(t)
+	if err := b.tbl.end(b.now, key, Ending{User: "user of w1"}, Verdict{}); !errors.Is(err, ErrLost) {
+		t.Errorf("what nobody builds was ended: %v", err)
+	}
+	b.say("A", who("w1"), who("w2"), who("w3"))
+	c := b.takes("A", "w1")
+	b.say("A", c, who("w2"), who("w3"))
+	for _, e := range []Ending{{User: "user of w2"}, {User: "user of w1", Since: c.Claim.Granted + 1}} {
+		if err := b.tbl.end(b.now, key, e, Verdict{}); err == nil {
+			t.Fatalf("%+v ended the claim of another", e)
+		}
+	}
+	b.want("A", "w1", Granted)
+	if err := b.tbl.end(b.now, key, Ending{User: "user of w1", Since: c.Claim.Granted}, Verdict{}); err != nil {
+		t.Fatal(err)
+	}
+	b.look()
+	b.want("A", "w1", Lost)
+	b.say("A", b.takes("A", "w2"), who("w3"))
+	b.tbl.notes = nil
+	if err := b.tbl.end(b.now, key, Ending{User: "grace", Any: true}, Verdict{Kind: Failed, Error: "ended by grace"}); err != nil {
+		t.Fatal(err)
+	}
+	b.want("A", "w2", Lost)
+	if v := b.want("A", "w3", Failed); v.Builder != "user of w2" || v.Error != "ended by grace" {
+		t.Errorf("who waited is told %+v", v)
+	}
+	if n := b.tbl.notes[0]; n.user != "grace" || n.verdict != "claim-ended" || n.detail != "that of user of w2" {
+		t.Errorf("auditors are told %+v", n)
+	}
+}
+
 // Rule 24: a builder who was gone and comes back before another has the claim keeps it.
 func TestComesBack(t *testing.T) {
 	b := newBench(t)

@@ -398,9 +398,11 @@ func (s *Chunks) Has(c Chunk) bool {
 		return true
 	}
 	name := c.name()
-	if s.disk.Has(c.slot(), onDisk(name)) {
-		return true
-	}
+	return s.disk.Has(c.slot(), onDisk(name)) || s.inMemory(c, name)
+}
+
+// inMemory reports whether any part of the memory tier has a chunk.
+func (s *Chunks) inMemory(c Chunk, name string) bool {
 	if _, ok := s.given.Peek(c.slot(), name); ok {
 		return true
 	}

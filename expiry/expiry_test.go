@@ -220,3 +220,27 @@ func TestOrgsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// What expires soon is told of one org, the soonest first, without what is due already, and
+// within bounds.
+func TestSoon(t *testing.T) {
+	b := newBucket()
+	x := New(b)
+	now := time.Now().Truncate(time.Second)
+	for i := range 6 {
+		for _, org := range []string{"acme", "beta"} {
+			e := keys.Expiring{Key: keys.Key{Org: org, Service: keys.Objects, Name: fmt.Sprint("k", i)}, Moment: now.Add(time.Duration(i-1) * time.Hour), Write: "w"}
+			if err := x.Add(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	soon, more, err := x.Soon(t.Context(), "acme", now.Add(3*time.Hour), 100)
+	var names []string
+	for _, e := range soon {
+		names = append(names, e.Key.Org+e.Key.Name)
+	}
+	if err != nil || more || !slices.Equal(names[len(names)-3:], []string{"acmek2", "acmek3", "acmek4"}) || slices.Contains(names, "acmek0") {
+		t.Errorf("%v, %v, %v", names, more, err)
+	}
+}

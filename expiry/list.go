@@ -33,6 +33,35 @@ func (x *Index) List(ctx context.Context, prefix, after string, limit int) (entr
 	}
 }
 
+// Soon returns entries of an org whose moment comes until some time, the soonest first: as
+// many as there are among the next most entries of all orgs, and whether there may be more.
+// An object may have been written anew since.
+func (x *Index) Soon(ctx context.Context, org string, until time.Time, most int) (soon []keys.Expiring, more bool, err error) {
+	after := keys.ExpiringFrom(time.Now())
+	for seen, goesOn := 0, true; goesOn; {
+		var entries []store.Entry
+		if entries, goesOn, err = x.store.List(ctx, keys.ExpiringRoot, after, page); err != nil {
+			return nil, false, err
+		}
+		for _, entry := range entries {
+			after = entry.Name
+			e, err := keys.ExpiringFromHour(entry.Name)
+			switch {
+			case err != nil:
+				continue
+			case e.Moment.After(until):
+				return soon, false, nil
+			case e.Key.Org == org:
+				soon = append(soon, e)
+			}
+		}
+		if seen += len(entries); seen >= most {
+			return soon, goesOn, nil
+		}
+	}
+	return soon, false, nil
+}
+
 // judge gives each entry of a page its moment, and leaves out what has expired.
 func (x *Index) judge(ctx context.Context, prefix string, entries []store.Entry) ([]store.Entry, error) {
 	moments, err := x.moments(ctx, prefix, entries)

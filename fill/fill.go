@@ -59,6 +59,7 @@ func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
 	answer(headsRoute, f.answerHeads)
 	answer(manyRoute, f.answerMany)
 	answer(hasRoute, f.answerHas)
+	answer(whereRoute, f.answerWhere)
 	f.chunks.Answer(answer)
 }
 

@@ -88,6 +88,8 @@ type Config struct {
 	// Heads tells what is known of the keys of a listing, nil of what is not; without it
 	// nothing is.
 	Heads func(ctx context.Context, ks []keys.Key) []*store.Head
+	// Where tells which nodes have an object; without it nothing does.
+	Where func(ctx context.Context, k keys.Key, h store.Head) (Cached, error)
 	// Front answers plain GETs before net/http sees them.
 	Front bool
 	// Builds keeps the claims; without it there are none.

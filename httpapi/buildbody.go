@@ -31,6 +31,8 @@ type buildBody struct {
 	Progress *float64 `json:"progress"`
 	Error    string   `json:"error"`
 	Unstored string   `json:"unstored"`
+	// Since is when the claim began that shall end, as a listing has it.
+	Since string `json:"since"`
 }
 
 // readBuild reads the body of a request about a build to its end: only then does

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 type Builder interface {
 	Attach(k keys.Key, r builds.Request) (*builds.Visit, error)
 	GiveUp(ctx context.Context, k keys.Key, c builds.Claim, failure, unstored string) error
+	End(ctx context.Context, k keys.Key, e builds.Ending, failure string) error
 	List(ctx context.Context, org, service, prefix string) []builds.Listed
 	Open(k keys.Key, user, token string) (builds.Claim, error)
 	Seal(k keys.Key, c builds.Claim) (string, error)
@@ -309,9 +311,10 @@ func (a *API) speakFor(c *call, bears *writepath.Claim) (stop func()) {
 	}
 }
 
-// giveUp ends a claim without a value.
+// giveUp ends a claim without a value: that of the token, or without one the present
+// claim of the caller, of an admin that of anybody.
 func (a *API) giveUp(c *call) error {
-	claim, err := a.needClaim(c)
+	claim, err := a.claimOf(c)
 	if err != nil {
 		return err
 	}
@@ -321,9 +324,37 @@ func (a *API) giveUp(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), unknownWait)
 	defer cancel()
-	if err := a.cfg.Builds.GiveUp(ctx, c.key, *claim, body.Error, body.Unstored); err != nil {
+	if claim != nil {
+		err = a.cfg.Builds.GiveUp(ctx, c.key, *claim, body.Error, body.Unstored)
+	} else {
+		err = a.endBuild(ctx, c, body)
+	}
+	if err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// endBuild ends a claim for a caller who has no token of it.
+func (a *API) endBuild(ctx context.Context, c *call, body buildBody) error {
+	e := builds.Ending{User: c.who.User, Any: c.who.May(auth.Administer, c.service, c.key.Name) == nil}
+	if body.Since != "" {
+		since, err := time.Parse(time.RFC3339Nano, body.Since)
+		if err != nil {
+			return fmt.Errorf("%w: since is a time as the listing of builds has it, not %q", errBody, cutText(body.Since))
+		}
+		e.Since = since.UnixMilli()
+	}
+	if body.Unstored != "" {
+		return fmt.Errorf("%w: that a value cannot be stored says who holds the claim, with its token as %s", errBody, claimHeader)
+	}
+	err := a.cfg.Builds.End(ctx, c.key, e, body.Error)
+	switch {
+	case errors.Is(err, builds.ErrLost):
+		return fmt.Errorf("%w: nothing is being built under this key now, or another build than the one that began then", err)
+	case errors.Is(err, builds.ErrOthers):
+		return fmt.Errorf("%w: one may end one's own builds, and with the role admin all", err)
+	}
+	return err
 }

@@ -120,7 +120,7 @@ func (a *API) streamList(c *call, l *listing) error {
 // nextPage appends what one request to the store lists, less what the filter
 // leaves out, up to the limit.
 func (a *API) nextPage(c *call, l *listing, found []listed) ([]listed, bool, error) {
-	entries, more, err := a.list.List(c.Context(), l.prefix, l.after, storePage)
+	entries, more, err := a.list.List(c.Context(), l.prefix, l.after, l.wanted(len(found)))
 	if err != nil {
 		return nil, false, err
 	}
@@ -139,6 +139,15 @@ func (a *API) nextPage(c *call, l *listing, found []listed) ([]listed, bool, err
 		a.addHeads(c, found[from:])
 	}
 	return found, more, nil
+}
+
+// wanted is how many places the store is asked for, when so many keys were found: no more
+// than are missing, unless some of them may be left out.
+func (l *listing) wanted(found int) int {
+	if l.limit == 0 || l.look || l.filter != (strategyParts{}) {
+		return storePage
+	}
+	return min(storePage, max(1, l.limit-found))
 }
 
 // match turns an entry of the store into a listed key. What is not a key, which

@@ -23,7 +23,7 @@ import (
 
 // Refusals that only this package knows.
 var (
-	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/batch/objects, /v1/builds/objects?prefix=, /v1/why/objects/KEY, /v1/usage, /v1/cluster, /v1/whoami, or /ui/ with a browser")
+	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/batch/objects, /v1/builds/objects?prefix=, /v1/why/objects/KEY, /v1/about/objects/KEY, /v1/expiring, /v1/usage, /v1/cluster, /v1/whoami, or /ui/ with a browser")
 	errHost          = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
 	errOrigin        = errors.New("the page of another site sent this through a browser: only the page at /ui/ of this node may, and programs that are no browser")
 	errMethod        = errors.New("method not allowed")
@@ -119,6 +119,7 @@ func buildKinds() []kind {
 		{err: builds.ErrLost, status: 409, name: "claim-lost", title: "Claim lost"},
 		{err: writepath.ErrClaimLost, status: 409, name: "claim-lost", title: "Claim lost", hide: true,
 			advice: "the key no longer holds what it held when this claim was granted: nothing was written; read it again"},
+		{err: builds.ErrOthers, status: 403, name: "forbidden", title: "Another's build"},
 		{err: errBuildFailed, status: 409, name: "build-failed", title: "The build failed"},
 		{err: errBuildUnstored, status: 409, name: "build-unstored", title: "What was built cannot be stored"},
 		{err: builds.ErrCrowd, status: 429, name: "too-many", title: "Too many at once"},

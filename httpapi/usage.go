@@ -24,7 +24,7 @@ func (a *API) usage(c *call) error {
 	if err != nil {
 		return err
 	}
-	r.Names = namesFor(c.who, r.Names)
+	r.Names, r.Served = namesFor(c.who, r.Names), r.ServedBy(c.who.User)
 	return writeJSON(c.w, http.StatusOK, r)
 }
 

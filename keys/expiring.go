@@ -85,6 +85,12 @@ func expiringOf(name, tail, place string) (e Expiring, err error) {
 	return e, nil
 }
 
+// ExpiringFrom is a name that all entries by hour come after whose moment is not before a
+// time, and all others are at or before.
+func ExpiringFrom(t time.Time) string {
+	return hoursRoot + t.UTC().Format(hourLayout) + "/" + momentText(t)
+}
+
 // ExpiringOrg is what the entries by key of an org begin with.
 func ExpiringOrg(org string) string { return expiringRoot + org + "/" }
 

@@ -41,10 +41,12 @@ type Numbers struct {
 	// (requests that took at most so long), leases_waited, evictions, turned_away,
 	// broken (what the protocol never lets be otherwise was), differing (reads that were
 	// not what S3 held), mismatches (chunks with other bytes than were written), took_over
-	// (builds that were passed on), file_errors.
+	// (builds that were passed on), file_errors, disk_errors, disk_written and disk_dropped
+	// (chunks).
 	Counters Counts `json:"counters"`
 	// Gauges are as they are now: memory_own, memory_hot, memory_limit, heads, members,
-	// unsettled, connections, limit_used, expired_due, certificate_end.
+	// unsettled, connections, limit_used, expired_due, certificate_end, resident (memory of the
+	// process), resident_limit (GOMEMLIMIT), disk, disk_limit.
 	Gauges Counts `json:"gauges"`
 }
 

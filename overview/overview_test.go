@@ -112,6 +112,9 @@ func TestJudge(t *testing.T) {
 		{"file", func(n *Node) { n.Recent = Counts{"file_errors": 1} }, Warn, "one of its files"},
 		{"limit", func(n *Node) { n.Gauges["limit_used"] = 0.95 }, Warn, "95 % of one of its limits"},
 		{"certificate", func(n *Node) { n.Gauges["certificate_end"] = 1_800_000_000 + 86400*3 }, Warn, "ends in 3 days"},
+		{"memory", func(n *Node) { n.Gauges["resident"], n.Gauges["resident_limit"] = 97, 100 }, Warn, "b takes 97 % of the memory"},
+		{"disk", func(n *Node) { n.Recent = Counts{"disk_errors": 3, "disk_dropped": 9} }, Warn, "The disk of b failed 3 times"},
+		{"slow disk", func(n *Node) { n.Recent = Counts{"disk_written": 50, "disk_dropped": 9} }, Warn, "The disk of b is too slow: 9 chunks"},
 		{"connections", func(n *Node) { n.Recent = Counts{"turned_away": 7} }, Warn, "turned 7 connections away"},
 	} {
 		n := healthy("b")

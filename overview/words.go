@@ -29,6 +29,8 @@ const (
 	s3ErrorsBad     = 0.01 // of the requests to S3
 	s3Slow          = 2.0  // seconds, of the slowest hundredth
 	limitNear       = 0.9
+	memoryNear      = 0.95 // of GOMEMLIMIT
+	diskSlow        = 0.1  // chunks that were not written, of those that were
 	certificateNear = 14 * 24 * time.Hour
 )
 
@@ -100,6 +102,7 @@ func judgeNode(n Node, members int, now time.Time, add func(Level, string, ...an
 	if n.Gauges["limit_used"] > limitNear {
 		add(Warn, "An organisation has %.0f %% of one of its limits: soon its writes are refused. The log of %s names it.", 100*n.Gauges["limit_used"], n.Name)
 	}
+	judgeMachine(n, add)
 	if end := n.Gauges["certificate_end"]; end > 0 {
 		if left := time.Unix(int64(end), 0).Sub(now); left < certificateNear {
 			add(Warn, "The certificate of %s ends in %d days.", n.Name, int(left.Hours()/24))
@@ -107,6 +110,19 @@ func judgeNode(n Node, members int, now time.Time, add func(Level, string, ...an
 	}
 	if k := n.Recent["turned_away"]; k > 0 {
 		add(Warn, "%s turned %s away in the last minutes, since there were too many.", n.Name, plural(k, "connection"))
+	}
+}
+
+// judgeMachine says what the memory and the disk of a member lack.
+func judgeMachine(n Node, add func(Level, string, ...any)) {
+	if used, most := n.Gauges["resident"], n.Gauges["resident_limit"]; most > 0 && used > memoryNear*most {
+		add(Warn, "%s takes %.0f %% of the memory that it may: it works to stay below, and refuses what does not fit (busy). Give it more, or less to --memory.", n.Name, 100*used/most)
+	}
+	if k := n.Recent["disk_errors"]; k > 0 {
+		add(Warn, "The disk of %s failed %s in the last minutes: it is full, broken or read-only, and its log says which. What it lacks is read from S3.", n.Name, plural(k, "time"))
+	}
+	if k := n.Recent["disk_dropped"]; k > diskSlow*n.Recent["disk_written"] && n.Recent["disk_errors"] == 0 {
+		add(Warn, "The disk of %s is too slow: %s did not get onto it in the last minutes, and what memory drops is read from S3.", n.Name, plural(k, "chunk"))
 	}
 }
 

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,6 +54,7 @@ type saved struct {
 	When    string  `json:"when"`
 	User    string  `json:"user"`
 	Name    string  `json:"name"`
+	Writer  string  `json:"writer,omitempty"` // of what was read; older nodes did not count it
 	Hits    int64   `json:"hits"`
 	Seconds float64 `json:"seconds"`
 }
@@ -65,7 +67,7 @@ func (p *page) book(org string) (b book, version int64) {
 				continue
 			}
 			l := saved{
-				When: p.hour.Format(hourForm), User: at.user, Name: at.name,
+				When: p.hour.Format(hourForm), User: at.user, Name: at.name, Writer: at.writer,
 				Hits: t.hits.Load(), Seconds: float64(t.micros.Load()) / 1e6,
 			}
 			version += l.Hits
@@ -296,13 +298,13 @@ func (u *Usage) foldInto(ctx context.Context, org, holder string, names []string
 
 // take puts books into this one: hour by hour, or day by day.
 func (b *book) take(books map[string]*book, daily bool) {
-	type at struct{ when, user, name string }
+	type at struct{ when, user, name, writer string }
 	sums := map[at]*saved{}
 	add := func(l saved) {
 		if daily {
 			l.When = l.When[:min(len(l.When), len(dayForm))]
 		}
-		k := at{l.When, l.User, l.Name}
+		k := at{l.When, l.User, l.Name, l.Writer}
 		if s := sums[k]; s != nil {
 			s.Hits, s.Seconds = s.Hits+l.Hits, s.Seconds+l.Seconds
 			return
@@ -324,6 +326,6 @@ func (b *book) take(books map[string]*book, daily bool) {
 	}
 	slices.Sort(b.From)
 	slices.SortFunc(b.Lines, func(a, b saved) int {
-		return strings.Compare(a.When+"\x00"+a.User+"\x00"+a.Name, b.When+"\x00"+b.User+"\x00"+b.Name)
+		return cmp.Or(strings.Compare(a.When, b.When), strings.Compare(a.User, b.User), strings.Compare(a.Name, b.Name), strings.Compare(a.Writer, b.Writer))
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"larder/store"
 )
 
-// The ledger counts what reads saved: by org, user and name, hour by hour. Each start
+// The ledger counts what reads saved: by org, user, name and writer, hour by hour. Each start
 // of a node has a page for each hour and org, which it writes to the bucket at least
 // each minute if it has changed, always at the same place and whole.
 
@@ -30,8 +30,8 @@ const (
 	maxSeconds = 30 * 24 * 3600
 )
 
-// saving is what is counted apart.
-type saving struct{ org, user, name string }
+// saving is what is counted apart: who read under which name what somebody wrote.
+type saving struct{ org, user, name, writer string }
 
 // tally is what was saved.
 type tally struct{ hits, micros atomic.Int64 }
@@ -83,13 +83,13 @@ func (s *shard) line(at saving) *tally {
 		return t
 	}
 	if len(lines) >= maxLines/ledgerShards {
-		at.user, at.name = otherUsers, otherNames
+		at.user, at.name, at.writer = otherUsers, otherNames, ""
 	}
 	if t := lines[at]; t != nil {
 		return t
 	}
 	lines = maps.Clone(lines)
-	at.user, at.name = strings.Clone(at.user), strings.Clone(at.name) // a key is longer than its name
+	at.user, at.name = strings.Clone(at.user), strings.Clone(at.name) // a key is longer than its name; heads keep their writers
 	t := &tally{}
 	lines[at] = t
 	s.lines.Store(&lines)
@@ -111,17 +111,17 @@ func (u *Usage) Hit(user string, k keys.Key, h store.Head) {
 		return
 	}
 	micros := int64(min(seconds, maxSeconds) * 1e6)
-	t := u.page.Load().of(saving{k.Org, user, nameOf(k)})
+	t := u.page.Load().of(saving{k.Org, user, NameOf(k), h.Writer})
 	t.hits.Add(1)
 	u.counts.hits.Add(1)
 	t.micros.Add(micros)
 	u.counts.micros.Add(micros)
 }
 
-// nameOf is what a key's saving is counted under: the name of a strategy; of the key
+// NameOf is what a key's saving is counted under: the name of a strategy; of the key
 // of a call, NAME(ticker='SAP')_{asofdate}, its function; of any other object its
 // name without a date, and a hash after that, at its end.
-func nameOf(k keys.Key) string {
+func NameOf(k keys.Key) string {
 	if k.Service == keys.Strategies {
 		if bar := strings.LastIndex(k.Name, "||"); bar >= 0 {
 			if bar = strings.LastIndexByte(k.Name[:bar], '|'); bar >= 0 {

@@ -33,12 +33,12 @@ func TestNames(t *testing.T) {
 		"(x)":                                  "(x)",
 		"DAX20220104":                          "DAX20220104",
 	} {
-		if got := nameOf(keys.Key{Service: keys.Objects, Name: name}); got != want {
+		if got := NameOf(keys.Key{Service: keys.Objects, Name: name}); got != want {
 			t.Errorf("%q is counted under %q, want %q", name, got, want)
 		}
 	}
 	strategy := keys.Key{Service: keys.Strategies, Name: "A|B REINV|2022-01-30T00:00:00+00:00||41160d054edf7f0960015019d902b27e"}
-	if got := nameOf(strategy); got != "A|B REINV" {
+	if got := NameOf(strategy); got != "A|B REINV" {
 		t.Errorf("a strategy is counted under %q", got)
 	}
 }
@@ -81,6 +81,34 @@ func (m *member) report(t *testing.T) Report {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// Who wrote something is told how many others it served, whichever node they read at, also
+// when the days are put together; his own reads are not among these.
+func TestServed(t *testing.T) {
+	n := newNetwork(t, "- {org: acme, cost_per_hour: 3600}")
+	a, b := n.add(), n.add()
+	h := took("10")
+	h.Writer = "ada"
+	for i, reader := range []string{"ada", "rob", "rob", "grace"} {
+		[]*member{a, b}[i%2].Hit(reader, key(t, "f(x=1)"), h)
+	}
+	b.Hit("rob", key(t, "f(x=1)"), took("10")) // whose writer is not known
+	for range 2 {
+		s := b.report(t).ServedBy("ada")
+		if s.People != 2 || s.Hits != 3 || s.Seconds != 30 || *s.Cost != 30 {
+			t.Errorf("%+v", s)
+		}
+		if s := b.report(t).ServedBy("rob"); s.People != 0 || s.Hits != 0 {
+			t.Errorf("who wrote nothing served %+v", s)
+		}
+		if err := a.fold(t.Context(), "acme", time.Now().Add(72*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := a.Saved(t.Context(), "acme", "f"); err != nil || s.Hits != 5 || s.Seconds != 50 {
+		t.Errorf("f saved %+v, %v", s, err)
+	}
 }
 
 // A book with a field that is not known counts by those that are.

@@ -32,6 +32,32 @@ type Report struct {
 	// Names and Users are those that saved most, in all.
 	Names []Top `json:"names"`
 	Users []Top `json:"users"`
+	// Served is what the caller's own objects saved others; null if that was not asked for.
+	Served *Served `json:"served"`
+
+	readers map[string]map[string]Saving // by writer and reader
+}
+
+// Served is what the objects of one writer saved those who read them: People, without
+// himself.
+type Served struct {
+	People int `json:"people"`
+	Saving
+}
+
+// ServedBy is what the objects of a writer saved others.
+func (r Report) ServedBy(writer string) *Served {
+	s := &Served{}
+	for reader, saved := range r.readers[writer] {
+		if reader != writer {
+			s.People++
+			s.add(saved)
+		}
+	}
+	if cost := r.Limits.CostPerHour; cost != nil {
+		s.cost(*cost)
+	}
+	return s
 }
 
 // Limits are a Policy as JSON; null is no limit. Times are in seconds.
@@ -97,16 +123,20 @@ type digest struct {
 	from        []string
 	days        map[string]Saving
 	names, user map[string]Saving
+	readers     map[string]map[string]Saving // by writer and reader
 }
 
 func digestOf(version string, b *book) *digest {
-	d := &digest{version: version, from: b.From, days: map[string]Saving{}, names: map[string]Saving{}, user: map[string]Saving{}}
+	d := &digest{version: version, from: b.From, days: map[string]Saving{}, names: map[string]Saving{}, user: map[string]Saving{}, readers: map[string]map[string]Saving{}}
 	for _, l := range b.Lines {
 		s := Saving{Seconds: l.Seconds, Hits: l.Hits}
 		for m, k := range map[*map[string]Saving]string{&d.days: l.When[:min(len(l.When), len(dayForm))], &d.names: l.Name, &d.user: l.User} {
 			sum := (*m)[k]
 			sum.add(s)
 			(*m)[k] = sum
+		}
+		if l.Writer != "" {
+			addReaders(d.readers, map[string]map[string]Saving{l.Writer: {l.User: s}})
 		}
 	}
 	return d
@@ -142,7 +172,7 @@ func (u *Usage) makeReport(ctx context.Context, org string) (Report, error) {
 		return Report{}, err
 	}
 	p := u.policies.Of(org)
-	r := Report{Org: org, Services: map[string]Sum{keys.Objects: {}, keys.Strategies: {}}, Writers: map[string]Sum{}, Limits: limitsOf(p)}
+	r := Report{Org: org, Services: map[string]Sum{keys.Objects: {}, keys.Strategies: {}}, Writers: map[string]Sum{}, Limits: limitsOf(p), readers: map[string]map[string]Saving{}}
 	u.fillSizes(&r)
 	names, users, days := map[string]Saving{}, map[string]Saving{}, map[string]Saving{}
 	today := time.Now().UTC().Format(dayForm)
@@ -159,6 +189,7 @@ func (u *Usage) makeReport(ctx context.Context, org string) (Report, error) {
 		addAll(days, d.days)
 		addAll(names, d.names)
 		addAll(users, d.user)
+		addReaders(r.readers, d.readers)
 	}
 	for _, s := range []*Saving{&r.Saved.Today, &r.Saved.Month, &r.Saved.All} {
 		s.cost(p.CostPerHour)
@@ -166,6 +197,15 @@ func (u *Usage) makeReport(ctx context.Context, org string) (Report, error) {
 	r.Days = latest(days, p.CostPerHour)
 	r.Names, r.Users = top(names, p.CostPerHour), top(users, p.CostPerHour)
 	return r, nil
+}
+
+func addReaders(to, from map[string]map[string]Saving) {
+	for writer, readers := range from {
+		if to[writer] == nil {
+			to[writer] = map[string]Saving{}
+		}
+		addAll(to[writer], readers)
+	}
 }
 
 func addAll(to, from map[string]Saving) {
@@ -197,6 +237,25 @@ func top(of map[string]Saving, costPerHour float64) []Top {
 	}
 	slices.SortFunc(all, func(a, b Top) int { return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.Name, b.Name)) })
 	return all[:min(len(all), maxTop)]
+}
+
+// Saved is what reads of all that is counted under a name have saved, as far as members
+// have written it to the bucket: at most a minute ago.
+func (u *Usage) Saved(ctx context.Context, org, name string) (s Saving, err error) {
+	if u == nil {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportLimit)
+	defer cancel()
+	digests, err := u.digests(ctx, org)
+	if err != nil {
+		return s, err
+	}
+	for _, d := range digests {
+		s.add(d.names[name])
+	}
+	s.cost(u.policies.Of(org).CostPerHour)
+	return s, nil
 }
 
 // fillSizes fills in what the org has. Counts that a crash made too small are never

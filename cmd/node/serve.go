@@ -21,6 +21,7 @@ import (
 	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
+	"larder/keys"
 	"larder/overview"
 	"larder/page"
 	"larder/store"
@@ -192,6 +193,10 @@ func (n *node) connect() error {
 		BodyMemory: n.cfg.memory.plan.Load().Bodies,
 		Usage:      n.usage,
 		Heads:      n.fill.Heads,
+		Where: func(ctx context.Context, k keys.Key, h store.Head) (c httpapi.Cached, err error) {
+			c.Chunks, c.Nodes, err = n.fill.Where(ctx, n.cluster.Self().ID, n.cluster.Members(), k, h)
+			return c, err
+		},
 		Expiry: func(org string) httpapi.Expiry {
 			p := n.policies.Of(org)
 			return httpapi.Expiry{Default: p.ExpiresIn, Max: p.MaxExpiresIn}

@@ -53,7 +53,7 @@ function showNav(current) {
   const links = [['find', 'Find'], ['builds', 'Builds'], ['saved', 'Saved']];
   if (session.may('admin')) links.push(['cluster', 'Cluster']);
   document.getElementById('nav').replaceChildren(...(session.who ? links : []).map(([name, text]) =>
-    h('a', { href: `#/${name}`, 'aria-current': views[name] === current ? 'page' : null }, text)));
+    h('a', { href: `#/${name}`, 'aria-current': views[name] === current ? 'page' : name === 'find' && current === object ? 'true' : null }, text)));
   const who = session.who;
   document.getElementById('account').replaceChildren(
     who ? h('span', { class: 'who', title: `role: ${who.role}` }, h('bdi', {}, who.user), h('span', { class: 'faint' }, ` · ${who.org} · ${who.role}`)) : '',

@@ -1,7 +1,7 @@
 // How the cluster is, for operators: in words first, and then in numbers of each member.
 // They are of all organisations together; only the denials are of one's own.
 
-import { h, say } from './dom.js';
+import { h, redraw, say } from './dom.js';
 import { Problem, askJSON } from './api.js';
 import { ago, bytes, number, percent, plural, span, when } from './format.js';
 import { card } from './object.js';
@@ -37,12 +37,12 @@ function render(box, { findings, members, denials, well }) {
   const gauge = (name) => members.reduce((n, m) => n + (m.gauges?.[name] ?? 0), 0);
   const reads = readsOf(sum, members);
   const minutes = span(Math.max(...members.map((m) => m.seconds), 1));
-  box.replaceChildren(h('h1', {}, 'Cluster'),
+  redraw(box, h('h1', {}, 'Cluster'),
     h('ul', { class: 'findings' }, findings.map((f) => h('li', { class: `finding ${f.level}` }, h('strong', {}, { good: 'Well', warn: 'Look', bad: 'Act' }[f.level]), h('span', {}, f.text)))),
     h('div', { class: 'tiles' },
       tile('Members', number(members.length), well && members.length > 1 ? 'all answer' : plural(members.filter((m) => m.answers).length, 'answers', 'answer')),
-      tile('Reads from memory', percent(reads.near, reads.all), `of ${plural(reads.all, 'read')} in ${minutes}`),
-      tile('S3', sum('s3_requests') ? `${number(Math.round(1000 * quantile(members, 0.5)))} ms` : '–', `median; ${number(Math.round(1000 * quantile(members, 0.99)))} ms the slowest hundredth; ${plural(sum('s3_errors'), 'error')} in ${minutes}`),
+      tile('Reads without S3', percent(reads.near, reads.all), `of ${plural(reads.all, 'read')} in ${minutes}`),
+      tile('S3', sum('s3_requests') ? `${number(Math.round(1000 * quantile(members, 0.5)))} ms` : '–', `median, ${number(Math.round(1000 * quantile(members, 0.99)))} ms for 99 %; ${plural(sum('s3_errors'), 'error')}`),
       tile('Memory', percent(gauge('memory_own') + gauge('memory_hot'), gauge('memory_limit')), `${bytes(gauge('memory_own') + gauge('memory_hot'))} of ${bytes(gauge('memory_limit'))}`),
       tile('Leases waited out', number(sum('leases_waited')), `in ${minutes}`)),
     card('Members', table(members)),
@@ -92,6 +92,7 @@ function quantile(members, part) {
 
 function table(members) {
   const versions = new Set(members.filter((m) => m.answers).map((m) => `${m.version} ${m.commit}`));
+  const onDisk = members.some((m) => m.gauges?.disk_limit);
   const row = (m) => {
     const memory = (m.gauges?.memory_own ?? 0) + (m.gauges?.memory_hot ?? 0);
     const recent = (name) => m.recent?.[name] ?? 0;
@@ -103,12 +104,13 @@ function table(members) {
       h('td', {}, h('code', { class: versions.size > 1 ? 'warn' : null }, h('bdi', {}, `${m.version} ${(m.commit ?? '').slice(0, 7)}`))),
       m.answers ? [
         h('td', { class: 'number' }, `${bytes(memory)} (${percent(memory, m.gauges.memory_limit)})`),
+        onDisk && h('td', { class: 'number' }, m.gauges.disk_limit ? `${bytes(m.gauges.disk)} (${percent(m.gauges.disk, m.gauges.disk_limit)})` : '–'),
         h('td', { class: 'number' }, number(Object.entries(m.recent).filter(([k]) => k.startsWith('reads_')).reduce((n, [, k]) => n + k, 0))),
         h('td', { class: 'number' }, `${number(recent('s3_requests'))}${recent('s3_errors') ? `, ${number(recent('s3_errors'))} failed` : ''}`),
         h('td', { class: 'number' }, number(m.gauges.connections ?? 0)),
-      ] : h('td', { colspan: 4 }));
+      ] : h('td', { colspan: onDisk ? 5 : 4 }));
   };
-  const heads = [['Name'], ['State'], ['Share of keys', 'number'], ['Started'], ['Version'], ['Memory', 'number'], ['Reads', 'number'], ['Requests to S3', 'number'], ['Connections', 'number']];
+  const heads = [['Name'], ['State'], ['Share of keys', 'number'], ['Started'], ['Version'], ['Memory', 'number'], ...(onDisk ? [['Disk', 'number']] : []), ['Reads', 'number'], ['Requests to S3', 'number'], ['Connections', 'number']];
   return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Members' },
     h('table', {}, h('thead', {}, h('tr', {}, heads.map(([text, kind]) => h('th', { scope: 'col', class: kind }, text)))), h('tbody', {}, members.map(row))));
 }

@@ -27,6 +27,16 @@ export function keyText(key) {
   return h('bdi', { class: 'key' }, key);
 }
 
+// redraw replaces what is in a box, and leaves the focus where it was: on the element with
+// the same name for those who hear it, or the same link.
+export function redraw(box, ...content) {
+  const name = (e) => e.getAttribute('aria-label') ?? e.getAttribute('href') ?? e.textContent;
+  const focused = box.contains(document.activeElement) ? document.activeElement : null;
+  const named = focused && name(focused);
+  box.replaceChildren(...content);
+  if (focused) [...box.querySelectorAll(focused.tagName)].find((e) => name(e) === named)?.focus({ preventScroll: true });
+}
+
 // say tells those who hear the page instead of seeing it.
 export function say(text) {
   document.getElementById('said').textContent = text;

@@ -21,14 +21,16 @@ function group(entries, f) {
 
 export function matrix(entries) {
   const byName = group(entries, (e) => e.name);
-  const tables = [...byName].slice(0, names).map(([name, all]) => one(name, all));
+  // The hash that was written last comes first, in the same order for all names.
+  const order = new Map([...group(entries, (e) => e.env_hash)].sort(([, a], [, b]) => newest(b) - newest(a)).map(([hash], i) => [hash, i]));
+  const tables = [...byName].slice(0, names).map(([name, all]) => one(name, all, order));
   const left = byName.size - names;
   return left > 0 ? [...tables, h('p', { class: 'count' }, `${number(left)} more names. Type more of the name to see them.`)] : tables;
 }
 
-function one(name, entries) {
+function one(name, entries, order) {
   const byDate = [...group(entries, (e) => e.env_date)].sort(([a], [b]) => (a < b ? 1 : -1));
-  const byHash = [...group(entries, (e) => e.env_hash)].sort(([, a], [, b]) => newest(b) - newest(a));
+  const byHash = [...group(entries, (e) => e.env_hash)].sort(([a], [b]) => order.get(a) - order.get(b));
   const shown = byHash.slice(0, hashes);
   const cell = (all, hash) => {
     const entry = all.find((e) => e.env_hash === hash);
@@ -36,7 +38,7 @@ function one(name, entries) {
     return h('td', {}, h('a', { href: objectRoute('strategies', entry.key), title: when(entry.modified) }, bytes(entry.size)),
       h('span', { class: 'faint' }, ` ${ago(entry.modified)}`));
   };
-  const cut = [byDate.length > dates && `the latest ${dates} of ${number(byDate.length)} dates`, byHash.length > hashes && `the ${hashes} newest of ${number(byHash.length)} hashes`].filter(Boolean);
+  const cut = [byDate.length > dates && `the latest ${dates} of ${number(byDate.length)} dates`, byHash.length > hashes && `${hashes} of ${number(byHash.length)} hashes`].filter(Boolean);
   return h('section', { class: 'card' },
     h('h2', {}, h('a', { href: findRoute({ service: 'strategies', name, view: 'table' }) }, keyText(name))),
     cut.length > 0 && h('p', { class: 'faint' }, `These are ${cut.join(', and ')}.`),

@@ -2,8 +2,8 @@
 // elsewhere. Its bytes are never run, only shown where that is safe.
 
 import { confirm, copyButton, h, keyText, problemBox, say } from './dom.js';
-import { ask, objectPath, session } from './api.js';
-import { ago, bytes, shortDate, span, when } from './format.js';
+import { Problem, ask, askJSON, objectPath, session } from './api.js';
+import { ago, bytes, hours, money, number, plural, shortDate, span, when } from './format.js';
 import { findRoute, objectRoute } from './route.js';
 import { pairs } from './filter.js';
 import { preview } from './preview.js';
@@ -30,7 +30,7 @@ export async function show(box, { service, key }, signal) {
   }
   const about = infoOf(answer.headers);
   box.replaceChildren(...heading, actions(service, key, about),
-    h('div', { class: 'columns' }, h('div', {}, facts(about), use(service, key)), h('div', {}, made(about), preview(service, key, about, signal))));
+    h('div', { class: 'columns' }, h('div', {}, facts(about), life(service, key, signal), use(service, key)), h('div', {}, made(about), preview(service, key, about, signal))));
 }
 
 function crumbs(service, key) {
@@ -51,7 +51,7 @@ function infoOf(headers) {
   return {
     meta, etag: headers.get('ETag') ?? '', size: Number(headers.get('Content-Length')), type: headers.get('Content-Type') ?? '',
     modified: headers.get('Last-Modified'), expires: headers.get('Expires'), writer: headers.get('Larder-Writer') ?? '',
-    digest: digest ? hex(digest) : '', source: headers.get('Cache-Status') ?? '',
+    digest: digest ? hex(digest) : '',
   };
 }
 
@@ -63,22 +63,51 @@ function hex(base64) {
   }
 }
 
-const sources = {
-  memory: 'the memory of the node that you ask', peer: 'the memory of its owner, another node', disk: 'the disk of the node that you ask', s3: 'S3: no node had it in memory',
-};
-
 function facts(about) {
-  const source = about.source.match(/detail=(\w+)/)?.[1];
   return card('About', rowsOf([
     ['Written', about.modified ? h('time', { datetime: new Date(about.modified).toISOString() }, `${when(about.modified)} (${ago(about.modified)})`) : 'a moment ago'],
     ['By', about.writer && h('bdi', {}, about.writer)],
     ['Size', `${bytes(about.size)}${about.size >= 1024 ? ` (${about.size} bytes)` : ''}`],
     ['Type', about.type && h('bdi', {}, about.type)],
     ['Expires', about.expires && `${when(about.expires)} (${ago(about.expires)})`],
-    ['Answered from', sources[source] ?? source],
     ['Version', about.etag && h('code', {}, about.etag.replaceAll('"', ''))],
     ['SHA-256', about.digest && h('code', { class: 'key' }, about.digest)],
   ]));
+}
+
+// life is a card that is filled when the nodes have said where the object is, and what
+// reads saved.
+function life(service, key, signal) {
+  const body = h('div', {}, h('p', { class: 'faint' }, 'Asking all nodes …'));
+  const look = async () => {
+    try {
+      const { nodes, chunks, saved } = await askJSON(objectPath(service, key, 'about/'), { signal });
+      body.replaceChildren(rowsOf([['Read', saved && reads(saved, key)], ['In memory', on(nodes, chunks, 'memory')], ['On disk', on(nodes, chunks, 'disk')],
+        ['No answer', nodes.filter((n) => !n.answers).map((n) => n.node).join(', ')]]));
+    } catch (problem) {
+      if (signal.aborted) return;
+      if (!(problem instanceof Problem)) throw problem;
+      body.replaceChildren(problemBox(problem));
+    }
+  };
+  look();
+  return h('section', { class: 'card', id: 'life' }, h('h2', {}, 'Reads and caches'), body);
+}
+
+// reads says what the ledger counts, which is by name and not by date and hash, and only of
+// what says how long it took to build.
+function reads(saved, key) {
+  if (saved.hits === 0) return h('span', { class: 'faint' }, 'No read is counted. A read counts if the object says how long it took to build, and shows here a minute later.');
+  const what = saved.name !== key && [', all dates and hashes of ', h('bdi', { class: 'key' }, saved.name), ' together'];
+  return [plural(saved.hits, 'time'), what, `; saved ${hours(saved.seconds)}`, saved.cost !== null && `, ${money(saved.cost)} in money`];
+}
+
+// on names the nodes that have chunks of an object somewhere.
+function on(nodes, chunks, where) {
+  const have = nodes.filter((n) => n.answers && n[where] > 0);
+  if (have.length === 0) return h('span', { class: 'faint' }, chunks === 0 ? 'It has no bytes' : where === 'memory' ? 'Nowhere: the next read asks S3, or a disk' : 'Nowhere');
+  return have.map((n, i) => [i > 0 && ', ', h('bdi', {}, n.node), h('span', { class: 'faint' },
+    [n.owner && ' (owner)', n[where] < chunks && ` ${number(n[where])} of ${plural(chunks, 'chunk')}`])]);
 }
 
 // made is what the Python client states of what it stores, and other metadata.

@@ -1,26 +1,51 @@
 // What reads saved, and what the organisation has and may have.
 
-import { h, svg } from './dom.js';
-import { askJSON } from './api.js';
+import { h, keyText, problemBox, svg } from './dom.js';
+import { Problem, askJSON } from './api.js';
 import { ago, bytes, hours, money, number, percent, plural, span, when } from './format.js';
+import { objectRoute } from './route.js';
 import { card } from './object.js';
 
 export const title = 'Saved';
 
 export async function show(box, route, signal) {
   box.replaceChildren(h('h1', {}, 'Saved'), h('p', { class: 'faint' }, 'Counting …'));
+  const soon = askJSON('/v1/expiring', { signal }).catch((problem) => { if (problem instanceof Problem) return problem; throw problem; });
   const usage = await askJSON('/v1/usage', { signal });
   const priced = usage.limits.cost_per_hour !== null;
   box.replaceChildren(h('h1', {}, 'Saved'),
     h('p', { class: 'faint' }, 'Hours of building that nobody had to wait for, since somebody had stored the result. Days are in UTC.'),
-    h('div', { class: 'tiles' }, tile('Today', usage.saved.today, priced), tile('This month', usage.saved.month, priced), tile('In all', usage.saved.all, priced)),
+    h('div', { class: 'tiles' }, tile('Today', usage.saved.today, priced), tile('This month', usage.saved.month, priced), tile('In all', usage.saved.all, priced), served(usage.served, priced)),
     usage.days?.length > 0 && card('By day', chart(usage.days), table('Days', 'Day', [...usage.days].reverse().map((d) => ({ ...d, name: d.day })), priced, true)) || '',
     h('div', { class: 'columns' },
       card('What saved most', table('What saved most', 'Name', usage.names, priced)),
       card('Who saved most', table('Who saved most', 'User', usage.users, priced))),
     h('h1', { class: 'next' }, 'Stored'),
     h('p', { class: 'faint' }, usage.counted ? `Compared with the bucket ${ago(usage.counted)}.` : 'Not yet compared with the bucket: what was there before is not counted.'),
-    h('div', { class: 'columns' }, card('By service and writer', writers(usage)), card('Limits', limits(usage))));
+    h('div', { class: 'columns' }, card('By service and writer', writers(usage)), card('Limits', limits(usage))),
+    card('Expires within a week', expiring(await soon)));
+}
+
+// served is whom one's own builds served. What was read before nodes counted that is not
+// among it.
+function served(of, priced) {
+  return of && h('section', { class: 'card tile' }, h('h2', {}, 'Your builds served'), h('div', { class: 'big' }, of.people === 0 ? 'nobody yet' : plural(of.people, 'person', 'people')),
+    h('p', { class: 'faint' }, of.people > 0 && [plural(of.hits, 'read'), `, ${hours(of.seconds)}`, priced && of.cost !== null && ` · ${money(of.cost)} in money`]));
+}
+
+const expiringShown = 100;
+
+function expiring(answer) {
+  if (answer instanceof Problem) return problemBox(answer);
+  const { expiring: all, more } = answer;
+  if (all.length === 0) return h('p', { class: 'faint' }, more ? 'Nothing of what was looked at. There may be more: too much expires before it.' : 'Nothing.');
+  return [
+    h('p', { class: 'faint' }, `${plural(all.length, 'object')}${more ? ' or more' : ''}, the soonest first${all.length > expiringShown ? `; the first ${expiringShown} are shown` : ''}.`),
+    h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'What expires within a week' }, h('table', {},
+      h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Key'), h('th', { scope: 'col', class: 'number' }, 'Size'), h('th', { scope: 'col' }, 'Written by'), h('th', { scope: 'col' }, 'Expires'))),
+      h('tbody', {}, all.slice(0, expiringShown).map((e) => h('tr', {}, h('th', { scope: 'row' }, h('a', { href: objectRoute(e.service, e.key) }, keyText(e.key))),
+        h('td', { class: 'number' }, bytes(e.size)), h('td', {}, h('bdi', {}, e.writer)), h('td', {}, h('time', { datetime: e.expires, title: when(e.expires) }, ago(e.expires)))))))),
+  ];
 }
 
 function tile(name, saving, priced) {
@@ -35,6 +60,7 @@ function chart(days) {
   const most = Math.max(...days.map((d) => d.seconds), 1);
   const [width, height, step] = [900, 110, 30];
   return svg('svg', { viewBox: `0 0 ${width} ${height + 20}`, class: 'chart', role: 'img', 'aria-label': 'Time saved on each of the last thirty days; the table below has the numbers' },
+    svg('text', { x: 0, y: 12 }, hours(most)),
     svg('line', { x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 }),
     last.map((day, i) => {
       const saved = known.get(day);

@@ -63,8 +63,11 @@ def test_links_lead_to_the_page(objects: larder.ObjectService, client: larder.Cl
         begin, at, quoted = link.partition("#/object/objects/")
         assert (begin, at, unquote(quoted)) == (page, "#/object/objects/", key)
         assert "/" not in quoted
-    for plain in (objects, client, client.usage(), larder.builds(client=client)):
-        assert f'href="{page}"' in plain._repr_html_()
+    views = {"#/find?service=objects": objects, "": client, "#/saved": client.usage(), "#/builds": larder.builds(client=client)}
+    for view, plain in views.items():
+        assert f'href="{page}{view}"' in plain._repr_html_()
+    building = Builds([Build("objects", key, "ada", NOW, 1, None, None, "", 0)], client.view_at("builds"))
+    assert f'href="{client.page_at("objects", key)}"' in building._repr_html_()
 
 
 def test_no_link_to_anything_else() -> None:

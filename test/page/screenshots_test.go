@@ -47,6 +47,7 @@ func (c cluster) shelf(t testing.TB) {
 // picture writes what the page shows to a file.
 func (w *tab) picture(name string) {
 	w.t.Helper()
+	w.do(chromedp.Evaluate[chromedp.Void](`document.getAnimations().forEach(a => a.finish())`))
 	taken, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		w.t.Fatal(err)
@@ -130,7 +131,7 @@ func TestScreenshots(t *testing.T) {
 		w.visit(view.at)
 		looks := []look{{"", 1280, 800, false}}
 		if *everyLook {
-			looks = append(looks, look{"-dark", 1280, 800, true}, look{"-narrow", 420, 800, false})
+			looks = append(looks, look{"-dark", 1280, 800, true}, look{"-narrow", 700, 900, false})
 		}
 		for _, look := range looks {
 			w.dark(look.dark)

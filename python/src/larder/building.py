@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from larder import answers
 from larder.calls import CoroutineCalls, FunctionCalls
@@ -92,7 +93,7 @@ class Builds(list[Build]):
     def _repr_html_(self) -> str:
         rows = [
             [
-                b.key,
+                Link(b.key, self._page and f"{self._page.removesuffix('builds')}object/{b.service}/{quote(b.key, safe='')}"),
                 b.builder,
                 f"{b.elapsed:.0f} s",
                 "" if b.expect is None else f"{b.expect:.0f} s",
@@ -110,7 +111,7 @@ class Builds(list[Build]):
 def builds(prefix: str = "", *, client: Client | None = None) -> Builds:
     """What is being built in the organisation whose key begins with a prefix, in both services."""
     asked = client or env().client
-    return Builds((b for service in (OBJECTS, STRATEGIES) for b in builds_of(asked, service, prefix)), asked.page_at())
+    return Builds((b for service in (OBJECTS, STRATEGIES) for b in builds_of(asked, service, prefix)), asked.view_at("builds"))
 
 
 def builds_of(client: Client, service: str, prefix: str) -> Iterable[Build]:

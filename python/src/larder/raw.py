@@ -59,6 +59,10 @@ class RawClient:
         at = f"#/object/{service}/{quote(key, safe='')}" if service else ""
         return f"{self._config.nodes[0]}/ui/{at}"
 
+    def view_at(self, view: str) -> str:
+        """The address of a view of the page, such as ``saved``."""
+        return f"{self.page_at()}#/{view}"
+
     def close(self) -> None:
         """Close idle connections. The client may be used again."""
         self._transport.close()
@@ -81,7 +85,7 @@ class RawClient:
         __tracebackhide__ = True
         request = Request("GET", "/v1/usage", _JSON, what="usage", json=True)
         found = self._transport.send(request, lambda a: answers.read_json(a, "usage", _MAX_USAGE, usage_of))
-        return replace(found, page=self.page_at())
+        return replace(found, page=self.view_at("saved"))
 
     # Bytes.
 

@@ -35,7 +35,7 @@ class Service:
     def _about(self) -> dict[str, str]:
         """What a notebook shows of the service; nothing is asked for it."""
         nodes = self._client.settings.nodes
-        shown = Link(str(nodes[0]), self._client.page_at())
+        shown = Link(str(nodes[0]), self._client.view_at(f"find?service={self._name}"))
         return {
             "node": shown,
             **({"other nodes": ", ".join(map(str, nodes[1:]))} if len(nodes) > 1 else {}),

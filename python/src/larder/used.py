@@ -46,6 +46,8 @@ class Usage:
     all: Saving
     names: Mapping[str, Saving]
     users: Mapping[str, Saving]
+    served: Saving = Saving(0, 0, None)  # what the caller's own objects saved others
+    people: int = 0  # how many others
     page: str = field(default="", repr=False, compare=False)  # where a browser shows it
 
     def __repr__(self) -> str:
@@ -62,6 +64,8 @@ class Usage:
         rows = [["in the cache", f"{human_size(self.bytes)}{self._of_limit()}", f"{self.objects:,} objects"]]
         for title, saving in (("saved today", self.today), ("saved this month", self.month), ("saved in all", self.all)):
             rows.append([title, _took(saving.seconds), _times(saving)])
+        if self.people:
+            rows.append([f"your builds served {self.people:,}", _took(self.served.seconds), _times(self.served)])
         rows += [[f"name: {name}", _took(saving.seconds), _times(saving)] for name, saving in self.names.items()]
         rows += [[f"user: {name}", _took(saving.seconds), _times(saving)] for name, saving in self.users.items()]
         return html_table(["", "", ""], rows, Link(f"what {self.org} has and saved", self.page))
@@ -83,7 +87,13 @@ def usage_of(found: Any) -> Usage:
         all=_saving(saved["all"]),
         names={line["name"]: _saving(line) for line in found["names"]},
         users={line["name"]: _saving(line) for line in found["users"]},
+        **_served(found.get("served")),
     )
+
+
+def _served(found: Any) -> dict[str, Any]:
+    """What older nodes do not say."""
+    return {} if found is None else {"served": _saving(found), "people": int(found["people"])}
 
 
 def _held(found: Any) -> dict[str, Held]:
