@@ -194,8 +194,11 @@ func notLate(k keys.Key, is heads.Known) error {
 // StatHere is Stat if nothing has to be asked, as ok reports.
 func (f *Filler) StatHere(k keys.Key) (h store.Head, ok bool, err error) {
 	is, live, _ := f.heads.Get(k)
-	if !live || notLate(k, is) != nil {
+	if !live {
 		return store.Head{}, false, nil
+	}
+	if err := notLate(k, is); err != nil {
+		return store.Head{}, true, err
 	}
 	return is.Head, true, absence(k, is)
 }
