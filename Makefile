@@ -15,7 +15,7 @@ PLATFORMS := linux/$(shell go env GOARCH)
 # axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
 AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
-.PHONY: help build build-race test test-go test-python test-more clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations durable lifecycle keeping bench chart image vuln tools clean
+.PHONY: help build build-race test test-go test-python test-more clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle keeping bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,7 @@ test-more: build ## the model, the mutations, the simulation, the chart and the 
 SEED ?= 0
 DURATION ?= 5m
 KILLS ?= 500
+CROWDS ?= 100
 SEEDS ?= 200
 KEYS ?= 100000
 
@@ -63,6 +64,9 @@ simulate: ## real nodes on a simulated network and S3, five minutes of faults fo
 
 mutations: ## leave out one rule of the protocol after the other, and see which tests catch that; RULES=4,10
 	go run ./test/mutations -only '$(RULES)'
+
+crowds: ## 200 callers at three nodes want one key, again and again: one build each, or what the nodes say of why not; CROWDS=…
+	go test -v -count 1 -timeout 0 -run 'TestBuilds$$/^one_build' ./test/e2e -crowds $(CROWDS)
 
 durable: ## kill a node under load again and again, and look for every acknowledged write; KILLS=… SEED=…
 	go test -v -count 1 -timeout 0 -run TestDurable ./test/chaos -seed $(SEED) -kills $(KILLS)

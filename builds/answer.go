@@ -52,7 +52,7 @@ func (b *Builds) handleAttend(ctx context.Context, asked cluster.Asked) cluster.
 	if err := said(asked, &s); err != nil {
 		return refusal(http.StatusBadRequest, err.Error())
 	}
-	v, superseded, err := b.owner.attend(ctx, asked.From, k, s, true)
+	v, superseded, err := b.owner.attend(ctx, asked.From, k, s)
 	switch {
 	case superseded:
 		return cluster.Answer{Status: http.StatusNoContent}

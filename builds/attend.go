@@ -71,12 +71,38 @@ func (b *Builds) touch(g *group, pause time.Duration) {
 		return
 	}
 	g.scheduled = true
-	pause = max(pause, time.Until(g.said.Add(sayEvery)), 0)
+	pause = max(pause, g.pause())
 	b.saying.Add(1) // none is added once Run waits, since the node is leaving then
 	time.AfterFunc(pause, func() {
 		defer b.saying.Done()
 		b.say(g)
 	})
+}
+
+// pause is how long nothing more is said of a key. The caller holds mu.
+func (g *group) pause() time.Duration { return max(0, time.Until(g.said.Add(sayEvery))) }
+
+// sayNow says it at once if this node is the owner, so that who is attached need not wait
+// for another goroutine; otherwise, and while more may be named together, it is touch. The
+// caller holds mu, which it gives up.
+func (b *Builds) sayNow(g *group) {
+	if _, self := b.cluster.Owner(g.key.Hash()); !self || g.scheduled || b.leaving || g.pause() > 0 {
+		b.touch(g, 0)
+		b.mu.Unlock()
+		return
+	}
+	g.scheduled = true
+	b.saying.Add(1)
+	b.mu.Unlock()
+	q := b.sayHere(g, false)
+	if q == nil {
+		b.saying.Done()
+		return
+	}
+	go func() { // the key has another owner since then
+		defer b.saying.Done()
+		b.sayThere(g, q)
+	}()
 }
 
 // asking is a statement that goes to another node.
@@ -89,10 +115,13 @@ type asking struct {
 // say tells the owner who is attached here, and takes in its answer. A question to
 // another node lasts until there is something to tell.
 func (b *Builds) say(g *group) {
-	q := b.sayHere(g, false)
-	if q == nil {
-		return
+	if q := b.sayHere(g, false); q != nil {
+		b.sayThere(g, q)
 	}
+}
+
+// sayThere says it to another node, which is the owner.
+func (b *Builds) sayThere(g *group, q *asking) {
 	v, superseded, err := b.ask(q.owner, g.key, q.said)
 	if !superseded {
 		b.take(g, q.said, q.ring, q.owner.ID, v, err)
@@ -116,7 +145,7 @@ func (b *Builds) sayHere(g *group, only bool) *asking {
 	if !self {
 		return &asking{s, ring, m}
 	}
-	v, _, err := b.owner.attend(context.Background(), m.ID, g.key, s, false)
+	v, err := b.owner.attendHere(g.key, s)
 	b.take(g, s, ring, m.ID, v, err)
 	return nil
 }

@@ -34,6 +34,11 @@ func (*alone) Ask(context.Context, cluster.Member, cluster.Question) (cluster.An
 // nothing is a store where nothing is.
 type nothing struct{}
 
+func (n nothing) StatHere(k keys.Key) (store.Head, bool, error) {
+	h, _, err := n.Stat(context.Background(), k, fill.Options{})
+	return h, true, err
+}
+
 func (nothing) Stat(context.Context, keys.Key, fill.Options) (store.Head, chunks.Source, error) {
 	return store.Head{}, chunks.S3, fmt.Errorf("look: %w", store.ErrNotFound)
 }

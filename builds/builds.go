@@ -30,6 +30,8 @@ type Cluster interface {
 // Reader looks what a key holds.
 type Reader interface {
 	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
+	// StatHere is Stat if nothing has to be asked, as ok reports.
+	StatHere(k keys.Key) (h store.Head, ok bool, err error)
 }
 
 // What this node refuses, beyond its bounds. Callers may try again.
@@ -77,8 +79,6 @@ type Config struct {
 	// Secrets are the keys that authenticate tokens, the first to make them; nil is
 	// for a cluster without a secret.
 	Secrets func() [][]byte
-	// Options are those of a look at a key.
-	Options fill.Options
 	Log     zerolog.Logger
 }
 

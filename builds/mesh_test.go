@@ -68,6 +68,9 @@ func (m *mesh) Stat(_ context.Context, k keys.Key, _ fill.Options) (store.Head, 
 	return h, chunks.S3, nil
 }
 
+// StatHere knows nothing, so that each look is a goroutine's.
+func (*mesh) StatHere(keys.Key) (store.Head, bool, error) { return store.Head{}, false, nil }
+
 // put puts an object at its owner.
 func (m *mesh) put(k keys.Key, claim string) bool {
 	b := m.builds[k.Hash()%uint64(len(m.builds))]

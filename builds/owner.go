@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"larder/cluster"
+	"larder/fill"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
@@ -67,7 +68,7 @@ func (o *owner) with(f func(t *table, now time.Time)) {
 	o.looking.Add(len(looks)) // under the lock: none is added once end waits
 	o.mu.Unlock()
 	for _, k := range looks {
-		go o.look(k)
+		o.look(k)
 	}
 	for _, k := range slices.Compact(touched) {
 		o.b.hear(k)
@@ -88,19 +89,43 @@ func (o *owner) isMember(id string) bool {
 	return ok
 }
 
-// look looks what a key holds, by the rules of a read.
+// look looks what a key holds, by the rules of a read. It waits for nothing: where
+// something has to be asked, a goroutine does.
 func (o *owner) look(k keys.Key) {
-	defer o.looking.Done()
-	ctx, cancel := o.b.within(lookLimit)
-	defer cancel()
-	h, _, err := o.b.read.Stat(ctx, k, o.b.cfg.Options)
-	o.with(func(t *table, now time.Time) { t.looked(now, k, h, err) })
+	looked := func(h store.Head, err error) {
+		o.with(func(t *table, now time.Time) { t.looked(now, k, h, err) })
+		o.looking.Done()
+	}
+	if h, ok, err := o.b.read.StatHere(k); ok {
+		looked(h, err)
+		return
+	}
+	go func() { // ends within lookLimit, and end waits for it
+		ctx, cancel := o.b.within(lookLimit)
+		defer cancel()
+		h, _, err := o.b.read.Stat(ctx, k, fill.Options{})
+		looked(h, err)
+	}()
 }
 
-// attend takes in a statement of a node, and answers with what there is to say to it.
-// With wait, it waits for that to change. superseded says that the node has said
-// something later.
-func (o *owner) attend(ctx context.Context, node string, k keys.Key, s statement, wait bool) (v view, superseded bool, err error) {
+// attendHere takes in a statement of this node itself, and answers with what there is to
+// say to it now.
+func (o *owner) attendHere(k keys.Key, s statement) (v view, err error) {
+	if !o.owns(k) {
+		return view{}, errNotOwner
+	}
+	o.with(func(t *table, now time.Time) {
+		var st *state
+		if st, err = t.say(now, t.self, k, s); st != nil {
+			v = st.view(now, t.self)
+		}
+	})
+	return v, err
+}
+
+// attend takes in a statement of another node, and answers with what there is to say to
+// it once that has changed. superseded says that the node has said something later.
+func (o *owner) attend(ctx context.Context, node string, k keys.Key, s statement) (v view, superseded bool, err error) {
 	if !o.owns(k) {
 		return view{}, false, errNotOwner
 	}
@@ -120,7 +145,7 @@ func (o *owner) attend(ctx context.Context, node string, k keys.Key, s statement
 			return view{}, false, err
 		case next == nil:
 			return view{}, true, nil
-		case !wait || v.Version > s.Seen || s.Now || len(s.Attached) == 0:
+		case v.Version > s.Seen || s.Now || len(s.Attached) == 0:
 			return v, false, nil
 		}
 		select {

@@ -160,23 +160,6 @@ func TestSpeaking(t *testing.T) {
 	b.want("B", "w2", Granted)
 }
 
-// Rule 23: a node that died keeps its places for a while.
-func TestDeadNode(t *testing.T) {
-	b := newBench(t)
-	b.say("A", who("w1"))
-	b.say("B", who("w2"))
-	holder := b.takes("A", "w1")
-	b.say("A", holder)
-	b.ring(1, true, "B")
-	b.tbl.allAsked(b.now, 1)
-	b.pass(absence - tickEvery)
-	b.want("B", "w2", Waits)
-	b.say("B", who("w2"), holder) // attached again
-	b.pass(absence)
-	b.want("B", "w1", Granted)
-	b.want("B", "w2", Waits)
-}
-
 // Rule 24: the oldest waiter who is there is next when a builder is gone, gives up or
 // is silent; but not while the key is marked.
 func TestPassingOn(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	"larder/keys"
@@ -84,7 +85,17 @@ func (b *Builds) Attach(k keys.Key, r Request) (*Visit, error) {
 		id = r.User + "\x00\x00" + rand.Text() // which no client can name
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	v, err := b.enter(k, id, r)
+	if err != nil {
+		b.mu.Unlock()
+		return nil, err
+	}
+	b.sayNow(v.g)
+	return v, nil
+}
+
+// enter is Attach for somebody with this ID. The caller holds mu.
+func (b *Builds) enter(k keys.Key, id string, r Request) (*Visit, error) {
 	g := b.groups[k]
 	switch {
 	case b.leaving:
@@ -107,7 +118,6 @@ func (b *Builds) Attach(k keys.Key, r Request) (*Visit, error) {
 		g.visits[id] = v
 	}
 	v.enter(r)
-	b.touch(g, 0)
 	return v, nil
 }
 
@@ -169,12 +179,14 @@ func (v *Visit) keep(place, there time.Duration) {
 	now := time.Now()
 	v.thereUntil = later(v.thereUntil, now.Add(there))
 	v.placeUntil = later(v.placeUntil, now.Add(place))
-	for _, d := range []time.Duration{place, there} {
+	for _, d := range slices.Compact([]time.Duration{place, there}) {
 		if d > 0 {
 			time.AfterFunc(d+time.Millisecond, func() { v.b.touchKey(v.g.key) })
 		}
 	}
-	v.b.touch(v.g, 0)
+	if there == 0 { // else nothing has changed for the owner
+		v.b.touch(v.g, 0)
+	}
 }
 
 func later(a, b time.Time) time.Time {

@@ -221,6 +221,18 @@ func notLate(k keys.Key, is heads.Known) error {
 	return nil
 }
 
+// StatHere is Stat if nothing has to be asked, as ok reports.
+func (f *Filler) StatHere(k keys.Key) (h store.Head, ok bool, err error) {
+	is, live, _ := f.heads.Get(k)
+	if !live {
+		return store.Head{}, false, nil
+	}
+	if err := notLate(k, is); err != nil {
+		return store.Head{}, true, err
+	}
+	return is.Head, true, absence(k, is)
+}
+
 // Stat finds the head of a key. Absence is store.ErrNotFound.
 func (f *Filler) Stat(ctx context.Context, k keys.Key, o Options) (store.Head, chunks.Source, error) {
 	a, err := f.find(ctx, k, headOnly, o, f.ownerOf(k))
@@ -251,16 +263,18 @@ func (f *Filler) find(ctx context.Context, k keys.Key, w want, o Options, owner 
 		a.first.Close()
 		return answer{}, err
 	}
-	if !a.Absent {
-		return a, nil
-	}
+	return a, absence(k, a.Known)
+}
+
+// absence is an error if there is nothing under a key that can be read.
+func absence(k keys.Key, is heads.Known) error {
 	switch {
-	case !a.Expired.IsZero():
-		err = fmt.Errorf("get %s: %w", k, store.Expired{At: a.Expired})
-	case a.Archived:
-		err = fmt.Errorf("get %s: %w", k, store.ErrArchived)
-	default:
-		err = fmt.Errorf("get %s: %w", k, store.ErrNotFound)
+	case !is.Absent:
+		return nil
+	case !is.Expired.IsZero():
+		return fmt.Errorf("get %s: %w", k, store.Expired{At: is.Expired})
+	case is.Archived:
+		return fmt.Errorf("get %s: %w", k, store.ErrArchived)
 	}
-	return a, err
+	return fmt.Errorf("get %s: %w", k, store.ErrNotFound)
 }

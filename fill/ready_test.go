@@ -2,6 +2,7 @@ package fill
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,8 +12,36 @@ import (
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
+	"larder/store"
 	"larder/test/testcluster"
 )
+
+// StatHere is what Stat would answer if nothing has to be asked, absence too.
+func TestStatHere(t *testing.T) {
+	f, st, _ := trusting(t, heads.Config{Lease: time.Minute, Revalidate: time.Hour}, nil)
+	present, absent := newKey(t), newKey(t)
+	put(t, present, "value")
+	for _, k := range []keys.Key{present, absent} {
+		if _, ok, err := f.StatHere(k); ok || err != nil {
+			t.Errorf("%s, which nobody has asked for: %v, %v", k, ok, err)
+		}
+		_, _, _ = f.Stat(t.Context(), k, Options{}) // one of them is absent
+	}
+	asked := st.asked.Load()
+	if h, ok, err := f.StatHere(present); !ok || err != nil || h.Size != int64(len("value")) {
+		t.Errorf("what is there: %+v, %v, %v", h, ok, err)
+	}
+	if _, ok, err := f.StatHere(absent); !ok || !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("what is absent: %v, %v", ok, err)
+	}
+	if n := st.asked.Load() - asked; n != 0 {
+		t.Errorf("the store was asked %d times", n)
+	}
+	f.heads.Drop(present)
+	if _, ok, _ := f.StatHere(present); ok {
+		t.Error("what was dropped is known")
+	}
+}
 
 // Ready is what Open would answer from memory at once, and nothing else.
 func TestReady(t *testing.T) {

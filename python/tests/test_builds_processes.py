@@ -274,6 +274,53 @@ def test_a_proxy_that_cuts_streams(scripts: Scripts, node: Node) -> None:
         assert len(scripts.notes("begun")) == 1
 
 
+NGINX = """
+daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+events {{}}
+http {{
+  access_log off; client_body_temp_path {folder}; proxy_temp_path {folder};
+  fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://127.0.0.1:{node}; proxy_http_version 1.1; proxy_read_timeout 1s; proxy_set_header Host $http_host; }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx(folder: Path, node: int) -> Iterator[str]:
+    """The URL of an nginx that cuts a stream on which a node is silent for a second."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    conf = folder / "nginx.conf"
+    conf.write_text(NGINX.format(folder=folder, port=port, node=node))
+    process = subprocess.Popen(["nginx", "-e", str(folder / "nginx.log"), "-c", str(conf)])
+
+    def listens() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    try:
+        wait_until(listens, "nginx")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_through_nginx(scripts: Scripts, node: Node, tmp_path: Path) -> None:
+    with nginx(tmp_path, node.http) as url:
+        builder = scripts.start(CALL, url)
+        scripts.until("begun")
+        waiter = scripts.start(CALL, url)
+        wait_until(lambda: any(b.waiting and b.elapsed > 3 for b in builds(scripts)), "a waiter, after several cuts")
+        (scripts.folder / "go").touch()
+        assert {output(builder), output(waiter)} == {str(builder.pid)}
+        assert len(scripts.notes("begun")) == 1
+
+
 def test_a_node_is_killed(tmp_path: Path, unique: str, cluster: list[Node]) -> None:
     scripts = Scripts(tmp_path, unique, "")
     urls = [n.url for n in cluster]

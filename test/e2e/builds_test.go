@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,8 @@ import (
 
 	"larder/test/testcluster"
 )
+
+var crowds = flag.Int("crowds", 5, "how many keys 200 callers each want at once")
 
 // TestBuilds holds what docs/http.md says of builds, on one cluster.
 func TestBuilds(t *testing.T) {
@@ -82,17 +86,30 @@ func crowd(t *testing.T, nodes []*testcluster.Node, key string, callers int, bui
 }
 
 func testOneBuild(t *testing.T, c *testcluster.Cluster) {
-	const callers, rounds = 200, 5
+	const callers = 200
 	before := buildsTotal(t, c, "joined")
-	for round := range rounds {
+	for round := range *crowds {
 		key := fmt.Sprintf("crowd/%d", round)
 		if n := crowd(t, c.Nodes, key, callers, pause); n != 1 {
-			t.Fatalf("round %d: %d builds of one key", round, n)
+			t.Fatalf("round %d: %d builds of one key:\n%s", round, n, whyBuilt(c))
 		}
 	}
 	if joined := buildsTotal(t, c, "joined") - before; joined == 0 {
-		t.Fatalf("of %d callers none joined another's build", callers*rounds)
+		t.Fatalf("of %d callers none joined another's build", callers**crowds)
 	}
+}
+
+// whyBuilt is what the nodes have logged of why something was built again.
+func whyBuilt(c *testcluster.Cluster) string {
+	var said strings.Builder
+	for _, n := range c.Nodes {
+		for line := range strings.Lines(n.Log()) {
+			if strings.Contains(line, "claim-passed-on") || strings.Contains(line, "did not say in time") || strings.Contains(line, "cut off") {
+				said.WriteString(n.Name + ": " + line)
+			}
+		}
+	}
+	return said.String()
 }
 
 func testPolled(t *testing.T, c *testcluster.Cluster) {
