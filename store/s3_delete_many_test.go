@@ -108,11 +108,11 @@ func deletions() map[string]deletion {
 			answer: refused(403, "AccessDenied"), deniesOne: true,
 		},
 		"only one at a time is allowed": {many: 1, single: 3, answer: refused(403, "AccessDenied")},
-		"busy":                 {many: 3, want: [3]error{store.ErrNotWritten, store.ErrNotWritten, store.ErrNotWritten}, answer: refused(503, "SlowDown")},
-		"an error of a proxy":  {many: 1, want: [3]error{store.ErrUnavailable, store.ErrUnavailable, store.ErrUnavailable}, answer: refused(502, "")},
-		"not known":            {many: 1, single: 3, answer: refused(501, "NotImplemented")},
-		"wants another digest": {many: 1, single: 3, answer: refused(400, "MissingContentMD5")},
-		"not this method":      {many: 1, single: 3, answer: refused(405, "MethodNotAllowed")},
+		"busy":                          {many: 3, want: [3]error{store.ErrNotWritten, store.ErrNotWritten, store.ErrNotWritten}, answer: refused(503, "SlowDown")},
+		"an error of a proxy":           {many: 1, want: [3]error{store.ErrUnavailable, store.ErrUnavailable, store.ErrUnavailable}, answer: refused(502, "")},
+		"not known":                     {many: 1, single: 3, answer: refused(501, "NotImplemented")},
+		"wants another digest":          {many: 1, single: 3, answer: refused(400, "MissingContentMD5")},
+		"not this method":               {many: 1, single: 3, answer: refused(405, "MethodNotAllowed")},
 	}
 }
 

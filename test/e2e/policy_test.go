@@ -137,3 +137,24 @@ func wantNamed(t *testing.T, action string) {
 	}
 	t.Log("this server does not refuse anything without it")
 }
+
+// TestDemands has the bucket refuse what is not encrypted with a key of KMS, as some
+// organisations' policies do. Without --s3-sse no write succeeds, and the log says why;
+// with it, and the key that LARDER_S3_KMS_KEY names, life goes its way.
+func TestDemands(t *testing.T) {
+	key := os.Getenv("LARDER_S3_KMS_KEY")
+	demand := func(action string) policy {
+		return policy{Version: "2012-10-17", Statement: []statement{{
+			Effect: action, Principal: "*", Action: actions{"s3:PutObject"}, Resource: "arn:aws:s3:::larder/*",
+			Condition: map[string]any{"StringNotEquals": map[string]string{"s3:x-amz-server-side-encryption": "aws:kms"}},
+		}}}
+	}
+	documentedPolicy(t, "").give(t, "user")
+	demand("Deny").give(t, "bucket")
+	t.Cleanup(func() { demand("Allow").give(t, "bucket") })
+	t.Run("without", func(t *testing.T) { wantNamed(t, "s3:PutObject") })
+	t.Run("with", func(t *testing.T) {
+		c := onServer(t, asLimited(false, "--s3-sse", "aws:kms", "--s3-sse-kms-key", key))
+		newLife(t, c).all()
+	})
+}
