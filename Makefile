@@ -15,7 +15,7 @@ PLATFORMS := linux/$(shell go env GOARCH)
 # axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
 AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
-.PHONY: help build build-race test test-go test-python test-more clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle keeping bench chart image vuln tools clean
+.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle keeping bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,8 +89,11 @@ clients: $(BIN)/clients/installed ## the programs and libraries that docs/client
 	go test -tags clients -count 1 -v ./test/clients -python $(BIN)/clients/bin/python -modules $(BIN)/clients/node_modules
 
 # Of these servers docs/s3.md says what they do.
-s3: ## the same against a server that is installed and started for it; SERVER=gofakes3|moto|rclone|s3mock|s3rver|versitygw
+s3: ## the same, and the life of two nodes, on a server that is installed and started for it; SERVER=ceph|gofakes3|minio|moto|rclone|s3mock|s3proxy|s3rver|swift|versitygw
 	scripts/s3-server $(SERVER)
+
+s3-policy: ## nodes with the policy of docs/s3.md, and without each of its actions; SERVER=ceph
+	scripts/s3-server $(SERVER) policy
 
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy

@@ -122,6 +122,7 @@ func TestComplete(t *testing.T) {
 		"no ETag":           {storetest.Habits{CompleteTag: &empty}, nil},
 		"another ETag":      {storetest.Habits{CompleteTag: &other}, nil},
 		"old metadata":      {storetest.Habits{CompleteTag: &other, OldMetadata: true}, nil},
+		"broken off":        {storetest.Habits{CompleteBroken: true}, nil},
 		"failed after all":  {storetest.Habits{CompleteFails: "InternalError"}, nil},
 		"200, to be fixed":  {storetest.Habits{CompleteError: "InvalidPart"}, store.ErrUnexpected},
 		"200, still there":  {storetest.Habits{CompleteError: "InternalError"}, store.ErrUnavailable},

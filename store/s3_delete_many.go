@@ -55,9 +55,10 @@ func (s *S3) deleteOnce(ctx context.Context, names []string, left []int, errs []
 		return nil
 	}
 	found, err := s.deleteAtOnce(ctx, names, left)
-	if errors.Is(err, ErrUnexpected) && !isDenied(err) {
+	if errors.Is(err, ErrUnexpected) {
 		// Not every server has the request, and not every one takes the SDK's checksum of it.
-		if s.deleteSingly(ctx, names, left, errs); !s.singly.Swap(true) {
+		// Ceph allows it only to who may delete from the whole bucket.
+		if s.deleteSingly(ctx, names, left, errs); errs[left[0]] == nil && !s.singly.Swap(true) {
 			s.notes.odd("s3 does not remove many objects at once: they are removed one by one", s.bucket)
 		}
 		return nil

@@ -17,11 +17,17 @@ import (
 type deleting struct {
 	many, single atomic.Int64
 	answer       func(n int64, keys []string) (status int, body string)
+	deniesOne    bool // the removal of one
 }
 
 func (d *deleting) before(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method == http.MethodDelete {
 		d.single.Add(1)
+		if d.deniesOne {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, "<Error><Code>AccessDenied</Code></Error>")
+			return true
+		}
 	}
 	if r.Method != http.MethodPost || !r.URL.Query().Has("delete") {
 		return false
@@ -56,6 +62,7 @@ type deletion struct {
 	answer       func(n int64, keys []string) (int, string)
 	want         [3]error // of a, b and c
 	many, single int64    // requests
+	deniesOne    bool
 }
 
 func deletions() map[string]deletion {
@@ -96,12 +103,16 @@ func deletions() map[string]deletion {
 		"nothing is said of one": {many: 1, single: 1, answer: func(_ int64, keys []string) (int, string) {
 			return 200, result(keys[1:], nil)
 		}},
-		"all are forbidden":    {many: 1, want: [3]error{store.ErrUnexpected, store.ErrUnexpected, store.ErrUnexpected}, answer: refused(403, "AccessDenied")},
-		"busy":                 {many: 3, want: [3]error{store.ErrNotWritten, store.ErrNotWritten, store.ErrNotWritten}, answer: refused(503, "SlowDown")},
-		"an error of a proxy":  {many: 1, want: [3]error{store.ErrUnavailable, store.ErrUnavailable, store.ErrUnavailable}, answer: refused(502, "")},
-		"not known":            {many: 1, single: 3, answer: refused(501, "NotImplemented")},
-		"wants another digest": {many: 1, single: 3, answer: refused(400, "MissingContentMD5")},
-		"not this method":      {many: 1, single: 3, answer: refused(405, "MethodNotAllowed")},
+		"all are forbidden": {
+			many: 1, single: 1, want: [3]error{store.ErrUnexpected, store.ErrUnexpected, store.ErrUnexpected},
+			answer: refused(403, "AccessDenied"), deniesOne: true,
+		},
+		"only one at a time is allowed": {many: 1, single: 3, answer: refused(403, "AccessDenied")},
+		"busy":                          {many: 3, want: [3]error{store.ErrNotWritten, store.ErrNotWritten, store.ErrNotWritten}, answer: refused(503, "SlowDown")},
+		"an error of a proxy":           {many: 1, want: [3]error{store.ErrUnavailable, store.ErrUnavailable, store.ErrUnavailable}, answer: refused(502, "")},
+		"not known":                     {many: 1, single: 3, answer: refused(501, "NotImplemented")},
+		"wants another digest":          {many: 1, single: 3, answer: refused(400, "MissingContentMD5")},
+		"not this method":               {many: 1, single: 3, answer: refused(405, "MethodNotAllowed")},
 	}
 }
 
@@ -111,7 +122,7 @@ func TestDeleteManyAnswers(t *testing.T) {
 	for name, c := range deletions() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := &deleting{answer: c.answer}
+			d := &deleting{answer: c.answer, deniesOne: c.deniesOne}
 			s := startFake(t, &fake{before: d.before}, store.S3Config{})
 			for i, err := range s.DeleteMany(t.Context(), []string{"a", "b", "c"}) {
 				if !errors.Is(err, c.want[i]) || errors.Is(err, store.ErrNotWritten) != errors.Is(c.want[i], store.ErrNotWritten) && c.want[i] != store.ErrUnexpected {

@@ -38,7 +38,7 @@ func TestPolicy(t *testing.T) {
 	}
 	needed := actionsOf("put", "not authorized to perform: kms:GenerateDataKey")
 	for _, op := range []string{
-		"get", "get_range", "head", "put", "delete", "delete_many", "list", "ping", "begin", "part", "complete", "abort", "list_uploads",
+		"get", "get_range", "head", "put", "delete", "delete_many", "list", "ping", "begin", "part", "complete", "abort", "list_uploads", "list_parts",
 	} {
 		needed = append(needed, actionsOf(op, "")...)
 	}

@@ -269,6 +269,8 @@ func actionsOf(op, words string) []string {
 		return []string{"s3:AbortMultipartUpload"}
 	case "list_uploads":
 		return []string{"s3:ListBucketMultipartUploads"}
+	case "list_parts":
+		return []string{"s3:ListMultipartUploadParts"}
 	case "ping", "list":
 		return []string{"s3:ListBucket"}
 	}

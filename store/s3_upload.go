@@ -129,10 +129,14 @@ var errFailed = fmt.Errorf("%w: the upload was not completed", ErrUnavailable)
 
 // completeError tells an answer of failure apart from none. S3 may send an error
 // with the status 200, which it had to choose before it knew; the SDK makes 500
-// of that.
+// of that. It may also break off what it answers.
 func completeError(err error) error {
 	answer, ok := errors.AsType[*awshttp.ResponseError](err)
-	if !ok || answer.HTTPStatusCode() != http.StatusInternalServerError {
+	switch {
+	case ok && answer.HTTPStatusCode() == http.StatusOK:
+		text := "S3 answers 200 with something that cannot be read"
+		return &failure{is: []error{errFailed}, text: text, words: err.Error(), status: http.StatusOK}
+	case !ok || answer.HTTPStatusCode() != http.StatusInternalServerError:
 		return err
 	}
 	code, message := "", err.Error()

@@ -27,6 +27,7 @@ func TestPromisesOnEveryServer(t *testing.T) {
 		"quotes":       {ComparesQuoted: true, IgnoresComplete: true, CompleteTag: &empty},
 		"another ETag": {CompleteTag: &other, IgnoresComplete: true, OldMetadata: true},
 		"abort":        {AbortRemoves: true},
+		"broken off":   {CompleteBroken: true},
 		"fails":        {CompleteFails: "InternalError"},
 	} {
 		for _, probed := range []bool{false, true} {

@@ -29,6 +29,8 @@ type Habits struct {
 	// with the status 200, without doing it. CompleteFails is one answered with
 	// 500, after it was done.
 	CompleteError, CompleteFails string
+	// CompleteBroken: what completing an upload answers ends too early.
+	CompleteBroken bool
 	// ForgottenFails: completing an upload that is not there is answered 500.
 	ForgottenFails bool
 	// AbortRemoves: aborting an upload removes the object.

@@ -50,6 +50,10 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, key string) {
 		fail(w, http.StatusInternalServerError, s.CompleteFails)
 		return
 	}
+	if s.CompleteBroken {
+		fmt.Fprint(w, "<CompleteMultipartUploadResult><ETag>")
+		return
+	}
 	tag := `"` + made.tag + `"`
 	if s.CompleteTag != nil {
 		tag = *s.CompleteTag

@@ -4,6 +4,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"larder/store"
 )
 
@@ -17,7 +19,7 @@ func FromEnvironment(t testing.TB) *store.S3 {
 	cfg := store.S3Config{
 		Endpoint: os.Getenv("LARDER_S3_ENDPOINT"), Region: os.Getenv("LARDER_S3_REGION"),
 		Bucket: os.Getenv("LARDER_S3_BUCKET"), Prefix: os.Getenv("LARDER_S3_PREFIX"),
-		PathStyle: os.Getenv("LARDER_S3_HOST_STYLE") == "",
+		PathStyle: os.Getenv("LARDER_S3_HOST_STYLE") == "", Log: zerolog.New(zerolog.NewTestWriter(t)),
 	}
 	if cfg.Bucket == "" {
 		cfg.Bucket = "larder"
