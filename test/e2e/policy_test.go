@@ -14,12 +14,11 @@ import (
 )
 
 // limitedUser is the user who may only what a policy says. LARDER_S3_POLICY is a command
-// that gives the policy in its standard input to that user, as "user", or to the
-// bucket, as "bucket".
+// that gives the policy in its standard input to that user, as "user".
 var limitedUser = []string{"AWS_ACCESS_KEY_ID=limited", "AWS_SECRET_ACCESS_KEY=limited-on-loopback"}
 
-func asLimited(notReady bool, flags ...string) testcluster.Options {
-	return testcluster.Options{Env: limitedUser, Flags: append(flags, "--s3-prefix", "team"), NotReady: notReady}
+func asLimited(notReady bool) testcluster.Options {
+	return testcluster.Options{Env: limitedUser, Flags: []string{"--s3-prefix", "team"}, NotReady: notReady}
 }
 
 // policy is one of IAM.
@@ -30,7 +29,6 @@ type policy struct {
 
 type statement struct {
 	Effect    string
-	Principal any `json:",omitempty"`
 	Action    actions
 	Resource  string
 	Condition any `json:",omitempty"`
@@ -67,20 +65,20 @@ func documentedPolicy(t *testing.T, without string) policy {
 	return p
 }
 
-func (p policy) give(t *testing.T, to string) {
+func (p policy) give(t *testing.T) {
 	t.Helper()
 	text, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, text, nil, "bash", "-c", os.Getenv("LARDER_S3_POLICY")+" "+to)
+	run(t, text, nil, "bash", "-c", os.Getenv("LARDER_S3_POLICY")+" user")
 }
 
 // TestPolicy wants a node with the policy of the documentation to be refused nothing in
 // its life, and one without any of its actions to say which.
 func TestPolicy(t *testing.T) {
 	t.Run("whole", func(t *testing.T) {
-		documentedPolicy(t, "").give(t, "user")
+		documentedPolicy(t, "").give(t)
 		c := onServer(t, asLimited(false))
 		newLife(t, c).all()
 		for _, n := range c.Nodes {
@@ -100,7 +98,7 @@ func TestPolicy(t *testing.T) {
 	}
 	for _, action := range all {
 		t.Run(action, func(t *testing.T) {
-			documentedPolicy(t, action).give(t, "user")
+			documentedPolicy(t, action).give(t)
 			wantNamed(t, action)
 		})
 	}
@@ -136,25 +134,4 @@ func wantNamed(t *testing.T, action string) {
 		t.Fatalf("answers %v, not ready: %q, and the log does not say so", statuses, missing)
 	}
 	t.Log("this server does not refuse anything without it")
-}
-
-// TestDemands has the bucket refuse what is not encrypted with a key of KMS, as some
-// organisations' policies do. Without --s3-sse no write succeeds, and the log says why;
-// with it, and the key that LARDER_S3_KMS_KEY names, life goes its way.
-func TestDemands(t *testing.T) {
-	key := os.Getenv("LARDER_S3_KMS_KEY")
-	demand := func(action string) policy {
-		return policy{Version: "2012-10-17", Statement: []statement{{
-			Effect: action, Principal: "*", Action: actions{"s3:PutObject"}, Resource: "arn:aws:s3:::larder/*",
-			Condition: map[string]any{"StringNotEquals": map[string]string{"s3:x-amz-server-side-encryption": "aws:kms"}},
-		}}}
-	}
-	documentedPolicy(t, "").give(t, "user")
-	demand("Deny").give(t, "bucket")
-	t.Cleanup(func() { demand("Allow").give(t, "bucket") })
-	t.Run("without", func(t *testing.T) { wantNamed(t, "s3:PutObject") })
-	t.Run("with", func(t *testing.T) {
-		c := onServer(t, asLimited(false, "--s3-sse", "aws:kms", "--s3-sse-kms-key", key))
-		newLife(t, c).all()
-	})
 }
