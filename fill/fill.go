@@ -163,8 +163,9 @@ type Ready struct {
 
 // Ready returns the newest version of a key, if nothing has to be asked or waited for:
 // its head is live, and its bytes are one chunk that memory has, or the page cache of the
-// disk. Otherwise it is as if it had not been called. The memory is charged to a user of the key's org. Nothing is
-// kept of the key, whose name may be a view of bytes that change later.
+// disk. Otherwise it is as if it had not been called. The memory is charged to a user of
+// the key's org. Nothing is kept of the key, whose name may be a view of bytes that change
+// later.
 func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
 	is, live, _ := f.heads.Get(k)
 	if !live || is.Absent || is.Head.Size > f.size || notLate(k, is) != nil {
