@@ -15,7 +15,7 @@ PLATFORMS := linux/$(shell go env GOARCH)
 # axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
 AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
-.PHONY: help build test test-python clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations durable lifecycle bench chart image vuln tools clean
+.PHONY: help build test test-python clients s3 s3-suite wheel axe page screenshots lint cluster chaos simulate mutations durable lifecycle kubernetes bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; 
 
 lifecycle: ## three pods start without DNS, restart at new addresses, are scaled, die and come back, and stay apart from strangers
 	go test -race -v -count 1 -run 'TestLifecycle|TestReleasesStayApart|TestNamespaces' ./test/chaos
+
+# Of this docs/kubernetes.md says what was seen.
+kubernetes: ## the chart in a Kubernetes that is built and started for it, under load; needs root; STEPS=restart,drain
+	scripts/kubernetes -steps '$(STEPS)'
 
 # LARDER_S3_ENDPOINT, LARDER_S3_BUCKET and the SDK's credentials name the server. Of the second, all must pass.
 s3-suite: ## what another S3 server does otherwise than S3, and whether the promises hold on it

@@ -40,7 +40,7 @@ func (r *release) notes() {
 	script := "set -ex\n" + strings.Join(lines[1:], "\n")
 	out, err := exec.CommandContext(r.t.Context(), "bash", "-c", script).CombinedOutput()
 	forward.Kill()
-	for _, want := range []string{`"user":"admin"`, "Phase:          Succeeded", `"message":"ready"`} {
+	for _, want := range []string{`"user":"admin"`, "Phase:          Succeeded", `"level":"info"`} {
 		if err == nil && !strings.Contains(string(out), want) {
 			err = fmt.Errorf("no %q", want)
 		}
