@@ -65,7 +65,8 @@ func (r *release) replaceToken() {
 		r.t.Fatal(err)
 	}
 	c := &plain{addr: r.addr, token: strings.TrimSpace(string(token)), fresh: true}
-	values := r.write("tokens.yaml", "auth:\n  tokens:\n    "+strings.TrimSpace(entry.String())+"\n")
+	_, line, _ := strings.Cut(entry.String(), "\n- ") // what comes before are comments
+	values := r.write("tokens.yaml", "auth:\n  tokens:\n    - "+strings.TrimSpace(line)+"\n")
 	for _, given := range []bool{true, false} {
 		began := time.Now()
 		args := []string{"--set", strings.Join(r.sets, ",")}
