@@ -8,17 +8,41 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 )
 
-// larderImage is the layout that 'make image' wrote, as containerd imports it.
+// imageName is the annotation of a manifest by which containerd names what it imports.
+const imageName = "io.containerd.image.name"
+
+// larderImage is the layout that 'make image' wrote, as a tar that containerd imports under a name.
 func (k *kube) larderImage() string {
 	k.t.Helper()
-	path := filepath.Join(k.dir, "larder.tar")
-	k.run("tar", "-C", filepath.Join(*source, "bin", "image"), "-cf", path, ".")
-	return path
+	files := make(map[string][]byte)
+	layout := os.DirFS(filepath.Join(*source, "bin", "image"))
+	err := fs.WalkDir(layout, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files[path], err = fs.ReadFile(layout, path)
+		return err
+	})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	var index map[string]any
+	if err := json.Unmarshal(files["index.json"], &index); err != nil {
+		k.t.Fatal(err)
+	}
+	for _, m := range index["manifests"].([]any) {
+		m.(map[string]any)["annotations"] = map[string]string{imageName: "localhost/larder:dev"}
+	}
+	if files["index.json"], err = json.Marshal(index); err != nil {
+		k.t.Fatal(err)
+	}
+	return k.write("larder.tar", string(k.tar(files, 0o644)))
 }
 
 // pauseImage is an image of the pause program alone, an OCI layout in a tar.
@@ -50,6 +74,7 @@ func (k *kube) pauseImage() string {
 		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
 		"config": blob(config, "config.v1+json"), "layers": []any{blob(layer, "layer.v1.tar")},
 	}), "manifest.v1+json")
+	manifest["annotations"] = map[string]string{imageName: "localhost/pause:1"}
 	manifest["platform"] = map[string]any{"os": "linux", "architecture": runtime.GOARCH}
 	files["index.json"] = encode(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []any{manifest}})
 	return k.write("pause.tar", string(k.tar(files, 0o644)))

@@ -40,8 +40,8 @@ func (k *kube) startContainerd(node string) {
 	k.eventually("containerd of "+node, func() error {
 		return exec.CommandContext(k.t.Context(), "nsenter", k.inside(node, "ctr", "version")[1:]...).Run()
 	})
-	for name, tar := range map[string]string{"localhost/pause:1": k.pauseImage(), "localhost/larder:dev": k.larderImage()} {
-		k.on(node, "ctr", "-n", "k8s.io", "images", "import", "--index-name", name, tar)
+	for _, tar := range []string{k.pauseImage(), k.larderImage()} {
+		k.on(node, "ctr", "-n", "k8s.io", "images", "import", tar)
 	}
 }
 
