@@ -15,7 +15,7 @@ func TestBlindNode(t *testing.T) {
 	t.Parallel()
 	c := testcluster.New(t, testcluster.Options{})
 	proxy := testcluster.NewProxy(t, c.S3Addr())
-	proxy.Set(testcluster.Fault{Refuse: true})
+	proxy.Set(testcluster.Fault{CutAfter: 1}) // its port stays taken
 	before := len(c.Nodes)
 	blind := c.Stranger("blind", "--s3-endpoint", "http://"+proxy.Addr)
 	testcluster.Eventually(t, time.Minute, "the node misses the store", func() error {

@@ -24,8 +24,7 @@ const (
 
 // counted is a way to the S3 that counts the reads of objects.
 type counted struct {
-	conditional atomic.Int64 // GETs and HEADs that 304 may answer
-	whole       atomic.Int64 // the other ones
+	heads, gets atomic.Int64
 	bytes       atomic.Int64 // of objects' bodies that were answered
 }
 
@@ -55,24 +54,23 @@ func (k *kube) newCounted() *counted {
 	return c
 }
 
-// count adds an answer, if it is to a read of an object that callers put.
+// count adds an answer, if it is to a read of an object.
 func (c *counted) count(resp *http.Response) error {
 	req := resp.Request
-	if !strings.Contains(req.URL.Path, "/v1/") || req.Method != http.MethodGet && req.Method != http.MethodHead || req.URL.Query().Has("list-type") {
+	if !strings.Contains(req.URL.Path, "/v1/") || req.URL.Query().Has("list-type") {
 		return nil
 	}
-	if req.Header.Get("If-None-Match") != "" {
-		c.conditional.Add(1)
-	} else {
-		c.whole.Add(1)
-	}
-	if req.Method == http.MethodGet {
+	switch req.Method {
+	case http.MethodHead:
+		c.heads.Add(1)
+	case http.MethodGet:
+		c.gets.Add(1)
 		c.bytes.Add(max(0, resp.ContentLength))
 	}
 	return nil
 }
 
 // reset returns what was counted since the last reset.
-func (c *counted) reset() (conditional, whole, bytes int64) {
-	return c.conditional.Swap(0), c.whole.Swap(0), c.bytes.Swap(0)
+func (c *counted) reset() (heads, gets, bytes int64) {
+	return c.heads.Swap(0), c.gets.Swap(0), c.bytes.Swap(0)
 }
