@@ -15,7 +15,7 @@ PLATFORMS := linux/$(shell go env GOARCH)
 # axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
 AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
-.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle keeping bench chart image vuln tools clean
+.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle kubernetes keeping bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ keeping: ## half of many objects expire, and half are removed by prefix, under r
 
 lifecycle: ## three pods start without DNS, restart at new addresses, are scaled, die and come back, and stay apart from strangers
 	go test -race -v -count 1 -run 'TestLifecycle|TestReleasesStayApart|TestNamespaces' ./test/chaos
+
+# Of this docs/kubernetes.md says what was seen.
+kubernetes: ## the chart in a Kubernetes that is built and started for it, under load; needs root; STEPS=restart,drain
+	scripts/kubernetes -steps '$(STEPS)'
 
 # LARDER_S3_ENDPOINT, LARDER_S3_BUCKET and the SDK's credentials name the server. Of the second, all must pass.
 s3-suite: ## what another S3 server does otherwise than S3, and whether the promises hold on it

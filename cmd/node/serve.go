@@ -66,6 +66,7 @@ type node struct {
 	private  *server
 	door     *httpapi.Door // of the public server
 	hatch    *httpapi.Door // of the private one
+	seen     chan struct{} // closed once the store has been seen
 	probed   sync.Once     // the store, and what was found is logged
 }
 
@@ -80,7 +81,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 
 // build makes all parts and binds all ports, and starts nothing.
 func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
-	n = &node{cfg: c, log: newLogger(c.LogLevel)}
+	n = &node{cfg: c, log: newLogger(c.LogLevel), seen: make(chan struct{})}
 	c.memory.begin(n.log)
 	plan := *c.memory.plan.Load()
 	if err := n.openFiles(); err != nil {
@@ -255,7 +256,7 @@ func (n *node) run(ctx context.Context) error {
 	if n.issuer != nil {
 		g.Go(func() error { return n.issuer.Run(failed) })
 	}
-	g.Go(func() error { return n.cluster.Run(failed) })
+	g.Go(func() error { return n.enter(failed) })
 	g.Go(func() error { return n.disk.Run(failed) })
 	g.Go(func() error { return n.heads.Run(failed) })
 	g.Go(func() error { return n.write.Run(failed) })
@@ -280,6 +281,17 @@ func (n *node) run(ctx context.Context) error {
 	return err
 }
 
+// enter takes part in the cluster from when the store has been seen. A member owns keys,
+// so one that cannot ask the store for them would take them from everybody, though it is not ready.
+func (n *node) enter(ctx context.Context) error {
+	select {
+	case <-n.seen:
+		return n.cluster.Run(ctx)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // The checks of readiness, each until it succeeds once.
 
 // seeStore also finds out what the store is good for, if that can be found out at
@@ -288,6 +300,7 @@ func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
 		return fmt.Errorf("the store has not been seen: %w", err)
 	}
+	close(n.seen)
 	_ = n.probe(ctx) // probeStore logs why it fails
 	return nil
 }

@@ -42,14 +42,16 @@ func NewAuthority(t testing.TB, name string) *Authority {
 	return a
 }
 
-// Issue makes a certificate for this subject, for 127.0.0.1 and localhost, and for this
-// use, and returns the files with it and with its key. What is not set of its time is
-// an hour.
+// Issue makes a certificate for this subject and this use, and returns the files with it
+// and with its key. If it names no host or address it is for 127.0.0.1 and localhost, and
+// if no end of its time is set it is good for an hour.
 func (a *Authority) Issue(name string, about x509.Certificate, use x509.ExtKeyUsage) (certFile, keyFile string) {
 	a.t.Helper()
 	key := newKey(a.t)
 	about.ExtKeyUsage = []x509.ExtKeyUsage{use}
-	about.DNSNames, about.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	if about.DNSNames == nil && about.IPAddresses == nil {
+		about.DNSNames, about.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	}
 	cert := a.sign(&about, &key.PublicKey)
 	certFile, keyFile = filepath.Join(a.dir, name+".crt"), filepath.Join(a.dir, name+".key")
 	writePEM(a.t, certFile, "CERTIFICATE", cert.Raw)
