@@ -60,7 +60,7 @@ func putUnder(t *testing.T, n *node, claim, value string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(claimHeader, claim)
+	req.Header.Set(history.ClaimHeader, claim)
 	resp, err := n.http.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
