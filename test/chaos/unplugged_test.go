@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"larder/test/history"
 )
 
 // The network of a builder's machine goes down, so that not even the end of its connection
