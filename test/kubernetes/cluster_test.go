@@ -140,7 +140,7 @@ func (k *kube) startControlPlane() {
 
 func (k *kube) startDNS() {
 	k.t.Helper()
-	// As kubeadm configures it.
+	// It keeps answers for 30 s, also that there is no such name.
 	file := k.write("Corefile", fmt.Sprintf(`.:53 {
   bind %s
   errors
