@@ -10,12 +10,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
 	"larder/test/testcluster"
 )
+
+// writers is how many write keys at once.
+const writers = 32
 
 var keyCount = flag.Int("keys", 250, "how many keys there are to find one among")
 
@@ -56,7 +60,20 @@ func TestPage(t *testing.T) {
 // fillShelves puts many keys, and a few that the tests look for.
 func fillShelves(t *testing.T, c cluster) {
 	t.Helper()
-	c.fill(t)
+	var wg sync.WaitGroup
+	keys := make(chan int)
+	for range writers {
+		wg.Go(func() {
+			for i := range keys {
+				c.put(t, "objects", fmt.Sprintf("many/%06d", i), "x")
+			}
+		})
+	}
+	for i := range *keyCount {
+		keys <- i
+	}
+	close(keys)
+	wg.Wait()
 	for _, day := range []string{"28", "29"} {
 		for _, name := range []string{"AAPL", "MSFT"} {
 			c.put(t, "strategies", name+" STRATEGY|2022-01-"+day+"T00:00:00+00:00||"+hash, "\x80\x05.", "Larder-Meta-Settings", `{"universe":"'DAX'"}`, "Larder-Meta-Env-Hash", hash)
@@ -66,23 +83,6 @@ func fillShelves(t *testing.T, c cluster) {
 		"Larder-Meta-Libraries", "numpy=2.3.1 pandas=2.3.0")
 	c.put(t, "objects", "shortlived", "x", "Larder-Expires-In", "86000")
 	c.put(t, "objects", markup, markup, "Content-Type", "text/plain", "Larder-Meta-Function", markup, "Larder-Meta-Settings", `{"`+strings.ReplaceAll(markup, `"`, `\"`)+`":"`+strings.ReplaceAll(markup, `"`, `\"`)+`"}`)
-}
-
-// fill puts the keys that are many: into the folder of S3, which is stopped for that. No node
-// knows anything of them, as after a start.
-func (c cluster) fill(t *testing.T) {
-	t.Helper()
-	c.S3.Stop()
-	folder := filepath.Join(c.Dir, "s3-data", "larder", "v1", "acme", "objects", "many")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for i := range *keyCount {
-		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%06d", i)), []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.StartS3()
 }
 
 func testSignIn(t *testing.T, c cluster, b browser) {
