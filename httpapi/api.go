@@ -31,7 +31,7 @@ type Reader interface {
 	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
 	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
 	// Gather finds out about keys for reads of them that follow.
-	Gather(ctx context.Context, ks []keys.Key, user string) []fill.Found
+	Gather(ctx context.Context, ks []keys.Key) []fill.Found
 	// Ready is Open for what can be sent without a wait for the store or for memory, and
 	// keeps nothing of the key.
 	Ready(k keys.Key, user string) (fill.Ready, bool)
