@@ -73,6 +73,8 @@ func (b *Builds) handleGiveUp(_ context.Context, asked cluster.Asked) cluster.An
 		return refused
 	}
 	switch err := b.gaveUp(k, s); {
+	case errors.Is(err, errUnasked):
+		return refusal(http.StatusServiceUnavailable, err.Error())
 	case errors.Is(err, ErrOthers):
 		return refusal(http.StatusForbidden, err.Error())
 	case err != nil:

@@ -326,17 +326,17 @@ func (t *table) giveUp(now time.Time, k keys.Key, c Claim, v Verdict) error {
 	return nil
 }
 
-// end is giveUp without the claim's token. Its error is ErrOthers, or ErrLost if there is
-// no such claim.
+// end is giveUp without the claim's token. Its error is ErrOthers, ErrLost if there is no
+// such claim, or errUnasked if that cannot be told yet.
 func (t *table) end(now time.Time, k keys.Key, e Ending, v Verdict) error {
 	st := t.keys[k]
 	switch {
-	case st == nil || st.claim == nil:
+	case (st == nil || st.claim == nil) && !t.asked:
+		return errUnasked
+	case st == nil || st.claim == nil || st.claim.Granted != e.Since:
 		return ErrLost
 	case !e.Any && st.claim.User != e.User:
 		return ErrOthers
-	case e.Since != 0 && st.claim.Granted != e.Since:
-		return ErrLost
 	}
 	c := st.claim.Claim
 	t.note(k, e.User, "claim-ended", "that of "+c.User)

@@ -230,8 +230,9 @@ func (b *Builds) Wrote(ctx context.Context, k keys.Key, claim string, is heads.K
 	}
 }
 
-// giveUpSaid is how a claim is given up. Without a claim it is that which Ending names; an
-// owner of a release that does not know Ending holds no claim without a name.
+// giveUpSaid is how a claim is given up. Without a claim it is the one that Ending names.
+// An owner of an older release, which does not know Ending, finds no claim without a
+// name, and answers that it is lost.
 type giveUpSaid struct {
 	Place string
 	Claim Claim
@@ -244,8 +245,9 @@ type Ending struct {
 	User string
 	// Any lets it be another user's.
 	Any bool `json:",omitempty"`
-	// Since is when it was granted, in Unix milliseconds; 0 is at any time.
-	Since int64 `json:",omitempty"`
+	// Since is when it was granted, in Unix milliseconds, so that a request that is repeated
+	// does not end the claim that came after.
+	Since int64
 }
 
 // GiveUp gives a claim up: failure or unstored says why, if either is not empty. Its error
@@ -291,29 +293,21 @@ func (b *Builds) gaveUp(k keys.Key, s giveUpSaid) (err error) {
 // again is the pause before an owner that gave no answer, or is none, is asked again.
 const again = 100 * time.Millisecond
 
+// errUnasked says that the owner of a key does not know yet who builds it.
+var errUnasked = errors.New("this owner does not know yet what is being built")
+
 // atOwner does something at the owner of a key: here, or by a question. It tries again
-// until ctx ends while there is no owner to answer.
+// until ctx ends while there is no owner to answer, or none that knows.
 func (b *Builds) atOwner(ctx context.Context, k keys.Key, route string, what any, here func() error) error {
 	for {
-		m, self := b.cluster.Owner(k.Hash())
-		if self {
-			return here()
+		var err error
+		if m, self := b.cluster.Owner(k.Hash()); self {
+			err = here()
+		} else {
+			err = b.askOwner(ctx, m, route, what)
 		}
-		body, err := json.Marshal(what)
-		if err != nil {
+		if err == nil || errors.Is(err, ErrLost) || errors.Is(err, ErrOthers) {
 			return err
-		}
-		a, err := b.cluster.Ask(ctx, m, cluster.Question{Route: route, Body: body})
-		switch {
-		case err != nil:
-		case a.Status == http.StatusNoContent:
-			return nil
-		case a.Status == http.StatusConflict:
-			return ErrLost
-		case a.Status == http.StatusForbidden:
-			return ErrOthers
-		default:
-			err = fmt.Errorf("%s answered %d: %s", m.Name, a.Status, a.Text)
 		}
 		select {
 		case <-time.After(again):
@@ -321,4 +315,23 @@ func (b *Builds) atOwner(ctx context.Context, k keys.Key, route string, what any
 			return fmt.Errorf("ask the owner of %s: %w: %w", k, store.ErrUnavailable, err)
 		}
 	}
+}
+
+func (b *Builds) askOwner(ctx context.Context, m cluster.Member, route string, what any) error {
+	body, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	a, err := b.cluster.Ask(ctx, m, cluster.Question{Route: route, Body: body})
+	switch {
+	case err != nil:
+		return err
+	case a.Status == http.StatusNoContent:
+		return nil
+	case a.Status == http.StatusConflict:
+		return ErrLost
+	case a.Status == http.StatusForbidden:
+		return ErrOthers
+	}
+	return fmt.Errorf("%s answered %d: %s", m.Name, a.Status, a.Text)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"larder/keys"
 	"larder/store"
 )
 
@@ -203,20 +204,27 @@ func TestEnding(t *testing.T) {
 	b.say("A", who("w1"), who("w2"), who("w3"))
 	c := b.takes("A", "w1")
 	b.say("A", c, who("w2"), who("w3"))
-	for _, e := range []Ending{{User: "user of w2"}, {User: "user of w1", Since: c.Claim.Granted + 1}} {
+	since := c.Claim.Granted
+	for _, e := range []Ending{{User: "user of w2", Since: since}, {User: "user of w1", Since: since + 1}, {User: "user of w1"}} {
 		if err := b.tbl.end(b.now, key, e, Verdict{}); err == nil {
 			t.Fatalf("%+v ended the claim of another", e)
 		}
 	}
 	b.want("A", "w1", Granted)
-	if err := b.tbl.end(b.now, key, Ending{User: "user of w1", Since: c.Claim.Granted}, Verdict{}); err != nil {
+	if err := b.tbl.end(b.now, key, Ending{User: "user of w1", Since: since}, Verdict{}); err != nil {
 		t.Fatal(err)
 	}
+	b.pass(time.Second)
 	b.look()
 	b.want("A", "w1", Lost)
-	b.say("A", b.takes("A", "w2"), who("w3"))
+	next := b.takes("A", "w2")
+	b.say("A", next, who("w3"))
+	if err := b.tbl.end(b.now, key, Ending{User: "grace", Any: true, Since: since}, Verdict{}); !errors.Is(err, ErrLost) {
+		t.Errorf("what was ended before was ended again: %v", err)
+	}
+	b.want("A", "w2", Granted)
 	b.tbl.notes = nil
-	if err := b.tbl.end(b.now, key, Ending{User: "grace", Any: true}, Verdict{Kind: Failed, Error: "ended by grace"}); err != nil {
+	if err := b.tbl.end(b.now, key, Ending{User: "grace", Any: true, Since: next.Claim.Granted}, Verdict{Kind: Failed, Error: "ended by grace"}); err != nil {
 		t.Fatal(err)
 	}
 	b.want("A", "w2", Lost)
@@ -225,6 +233,19 @@ func TestEnding(t *testing.T) {
 	}
 	if n := b.tbl.notes[0]; n.user != "grace" || n.verdict != "claim-ended" || n.detail != "that of user of w2" {
 		t.Errorf("auditors are told %+v", n)
+	}
+}
+
+// Rule 26: an owner who does not know yet who builds does not say that nobody does.
+func TestEndingAtANewOwner(t *testing.T) {
+	b := newBench(t)
+	b.tbl.ringChanged(b.now, b.tbl.ring+1, func(keys.Key) bool { return true }, func(string) bool { return true })
+	if err := b.tbl.end(b.now, key, Ending{User: "ada", Since: 1}, Verdict{}); !errors.Is(err, errUnasked) {
+		t.Errorf("a new owner says %v", err)
+	}
+	b.tbl.allAsked(b.now, b.tbl.ring)
+	if err := b.tbl.end(b.now, key, Ending{User: "ada", Since: 1}, Verdict{}); !errors.Is(err, ErrLost) {
+		t.Errorf("an owner who knows says %v", err)
 	}
 }
 

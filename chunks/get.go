@@ -401,6 +401,9 @@ func (s *Chunks) Has(c Chunk) bool {
 	return s.disk.Has(c.slot(), onDisk(name)) || s.inMemory(c, name)
 }
 
+// IsInMemory reports whether this node has a chunk in memory.
+func (s *Chunks) IsInMemory(c Chunk) bool { return c.length == 0 || s.inMemory(c, c.name()) }
+
 // inMemory reports whether any part of the memory tier has a chunk.
 func (s *Chunks) inMemory(c Chunk, name string) bool {
 	if _, ok := s.given.Peek(c.slot(), name); ok {

@@ -87,6 +87,7 @@ type Cluster struct {
 	ring     atomic.Pointer[ring]
 	joined   atomic.Bool
 	started  atomic.Bool
+	absent   bool               // its ports take no connections until Run
 	onChange []func()           // fixed once Run has begun
 	changed  chan struct{}      // holds a token while a ring change has not been told yet
 	doubts   chan struct{}      // holds a token when somebody is doubted
@@ -223,6 +224,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if !c.started.CompareAndSwap(false, true) {
 		return errors.New("run cluster: it ran before")
 	}
+	if err := c.appear(); err != nil {
+		return fmt.Errorf("run cluster: %w", err)
+	}
 	list, err := c.startGossip()
 	if err != nil {
 		_ = c.peers.Close()
@@ -238,6 +242,30 @@ func (c *Cluster) Run(ctx context.Context) error {
 	c.stopGossip()
 	c.endQuestions()
 	return g.Wait()
+}
+
+// Absent is called before Run if that has to wait: until then whoever dials this node is
+// refused, as where no node runs, and does not wait for an answer.
+func (c *Cluster) Absent() {
+	c.absent = true
+	_ = c.sockets.tcp.Close()
+	_ = c.peers.Close()
+}
+
+// appear ends Absent, at the same ports.
+func (c *Cluster) appear() (err error) {
+	if !c.absent {
+		return nil
+	}
+	if c.sockets.tcp, err = c.cfg.Network.Listen("tcp", c.sockets.addr().String()); err != nil {
+		_ = c.sockets.udp.Close()
+		return bindError("--gossip-addr", c.cfg.GossipAddr, err)
+	}
+	if c.peers, err = c.cfg.Network.Listen("tcp", c.peers.Addr().String()); err != nil {
+		c.sockets.close()
+		return bindError("--peer-addr", c.cfg.PeerAddr, err)
+	}
+	return nil
 }
 
 func (c *Cluster) startGossip() (*memberlist.Memberlist, error) {

@@ -372,3 +372,28 @@ func (t cutTransport) DialAddressTimeout(a memberlist.Address, timeout time.Dura
 	}
 	return t.NodeAwareTransport.DialAddressTimeout(a, timeout)
 }
+
+// A node that has to wait with Run is nobody to those who look for it, and takes part at the
+// same ports when it runs.
+func TestAbsent(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	late, err := New(Config{
+		Name: "late", GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Label: "test", Secrets: mustSecrets(t, testSecret), Log: testcluster.Logger(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.Absent()
+	late.Absent()
+	alone := start(t, "alone", config(func(cfg *Config) { cfg.Join = []string{late.GossipAddr()} }), before(func(c *Cluster) { c.patience = 100 * time.Millisecond }))
+	testcluster.Holds(t, "it goes on alone", alone.Joined)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := late.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	testcluster.Holds(t, "both meet", func() bool { return len(alone.Members()) == 2 && len(late.Members()) == 2 })
+	stop()
+	running.Wait()
+}

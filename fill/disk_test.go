@@ -111,3 +111,17 @@ func TestOpenFromDisk(t *testing.T) {
 		t.Error("memory is held when all was sent")
 	}
 }
+
+// To look what a batch has to ask for is no use of it: a batch that reads once leaves the
+// memory of the tier alone, as one read does.
+func TestGatherIsNoUse(t *testing.T) {
+	f, k, _ := onDisk(t)
+	if found := f.Gather(t.Context(), []keys.Key{k}); found[0].Here {
+		t.Error("what is on the disk is in memory")
+	}
+	if r, ok := f.Ready(k, "ada"); !ok || r.Source != chunks.Disk {
+		t.Errorf("from %q, %t; want it from the disk, as the first time", r.Source, ok)
+	} else {
+		r.Close()
+	}
+}

@@ -187,15 +187,11 @@ func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
 	return r, true
 }
 
-// isAtHand reports whether Ready has nobody to ask about a key.
-func (f *Filler) isAtHand(k keys.Key, user string) bool {
+// isInMemory reports whether memory has all of a key that Ready needs. It does not count
+// as a use of it.
+func (f *Filler) isInMemory(k keys.Key) bool {
 	_, first, live := f.live(k)
-	if !live {
-		return false
-	}
-	d, ok := f.chunks.AtHand(user, first, f.ownerOf(k))
-	d.Close()
-	return ok
+	return live && f.chunks.IsInMemory(first)
 }
 
 // live is the head of an object of one chunk at most, and that chunk. It is false if the

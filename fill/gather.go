@@ -38,22 +38,22 @@ type manyQuestion struct {
 
 // Found is what was found out about a key for one read of it.
 type Found struct {
-	Here bool    // its bytes are at hand
+	Here bool    // its bytes are in memory
 	told *answer // what the owner said; nil if it was not asked, or gave no answer
 }
 
-// Gather prepares the reads of up to MaxGather keys, for a user of their org: each other
-// node that owns some is asked once for the heads and the small first chunks of all that
-// this node does not have at hand. What it does not tell is left to Open. What Gather
+// Gather prepares the reads of up to MaxGather keys: each other node that owns some is
+// asked once for the heads and the small first chunks of all that this node does not have
+// in memory. What it does not tell is left to Open. What Gather
 // holds is no more than GatherBytes for each key, and the heads.
 //
 // For each key the rules are those of a lookup at its owner: a lease counts from before
 // the question, and is not kept if the key was dropped since (rule 4).
-func (f *Filler) Gather(ctx context.Context, ks []keys.Key, user string) []Found {
+func (f *Filler) Gather(ctx context.Context, ks []keys.Key) []Found {
 	found := make([]Found, len(ks))
 	owners := map[cluster.Member][]int{}
 	for i, k := range ks {
-		if f.isAtHand(k, user) {
+		if f.isInMemory(k) {
 			found[i].Here = true
 			continue
 		}

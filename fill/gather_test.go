@@ -43,7 +43,7 @@ func TestGatherAsksOnce(t *testing.T) {
 			asker.heads.Drop(k) // as after a lease
 		}
 		asked, stored := ring.asked.Load(), atOwner.asked.Load()
-		found := asker.Gather(t.Context(), ks, "u")
+		found := asker.Gather(t.Context(), ks)
 		if n := ring.asked.Load() - asked; n != 1 {
 			t.Errorf("%d questions for %d keys", n, len(ks))
 		}
@@ -97,7 +97,7 @@ func TestGatherFallsBack(t *testing.T) {
 			put(t, ks[0], strings.Repeat("a", 1000))
 			put(t, ks[1], strings.Repeat("b", 1000))
 			ring.spoil = spoil
-			found := asker.Gather(t.Context(), ks, "u")
+			found := asker.Gather(t.Context(), ks)
 			ring.spoil = nil
 			for i, want := range []string{"a", "b"} {
 				if got, _ := readAll(t, asker, ks[i], found[i]); got != strings.Repeat(want, 1000) {
@@ -115,7 +115,7 @@ func TestGatherKeepsNothingOfWhatWasDropped(t *testing.T) {
 	put(t, ks[0], "one")
 	put(t, ks[1], "two")
 	ring.spoil = func(*cluster.Answer) { asker.heads.Drop(ks[0]) }
-	asker.Gather(t.Context(), ks, "u")
+	asker.Gather(t.Context(), ks)
 	for i, want := range []bool{false, true} {
 		if _, live, _ := asker.heads.Get(ks[i]); live != want {
 			t.Errorf("key %d is live: %t, want %t", i, live, want)

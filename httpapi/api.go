@@ -31,7 +31,7 @@ type Reader interface {
 	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
 	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
 	// Gather finds out about keys for reads of them that follow.
-	Gather(ctx context.Context, ks []keys.Key, user string) []fill.Found
+	Gather(ctx context.Context, ks []keys.Key) []fill.Found
 	// Ready is Open for what can be sent without a wait for the store or for memory, and
 	// keeps nothing of the key.
 	Ready(k keys.Key, user string) (fill.Ready, bool)
@@ -77,6 +77,9 @@ type Config struct {
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
 	// rebinding) could have its reader's browser read and write here.
 	OwnMachine bool
+	// Joined reports whether this node knows what the others know; before, it answers for no
+	// key. Without it, it does from the start.
+	Joined func() bool
 	// Page is served at /ui/; without it there is none.
 	Page Page
 	// Overview says how the cluster is; without it nothing does.
@@ -214,6 +217,9 @@ func (a *API) serve(c *call) (err error) {
 	}
 	if c.who, err = a.authenticate(c); err != nil {
 		return err
+	}
+	if a.cfg.Joined != nil && !a.cfg.Joined() {
+		return errApart
 	}
 	if c.query, err = url.ParseQuery(c.URL.RawQuery); err != nil {
 		return fmt.Errorf("%w: %w; a %% is written %%25 and a ; %%3B", errQuery, err)

@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"larder/auth"
+	"larder/budget"
 	"larder/fill"
 	"larder/keys"
 )
@@ -59,8 +60,7 @@ func (a *API) batchGet(c *call) error {
 		names = names[len(window):]
 		next = b.prepare(ctx, names)
 		for _, p := range window {
-			holder.Waits()
-			if err := b.send(ctx, p, holder.Moved); err != nil {
+			if err := b.send(ctx, p, holder); err != nil {
 				return err
 			}
 		}
@@ -142,7 +142,7 @@ func (b *getBatch) gather(ctx context.Context, parts []*getPart) {
 			of, ks = append(of, p), append(ks, p.key)
 		}
 	}
-	for i, found := range b.api.read.Gather(ctx, ks, c.who.User) {
+	for i, found := range b.api.read.Gather(ctx, ks) {
 		of[i].found = found
 	}
 }
@@ -160,22 +160,22 @@ func (b *getBatch) hold(p *getPart) {
 	b.get(p, p.held, false)
 }
 
-// send sends the part of one object. moved is told when it need not be waited for any
-// more.
-func (b *getBatch) send(ctx context.Context, p *getPart, moved func(int)) error {
+// send sends the part of one object. While that is waited for, the caller is not to blame.
+func (b *getBatch) send(ctx context.Context, p *getPart, holder *budget.Holder) error {
 	select {
 	case <-p.ready:
 	default: // what the caller can have already does not wait for it
 		if err := b.buffered.Flush(); err != nil {
 			return err
 		}
+		holder.Waits()
 		select {
 		case <-p.ready:
 		case <-ctx.Done(): // the caller has left, and nothing more is begun
 			return ctx.Err()
 		}
+		holder.Moved(0)
 	}
-	moved(0)
 	if p.again {
 		defer func() { <-p.under }()
 	}

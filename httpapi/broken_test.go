@@ -21,7 +21,7 @@ func (b broken) Open(context.Context, keys.Key, fill.Options) (*fill.Object, err
 
 func (broken) Ready(keys.Key, string) (fill.Ready, bool) { return fill.Ready{}, false }
 
-func (broken) Gather(_ context.Context, ks []keys.Key, _ string) []fill.Found {
+func (broken) Gather(_ context.Context, ks []keys.Key) []fill.Found {
 	return make([]fill.Found, len(ks))
 }
 

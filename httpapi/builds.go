@@ -339,17 +339,15 @@ func (a *API) giveUp(c *call) error {
 // endBuild ends a claim for a caller who has no token of it.
 func (a *API) endBuild(ctx context.Context, c *call, body buildBody) error {
 	e := builds.Ending{User: c.who.User, Any: c.who.May(auth.Administer, c.service, c.key.Name) == nil}
-	if body.Since != "" {
-		since, err := time.Parse(time.RFC3339Nano, body.Since)
-		if err != nil {
-			return fmt.Errorf("%w: since is a time as the listing of builds has it, not %q", errBody, cutText(body.Since))
-		}
-		e.Since = since.UnixMilli()
-	}
 	if body.Unstored != "" {
-		return fmt.Errorf("%w: that a value cannot be stored says who holds the claim, with its token as %s", errBody, claimHeader)
+		return fmt.Errorf("%w: only the holder of the claim can say that its value cannot be stored: send its token as %s", errBody, claimHeader)
 	}
-	err := a.cfg.Builds.End(ctx, c.key, e, body.Error)
+	since, err := time.Parse(time.RFC3339Nano, body.Since)
+	if err != nil {
+		return fmt.Errorf(`%w: send the token of the claim as %s, or {"since": TIME} as the listing of builds has it, for the build that is meant; since is %q`, errBody, claimHeader, cutText(body.Since))
+	}
+	e.Since = since.UnixMilli()
+	err = a.cfg.Builds.End(ctx, c.key, e, body.Error)
 	switch {
 	case errors.Is(err, builds.ErrLost):
 		return fmt.Errorf("%w: nothing is being built under this key now, or another build than the one that began then", err)

@@ -33,7 +33,7 @@ func (bare) Stat(context.Context, keys.Key, fill.Options) (store.Head, chunks.So
 
 func (bare) Ready(keys.Key, string) (fill.Ready, bool) { return fill.Ready{}, false }
 
-func (bare) Gather(_ context.Context, ks []keys.Key, _ string) []fill.Found {
+func (bare) Gather(_ context.Context, ks []keys.Key) []fill.Found {
 	return make([]fill.Found, len(ks))
 }
 

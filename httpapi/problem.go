@@ -23,6 +23,7 @@ import (
 
 // Refusals that only this package knows.
 var (
+	errApart         = errors.New("this node has not joined its cluster yet, and does not know what the others know; ask another, or try again")
 	errNoRoute       = errors.New("there is nothing here; try /v1/objects/KEY, /v1/strategies/KEY, /v1/objects?prefix=, /v1/strategies?prefix=, /v1/batch/objects, /v1/builds/objects?prefix=, /v1/why/objects/KEY, /v1/about/objects/KEY, /v1/expiring, /v1/usage, /v1/cluster, /v1/whoami, or /ui/ with a browser")
 	errHost          = errors.New("this node serves without tokens, and so not under a name of the internet: use its address or localhost, or start it with --tokens-file")
 	errOrigin        = errors.New("the page of another site sent this through a browser: only the page at /ui/ of this node may, and programs that are no browser")
@@ -103,6 +104,7 @@ func requestKinds() []kind {
 		{err: auth.ErrScope, status: 403, name: "out-of-scope", title: "Not for this credential"},
 		{err: writepath.ErrNotOwn, status: 403, name: "forbidden", title: "Another's object", hide: true,
 			advice: "somebody else has written this object; of many, one may remove one's own, and with the role admin all"},
+		{err: errApart, status: 503, name: "not-joined", title: "Node has not joined"},
 		{err: errNoRoute, status: 404, name: "no-route", title: "No such resource"},
 		{err: errMethod, status: 405, name: "method-not-allowed", title: "Method not allowed"},
 		{err: errLength, status: 411, name: "length-required", title: "Length required"},

@@ -186,7 +186,12 @@ func (n *node) connect() error {
 	if err != nil {
 		return err
 	}
+	var joined func() bool
+	if len(n.cfg.Join) > 0 {
+		joined = n.cluster.Joined
+	}
 	n.api = httpapi.New(httpapi.Config{
+		Joined:     joined,
 		Page:       ui,
 		Overview:   n.overview,
 		MaxObject:  int64(n.cfg.MaxObjectSize),
@@ -298,6 +303,7 @@ func (n *node) enter(ctx context.Context) error {
 // the first look; probeStore goes on. The store's errors are fit for callers.
 func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
+		n.cluster.Absent()
 		return fmt.Errorf("the store has not been seen: %w", err)
 	}
 	close(n.seen)

@@ -10,7 +10,8 @@ import (
 )
 
 // TestBlindNode starts a node that cannot see the store, as with wrong credentials: the
-// others answer everything meanwhile, and it takes part once it sees the store.
+// others answer everything meanwhile, itself it answers for no key, and it takes part once it
+// sees the store.
 func TestBlindNode(t *testing.T) {
 	t.Parallel()
 	c := testcluster.New(t, testcluster.Options{})
@@ -29,6 +30,8 @@ func TestBlindNode(t *testing.T) {
 			do(t, "GET", object(n, key), nil).wantBody(t, body)
 		}
 	}
+	do(t, "PUT", object(blind, "blind/apart"), []byte("x")).wantProblem(t, 503, "not-joined")
+	do(t, "GET", object(blind, "blind/apart"), nil).wantProblem(t, 503, "not-joined")
 	c.WaitMembers(before)
 	proxy.Set(testcluster.Fault{})
 	blind.WaitReady()

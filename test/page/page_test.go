@@ -327,7 +327,15 @@ func testEndBuild(t *testing.T, c cluster, b browser) {
 	if js[bool](w, `document.querySelector(".build").innerText.includes("Give up")`) {
 		t.Error("a writer is offered to end another's build")
 	}
-	if status, answer := c.send(t, c.ada, "DELETE", path, ""); status != 403 || !strings.Contains(string(answer), "one's own builds") {
+	_, running := c.send(t, c.ada, "GET", "/v1/builds/objects?prefix=hangs", "")
+	var list struct{ Builds []struct{ Since string } }
+	if err := json.Unmarshal(running, &list); err != nil || len(list.Builds) != 1 {
+		t.Fatalf("%v: %s", err, running)
+	}
+	if status, answer := c.send(t, c.ada, "DELETE", path, ""); status != 400 || !strings.Contains(string(answer), "since") {
+		t.Errorf("a build that was not named was ended: %d %s", status, answer)
+	}
+	if status, answer := c.send(t, c.ada, "DELETE", path, `{"since": "`+list.Builds[0].Since+`"}`); status != 403 || !strings.Contains(string(answer), "one's own builds") {
 		t.Errorf("a writer ended another's build: %d %s", status, answer)
 	}
 	if status, answer := c.send(t, c.grace, "DELETE", path, `{"since": "2020-01-01T00:00:00Z"}`); status != 409 || !strings.Contains(string(answer), "claim-lost") {
