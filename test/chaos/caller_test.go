@@ -192,7 +192,7 @@ func (w *want) build(ctx context.Context, s *stream, token string) bool {
 	case chance < 12: // its process is killed
 		return true
 	case chance < 20:
-		h.rest()
+		h.over()
 		h.giveUp(ctx)
 		return true
 	case chance < 40: // its stream is cut, and it attaches again, in time or not

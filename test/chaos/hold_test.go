@@ -26,6 +26,7 @@ type hold struct {
 	counts bool    // the span is open
 	isCut  bool    // no other stream is to be opened for now
 	wasCut bool    // there was a moment without a stream
+	isOver bool    // the holder counts on its claim no more, whatever streams it opens
 }
 
 func newHold(w *want, s *stream, token string) *hold {
@@ -42,7 +43,7 @@ func newHold(w *want, s *stream, token string) *hold {
 	h.open(s)
 	h.kept.Go(func() { h.keep(ctx, s) })
 	h.end = sync.OnceFunc(func() {
-		h.rest()
+		h.over()
 		cancel()
 		h.breakOff()
 		h.kept.Wait()
@@ -105,10 +106,21 @@ func (h *hold) attachAgain(ctx context.Context, try int) (s *stream, lost bool) 
 func (h *hold) open(s *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stream, h.counts, h.span.From = s, true, h.history.Now()
+	if h.stream = s; !h.isOver {
+		h.counts, h.span.From = true, h.history.Now()
+	}
 }
 
-// rest takes in that the holder does not count on its claim any more.
+// over takes in that the holder ends its claim. A stream that it opens after that, when its node leaves
+// while the put is under way, ends some time after the claim.
+func (h *hold) over() {
+	h.mu.Lock()
+	h.isOver = true
+	h.mu.Unlock()
+	h.rest()
+}
+
+// rest takes in that the holder does not count on its claim for now.
 func (h *hold) rest() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -165,7 +177,7 @@ func (h *hold) giveUp(ctx context.Context) {
 // put sends what was built until there is an answer, and reports whether there is one.
 // Each time that it is sent is a put of its own, which may happen later than its answer.
 func (h *hold) put(ctx context.Context) bool {
-	h.rest()
+	h.over()
 	h.puts++
 	value := fmt.Sprintf("%d-%d", h.id, h.puts)
 	c := h.client
