@@ -130,10 +130,14 @@ func testPolled(t *testing.T, c *testcluster.Cluster) {
 	if l := beat.want(t, http.StatusOK).line(t); l.TTL != 15 || l.Waiting != 1 {
 		t.Errorf("a beat: %s", beat.body)
 	}
-	a, l = poll(t, c.Nodes[1], key, `{"waiter": "b"}`)
-	if a.want(t, http.StatusAccepted); l.Progress == nil || *l.Progress != 0.25 || l.Message != "half of half" {
-		t.Errorf("how far it is: %s", a.body)
-	}
+	// The other node hears of it from the owner, a moment later.
+	testcluster.Soon(t, func() error {
+		a, l := poll(t, c.Nodes[1], key, `{"waiter": "b"}`)
+		if a.want(t, http.StatusAccepted); l.Progress == nil || *l.Progress != 0.25 || l.Message != "half of half" {
+			return fmt.Errorf("how far it is: %s", a.body)
+		}
+		return nil
+	})
 	do(t, http.MethodPut, object(c.Nodes[1], key), []byte("value"), "Larder-Claim", claim).want(t, http.StatusCreated)
 	for i, n := range c.Nodes {
 		a := do(t, http.MethodPost, n.URL()+"/v1/builds/objects?key="+key, nil)
