@@ -21,7 +21,8 @@ type Cached struct {
 }
 
 // about answers what is known of an object beside its metadata: which nodes have it, and
-// what reads of what is counted under its name have saved.
+// what reads of what is counted under its name have saved. Nodes are named to those alone
+// who may see the cluster.
 func (a *API) about(c *call) error {
 	if len(c.query) > 1 || len(c.query) == 1 && !c.query.Has("key") {
 		return fmt.Errorf("%w: only key is known here", errQuery)
@@ -46,6 +47,11 @@ func (a *API) about(c *call) error {
 	if a.cfg.Where != nil {
 		if answer.Cached, err = a.cfg.Where(c.Context(), c.key, h); err != nil {
 			return err
+		}
+	}
+	if c.who.May(auth.Administer, "", "") != nil {
+		for i := range answer.Nodes {
+			answer.Nodes[i].Node = ""
 		}
 	}
 	name := usage.NameOf(c.key)
