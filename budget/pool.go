@@ -28,7 +28,7 @@ type Pool struct {
 	laned   bool             // the lane is taken
 	held    map[string]int64 // by user, and by org
 	first   string           // the org that asked first
-	several bool             // another has asked too
+	several bool             // another has asked too, for good
 	waiting []*waiter        // in the order in which they came
 	holders map[*Holder]struct{}
 	check   *time.Timer // while somebody waits
@@ -37,7 +37,7 @@ type Pool struct {
 // Grant is memory that a user holds, until Release.
 type Grant struct {
 	pool  *Pool
-	user  string
+	user  string // ORG/NAME, or as Take has it
 	org   string
 	bytes int64
 	laned bool // the rest comes from the lane
@@ -92,7 +92,8 @@ func (p *Pool) Held() int64 {
 func (p *Pool) free() int64 { return p.most - p.taken }
 
 // Take takes n bytes for a user, in turn, or all that the pool has if those are fewer. It fails with ErrBusy, beside the
-// context's error if that ended the wait. A user is ORG/NAME, or an org as a whole.
+// context's error if that ended the wait. A user is ORG/NAME, an org as a whole, or "" of what
+// is no org's.
 func (p *Pool) Take(ctx context.Context, user string, n int64) (*Grant, error) {
 	g := p.grant(user)
 	if err := p.wait(ctx, &waiter{grant: g, bytes: n}); err != nil {
@@ -112,7 +113,7 @@ func (p *Pool) TryTake(user string, n, spare int64) (*Grant, bool) {
 	g := p.grant(user)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.note(g.org)
+	p.note(g)
 	if len(p.waiting) > 0 || p.free() < n+spare || !p.within(g, n) {
 		return nil, false
 	}
@@ -153,7 +154,7 @@ func (g *Grant) Release() {
 func (p *Pool) wait(ctx context.Context, w *waiter) error {
 	w.done, w.since = make(chan struct{}), time.Now()
 	p.mu.Lock()
-	p.note(w.grant.org)
+	p.note(w.grant)
 	p.waiting = append(p.waiting, w)
 	p.serve()
 	p.watch()
@@ -175,12 +176,15 @@ func (p *Pool) wait(ctx context.Context, w *waiter) error {
 	}
 }
 
-// note takes note that an org has asked. The caller holds mu.
-func (p *Pool) note(org string) {
-	if p.first == "" {
-		p.first = org
+// note takes note that a grant's org has asked, if it is of one. The caller holds mu.
+func (p *Pool) note(g *Grant) {
+	switch {
+	case g.user == "":
+	case p.first == "":
+		p.first = g.org
+	case p.first != g.org:
+		p.several = true
 	}
-	p.several = p.several || org != p.first
 }
 
 // serve gives bytes to those who wait: each time to whoever's org holds least, in it to
@@ -230,13 +234,17 @@ func (p *Pool) next() (best *waiter) {
 
 // within reports whether a grant's user may hold n bytes more: anyone something, nobody
 // more than three times what is then left for others. That holds for each org, once
-// there are several, and for each user in what his org may hold. The caller holds mu.
+// there are several, and for each user in what his org may hold. What is of an org as a
+// whole, or of none, is then shared by the first rule alone. The caller holds mu.
 func (p *Pool) within(g *Grant, n int64) bool {
 	room := p.free()
 	if p.several {
 		org := p.held[g.org]
 		if org > 0 && org+n > 3*(room-n) {
 			return false
+		}
+		if !strings.Contains(g.user, "/") {
+			return true
 		}
 		room = (3*room - org) / 4 // where the two would be equal
 	}

@@ -65,6 +65,36 @@ func TestNoOrgHoldsAll(t *testing.T) {
 	}
 }
 
+// What has no user is counted once, for its org; and what is of no org is not another org for
+// which memory is left from then on.
+func TestBytesWithoutAUser(t *testing.T) {
+	fill := func(p *Pool, user string) (n int64) {
+		for {
+			if _, ok := p.TryTake(user, 1, 0); !ok {
+				return n
+			}
+			n++
+		}
+	}
+	p := NewPool("tests", 100, 0)
+	take(t, p, "", 10).Release()
+	if n := fill(p, "one/a") + fill(p, "one/b"); n < 90 {
+		t.Errorf("after a chunk that was no org's, the only org holds %d of 100", n)
+	}
+	p = NewPool("tests", 100, 0)
+	if n := fill(p, ""); n != 75 {
+		t.Errorf("chunks that are no org's hold %d of 100, want 75", n)
+	}
+	p = NewPool("tests", 100, 0)
+	take(t, p, "other/a", 1).Release()
+	if n := fill(p, "one"); n != 75 {
+		t.Errorf("an org as a whole holds %d of 100, want 75", n)
+	}
+	if n := fill(p, ""); n < 18 {
+		t.Errorf("chunks that are no org's hold %d of the 25 that are left", n)
+	}
+}
+
 // Where there is room for two, the second is for another org.
 func TestASmallPoolIsSharedByOrgs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

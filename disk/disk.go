@@ -61,6 +61,7 @@ type Disk struct {
 	identity [sha256.Size]byte
 	segment  int64        // most bytes of a segment
 	entries  atomic.Int64 // most of the index
+	shrunk   atomic.Bool  // entries was more when the writer looked last
 	files    Files
 	close    func() // the directory
 	index    *index
@@ -122,7 +123,10 @@ func (d *Disk) Resize(index, behind int64) {
 	if d == nil {
 		return
 	}
-	d.entries.Store(index / entryBytes)
+	entries := index / entryBytes
+	if d.entries.Swap(entries) > entries {
+		d.shrunk.Store(true)
+	}
 	d.behind.resize(behind)
 }
 

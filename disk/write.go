@@ -49,6 +49,7 @@ func (d *Disk) writeAll(ctx context.Context) {
 	for {
 		for w := d.behind.next(); w != nil && ctx.Err() == nil; w = d.behind.next() {
 			d.write(w)
+			d.shrink()
 		}
 		d.shrink()
 		select {
@@ -153,9 +154,10 @@ func (d *Disk) isFull() bool {
 		d.index.count.Load()-int64(len(s.listed))+d.records() > d.entries.Load()
 }
 
-// shrink evicts what the index has no room for any more, and gives its memory back.
+// shrink evicts what the index has no room for any more, and gives its memory back, also
+// that of what was evicted for new chunks meanwhile.
 func (d *Disk) shrink() {
-	shrinks := false
+	shrinks := d.shrunk.Swap(false)
 	for d.index.count.Load() > d.entries.Load() {
 		oldest := d.oldest()
 		if oldest == nil {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ import (
 const (
 	// page is how many names are listed at once.
 	page = 1000
+	// all is more names than there are.
+	all = math.MaxInt
 	// knownFor is how long an org is taken to have objects that expire once it was seen
 	// to, and noneFor how long it is taken to have none. What is written within that
 	// time expires a second after it at the soonest.
@@ -96,25 +99,38 @@ type Due struct {
 // EachDue calls do with the entries whose moment had come at some time, the oldest
 // first. It costs a listing of these. Names that are no entries are left alone.
 func (x *Index) EachDue(ctx context.Context, by time.Time, do func(Due)) error {
-	for after, more := "", true; more; {
+	_, err := x.each(ctx, keys.ExpiringRoot, "", all, func(entry store.Entry) bool {
+		e, err := keys.ExpiringFromHour(entry.Name)
+		if err != nil {
+			return true
+		}
+		if e.Moment.After(by) {
+			return false
+		}
+		do(Due{e, entry.Modified})
+		return true
+	})
+	return err
+}
+
+// each calls do with the entries of a prefix that come after a name, until it returns false or
+// has had about so many, and reports whether there are more then.
+func (x *Index) each(ctx context.Context, prefix, after string, most int, do func(store.Entry) bool) (more bool, err error) {
+	for seen := 0; seen < most; {
 		var entries []store.Entry
-		var err error
-		if entries, more, err = x.store.List(ctx, keys.ExpiringRoot, after, page); err != nil {
-			return err
+		if entries, more, err = x.store.List(ctx, prefix, after, page); err != nil {
+			return false, err
 		}
 		for _, entry := range entries {
-			after = entry.Name
-			e, err := keys.ExpiringFromHour(entry.Name)
-			if err != nil {
-				continue
+			if after = entry.Name; !do(entry) {
+				return false, nil
 			}
-			if e.Moment.After(by) {
-				return nil
-			}
-			do(Due{e, entry.Modified})
+		}
+		if seen += len(entries); !more {
+			return false, nil
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // Has reports whether an org has objects that expire, as a listing of one name told: at

@@ -244,3 +244,47 @@ func TestSoon(t *testing.T) {
 		t.Errorf("%v, %v, %v", names, more, err)
 	}
 }
+
+// What expires soon of an org is told however much of another org expires before it: all of it
+// if it has few objects that expire, else some, and then it is told that there may be more.
+func TestOthersHideNothingOfWhatExpiresSoon(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Truncate(time.Second)
+	for _, tt := range []struct {
+		others, own, least int
+		more               bool
+	}{
+		{others: 1100, own: 10, least: 10},
+		{others: 1100, own: 1200, least: 990, more: true},
+		{others: 100, own: 800, least: 800},
+	} {
+		b := newBucket()
+		x := New(b)
+		add := func(org string, n int, from time.Duration) {
+			for i := range n {
+				k := keys.Key{Org: org, Service: keys.Objects, Name: fmt.Sprint("k", i)}
+				e := keys.Expiring{Key: k, Moment: now.Add(from + time.Duration(i)*time.Second), Write: "w"}
+				if err := x.Add(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		add("beta", tt.others, time.Minute)
+		add("acme", tt.own, 3*time.Hour)
+		add("acme", 1, -time.Hour)       // has expired
+		add("acme", 1, 100*24*time.Hour) // later than asked for
+		b.lists = 0
+		soon, more, err := x.Soon(t.Context(), "acme", now.Add(24*time.Hour), 1000)
+		if err != nil || more != tt.more || len(soon) < tt.least || len(soon) > tt.own {
+			t.Errorf("%+v: %d, more %v, %v", tt, len(soon), more, err)
+		}
+		for i, e := range soon {
+			if e.Key.Org != "acme" || e.Moment.Before(now.Add(3*time.Hour)) || i > 0 && !soon[i-1].Moment.Before(e.Moment) {
+				t.Fatalf("%+v: %v is told as the %dth", tt, e, i)
+			}
+		}
+		if b.lists > 2 {
+			t.Errorf("%+v: %d listings", tt, b.lists)
+		}
+	}
+}

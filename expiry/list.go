@@ -1,8 +1,10 @@
 package expiry
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,33 +35,37 @@ func (x *Index) List(ctx context.Context, prefix, after string, limit int) (entr
 	}
 }
 
-// Soon returns entries of an org whose moment comes until some time, the soonest first: as
-// many as there are among the next most entries of all orgs, and whether there may be more.
-// An object may have been written anew since.
+// Soon returns entries of an org whose moment comes until some time, the soonest first, and
+// whether there may be more. They are those among the next most entries of all orgs; if that
+// many come until then, besides those among as many of the org alone, by key, so that other
+// orgs' entries hide none. An object may have been written anew since.
 func (x *Index) Soon(ctx context.Context, org string, until time.Time, most int) (soon []keys.Expiring, more bool, err error) {
-	after := keys.ExpiringFrom(time.Now())
-	for seen, goesOn := 0, true; goesOn; {
-		var entries []store.Entry
-		if entries, goesOn, err = x.store.List(ctx, keys.ExpiringRoot, after, page); err != nil {
-			return nil, false, err
-		}
-		for _, entry := range entries {
-			after = entry.Name
-			e, err := keys.ExpiringFromHour(entry.Name)
-			switch {
-			case err != nil:
-				continue
-			case e.Moment.After(until):
-				return soon, false, nil
-			case e.Key.Org == org:
-				soon = append(soon, e)
-			}
-		}
-		if seen += len(entries); seen >= most {
-			return soon, goesOn, nil
+	now := time.Now()
+	take := func(e keys.Expiring) {
+		if e.Key.Org == org && e.Moment.After(now) && !e.Moment.After(until) {
+			soon = append(soon, e)
 		}
 	}
-	return soon, false, nil
+	more, err = x.each(ctx, keys.ExpiringRoot, keys.ExpiringFrom(now), most, func(entry store.Entry) bool {
+		e, err := keys.ExpiringFromHour(entry.Name)
+		if err == nil {
+			take(e)
+		}
+		return err != nil || !e.Moment.After(until)
+	})
+	if err != nil || !more {
+		return soon, false, err
+	}
+	more, err = x.each(ctx, keys.ExpiringOrg(org), "", most, func(entry store.Entry) bool {
+		if e, err := keys.ExpiringFromKey(entry.Name); err == nil {
+			take(e)
+		}
+		return true
+	})
+	slices.SortFunc(soon, func(a, b keys.Expiring) int {
+		return cmp.Or(a.Moment.Compare(b.Moment), cmp.Compare(a.Key.Place(), b.Key.Place()), cmp.Compare(a.Write, b.Write))
+	})
+	return slices.Compact(soon), more, err
 }
 
 // judge gives each entry of a page its moment, and leaves out what has expired.
@@ -136,22 +142,15 @@ func (x *Index) moments(ctx context.Context, prefix string, entries []store.Entr
 // collect adds the moments that the index has under a prefix, after a name and up to
 // an end, to what was found, by place.
 func (x *Index) collect(ctx context.Context, prefix, after, end string, found map[string][]time.Time) error {
-	for more := true; more; {
-		var entries []store.Entry
-		var err error
-		if entries, more, err = x.store.List(ctx, prefix, after, page); err != nil {
-			return err
+	_, err := x.each(ctx, prefix, after, all, func(entry store.Entry) bool {
+		if end != "" && entry.Name > end {
+			return false
 		}
-		for _, entry := range entries {
-			after = entry.Name
-			if end != "" && entry.Name > end {
-				return nil
-			}
-			if e, err := keys.ExpiringFromKey(entry.Name); err == nil {
-				place := e.Key.Place()
-				found[place] = append(found[place], e.Moment)
-			}
+		if e, err := keys.ExpiringFromKey(entry.Name); err == nil {
+			place := e.Key.Place()
+			found[place] = append(found[place], e.Moment)
 		}
-	}
-	return nil
+		return true
+	})
+	return err
 }

@@ -26,7 +26,7 @@ const (
 
 // Where is what one node has of an object: so many of its first chunks.
 type Where struct {
-	Node string `json:"node"`
+	Node string `json:"node,omitempty"`
 	// Owner marks the owner of the key, which has the first chunk if any node has it.
 	Owner bool `json:"owner"`
 	// Answers is false of a node that did not.

@@ -21,7 +21,8 @@ type Cached struct {
 }
 
 // about answers what is known of an object beside its metadata: which nodes have it, and
-// what reads of what is counted under its name have saved.
+// what reads of what is counted under its name have saved. Nodes are named to those alone
+// who may see the cluster.
 func (a *API) about(c *call) error {
 	if len(c.query) > 1 || len(c.query) == 1 && !c.query.Has("key") {
 		return fmt.Errorf("%w: only key is known here", errQuery)
@@ -48,6 +49,11 @@ func (a *API) about(c *call) error {
 			return err
 		}
 	}
+	if c.who.May(auth.Administer, "", "") != nil {
+		for i := range answer.Nodes {
+			answer.Nodes[i].Node = ""
+		}
+	}
 	name := usage.NameOf(c.key)
 	if len(namesFor(c.who, []usage.Top{{Name: name}})) > 0 {
 		answer.Saved = &saved{Name: name}
@@ -62,8 +68,8 @@ func (a *API) about(c *call) error {
 const (
 	// usualWithin is how far ahead one looks for what expires, in seconds, unless one says.
 	usualWithin = 7 * 24 * 3600
-	// maxExpiring is how many objects an answer has at most; maxDueSeen how many entries of
-	// all organisations are looked at.
+	// maxExpiring is how many objects an answer has at most; maxDueSeen how many entries are
+	// looked at, of all organisations and of the caller's.
 	maxExpiring = 1000
 	maxDueSeen  = 10_000
 )
@@ -112,7 +118,8 @@ func (a *API) serveExpiring(c *call) error {
 }
 
 // stillExpiring are those of these entries that the caller may see and whose objects were
-// neither removed nor written anew since, and whether there are more.
+// neither removed nor written anew since, and whether there may be more: an entry whose
+// object's owner says nothing of it is left out.
 func (a *API) stillExpiring(c *call, due []keys.Expiring) (all []expiring, more bool) {
 	var seen []keys.Expiring
 	var ks []keys.Key
@@ -131,7 +138,10 @@ func (a *API) stillExpiring(c *call, due []keys.Expiring) (all []expiring, more 
 		return all, more
 	}
 	for i, h := range a.cfg.Heads(c.Context(), ks) {
-		if h != nil && h.Expires.Equal(seen[i].Moment) {
+		switch {
+		case h == nil:
+			more = true
+		case h.Expires.Equal(seen[i].Moment):
 			all = append(all, expiring{ks[i].Service, ks[i].Name, h.Size, h.Writer, h.Expires})
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 const (
 	storePage    = 1000   // the most that the store lists in one request
+	leastPage    = 100    // the least, as some of what it lists may be left out
 	defaultLimit = 1000   // keys of one answer, unless ?limit= says otherwise
 	maxLimit     = 10_000 // the most that ?limit= may say
 	// maxPages bounds the work for one answer when a filter leaves most keys
@@ -141,13 +142,14 @@ func (a *API) nextPage(c *call, l *listing, found []listed) ([]listed, bool, err
 	return found, more, nil
 }
 
-// wanted is how many places the store is asked for, when so many keys were found: no more
-// than are missing, unless some of them may be left out.
+// wanted is how many places the store is asked for, when so many keys were found: about as
+// many as are missing, unless a filter may leave most of them out. A few keys may also stand
+// behind many that have expired, or are no keys: the store is never asked for one at a time.
 func (l *listing) wanted(found int) int {
 	if l.limit == 0 || l.look || l.filter != (strategyParts{}) {
 		return storePage
 	}
-	return min(storePage, max(1, l.limit-found))
+	return min(storePage, max(leastPage, l.limit-found))
 }
 
 // match turns an entry of the store into a listed key. What is not a key, which

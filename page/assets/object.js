@@ -83,7 +83,7 @@ function life(service, key, signal) {
     try {
       const { nodes, chunks, saved } = await askJSON(objectPath(service, key, 'about/'), { signal });
       body.replaceChildren(rowsOf([['Read', saved && reads(saved, key)], ['In memory', on(nodes, chunks, 'memory')], ['On disk', on(nodes, chunks, 'disk')],
-        ['No answer', nodes.filter((n) => !n.answers).map((n) => n.node).join(', ')]]));
+        ['No answer', nodes.filter((n) => !n.answers).map(nameOf).join(', ')]]));
     } catch (problem) {
       if (signal.aborted) return;
       if (!(problem instanceof Problem)) throw problem;
@@ -102,11 +102,14 @@ function reads(saved, key) {
   return [plural(saved.hits, 'time'), what, `; saved ${hours(saved.seconds)}`, saved.cost !== null && `, ${money(saved.cost)} in money`];
 }
 
-// on names the nodes that have chunks of an object somewhere.
+// nameOf is the name of a node, which only those are told who may see the cluster.
+const nameOf = (n) => n.node ?? 'a node';
+
+// on tells the nodes that have chunks of an object somewhere.
 function on(nodes, chunks, where) {
   const have = nodes.filter((n) => n.answers && n[where] > 0);
   if (have.length === 0) return h('span', { class: 'faint' }, chunks === 0 ? 'It has no bytes' : where === 'memory' ? 'Nowhere: the next read asks S3, or a disk' : 'Nowhere');
-  return have.map((n, i) => [i > 0 && ', ', h('bdi', {}, n.node), h('span', { class: 'faint' },
+  return have.map((n, i) => [i > 0 && ', ', h('bdi', {}, nameOf(n)), h('span', { class: 'faint' },
     [n.owner && ' (owner)', n[where] < chunks && ` ${number(n[where])} of ${plural(chunks, 'chunk')}`])]);
 }
 

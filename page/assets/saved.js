@@ -38,7 +38,7 @@ const expiringShown = 100;
 function expiring(answer) {
   if (answer instanceof Problem) return problemBox(answer);
   const { expiring: all, more } = answer;
-  if (all.length === 0) return h('p', { class: 'faint' }, more ? 'Nothing of what was looked at. There may be more: too much expires before it.' : 'Nothing.');
+  if (all.length === 0) return h('p', { class: 'faint' }, more ? 'Nothing of what was looked at. There may be more.' : 'Nothing.');
   return [
     h('p', { class: 'faint' }, `${plural(all.length, 'object')}${more ? ' or more' : ''}, the soonest first${all.length > expiringShown ? `; the first ${expiringShown} are shown` : ''}.`),
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'What expires within a week' }, h('table', {},

@@ -364,7 +364,9 @@ func testSaved(t *testing.T, c cluster, b browser) {
 	writer := c.signIn(b, c.ada, "#/saved")
 	writer.shows("#view", "1 person", "3 reads, 6.0 h")
 	writer.visit("#/object/objects/prices")
-	writer.shows("#life", "3 times", "saved 6.0 h", "(owner)")
+	writer.shows("#life", "3 times", "saved 6.0 h", "a node (owner)")
+	admin := c.signIn(b, c.grace, "#/object/objects/prices")
+	admin.shows("#life", "node-", "(owner)")
 	for path, want := range map[string]int{"/v1/about/objects/none": 404, "/v1/about/objects/prices?x=1": 400, "/v1/expiring?within=-1": 400, "/v1/expiring?within=60": 200} {
 		if status, answer := c.send(t, c.rob, "GET", path, ""); status != want || want == 200 && !strings.Contains(string(answer), `"expiring":[]`) {
 			t.Errorf("%s: %d %s", path, status, answer)
