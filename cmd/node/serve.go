@@ -167,7 +167,25 @@ func (n *node) connect() error {
 	n.cluster.OnChange(n.fill.RingChanged)
 	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnGossip(n.heads.Hint)
+	if err := n.makeAPI(); err != nil {
+		return err
+	}
+	public, private, err := connectionLimits(n.cfg.memory.tier())
+	if err != nil {
+		return err
+	}
+	n.door = n.api.Bound(n.public.listener, public)
+	n.door.Silent = n.keyPair != nil
+	n.public.listener = n.api.Attach(&n.public.Server, n.door)
+	n.hatch = n.api.Bound(n.private.listener, private)
+	n.private.listener = n.hatch
+	n.private.Handler = n.admin.Handler(n.cluster)
+	n.measure()
+	return nil
+}
 
+// makeAPI makes what answers researchers, and the page.
+func (n *node) makeAPI() error {
 	var who httpapi.Authenticator = everyone{}
 	if n.cfg.knowsCallers() {
 		who = n.gate
@@ -204,17 +222,6 @@ func (n *node) connect() error {
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.expiry, who)
-	public, private, err := connectionLimits(n.cfg.memory.tier())
-	if err != nil {
-		return err
-	}
-	n.door = n.api.Bound(n.public.listener, public)
-	n.door.Silent = n.keyPair != nil
-	n.public.listener = n.api.Attach(&n.public.Server, n.door)
-	n.hatch = n.api.Bound(n.private.listener, private)
-	n.private.listener = n.hatch
-	n.private.Handler = n.admin.Handler(n.cluster)
-	n.measure()
 	return nil
 }
 
