@@ -92,7 +92,7 @@ s3-suite: ## what another S3 server does otherwise than S3, and whether the prom
 clients: $(BIN)/clients/installed ## the programs and libraries that docs/clients.md names, against real nodes; wget2, aria2, R and Java come from the system
 	go test -tags clients -count 1 -v ./test/clients -python $(BIN)/clients/bin/python -modules $(BIN)/clients/node_modules
 
-# Of these servers docs/s3.md says what they do.
+# docs/s3.md has what was seen of each, and which were not run.
 s3: ## the same, and the life of two nodes, on a server that is installed and started for it; SERVER=ceph|gofakes3|minio|moto|rclone|s3mock|s3proxy|s3rver|swift|versitygw
 	scripts/s3-server $(SERVER)
 
