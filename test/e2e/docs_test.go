@@ -156,6 +156,41 @@ func TestDebuggingNamesWhatThereIs(t *testing.T) {
 	}
 }
 
+// README's table of the code has each folder with Go files, and none that is not there.
+func TestReadmeNamesTheFolders(t *testing.T) {
+	t.Parallel()
+	named := map[string]bool{}
+	_, code, _ := strings.Cut(readDoc(t, "README.md"), "## The code")
+	for line := range strings.Lines(code) {
+		if strings.HasPrefix(line, "| `") {
+			cell, _, _ := strings.Cut(line[1:], "|")
+			for _, m := range regexp.MustCompile("`([a-z0-9/]+)/`").FindAllStringSubmatch(cell, -1) {
+				named[m[1]] = true
+			}
+		}
+	}
+	for name := range named {
+		if info, err := os.Stat("../../" + name); err != nil || !info.IsDir() {
+			t.Errorf("README names the folder %s, which is not there", name)
+		}
+	}
+	for _, pattern := range []string{"../../*/*.go", "../../test/*/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if name := strings.TrimPrefix(filepath.Dir(file), "../../"); !named[name] {
+				t.Errorf("README's table leaves %s out", name)
+				named[name] = true // it is said once
+			}
+		}
+	}
+	if len(named) < 30 {
+		t.Errorf("%d folders are named; is the page still read aright?", len(named))
+	}
+}
+
 // Files that documents name are there, and declare what is named behind them.
 func TestDocumentsNameWhatThereIs(t *testing.T) {
 	t.Parallel()
