@@ -61,6 +61,30 @@ func TestReadmeNamesTheFlags(t *testing.T) {
 	}
 }
 
+// What README has a newcomer type does as it says.
+func TestReadmeBegins(t *testing.T) {
+	t.Parallel()
+	n := testcluster.New(t, testcluster.Options{Nodes: 1, Embedded: true}).Nodes[0]
+	readme := readDoc(t, "README.md")
+	page := strings.ReplaceAll(readme, "http://127.0.0.1:8080", n.URL())
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte(readme), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile(`(?m)^    (curl .*)$`).FindAllStringSubmatch(page, -1)
+	for _, m := range commands {
+		run(t, nil, nil, "sh", "-ec", "cd '"+dir+"'; "+m[1])
+	}
+	if again, err := os.ReadFile(filepath.Join(dir, "again.md")); len(commands) < 2 || err != nil || string(again) != readme {
+		t.Errorf("%d commands of curl bring %d bytes back, of %d: %v", len(commands), len(again), len(readme), err)
+	}
+	_, code, _ := strings.Cut(page, "```python\n")
+	code, _, _ = strings.Cut(code, "```")
+	if out := string(run(t, nil, nil, "python3", "-c", code)); out != "{'weights': [0.4, 0.6]}\n" {
+		t.Errorf("README's Python prints %q", out)
+	}
+}
+
 // Every flag is a variable too, and is said to be.
 func TestFlagsAreVariables(t *testing.T) {
 	t.Parallel()
