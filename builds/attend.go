@@ -82,10 +82,10 @@ func (b *Builds) touch(g *group, pause time.Duration) {
 // pause is how long nothing more is said of a key. The caller holds mu.
 func (g *group) pause() time.Duration { return max(0, time.Until(g.said.Add(sayEvery))) }
 
-// sayNow is touch for a key that this node owns itself: it says at once, on this goroutine,
-// who is attached, so that the owner's answer is known when it returns. It is only touch if
-// another node owns the key, or if something was said less than sayEvery ago. The caller
-// holds mu; sayNow unlocks it.
+// sayNow is touch without another goroutine: if this node owns the key, it says at once who
+// is attached, and the owner's answer is known when it returns. If another node owns it, or
+// something was said less than sayEvery ago, it does what touch does. The caller holds mu,
+// which sayNow unlocks.
 func (b *Builds) sayNow(g *group) {
 	if _, self := b.cluster.Owner(g.key.Hash()); !self || g.scheduled || b.leaving || g.pause() > 0 {
 		b.touch(g, 0)
