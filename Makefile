@@ -18,7 +18,7 @@ AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 .PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle kubernetes keeping bench chart image vuln tools clean
 
 help: ## the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
@@ -92,8 +92,8 @@ s3-suite: ## what another S3 server does otherwise than S3, and whether the prom
 clients: $(BIN)/clients/installed ## the programs and libraries that docs/clients.md names, against real nodes; wget2, aria2, R and Java come from the system
 	go test -tags clients -count 1 -v ./test/clients -python $(BIN)/clients/bin/python -modules $(BIN)/clients/node_modules
 
-# Of these servers docs/s3.md says what they do.
-s3: ## the same, and the life of two nodes, on a server that is installed and started for it; SERVER=ceph|gofakes3|minio|moto|rclone|s3mock|s3proxy|s3rver|swift|versitygw
+# docs/s3.md has what was seen of each, and which were not run.
+s3: ## what s3-suite tries, and the life of two nodes, on a server that is installed and started for it; SERVER=ceph|gofakes3|minio|moto|rclone|s3mock|s3proxy|s3rver|swift|versitygw
 	scripts/s3-server $(SERVER)
 
 s3-policy: ## nodes with the policy of docs/s3.md, and without each of its actions; SERVER=ceph

@@ -82,9 +82,10 @@ func (b *Builds) touch(g *group, pause time.Duration) {
 // pause is how long nothing more is said of a key. The caller holds mu.
 func (g *group) pause() time.Duration { return max(0, time.Until(g.said.Add(sayEvery))) }
 
-// sayNow says it at once if this node is the owner, so that who is attached need not wait
-// for another goroutine; otherwise, and while more may be named together, it is touch. The
-// caller holds mu, which it gives up.
+// sayNow is touch without another goroutine: if this node owns the key, it says at once who
+// is attached, and the owner's answer is known when it returns. If another node owns it, or
+// something was said less than sayEvery ago, it does what touch does. The caller holds mu,
+// which sayNow unlocks.
 func (b *Builds) sayNow(g *group) {
 	if _, self := b.cluster.Owner(g.key.Hash()); !self || g.scheduled || b.leaving || g.pause() > 0 {
 		b.touch(g, 0)
@@ -99,7 +100,7 @@ func (b *Builds) sayNow(g *group) {
 		b.saying.Done()
 		return
 	}
-	go func() { // the key has another owner since then
+	go func() { // another node has become the owner meanwhile
 		defer b.saying.Done()
 		b.sayThere(g, q)
 	}()
@@ -120,7 +121,7 @@ func (b *Builds) say(g *group) {
 	}
 }
 
-// sayThere says it to another node, which is the owner.
+// sayThere says who is attached to another node, which is the owner.
 func (b *Builds) sayThere(g *group, q *asking) {
 	v, superseded, err := b.ask(q.owner, g.key, q.said)
 	if !superseded {
@@ -128,15 +129,15 @@ func (b *Builds) sayThere(g *group, q *asking) {
 	}
 }
 
-// sayHere says it if this node is the owner. If not, it returns the question for the
-// owner, or none with only.
+// sayHere says who is attached if this node is the owner. If not, it returns the question
+// for the owner, or nil if only this node was to be told.
 func (b *Builds) sayHere(g *group, only bool) *asking {
 	g.turn.Lock()
 	defer g.turn.Unlock()
 	ring := b.ring() // before the owner is looked up
 	m, self := b.cluster.Owner(g.key.Hash())
 	b.mu.Lock()
-	if b.groups[g.key] != g || only && !self { // one that is over would say that nobody is attached of another's
+	if b.groups[g.key] != g || only && !self { // a group that was forgotten must not speak for the one that came after it
 		b.mu.Unlock()
 		return nil
 	}
@@ -176,7 +177,7 @@ func (b *Builds) statement(g *group, owner string) statement {
 	return s
 }
 
-// ask says it to another node.
+// ask sends a statement to another node, and returns its answer.
 func (b *Builds) ask(m cluster.Member, k keys.Key, s statement) (v view, superseded bool, err error) {
 	body, err := json.Marshal(s)
 	if err != nil {

@@ -28,3 +28,37 @@ func (s *Chunks) Kept(k keys.Key, of keys.Version, size int64, most int) (kept K
 	}
 	return kept
 }
+
+// Keep puts a chunk that this node owns into memory, whose bytes are known to be
+// right.
+func (s *Chunks) Keep(c Chunk, b []byte) { s.keep(c, c.name(), b) }
+
+// keep is Keep for who has the chunk's name.
+func (s *Chunks) keep(c Chunk, name string, b []byte) {
+	s.own.Add(name, c.slot(), b)
+	s.disk.Put(c.slot(), onDisk(name), b)
+}
+
+// Has reports whether this node has a chunk, in memory or on its disk.
+func (s *Chunks) Has(c Chunk) bool {
+	if c.length == 0 {
+		return true
+	}
+	name := c.name()
+	return s.disk.Has(c.slot(), onDisk(name)) || s.inMemory(c, name)
+}
+
+// IsInMemory reports whether this node has a chunk in memory.
+func (s *Chunks) IsInMemory(c Chunk) bool { return c.length == 0 || s.inMemory(c, c.name()) }
+
+// inMemory reports whether any part of the memory tier has a chunk.
+func (s *Chunks) inMemory(c Chunk, name string) bool {
+	if _, ok := s.given.Peek(c.slot(), name); ok {
+		return true
+	}
+	if _, ok := s.hot.Peek(name); ok {
+		return true
+	}
+	b, ok := s.own.Peek(name)
+	return ok && c.isLong(b) == nil
+}

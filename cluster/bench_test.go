@@ -5,9 +5,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"larder/test/testcluster"
 )
@@ -51,20 +51,10 @@ func running(b *testing.B, n int, routes func(*Cluster)) []*Cluster {
 		})
 		nodes = append(nodes, c)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		met := 0
-		for _, c := range nodes {
-			if len(c.Members()) == n {
-				met++
-			}
-		}
-		if met == n {
-			return nodes
-		}
-		if time.Now().After(deadline) {
-			b.Fatal("the nodes do not meet")
-		}
-	}
+	testcluster.Holds(b, "the nodes have met", func() bool {
+		return !slices.ContainsFunc(nodes, func(c *Cluster) bool { return len(c.Members()) != n })
+	})
+	return nodes
 }
 
 func BenchmarkRoundTrip(b *testing.B) {

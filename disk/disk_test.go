@@ -8,7 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"larder/test/testcluster"
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
@@ -66,17 +67,11 @@ func (o *opened) put(chunks ...int) {
 // settle waits until nothing waits to be written.
 func (o *opened) settle() {
 	o.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	testcluster.Holds(o.t, "all is written", func() bool {
 		o.behind.mu.Lock()
-		left := len(o.behind.slots)
-		o.behind.mu.Unlock()
-		if left == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			o.t.Fatal("the disk does not write")
-		}
-	}
+		defer o.behind.mu.Unlock()
+		return len(o.behind.slots) == 0
+	})
 }
 
 func (o *opened) want(there bool, chunks ...int) {
@@ -226,11 +221,7 @@ func TestResize(t *testing.T) {
 	for _, c := range []struct{ entries, least int64 }{{400, 200}, {100, 50}, {5, 0}, {1000, 500}} {
 		d.Resize(c.entries*entryBytes, 1<<20)
 		d.put(numbers(1500-min(500, 4*int(c.entries)), 1500)...)
-		for end := time.Now().Add(10 * time.Second); d.Stats().Chunks > c.entries; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%d chunks in an index for %d", d.Stats().Chunks, c.entries)
-			}
-		}
+		testcluster.Holds(t, "the index has no more than it may", func() bool { return d.Stats().Chunks <= c.entries })
 		if n := d.Stats().Chunks; n < c.least {
 			t.Errorf("%d chunks in an index for %d", n, c.entries)
 		}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"larder/chunks"
 	"larder/disk"
@@ -38,14 +39,14 @@ func (f cachedFile) ReadCached(pieces [][]byte, off int64) bool {
 	return true
 }
 
-// onDisk is a node with a key of a chunk that its disk has, and its memory has not.
-func onDisk(t *testing.T) (f *Filler, k keys.Key, body string) {
+// withDisk is a node with memory for four chunks, and a disk that keeps files in a
+// directory of its own, or in files if there are any.
+func withDisk(t *testing.T, trust heads.Config, files disk.Files) (f *Filler, asked *counted, d *disk.Disk) {
 	t.Helper()
-	var d *disk.Disk
-	f, _, _ = trusting(t, heads.Config{Lease: 1 << 40, Revalidate: 1 << 41}, func(cfg *Config) {
+	f, asked, _ = trusting(t, trust, func(cfg *Config) {
 		var err error
 		if d, err = disk.Open(disk.Config{
-			Files: cachedFiles{t.TempDir()}, Size: 64 << 20, Identity: "test", Chunk: testChunk, Behind: 32 << 20, Index: 1 << 20, Log: cfg.Log,
+			Dir: t.TempDir(), Files: files, Size: 64 << 20, Identity: "test", Chunk: testChunk, Behind: 32 << 20, Index: 1 << 20, Log: cfg.Log,
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -56,6 +57,13 @@ func onDisk(t *testing.T) (f *Filler, k keys.Key, body string) {
 	ended := make(chan error)
 	go func() { ended <- d.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
+	return f, asked, d
+}
+
+// onDisk is a node with a key of a chunk that its disk has, and its memory has not.
+func onDisk(t *testing.T) (f *Filler, k keys.Key, body string) {
+	t.Helper()
+	f, _, d := withDisk(t, heads.Config{Lease: 1 << 40, Revalidate: 1 << 41}, cachedFiles{t.TempDir()})
 	k, body = newKey(t), strings.Repeat("x", testChunk)
 	put(t, k, body)
 	read(t, f, k)
@@ -123,5 +131,40 @@ func TestGatherIsNoUse(t *testing.T) {
 		t.Errorf("from %q, %t; want it from the disk, as the first time", r.Source, ok)
 	} else {
 		r.Close()
+	}
+}
+
+// What memory has let go of is on the disk, also under a head that was asked anew.
+func TestDiskHasWhatMemoryLetGo(t *testing.T) {
+	f, asked, _ := withDisk(t, heads.Config{Lease: time.Minute, Revalidate: time.Hour}, nil)
+	body := strings.Repeat("x", testChunk)
+	first := newKey(t)
+	put(t, first, "first"+body[5:])
+	read(t, f, first)
+	for range 8 {
+		k := newKey(t)
+		put(t, k, body)
+		read(t, f, k)
+	}
+	was := asked.asked.Load()
+	o, err := f.Open(t.Context(), first, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := o.Send(t.Context(), &b); err != nil || b.String() != "first"+body[5:] || o.Source != chunks.Disk {
+		t.Errorf("%d bytes from %s: %v", b.Len(), o.Source, err)
+	}
+	o.Close()
+	if n := asked.asked.Load() - was; n != 0 {
+		t.Errorf("the store was asked %d times", n)
+	}
+	o, err = f.Open(t.Context(), first, Options{Fresh: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Close()
+	if asked.asked.Load()-was != 1 {
+		t.Errorf("asked anew: the store was asked %d times", asked.asked.Load()-was)
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"larder/chunks"
 	"larder/cluster"
-	"larder/disk"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
@@ -279,52 +278,5 @@ func TestChunksAreHandedOn(t *testing.T) {
 		if asked != want {
 			t.Errorf("spoiled %t: the store was asked %d times", spoiled, asked)
 		}
-	}
-}
-
-// What memory has let go of is on the disk, also under a head that was asked anew.
-func TestDiskHasWhatMemoryLetGo(t *testing.T) {
-	var d *disk.Disk
-	f, asked, _ := newFiller(t, func(cfg *Config) {
-		var err error
-		if d, err = disk.Open(disk.Config{Dir: t.TempDir(), Size: 64 << 20, Identity: "test", Chunk: testChunk, Behind: 32 << 20, Index: 1 << 20, Log: cfg.Log}); err != nil {
-			t.Fatal(err)
-		}
-		cfg.Disk = d
-		cfg.Plan = planOf(4*testChunk, testChunk)
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
-	go func() { ended <- d.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
-	body := strings.Repeat("x", testChunk)
-	first := newKey(t)
-	put(t, first, "first"+body[5:])
-	read(t, f, first)
-	for range 8 {
-		k := newKey(t)
-		put(t, k, body)
-		read(t, f, k)
-	}
-	was := asked.asked.Load()
-	o, err := f.Open(t.Context(), first, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b strings.Builder
-	if err := o.Send(t.Context(), &b); err != nil || b.String() != "first"+body[5:] || o.Source != chunks.Disk {
-		t.Errorf("%d bytes from %s: %v", b.Len(), o.Source, err)
-	}
-	o.Close()
-	if n := asked.asked.Load() - was; n != 0 {
-		t.Errorf("the store was asked %d times", n)
-	}
-	o, err = f.Open(t.Context(), first, Options{Fresh: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Close()
-	if asked.asked.Load()-was != 1 {
-		t.Errorf("asked anew: the store was asked %d times", asked.asked.Load()-was)
 	}
 }

@@ -132,9 +132,9 @@ func (c *conn) Write(b []byte) (int, error) {
 }
 
 // Close closes the connection. In a planned stop net/http closes those that it takes for
-// idle: one that the front is sending an answer on ends with that.
+// idle: one on which the front is answering ends with that answer.
 func (c *conn) Close() error {
-	if c.api.draining.Load() && c.visit.state.CompareAndSwap(sending, leaving) {
+	if c.api.draining.Load() && c.visit.state.CompareAndSwap(answering, leaving) {
 		return nil
 	}
 	return c.Conn.Close()

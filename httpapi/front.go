@@ -49,11 +49,12 @@ const (
 	copied = 4 << 10
 )
 
-// The states of a connection whose answers the front may be sending.
+// The states of a connection. A planned stop closes one that is silent; one that is
+// answering becomes leaving.
 const (
-	silent  = iota
-	sending // the front sends an answer, or is about to
-	leaving // the same, and closes the connection then
+	silent    = iota // the front has no request of it
+	answering        // the front has a request: it looks for the object, maybe at another node, or sends it
+	leaving          // the same, and the connection is closed after that answer
 )
 
 // newFront makes the front of a server, nil if it has none. A line of the log for every
@@ -191,8 +192,8 @@ func (c *conn) answerPlain(b []byte) (used int, err error) {
 	if !ok {
 		return 0, nil
 	}
-	c.visit.state.Store(sending)
-	defer c.wasSent()
+	c.visit.state.Store(answering)
+	defer c.answered()
 	r, ok := f.api.read.Ready(k, who.User)
 	if !ok {
 		return 0, nil
@@ -235,9 +236,9 @@ func (c *conn) admit(p *plain, a *answer) (k keys.Key, who auth.Principal, ok bo
 // view is a text that changes when the bytes do.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// wasSent ends what sending began.
-func (c *conn) wasSent() {
-	if !c.visit.state.CompareAndSwap(sending, silent) { // a stop has closed it meanwhile
+// answered ends the state answering, and closes a connection that is leaving.
+func (c *conn) answered() {
+	if !c.visit.state.CompareAndSwap(answering, silent) {
 		_ = c.Conn.Close()
 	}
 }

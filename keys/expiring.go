@@ -85,8 +85,8 @@ func expiringOf(name, tail, place string) (e Expiring, err error) {
 	return e, nil
 }
 
-// ExpiringFrom is a name that all entries by hour come after whose moment is not before a
-// time, and all others are at or before.
+// ExpiringFrom is where a listing of the entries by hour has to begin to give what expires
+// at a time or later: those entries sort after it, and all earlier ones before it.
 func ExpiringFrom(t time.Time) string {
 	return hoursRoot + t.UTC().Format(hourLayout) + "/" + momentText(t)
 }

@@ -71,6 +71,11 @@ func walk(t *testing.T, n *node) int64 {
 	return removed
 }
 
+// nextSecond waits until the clock shows another second: the store dates objects in whole ones.
+func nextSecond() {
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+}
+
 // TestTheWalk is one test, since all walks go through one index.
 func TestTheWalk(t *testing.T) {
 	nodes := startCluster(t, 2, time.Second)
@@ -114,7 +119,7 @@ func TestTheWalk(t *testing.T) {
 		}
 		a.path.cfg.ExpireStray = time.Nanosecond
 		defer func() { a.path.cfg.ExpireStray = strayAfter }()
-		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // the store keeps seconds
+		nextSecond()
 		if walk(t, a); entries(t, e) != 0 || get(t, b, k) != "new" {
 			t.Errorf("a stray entry stays: %d; %q is there", entries(t, e), get(t, b, k))
 		}
@@ -131,7 +136,7 @@ func TestTheWalk(t *testing.T) {
 		}
 		a.path.cfg.ExpireStray = time.Nanosecond
 		defer func() { a.path.cfg.ExpireStray = strayAfter }()
-		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+		nextSecond()
 		if walk(t, a); entries(t, e) != 0 {
 			t.Errorf("%d entries are left", entries(t, e))
 		}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"larder/auth"
+	"larder/test/testcluster"
 	"larder/test/testissuer"
 )
 
@@ -113,12 +114,8 @@ func TestRemembered(t *testing.T) {
 	if p, err := i.Verify(t.Context(), token); err != nil || p.Role != auth.Writer {
 		t.Errorf("after a bad map: %+v, %v", p, err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err = i.Verify(t.Context(), token); errors.Is(err, auth.ErrExpired) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not end: %v", err)
-		}
-	}
+	testcluster.Holds(t, "the token has ended", func() bool {
+		_, err := i.Verify(t.Context(), token)
+		return errors.Is(err, auth.ErrExpired)
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -28,15 +27,6 @@ import (
 	"larder/store/embedded"
 	"larder/usage"
 	"larder/writepath"
-)
-
-const (
-	// drainLimit bounds a shutdown: the longest write of one chunk, and a
-	// little. S3 may take longer to complete a large object, whose outcome is
-	// then unknown.
-	drainLimit = 60 * time.Second
-	// farewellLimit is how long kept connections have to end with an answer.
-	farewellLimit = 2 * time.Second
 )
 
 // node is a node's parts, in the order in which they depend on each other.
@@ -177,7 +167,25 @@ func (n *node) connect() error {
 	n.cluster.OnChange(n.fill.RingChanged)
 	n.cluster.OnChange(n.builds.RingChanged)
 	n.cluster.OnGossip(n.heads.Hint)
+	if err := n.makeAPI(); err != nil {
+		return err
+	}
+	public, private, err := connectionLimits(n.cfg.memory.tier())
+	if err != nil {
+		return err
+	}
+	n.door = n.api.Bound(n.public.listener, public)
+	n.door.Silent = n.keyPair != nil
+	n.public.listener = n.api.Attach(&n.public.Server, n.door)
+	n.hatch = n.api.Bound(n.private.listener, private)
+	n.private.listener = n.hatch
+	n.private.Handler = n.admin.Handler(n.cluster)
+	n.measure()
+	return nil
+}
 
+// makeAPI makes what answers researchers, and the page.
+func (n *node) makeAPI() error {
 	var who httpapi.Authenticator = everyone{}
 	if n.cfg.knowsCallers() {
 		who = n.gate
@@ -214,17 +222,6 @@ func (n *node) connect() error {
 		Observe:    n.admin.Metrics.Request,
 		Log:        n.log,
 	}, n.fill, n.write, n.expiry, who)
-	public, private, err := connectionLimits(n.cfg.memory.tier())
-	if err != nil {
-		return err
-	}
-	n.door = n.api.Bound(n.public.listener, public)
-	n.door.Silent = n.keyPair != nil
-	n.public.listener = n.api.Attach(&n.public.Server, n.door)
-	n.hatch = n.api.Bound(n.private.listener, private)
-	n.private.listener = n.hatch
-	n.private.Handler = n.admin.Handler(n.cluster)
-	n.measure()
 	return nil
 }
 
@@ -284,102 +281,6 @@ func (n *node) run(ctx context.Context) error {
 	err := g.Wait()
 	n.fill.Close()
 	return err
-}
-
-// enter takes part in the cluster from when the store has been seen. A member owns keys,
-// so one that cannot ask the store for them would take them from everybody, though it is not ready.
-func (n *node) enter(ctx context.Context) error {
-	select {
-	case <-n.seen:
-		return n.cluster.Run(ctx)
-	case <-ctx.Done():
-		return nil
-	}
-}
-
-// The checks of readiness, each until it succeeds once.
-
-// seeStore also finds out what the store is good for, if that can be found out at
-// the first look; probeStore goes on. The store's errors are fit for callers.
-func (n *node) seeStore(ctx context.Context) error {
-	if err := n.store.Ping(ctx); err != nil {
-		n.cluster.Absent()
-		return fmt.Errorf("the store has not been seen: %w", err)
-	}
-	close(n.seen)
-	_ = n.probe(ctx) // probeStore logs why it fails
-	return nil
-}
-
-func (n *node) haveJoined(context.Context) error {
-	switch {
-	case n.cluster.Joined():
-		return nil
-	case len(n.cfg.Join) == 0:
-		return errors.New("gossip has not begun")
-	default:
-		return errors.New("no member of --join has been reached yet; are they running, with the same secret and label?")
-	}
-}
-
-func (n *node) haveSettled(context.Context) error {
-	if !n.heads.Settled() {
-		return errors.New("not every member has finished the writes that it began before it knew this node")
-	}
-	return nil
-}
-
-func (n *node) shutdown() {
-	n.log.Info().Dur("atmost", drainLimit).Msg("shutting down, waiting for requests under way; a second signal ends at once")
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-	defer cancel()
-	n.admin.NotReady("shutting down")
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
-		{"end streams", n.builds.Drain},
-		{"let connections go", n.letConnectionsGo},
-		{"hand chunks on", n.fill.HandOn},
-		{"finish writes and forget heads", n.heads.Retire},
-		{"leave the cluster", n.cluster.Leave},
-		{"finish requests", n.public.Shutdown},
-		{"finish answers", n.untilNoConnections},
-		{"write what was counted", n.usage.Close},
-		{"stop the admin port", n.private.Shutdown},
-	} {
-		if err := step.do(ctx); err != nil {
-			n.log.Warn().Err(err).Str("step", step.name).Msg("shutdown step not completed")
-		}
-	}
-}
-
-// letConnectionsGo answers all requests and ends each connection with its answer,
-// until there are none, or for a moment: those who keep connections find another
-// node, instead of a connection that is closed as they use it.
-func (n *node) letConnectionsGo(ctx context.Context) error {
-	n.api.Drain()
-	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
-	defer cancel()
-	_ = n.untilNoConnections(ctx) // the rest is closed later
-	return nil
-}
-
-// untilNoConnections waits until all connections have ended: those that net/http
-// takes for idle, and closes, end with the answer that is being sent.
-func (n *node) untilNoConnections(ctx context.Context) error {
-	tick := time.NewTicker(farewellLimit / 100)
-	defer tick.Stop()
-	for {
-		if open, _ := n.door.Connections(); open == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
 }
 
 // resize has every part fit into a plan of the memory that there is now.

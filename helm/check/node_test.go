@@ -206,7 +206,7 @@ func (n *running) get(t *testing.T, path string, status int) string {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s answers %d: %s", path, resp.StatusCode, body)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // between two looks, until the deadline
 	}
 }
 

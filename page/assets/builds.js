@@ -84,7 +84,7 @@ function one(build, state) {
       h('span', {}, build.builder ? h('bdi', {}, build.builder) : 'somebody', mine && ' (you)', ` · for ${span(build.elapsed)}`, build.message && [' · ', h('bdi', {}, build.message)]),
       h('span', {}, build.progress !== null && `${Math.round(100 * build.progress)} %`, expected(build, left))),
     session.may('writer') && (mine || session.may('admin')) && h('p', { class: 'buttons' },
-      build.waiting > 0 && end(build, state, 'Pass on', `Whoever has waited longest builds it next, and ${plural(build.waiting, 'goes', 'go')} on waiting or building.`),
+      build.waiting > 0 && end(build, state, 'Pass on', `Whoever has waited longest builds it next${build.waiting > 1 ? ', and the others go on waiting' : ''}.`),
       end(build, state, 'Give up', build.waiting > 0 ? `${plural(build.waiting, 'caller')} who wait${build.waiting === 1 ? 's' : ''} for it will be told that the build failed.` : 'Whoever asks for it next builds it anew.',
         build.waiting > 0 ? `given up on the page by ${session.who.user}` : undefined)));
 }

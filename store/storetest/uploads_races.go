@@ -92,18 +92,7 @@ func (s uploads) race(t *testing.T) {
 	for n := range writers {
 		writing.Go(func() {
 			body := pattern(store.MinPart + 10 + n)
-			u, err := b.Begin(b.Context(), name, store.Head{})
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			first, err := b.Part(b.Context(), u, 1, body[:store.MinPart])
-			last, err2 := b.Part(b.Context(), u, 2, body[store.MinPart:])
-			if err = errors.Join(err, err2); err != nil {
-				b.Error(err)
-				return
-			}
-			head, err := b.Complete(b.Context(), u, []store.Part{first, last}, store.Conditions{IfMatch: old.Version})
+			head, err := b.inTwoParts(name, body, store.Conditions{IfMatch: old.Version})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -126,6 +115,20 @@ func (s uploads) race(t *testing.T) {
 			t.Errorf("version %s was read with %d other bytes", version, len(body))
 		}
 	}
+}
+
+// inTwoParts uploads a body that is longer than one part, and does not end the test if that fails.
+func (b uploadBench) inTwoParts(name string, body []byte, c store.Conditions) (store.Head, error) {
+	u, err := b.Begin(b.Context(), name, store.Head{})
+	if err != nil {
+		return store.Head{}, err
+	}
+	first, err := b.Part(b.Context(), u, 1, body[:store.MinPart])
+	last, err2 := b.Part(b.Context(), u, 2, body[store.MinPart:])
+	if err = errors.Join(err, err2); err != nil {
+		return store.Head{}, err
+	}
+	return b.Complete(b.Context(), u, []store.Part{first, last}, c)
 }
 
 func (s uploads) abandoned(t *testing.T) {

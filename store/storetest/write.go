@@ -68,6 +68,11 @@ func (s suite) put(t *testing.T) {
 			b.wantMeta(b.mustGet(b.name("a"), nil), meta)
 		}
 	})
+	s.digests(t)
+}
+
+// digests puts what is not what its digest says.
+func (s suite) digests(t *testing.T) {
 	t.Run("WrongDigest", func(t *testing.T) {
 		if s.has(NoDigestCheck) {
 			return

@@ -234,7 +234,7 @@ func waitingCost(b *testing.B, n *testcluster.Node, waiters int) (cpu, memory fl
 	end, all := crowd(b, []*testcluster.Node{n}, "cost", waiters, "built", func(*testcluster.Node) error { return nil })
 	const lasts = 10 * time.Second
 	spent := processor(b, n.Pid())
-	time.Sleep(lasts)
+	time.Sleep(lasts) // so long is measured
 	cpu = (processor(b, n.Pid()) - spent) / lasts.Seconds()
 	memory = (live(b, n) - before) / 1024 / float64(waiters)
 	end()

@@ -75,7 +75,7 @@ func pace(to io.Writer, from io.Reader) {
 		}
 	})
 	for p := range inFlight {
-		time.Sleep(time.Until(p.due))
+		time.Sleep(time.Until(p.due)) // the link is so slow
 		if _, err := to.Write(p.bytes); err != nil {
 			if c, ok := from.(io.Closer); ok {
 				_ = c.Close()

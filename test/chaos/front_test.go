@@ -170,7 +170,7 @@ func (f *front) complete(r *http.Request, after time.Duration) {
 	out.Body = io.NopCloser(bytes.NewReader(body))
 	f.late.Go(func() {
 		defer func() { _ = recover() }() // the proxy aborts if S3 is gone
-		time.Sleep(after)
+		time.Sleep(after)                // as a store does that is late
 		f.proxy.ServeHTTP(discard{http.Header{}}, out)
 	})
 }

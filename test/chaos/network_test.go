@@ -109,8 +109,8 @@ func (l *link) send(b []byte) {
 
 func (w *network) deliver(l *link, to *os.File) {
 	for p := range l.packets {
-		time.Sleep(time.Until(p.due))
-		_, _ = to.Write(p.bytes) // a packet that is lost is sent again by TCP
+		time.Sleep(time.Until(p.due)) // the link is so slow
+		_, _ = to.Write(p.bytes)      // a packet that is lost is sent again by TCP
 	}
 }
 

@@ -116,7 +116,7 @@ func (c caller) run(ctx context.Context) (value []byte, own bool, err error) {
 	err = errMoved
 	for i := 0; err != nil && ctx.Err() == nil; i++ {
 		if i > 0 {
-			time.Sleep(20 * time.Millisecond) // of a loop that ends with ctx
+			time.Sleep(20 * time.Millisecond) // between two tries, which end with ctx
 		}
 		value, own, err = c.once(ctx, c.nodes[i%len(c.nodes)])
 	}
@@ -163,7 +163,7 @@ func (c caller) hold(ctx context.Context, s *stream, claim string) (stop func())
 		defer close(done)
 		for i := 1; ctx.Err() == nil; i++ {
 			if s == nil {
-				time.Sleep(5 * time.Millisecond) // of a loop that ends with ctx
+				time.Sleep(5 * time.Millisecond) // between two tries, which end with ctx
 				s, _ = attach(ctx, c.nodes[i%len(c.nodes)].URL(), c.key, claim, map[string]any{})
 				continue
 			}
@@ -198,7 +198,7 @@ func (c caller) anywhere(ctx context.Context, method string, body []byte, header
 		if err == nil && a.status < http.StatusInternalServerError {
 			return a, nil
 		}
-		time.Sleep(20 * time.Millisecond) // of a loop that ends with ctx
+		time.Sleep(20 * time.Millisecond) // between two tries, which end with ctx
 	}
 	return a, fmt.Errorf("%s: no node answers: %w: %w", method, ctx.Err(), err)
 }

@@ -61,6 +61,30 @@ func TestReadmeNamesTheFlags(t *testing.T) {
 	}
 }
 
+// What README has a newcomer type does as it says.
+func TestReadmeBegins(t *testing.T) {
+	t.Parallel()
+	n := testcluster.New(t, testcluster.Options{Nodes: 1, Embedded: true}).Nodes[0]
+	readme := readDoc(t, "README.md")
+	page := strings.ReplaceAll(readme, "http://127.0.0.1:8080", n.URL())
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte(readme), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile(`(?m)^    (curl .*)$`).FindAllStringSubmatch(page, -1)
+	for _, m := range commands {
+		run(t, nil, nil, "sh", "-ec", "cd '"+dir+"'; "+m[1])
+	}
+	if again, err := os.ReadFile(filepath.Join(dir, "again.md")); len(commands) < 2 || err != nil || string(again) != readme {
+		t.Errorf("%d commands of curl bring %d bytes back, of %d: %v", len(commands), len(again), len(readme), err)
+	}
+	_, code, _ := strings.Cut(page, "```python\n")
+	code, _, _ = strings.Cut(code, "```")
+	if out := string(run(t, nil, nil, "python3", "-c", code)); out != "{'weights': [0.4, 0.6]}\n" {
+		t.Errorf("README's Python prints %q", out)
+	}
+}
+
 // Every flag is a variable too, and is said to be.
 func TestFlagsAreVariables(t *testing.T) {
 	t.Parallel()
@@ -153,6 +177,41 @@ func TestDebuggingNamesWhatThereIs(t *testing.T) {
 		if !defines(t, "httpapi/problem.go", `"`+m[1]+`"`) {
 			t.Errorf("there is no problem %s", m[1])
 		}
+	}
+}
+
+// README's table of the code has each folder with Go files, and none that is not there.
+func TestReadmeNamesTheFolders(t *testing.T) {
+	t.Parallel()
+	named := map[string]bool{}
+	_, code, _ := strings.Cut(readDoc(t, "README.md"), "## The code")
+	for line := range strings.Lines(code) {
+		if strings.HasPrefix(line, "| `") {
+			cell, _, _ := strings.Cut(line[1:], "|")
+			for _, m := range regexp.MustCompile("`([a-z0-9/]+)/`").FindAllStringSubmatch(cell, -1) {
+				named[m[1]] = true
+			}
+		}
+	}
+	for name := range named {
+		if info, err := os.Stat("../../" + name); err != nil || !info.IsDir() {
+			t.Errorf("README names the folder %s, which is not there", name)
+		}
+	}
+	for _, pattern := range []string{"../../*/*.go", "../../test/*/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if name := strings.TrimPrefix(filepath.Dir(file), "../../"); !named[name] {
+				t.Errorf("README's table leaves %s out", name)
+				named[name] = true // it is said once
+			}
+		}
+	}
+	if len(named) < 30 {
+		t.Errorf("%d folders are named; is the page still read aright?", len(named))
 	}
 }
 

@@ -230,7 +230,7 @@ func TestRates(t *testing.T) {
 						t.Errorf("%v, Retry-After %v: %s", problem, err, a.body)
 						return
 					}
-					time.Sleep(min(time.Duration(wait)*time.Second, time.Until(end)))
+					time.Sleep(min(time.Duration(wait)*time.Second, time.Until(end))) // as Retry-After asks
 				}
 			}
 		})

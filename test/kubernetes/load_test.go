@@ -100,7 +100,7 @@ func (l *load) startPlain(ctx context.Context, name string, c *counts, addr, tok
 			defer own.close()
 			for i := 0; ctx.Err() == nil; i++ {
 				worker(own, i)
-				time.Sleep(pause)
+				time.Sleep(pause) // so that the clients take no more than a share of the machine
 			}
 		})
 	}

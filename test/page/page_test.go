@@ -1,13 +1,11 @@
 package page
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -211,146 +209,10 @@ func testObject(t *testing.T, c cluster, b browser) {
 	}
 }
 
-// Arrow, Parquet and .npy are described, and what only begins as one of them does no harm.
-func testPreviews(t *testing.T, c cluster, b browser) {
-	w := c.signIn(b, c.ada, "")
-	for name, shows := range map[string][]string{
-		"table.arrows":  {"A table in Arrow: 11 columns", "name <b>", "timestamp in µs, Europe/Berlin", "decimal(9, 2)", "text, dictionary"},
-		"table.parquet": {"A Parquet file: 11 columns, 1 row", "name <b>", "timestamp (int64)", "element"},
-		"array.npy":     {"An array of numpy", "'<f8'", "(3, 4)"},
-		"no.parquet":    {"does not end as one"},
-		"no.npy":        {"cut short"},
-		"no.arrow":      {"whose schema cannot be read"},
-	} {
-		body, err := os.ReadFile(filepath.Join("testdata", name))
-		if made := map[string]string{
-			"no.parquet": "PAR1 and no such end", "no.npy": "\x93NUMPY\x02", "no.arrow": "ARROW1\x00\x00\xff\xff\xff\xff\x10\x00\x00\x00\xff\xff\xff\x7f",
-			"array.npy": "\x93NUMPY\x01\x00\x3b\x00{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }",
-		}[name]; made != "" {
-			body, err = []byte(made), nil
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.put(t, "objects", name, string(body))
-		w.visit("#/object/objects/" + name)
-		w.shows("#preview", shows...)
-	}
-	if wrong := js[string](w, hostile); wrong != "" {
-		t.Error(wrong)
-	}
-}
-
-// hostile changes bytes of what can be described, and cuts it, by the numbers of a small
-// generator, and returns what the page could not cope with.
-const hostile = `(async () => {
-	const {render} = await import("/ui/preview.js");
-	const {parquetSchema} = await import("/ui/parquet.js");
-	let seed = 1;
-	const random = (n) => { seed = (seed * 48271) % 2147483647; return seed % n; };
-	const {token} = (await import("/ui/api.js")).session;
-	for (const name of ["table.arrows", "table.parquet", "array.npy"]) {
-		const answer = await fetch("/v1/objects/" + name, {headers: {Authorization: "Bearer " + token}});
-		let whole = new Uint8Array(await answer.arrayBuffer());
-		if (name === "table.parquet") whole = whole.slice(new DataView(whole.buffer).getUint32(whole.length - 8, true) * -1 - 8, -8);
-		for (let i = 0; i < 3000; i++) {
-			const data = whole.slice(0, random(4) ? whole.length : random(whole.length));
-			for (let k = random(8); k >= 0 && data.length > 0; k--) data[random(data.length)] = [255, 129, 0, random(256)][random(4)];
-			try {
-				name === "table.parquet" ? parquetSchema(data) : render(data, {size: data.length, type: ""});
-			} catch (error) {
-				if (!(error instanceof RangeError && name === "table.parquet")) return name + ", change " + i + ": " + error;
-			}
-		}
-	}
-	return "";
-})()`
-
 func testWhy(_ *testing.T, c cluster, b browser) {
 	w := c.signIn(b, c.rob, "#/object/strategies/"+url.PathEscape("AAPL STRATEGY|2022-01-30T00:00:00+00:00||"+hash))
 	w.shows("#view", "There is nothing under this key", "the date: 2022-01-29T00:00:00+00:00 there, 2022-01-30T00:00:00+00:00 asked for")
 	w.shows(".nearest", "AAPL STRATEGY|2022-01-29", "Date")
-}
-
-// A build is followed from its start to its end, in two windows.
-func testBuild(t *testing.T, c cluster, b browser) {
-	const path = "/v1/builds/objects?key=slow"
-	one, two := c.signIn(b, c.rob, "#/builds"), c.signIn(b, c.grace, "#/builds")
-	one.shows("#view", "Nothing is being built")
-	two.shows("#view", "Nothing is being built")
-	status, answer := c.send(t, c.ada, "POST", path, `{"expect": 60}`)
-	var granted struct{ Claim string }
-	if err := json.Unmarshal(answer, &granted); status != 201 || err != nil {
-		t.Fatalf("%d %s", status, answer)
-	}
-	if status, answer := c.send(t, c.ada, "PUT", path, `{"progress": 0.25, "message": "`+"<b>loading</b>"+`"}`, "Larder-Claim", granted.Claim); status != 200 {
-		t.Fatalf("%d %s", status, answer)
-	}
-	for _, w := range []*tab{one, two} {
-		w.shows(".build", "slow", "ada", "25 %", "<b>loading</b>")
-	}
-	c.put(t, "objects", "slow", "value", "Larder-Claim", granted.Claim)
-	for _, w := range []*tab{one, two} {
-		w.shows(".over", "slow", "Built")
-		w.shows("#view", "Nothing is being built")
-	}
-}
-
-// One's own build is passed on, or given up, from the page; another's only by an admin.
-func testEndBuild(t *testing.T, c cluster, b browser) {
-	const path = "/v1/builds/objects?key=hangs"
-	// waits is a request that waits, and so can be given the claim.
-	waits := func(who credential, waiter string) (answered chan string) {
-		answered = make(chan string, 1)
-		go func() {
-			_, answer := c.send(t, who, "POST", path, `{"waiter": "`+waiter+`"}`, "Prefer", "wait=60")
-			answered <- string(answer)
-		}()
-		return answered
-	}
-	if status, answer := c.send(t, c.ada, "POST", path, `{"expect": 60, "waiter": "one"}`); status != 201 {
-		t.Fatalf("%d %s", status, answer)
-	}
-	next := waits(c.grace, "two")
-	if status, answer := c.send(t, c.rob, "DELETE", path, ""); status != 403 {
-		t.Errorf("a reader ended a build: %d %s", status, answer)
-	}
-	w := c.signIn(b, c.ada, "#/builds")
-	w.shows(".build", "hangs", "ada (you)", "1 caller waits")
-	w.press("Pass on …")
-	w.shows("dialog", "waited longest")
-	w.press("Pass on")
-	w.shows(".build", "grace", "nobody waits")
-	if answer := <-next; !strings.Contains(answer, "claim") {
-		t.Errorf("who waited is told %s", answer)
-	}
-	if js[bool](w, `document.querySelector(".build").innerText.includes("Give up")`) {
-		t.Error("a writer is offered to end another's build")
-	}
-	_, running := c.send(t, c.ada, "GET", "/v1/builds/objects?prefix=hangs", "")
-	var list struct{ Builds []struct{ Since string } }
-	if err := json.Unmarshal(running, &list); err != nil || len(list.Builds) != 1 {
-		t.Fatalf("%v: %s", err, running)
-	}
-	if status, answer := c.send(t, c.ada, "DELETE", path, ""); status != 400 || !strings.Contains(string(answer), "since") {
-		t.Errorf("a build that was not named was ended: %d %s", status, answer)
-	}
-	if status, answer := c.send(t, c.ada, "DELETE", path, `{"since": "`+list.Builds[0].Since+`"}`); status != 403 || !strings.Contains(string(answer), "one's own builds") {
-		t.Errorf("a writer ended another's build: %d %s", status, answer)
-	}
-	if status, answer := c.send(t, c.grace, "DELETE", path, `{"since": "2020-01-01T00:00:00Z"}`); status != 409 || !strings.Contains(string(answer), "claim-lost") {
-		t.Errorf("another claim than the one that was meant ended: %d %s", status, answer)
-	}
-	last := waits(c.ada, "three")
-	admin := c.signIn(b, c.grace, "#/builds")
-	admin.shows(".build", "1 caller waits")
-	admin.press("Give up …")
-	admin.shows("dialog", "told that the build failed")
-	admin.press("Give up")
-	admin.shows(".over", "hangs", "Ended without a value")
-	if answer := <-last; !strings.Contains(answer, "build-failed") || !strings.Contains(answer, "given up on the page by grace") {
-		t.Errorf("who waited is told %s", answer)
-	}
 }
 
 func testSaved(t *testing.T, c cluster, b browser) {

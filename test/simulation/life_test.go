@@ -53,7 +53,7 @@ func (w *world) run() {
 			w.trace(n.cluster.Self().ID, heads.Event{Kind: trace.Ended})
 		}
 	}
-	time.Sleep(endLimit)
+	time.Sleep(endLimit) // by which all that the nodes began has ended
 }
 
 // recover waits until all is well again.

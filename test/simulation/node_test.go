@@ -117,7 +117,7 @@ func (n *node) run() {
 	}()
 }
 
-// ready waits until a node may serve, and reports whether it may.
+// ready waits, by the simulation's clock, until a node may serve, and reports whether it may.
 func (n *node) ready() bool {
 	for began := time.Now(); time.Since(began) < readyLimit; time.Sleep(20 * time.Millisecond) {
 		if n.cluster.Joined() && n.heads.Settled() {

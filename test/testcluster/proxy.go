@@ -141,7 +141,7 @@ func (p *Proxy) pass(to, from *net.TCPConn, answers bool) {
 			return
 		}
 		if answers && f.Delay > 0 {
-			time.Sleep(f.Delay)
+			time.Sleep(f.Delay) // the link is so slow
 		}
 		if n > 0 {
 			passed += int64(n)

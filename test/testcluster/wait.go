@@ -30,7 +30,7 @@ func Eventually(t testing.TB, within time.Duration, what string, cond func() err
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not within %s: %v", what, within, err)
 		}
-		time.Sleep(pause)
+		time.Sleep(pause) // between two looks
 	}
 }
 
