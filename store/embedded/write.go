@@ -15,6 +15,7 @@ import (
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
+	"golang.org/x/sync/errgroup"
 )
 
 const etagAttribute = "etag"
@@ -132,13 +133,26 @@ func (b *bucket) remove(in *s3.DeleteObjectInput) error {
 	return os.Remove(name)
 }
 
-// DeleteObjects removes several, one after the other.
+// deletesAtOnce is how many objects of a request are removed at once, so that they wait for the
+// disk together.
+const deletesAtOnce = 64
+
+// DeleteObjects removes several.
 func (b *bucket) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
+	errs := make([]error, len(in.Delete.Objects))
+	var all errgroup.Group
+	all.SetLimit(deletesAtOnce)
+	for i, object := range in.Delete.Objects {
+		all.Go(func() error {
+			_, errs[i] = b.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: in.Bucket, Key: object.Key, IfMatch: object.ETag})
+			return nil
+		})
+	}
+	_ = all.Wait() // errs has each
 	var result s3response.DeleteResult
-	for _, object := range in.Delete.Objects {
-		_, err := b.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: in.Bucket, Key: object.Key, IfMatch: object.ETag})
-		if err != nil {
-			result.Error = append(result.Error, s3err.ObjectDeleteError(object.Key, nil, err))
+	for i, object := range in.Delete.Objects {
+		if errs[i] != nil {
+			result.Error = append(result.Error, s3err.ObjectDeleteError(object.Key, nil, errs[i]))
 			continue
 		}
 		result.Deleted = append(result.Deleted, types.DeletedObject{Key: object.Key})
