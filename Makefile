@@ -15,7 +15,7 @@ PLATFORMS := linux/$(shell go env GOARCH)
 # axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
 AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
-.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle kubernetes keeping bench chart image vuln tools clean
+.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle kubernetes keeping issuer bench chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,11 @@ $(AXE):
 
 page: $(AXE) ## the page in Chromium, among many keys; KEYS=100000
 	go test -v -count 1 -timeout 0 -run TestPage ./test/page -keys $(KEYS) -axe $(AXE)
+
+# The provider is the example of the library, with a person of its own; nothing of it is shipped.
+issuer: ## sign in on the page at a real OpenID provider, zitadel's, before and after its keys change
+	GOBIN=$(BIN)/issuer GOFLAGS= go install github.com/zitadel/oidc/v3/example/server@v3.52.0
+	go test -tags issuer -v -count 1 -run TestSignInAtZitadel ./test/page -issuer $(BIN)/issuer/server
 
 screenshots: ## the pictures of README and docs, of a cluster with a few objects, in docs/page
 	mkdir -p docs/page && go test -count 1 -run TestScreenshots ./test/page -screenshots $(CURDIR)/docs/page

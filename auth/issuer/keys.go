@@ -23,8 +23,10 @@ const (
 	// for its two documents.
 	fetchAtMost = 1 << 20
 	fetchLimit  = 5 * time.Second
-	// fetchPause is the least time between two fetches, whatever callers send.
-	fetchPause = 10 * time.Second
+	// fetchPause is the least time between two fetches, whatever callers send, and failedPause
+	// that after one by which no keys came.
+	fetchPause  = 10 * time.Second
+	failedPause = time.Second
 	keysAtMost = 100
 	minRSA     = 2048 // bits
 	maxRSA     = 8192
@@ -109,7 +111,11 @@ func (s *keySet) fetch(ctx context.Context) {
 	s.mu.Lock()
 	running := s.running
 	if running == nil {
-		if !s.tried.IsZero() && time.Since(s.tried) < fetchPause {
+		pause := fetchPause
+		if s.failed != nil {
+			pause = failedPause
+		}
+		if !s.tried.IsZero() && time.Since(s.tried) < pause {
 			s.mu.Unlock()
 			return
 		}

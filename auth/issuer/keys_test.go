@@ -66,6 +66,28 @@ func TestKeysChange(t *testing.T) {
 	}
 }
 
+// A provider that is back is asked by the next token, and not ten seconds later.
+func TestProviderIsBack(t *testing.T) {
+	key := testissuer.NewRSA(t, "one")
+	provider := testissuer.New(t, key)
+	provider.Down(true)
+	i, _ := open(t, provider, "")
+	token := key.Token(t, provider.Claims("ada", map[string]any{"org": "acme", "roles": "writer"}))
+	if _, err := i.Verify(t.Context(), token); err == nil {
+		t.Fatal("a token is good before the provider has answered")
+	}
+	provider.Down(false)
+	i.keys.mu.Lock()
+	i.keys.tried = time.Now().Add(-failedPause)
+	i.keys.mu.Unlock()
+	if _, err := i.Verify(t.Context(), token); err != nil {
+		t.Error(err)
+	}
+	if n := provider.Fetches(); n != 1 {
+		t.Errorf("the keys were fetched %d times, want once", n)
+	}
+}
+
 func TestFetchesAreBounded(t *testing.T) {
 	key := testissuer.NewRSA(t, "one")
 	provider := testissuer.New(t, key)
