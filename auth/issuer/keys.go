@@ -27,9 +27,9 @@ const (
 	// that after one by which no keys came.
 	fetchPause  = 10 * time.Second
 	failedPause = time.Second
-	keysAtMost = 100
-	minRSA     = 2048 // bits
-	maxRSA     = 8192
+	keysAtMost  = 100
+	minRSA      = 2048 // bits
+	maxRSA      = 8192
 )
 
 // errUnknownKey says that no key of the provider has the ID that a token names.
