@@ -199,7 +199,8 @@ func (u *Usage) hear(id string, t told) {
 		if o := h.others[id]; o != nil && o.changes > s.Changes {
 			continue
 		}
-		h.others[id] = &heard{at: now, changes: s.Changes, sums: accountsOf(s.Sums), gross: s.Gross, pending: s.Pending, writes: s.Writes}
+		sums := accountsOf(s.Sums)
+		h.others[id] = &heard{at: now, changes: s.Changes, sums: sums, total: sums.total(), gross: s.Gross, pending: s.Pending, writes: s.Writes}
 		h.valid = false
 		h.outdated = h.outdated || h.base != nil && s.Walked.After(h.base.walked)
 	}
