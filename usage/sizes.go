@@ -126,6 +126,9 @@ type holding struct {
 	// member knows them, by ID.
 	changes uint64
 	told    map[string]uint64
+	// tellAt is when others may be told again, and tellOf the changes until the last time.
+	tellAt time.Time
+	tellOf uint64
 
 	sum   Sum // all told, if valid
 	valid bool
