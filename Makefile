@@ -15,7 +15,7 @@ PLATFORMS := linux/$(shell go env GOARCH)
 # axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
 AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
-.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle kubernetes keeping issuer bench chart image vuln tools clean
+.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle kubernetes keeping issuer bench scale chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ durable: ## kill a node under load again and again, and look for every acknowled
 
 bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; tables in test/bench/results; ROWS='memory|peer' SHORT=1
 	ROWS='$(ROWS)' SHORT=$(SHORT) scripts/bench
+
+scale: ## what a unit of work costs among few nodes, keys, connections, bytes, researchers, and among many; tables in test/bench/results; ROWS='nodes|keys' SHORT=1
+	go test ./test/bench -run '^$$' -bench "Scale/^($(or $(ROWS),.*))\$$" -benchtime 1x -timeout 30m $(if $(SHORT),-short) -args -results $(CURDIR)/test/bench/results
 
 keeping: ## half of many objects expire, and half are removed by prefix, under reads; ten minutes and more; KEYS=100000
 	go test -tags keeping -v -count 1 -timeout 0 ./test/keeping -keys $(KEYS)

@@ -33,11 +33,14 @@ type base struct {
 
 // start is how much of what one start of a node counted is in the sums.
 type start struct {
-	sums accounts
-	gone time.Time // when it was seen to be over; zero if it is not
+	sums  accounts
+	total Sum       // of these
+	gone  time.Time // when it was seen to be over; zero if it is not
 	// closed says that it ended well, and everything that it counted is here.
 	closed bool
 }
+
+func startOf(sums accounts) *start { return &start{sums: sums, total: sums.total()} }
 
 func newBase() *base { return &base{sums: accounts{}, starts: map[string]*start{}} }
 
@@ -47,6 +50,14 @@ func (b *base) of(id string) *start {
 		return nil
 	}
 	return b.starts[id]
+}
+
+// counted is how much of what a start counted the base has.
+func (b *base) counted(id string) Sum {
+	if s := b.of(id); s != nil {
+		return s.total
+	}
+	return Sum{}
 }
 
 // keptBase is a base as JSON.
@@ -78,7 +89,8 @@ func decodeBase(body []byte) (*base, error) {
 	}
 	b := &base{walked: k.Walked, doubt: k.Doubt, sums: accountsOf(k.Sums), starts: map[string]*start{}}
 	for id, s := range k.Starts {
-		b.starts[id] = &start{sums: accountsOf(s.Sums), gone: s.Gone, closed: s.Closed}
+		b.starts[id] = startOf(accountsOf(s.Sums))
+		b.starts[id].gone, b.starts[id].closed = s.Gone, s.Closed
 	}
 	return b, nil
 }
@@ -166,9 +178,10 @@ func (u *Usage) next(org string, now time.Time, closed bool) (b *base, version s
 	h := u.holding(org)
 	b = newBase()
 	b.sums = h.accounts()
-	b.starts[self] = &start{sums: clone(h.mine), closed: closed}
+	b.starts[self] = startOf(clone(h.mine))
+	b.starts[self].closed = closed
 	for id, o := range h.others {
-		b.starts[id] = &start{sums: clone(o.sums)}
+		b.starts[id] = startOf(clone(o.sums))
 	}
 	if h.base != nil {
 		b.walked, b.doubt = h.base.walked, h.base.doubt
@@ -195,7 +208,8 @@ func (b *base) follow(id string, was *start, now time.Time) {
 	case s != nil:
 		s.gone, s.closed = was.gone, s.closed || was.closed
 	case was.gone.IsZero() || now.Sub(was.gone) < keepGone:
-		b.starts[id] = &start{sums: was.sums, gone: was.gone, closed: was.closed}
+		kept := *was
+		b.starts[id] = &kept
 	}
 }
 

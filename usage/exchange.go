@@ -22,6 +22,10 @@ const (
 	tellLimit = time.Second
 	// maxTold is about how much is told at once, in bytes: a question takes 1 MiB.
 	maxTold = 256 << 10
+	// toldLines is about how many lines of what an org has a node tells in a second: where
+	// writers and members are many it tells the org more seldom than each second. A line
+	// has some 75 bytes.
+	toldLines = 5000
 )
 
 // told is what a node tells another, as JSON.
@@ -57,27 +61,46 @@ func (u *Usage) others() []cluster.Member {
 	return slices.DeleteFunc(u.cluster.Members(), func(m cluster.Member) bool { return m.ID == self })
 }
 
-// tellAll tells every other member what it has not heard yet.
-func (u *Usage) tellAll(ctx context.Context) { u.askAll(ctx, "") }
+// tellAll tells every other member what it has not heard yet of some orgs.
+func (u *Usage) tellAll(ctx context.Context, orgs []string) {
+	about := told{Wants: u.rates.here()}
+	about.Rates = len(about.Wants) > 0 || u.toldRates.Load()
+	u.askAll(ctx, about, orgs)
+}
 
 // exchange has every other member know what this one has counted of an org, and the
 // reverse.
-func (u *Usage) exchange(ctx context.Context, org string) { u.askAll(ctx, org) }
+func (u *Usage) exchange(ctx context.Context, org string) {
+	u.askAll(ctx, told{Reply: org}, []string{org})
+}
 
-func (u *Usage) askAll(ctx context.Context, org string) {
+// tellable are the orgs of which others may be told now.
+func (u *Usage) tellable(now time.Time) (orgs []string) {
+	members := len(u.cluster.Members())
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for org, h := range u.holdings {
+		if now.Before(h.tellAt) {
+			continue
+		}
+		orgs = append(orgs, org)
+		if h.changes != h.tellOf {
+			lines := len(h.mine) * members
+			h.tellOf, h.tellAt = h.changes, now.Add(time.Duration(lines)*(time.Second/toldLines))
+		}
+	}
+	return orgs
+}
+
+func (u *Usage) askAll(ctx context.Context, about told, orgs []string) {
 	ctx, cancel := context.WithTimeout(ctx, tellLimit)
 	defer cancel()
-	begun := u.begun()
-	about := told{Reply: org}
-	if org == "" {
-		about.Wants = u.rates.here()
-		about.Rates = len(about.Wants) > 0 || u.toldRates.Load()
-	}
+	begun := u.begun(orgs)
 	var wg sync.WaitGroup
 	var missed atomic.Bool
 	for _, m := range u.others() {
 		wg.Go(func() {
-			if err := u.tell(ctx, m, about); err != nil {
+			if err := u.tell(ctx, m, about, orgs); err != nil {
 				missed.Store(true)
 				u.log.Debug().Err(err).Str("peer", m.Name).Msg("a member did not hear what was counted here")
 			}
@@ -85,43 +108,41 @@ func (u *Usage) askAll(ctx context.Context, org string) {
 	}
 	wg.Wait()
 	if !missed.Load() {
-		u.heardByAll(begun, org)
+		u.heardByAll(begun)
 	}
 	if about.Rates {
 		u.toldRates.Store(len(about.Wants) > 0 || missed.Load())
 	}
 }
 
-// begun is what all writes here would have added so far, by org.
-func (u *Usage) begun() map[string]Sum {
+// begun is what all writes here would have added so far to some orgs.
+func (u *Usage) begun(orgs []string) map[string]Sum {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	sums := map[string]Sum{}
-	for org, h := range u.holdings {
-		if h.begun != h.known {
+	for _, org := range orgs {
+		if h := u.holding(org); h.begun != h.known {
 			sums[org] = h.begun
 		}
 	}
 	return sums
 }
 
-// heardByAll remembers what all others were told of all orgs, or of one.
-func (u *Usage) heardByAll(sums map[string]Sum, only string) {
+// heardByAll remembers what all others were told.
+func (u *Usage) heardByAll(sums map[string]Sum) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for org, s := range sums {
-		if only == "" || only == org {
-			h := u.holding(org)
-			h.known = Sum{max(h.known.Bytes, s.Bytes), max(h.known.Objects, s.Objects)}
-		}
+		h := u.holding(org)
+		h.known = Sum{max(h.known.Bytes, s.Bytes), max(h.known.Objects, s.Objects)}
 	}
 }
 
-// tell tells a member what it has not heard yet, or, of the org of about.Reply, all, and
-// hears the same.
-func (u *Usage) tell(ctx context.Context, m cluster.Member, about told) error {
+// tell tells a member what it has not heard yet of some orgs, or, of the org of about.Reply,
+// all, and hears the same.
+func (u *Usage) tell(ctx context.Context, m cluster.Member, about told, orgs []string) error {
 	for {
-		t, more := u.news(m.ID, about)
+		t, more := u.news(m.ID, about, orgs)
 		if len(t.Orgs) == 0 && !t.Rates && t.Reply == "" {
 			return nil
 		}
@@ -149,14 +170,15 @@ func (u *Usage) tell(ctx context.Context, m cluster.Member, about told) error {
 }
 
 // news is what to tell a member next, about included, and whether there is more.
-func (u *Usage) news(id string, about told) (t told, more bool) {
-	t, only := about, about.Reply
+func (u *Usage) news(id string, about told, orgs []string) (t told, more bool) {
+	t = about
 	t.Orgs = map[string]state{}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	size := 0
-	for org, h := range u.holdings {
-		if only != "" && org != only || only == "" && h.told[id] == h.changes {
+	for _, org := range orgs {
+		h := u.holding(org)
+		if about.Reply == "" && h.told[id] == h.changes {
 			continue
 		}
 		if size > maxTold {
@@ -199,7 +221,8 @@ func (u *Usage) hear(id string, t told) {
 		if o := h.others[id]; o != nil && o.changes > s.Changes {
 			continue
 		}
-		h.others[id] = &heard{at: now, changes: s.Changes, sums: accountsOf(s.Sums), gross: s.Gross, pending: s.Pending, writes: s.Writes}
+		sums := accountsOf(s.Sums)
+		h.others[id] = &heard{at: now, changes: s.Changes, sums: sums, total: sums.total(), gross: s.Gross, pending: s.Pending, writes: s.Writes}
 		h.valid = false
 		h.outdated = h.outdated || h.base != nil && s.Walked.After(h.base.walked)
 	}

@@ -41,11 +41,12 @@ func changeOf(was, is *store.Head) (s Sum) {
 // is called at the key's owner, with the write's turn, and before anything is done
 // of it. The error is ErrQuota.
 //
-// While there is much room, nobody is asked: members tell each other each second
-// what they have added, and a node adds no more than a quarter of its part of what
-// was free. Were that more, two seconds of what others do not know yet could pass the
-// limit. Beyond that a write is first told to all others, and then what they say of
-// theirs is looked at. Of two writes that do so at once at least one sees the other.
+// While there is much room, nobody is asked: members tell each other each second,
+// or more seldom where writers are many, what they have added, and until it has told
+// all a node adds no more than a quarter of its part of what was free. Were that more,
+// what others do not know yet could pass the limit. Beyond that a write is first told
+// to all others, and then what they say of theirs is looked at. Of two writes that do
+// so at once at least one sees the other.
 func (u *Usage) Reserve(ctx context.Context, k keys.Key, was, is *store.Head) (*Room, error) {
 	if u == nil {
 		return &Room{closed: true}, nil

@@ -126,6 +126,9 @@ type holding struct {
 	// member knows them, by ID.
 	changes uint64
 	told    map[string]uint64
+	// tellAt is when others may be told again, and tellOf the changes until the last time.
+	tellAt time.Time
+	tellOf uint64
 
 	sum   Sum // all told, if valid
 	valid bool
@@ -137,6 +140,7 @@ type heard struct {
 	at      time.Time
 	changes uint64 // of the state that was told
 	sums    accounts
+	total   Sum // of these
 	gross   map[string]Sum
 	pending Sum
 	writes  int64
@@ -154,11 +158,20 @@ func (h *holding) add(at account, s Sum) {
 	h.sum = h.sum.plus(s)
 }
 
-// total is what the org has, as far as this node knows.
+// total is what the org has, as far as this node knows: the total of its accounts, which
+// it does not put together, since they are many.
 func (h *holding) total() Sum {
-	if !h.valid {
-		h.sum, h.valid = h.accounts().total(), true
+	if h.valid {
+		return h.sum
 	}
+	h.sum = h.mine.total().minus(h.base.counted(h.id))
+	if h.base != nil {
+		h.sum = h.sum.plus(h.base.sums.total())
+	}
+	for id, o := range h.others {
+		h.sum = h.sum.plus(o.total).minus(h.base.counted(id))
+	}
+	h.valid = true
 	return h.sum
 }
 

@@ -231,9 +231,9 @@ func (u *Usage) rounds(ctx context.Context) {
 			u.rates.round(now, since.Seconds())
 			u.dropGone(now)
 			u.turn(now)
-			u.tellAll(ctx)
+			u.tellAll(ctx, u.tellable(now))
 		case u.rates.hasNewcomer():
-			u.tellAll(ctx)
+			u.tellAll(ctx, u.tellable(now))
 		}
 	}
 }
@@ -340,7 +340,7 @@ func (u *Usage) keep(ctx context.Context, org string) {
 func (u *Usage) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeLimit)
 	defer cancel()
-	u.tellAll(ctx)
+	u.tellAll(ctx, u.orgs())
 	err := u.flush(ctx, "")
 	for _, org := range u.orgs() {
 		u.mu.Lock()

@@ -29,23 +29,16 @@ type bench struct {
 	lasts    time.Duration // of one side in one round of load
 }
 
-// BenchmarkRows measures the rows, each as a benchmark of its own that runs
-// once, and writes the tables. -short takes fewer rounds of
-// smaller things.
+// row is one of them, measured once as a benchmark of its own.
+type row struct {
+	name string
+	run  func(*testing.B, *bench)
+}
+
+// BenchmarkRows measures Larder beside what else could do the same work. -short takes
+// fewer rounds of smaller things.
 func BenchmarkRows(b *testing.B) {
-	s := &bench{programs: b.TempDir(), rounds: 5, lasts: time.Second}
-	if s.report.Short = testing.Short(); s.report.Short {
-		s.rounds = 3
-	}
-	s.report.Machine = machine()
-	build := exec.Command("go", "build", "-o", s.programs, "larder/test/bench/load", "larder/test/bench/rival")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("build: %v\n%s", err, out)
-	}
-	for _, row := range []struct {
-		name string
-		run  func(*testing.B, *bench)
-	}{
+	measure(b, &bench{rounds: 5}, "table", []row{
 		{"memory", memoryRow},
 		{"front", frontRow},
 		{"stores", storesRow},
@@ -62,14 +55,28 @@ func BenchmarkRows(b *testing.B) {
 		{"builds", buildsRow},
 		{"disk", diskRow},
 		{"join", joinRow},
-	} {
+	})
+}
+
+// measure measures rows, and writes the tables.
+func measure(b *testing.B, s *bench, table string, rows []row) {
+	s.programs, s.lasts = b.TempDir(), time.Second
+	if s.report.Short = testing.Short(); s.report.Short {
+		s.rounds = 3
+	}
+	s.report.Machine = machine()
+	build := exec.Command("go", "build", "-o", s.programs, "larder/test/bench/load", "larder/test/bench/rival")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("build: %v\n%s", err, out)
+	}
+	for _, row := range rows {
 		b.Run(row.name, func(b *testing.B) {
 			began := time.Now()
 			row.run(b, s)
 			fmt.Printf("# %s: %s\n", row.name, time.Since(began).Round(time.Second))
 		})
 	}
-	if err := s.report.Write(*results, "table"); err != nil {
+	if err := s.report.Write(*results, table); err != nil {
 		b.Fatal(err)
 	}
 	fmt.Println(s.report.Markdown())

@@ -1,6 +1,9 @@
 // Package bench measures Larder, as real node processes, beside what else
-// could do the same work, and says which targets are met: 'make bench'. Only
-// benchmarks are in this package, in files of one row each; what they share is
+// could do the same work, and says which targets are met: 'make bench'. And
+// beside itself, where nodes, keys, connections, bytes and researchers are few
+// and where they are many, and says what grows faster than the work: 'make
+// scale', in files named scale_. Only benchmarks are in this package, in files
+// of one row each; what they share is
 //
 //	blob     the bytes that all serve
 //	load     the load generator for large bodies; wrk is that for small ones

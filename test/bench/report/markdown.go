@@ -22,29 +22,47 @@ func (r *Report) Markdown() string {
 		if l.Row != row {
 			row = l.Row
 			fmt.Fprintf(&b, "\n## %s\n\n", row)
-			b.WriteString("| | unit | Larder | against | the other | ratio | target | met |\n|---|---|---|---|---|---|---|---|\n")
+			b.WriteString(r.columns())
 		}
-		b.WriteString(l.markdown())
+		if r.Growth {
+			b.WriteString(l.growth())
+		} else {
+			b.WriteString(l.markdown())
+		}
 	}
 	return b.String()
 }
 
-func (l Line) markdown() string {
-	what, target, met := l.What, "", ""
-	if l.Note != "" {
-		what += "; " + l.Note
+func (r *Report) columns() string {
+	if r.Growth {
+		return "| cost | unit | in the small case | | in the large case | | growth |\n|---|---|---|---|---|---|---|\n"
 	}
+	return "| | unit | Larder | against | the other | ratio | target | met |\n|---|---|---|---|---|---|---|---|\n"
+}
+
+func (l Line) markdown() string {
+	target, met := "", ""
 	if l.Target != nil {
 		target, met = l.Target.String(), "**no**"
 		if *l.Met {
 			met = "yes"
 		}
 	}
-	cells := []string{what, l.Unit, l.Ours.String(), l.Against, spreadOrNone(l.Theirs), spreadOrNone(l.Ratio), target, met}
-	for i, c := range cells {
-		cells[i] = strings.ReplaceAll(c, "|", `\|`)
+	return cells(l.noted(), l.Unit, l.Ours.String(), l.Against, spreadOrNone(l.Theirs), spreadOrNone(l.Ratio), target, met)
+}
+
+func (l Line) noted() string {
+	if l.Note == "" {
+		return l.What
 	}
-	return "| " + strings.Join(cells, " | ") + " |\n"
+	return l.What + "; " + l.Note
+}
+
+func cells(of ...string) string {
+	for i, c := range of {
+		of[i] = strings.ReplaceAll(c, "|", `\|`)
+	}
+	return "| " + strings.Join(of, " | ") + " |\n"
 }
 
 func spreadOrNone(s *Spread) string {
@@ -56,6 +74,9 @@ func spreadOrNone(s *Spread) string {
 
 // summary counts the targets and names those that were missed.
 func (r *Report) summary() string {
+	if r.Growth {
+		return r.steep()
+	}
 	judged, met := 0, 0
 	var missed []string
 	for _, l := range r.Lines {

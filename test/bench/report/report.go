@@ -15,15 +15,18 @@ type Report struct {
 	// Machine says where and with what was measured, by name.
 	Machine map[string]string `json:"machine"`
 	// Short marks a run that was cut short for development: its numbers are rough.
-	Short bool   `json:"short"`
-	Lines []Line `json:"lines"`
+	Short bool `json:"short"`
+	// Growth marks a report whose lines are made by Grown.
+	Growth bool   `json:"growth,omitempty"`
+	Lines  []Line `json:"lines"`
 }
 
 // Line is one thing that was measured.
 type Line struct {
 	Row     string `json:"row"`               // the line of the issue's table, a heading
 	What    string `json:"what"`              // which case of it, for example "1 KiB"
-	Against string `json:"against,omitempty"` // what the other side is
+	Against string `json:"against,omitempty"` // what the other side is; the small case
+	Case    string `json:"case,omitempty"`    // the large case, where costs are compared as things grow
 	Unit    string `json:"unit"`
 	Ours    Spread `json:"ours"`
 	// Theirs and Ratio, ours over theirs, are nil where nothing was compared.
