@@ -180,7 +180,7 @@ func (t *Table) Get(k keys.Key) (is Known, live bool, now Moment) {
 		return Known{}, false, now
 	}
 	if t.cfg.Trace != nil {
-		t.trace(Event{Kind: Hit, Key: k, Known: e.Known})
+		t.trace(Event{Kind: Hit, Key: k, Known: e.Known, Asked: now.At})
 	}
 	return e.Known, true, now
 }
@@ -332,7 +332,7 @@ func (t *Table) Grant(k keys.Key, to string) (Known, time.Duration) {
 	}
 	lease := min(t.cfg.Lease, e.until.Sub(now))
 	t.counts.granted.Add(1)
-	t.trace(Event{Kind: Granted, Key: k, Peer: to, Known: e.Known, Until: now.Add(lease)})
+	t.trace(Event{Kind: Granted, Key: k, Peer: to, Known: e.Known, Asked: now, Until: now.Add(lease)})
 	return e.Known, lease
 }
 

@@ -69,11 +69,11 @@ func ofRules() []mutation {
 			{"writepath/revoke.go", "if len(silent)+len(busy) == 0 {", "if len(silent)+len(busy) >= 0 {"},
 		}},
 		{"10", "a revocation does not drop the head", []overlay.Change{
-			{revoked, "	t.Drop(k)\n	t.trace(", "	t.trace("},
+			{turn, "	s.drop(k)\n	t.trace(", "	t.trace("},
 		}},
 		{"11", "no write gives way, nor is waited for", []overlay.Change{
 			{turn, "		q.gaveWay = true\n", ""},
-			{revoked, "uploaded := t.giveWay(k); uploaded != nil {", "uploaded := t.giveWay(k); uploaded != nil && false {"},
+			{revoked, "uploaded := t.giveWay(k, from); uploaded != nil;", "uploaded := t.giveWay(k, from); uploaded != nil && false;"},
 		}},
 		{"12", "the owner is not looked up after the mark", []overlay.Change{
 			{turn, "		return ErrNotOwner\n	}\n	return w.still()\n", "		return ErrNotOwner\n	}\n	return nil\n"},

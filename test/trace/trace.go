@@ -28,6 +28,23 @@ type Event struct {
 	heads.Event
 }
 
+// Line is the event for a person: in seconds since the beginning, and with the names of
+// nodes by their IDs.
+func (e Event) Line(began time.Time, names map[string]string) string {
+	since := func(t time.Time) float64 { return t.Sub(began).Seconds() }
+	s := fmt.Sprintf("%10.4f %s: %s %s", since(e.At), names[e.Node], e.Key.Name, e.Kind)
+	if e.Peer != "" {
+		s += " " + names[e.Peer]
+	}
+	if e.Absent || e.Head.Version != "" {
+		s += " " + e.Head.Meta["value"] + fmt.Sprintf(" (%.6s/%.4s)", e.Head.Version, e.Head.WriteName())
+	}
+	if !e.Until.IsZero() {
+		s += fmt.Sprintf(" until %.4f", since(e.Until))
+	}
+	return s
+}
+
 // Protocol is what the checker has to know.
 type Protocol struct {
 	Lease, Revalidate time.Duration
@@ -38,6 +55,7 @@ type Protocol struct {
 // Broken is an event that no state explains.
 type Broken struct {
 	Event Event
+	Place int // among the events
 	Why   string
 }
 
@@ -51,9 +69,9 @@ func (b *Broken) Error() string {
 // Events that are of all keys are part of each key's.
 func Check(p Protocol, events []Event) *Broken {
 	c := checker{Protocol: p, nodes: map[string]*node{}, leases: map[lease]time.Time{}, store: newContents()}
-	for _, e := range events {
+	for i, e := range events {
 		if why := c.take(e); why != "" {
-			return &Broken{Event: e, Why: why}
+			return &Broken{Event: e, Place: i, Why: why}
 		}
 	}
 	return nil
@@ -75,7 +93,8 @@ type lease struct{ by, to, head string }
 type node struct {
 	head      string // what it trusts; empty is nothing
 	owned     bool
-	from      string // the owner that granted it
+	from      string    // the owner that granted it
+	asked     time.Time // when it asked for that
 	until     time.Time
 	dropped   time.Time // the last time
 	unsure    time.Time // until when a write that has ended may yet happen
@@ -138,10 +157,15 @@ func (c *checker) take(e Event) string {
 	return ""
 }
 
-// dropLookups takes in that the members have changed, or settled.
+// dropLookups takes in that the members have changed, or settled. A node does that for
+// one part of its keys after the other: what it began meanwhile may be from after it.
 func (n *node) dropLookups(e Event) {
-	n.unsettled, n.changed, n.dropped = e.Unsettled, true, e.At
-	if e.Unsettled > 0 {
+	n.unsettled = e.Unsettled
+	n.changed = n.changed || !n.began.After(e.Asked)
+	if e.Asked.After(n.dropped) {
+		n.dropped = e.Asked
+	}
+	if e.Unsettled > 0 && !n.asked.After(e.Asked) {
 		n.head = ""
 	}
 }
@@ -168,9 +192,9 @@ func (c *checker) trusts(n *node, e Event) string {
 		return c.published(n, e, is)
 	case e.Kind == heads.Kept:
 		return c.kept(n, e, is)
-	case !n.live(e.At) || n.head != is:
+	case !n.live(e.Asked) || n.head != is:
 		return fmt.Sprintf("rule 1: it trusts %q until %s, not %q", n.head, n.until.Format(time.StampMicro), is)
-	case c.Agreed(e.At) && !c.store.holds(is, e.At, e.At):
+	case c.Agreed(e.At) && !c.store.holds(is, e.Asked, e.At):
 		return fmt.Sprintf("the store cannot hold %q now: %s", is, c.store)
 	case e.Kind == heads.Hit:
 		return ""
@@ -207,10 +231,10 @@ func (c *checker) kept(n *node, e Event, is string) string {
 		return "rule 5: there are unsettled members"
 	case e.Owned && !c.store.holds(is, e.Asked, e.At):
 		return fmt.Sprintf("the store held no %q since it was asked: %s", is, c.store)
-	case c.Agreed(e.At) && !c.store.holds(is, e.At, e.At):
+	case c.Agreed(e.At) && e.At.Before(e.Until) && !c.store.holds(is, e.At, e.At):
 		return fmt.Sprintf("the store cannot hold %q any more: %s", is, c.store)
 	}
-	n.head, n.owned, n.until, n.from = is, e.Owned, e.Until, from
+	n.head, n.owned, n.asked, n.until, n.from = is, e.Owned, e.Asked, e.Until, from
 	return ""
 }
 
@@ -236,7 +260,7 @@ func (c *checker) published(n *node, e Event, is string) string {
 	case c.Agreed(e.At) && !c.store.holds(is, e.At, e.At):
 		return fmt.Sprintf("the store cannot hold %q now: %s", is, c.store)
 	}
-	n.head, n.owned, n.until, n.from = is, true, e.Until, ""
+	n.head, n.owned, n.asked, n.until, n.from = is, true, n.began, e.Until, ""
 	return ""
 }
 

@@ -26,7 +26,7 @@ func head(version string) heads.Known {
 // do adds an event at a node.
 func (s *script) do(node string, kind heads.EventKind, change func(*Event)) {
 	s.now = s.now.Add(time.Second)
-	e := Event{At: s.now, Node: node, Event: heads.Event{Kind: kind, Key: keys.Key{Name: "k"}}}
+	e := Event{At: s.now, Node: node, Event: heads.Event{Kind: kind, Key: keys.Key{Name: "k"}, Asked: s.now}}
 	if change != nil {
 		change(&e)
 	}
