@@ -5,8 +5,9 @@
 // What a node knows of a key is in the trace. What the store holds is not: an upload is
 // applied at some moment between its mark and its end, and one whose outcome is unknown
 // maybe later, or never. So a checker keeps the set of states in which the store may be.
-// The events of all nodes are in one order, which a simulation has; what happens at one
-// moment is in the order in which it was done.
+// The events of all nodes are in one order: a simulation has one, and the processes of one
+// machine share a clock (Log). What happens at one moment is in the order in which it was
+// done.
 //
 // Tests call it, nothing else does. Its functions are pure.
 package trace
