@@ -221,13 +221,14 @@ func (t *Table) KeepLease(k keys.Key, asked Moment, is Known, lease time.Duratio
 // keep stores an answer, if it may be trusted.
 //
 // Rule 4: nothing was dropped since the asking, the key was and is not barred, and
-// the lease, which counts from the asking, has not ended. No head outlasts its object.
+// the lease, which counts from the asking, has not ended. No head outlasts its object, and
+// a node that has retired keeps none.
 func (t *Table) keep(k keys.Key, asked Moment, e entry) bool {
 	s := t.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.used, e.until = time.Now(), e.within(e.until)
-	if s.gen != asked.gen || s.barred(k, asked.At) || !e.used.Before(e.until) || e.owned && !t.mayOwn(k.Hash()) {
+	if s.max == 0 || s.gen != asked.gen || s.barred(k, asked.At) || !e.used.Before(e.until) || e.owned && !t.mayOwn(k.Hash()) {
 		return false
 	}
 	if !t.must(s, k, !asked.At.After(e.used), "an answer comes after its question") || !t.isSound(s, k, e, e.used) || !s.put(k, e) {

@@ -27,21 +27,17 @@ func (r *running) checkTraces(t *testing.T) {
 		return !slices.ContainsFunc(r.windows, func(w window) bool { return w.from <= ns && ns <= w.to })
 	}}
 	for _, key := range slices.Concat(r.keys, r.built) {
-		var mine []trace.Event
-		for _, e := range events {
-			if e.Key.Name == key || e.Key.Name == "" {
-				mine = append(mine, e)
-			}
-		}
-		b := trace.Check(p, mine)
+		b := trace.Check(p, key, events)
 		if b == nil {
 			continue
 		}
 		var story []string
-		for _, e := range mine[max(0, b.Place+1-told) : b.Place+1] {
-			story = append(story, e.Line(began, names))
+		for i := range events {
+			if e := &events[i]; !e.At.After(b.Event.At) && (e.Key.Name == key || e.Key.Name == "") {
+				story = append(story, e.Line(began, names))
+			}
 		}
-		t.Errorf("%v\n%s", b, strings.Join(story, "\n"))
+		t.Errorf("%v\n%s", b, strings.Join(story[max(0, len(story)-told):], "\n"))
 	}
 	t.Logf("%d events", len(events))
 }

@@ -42,7 +42,7 @@ func ofRules() []mutation {
 			{resolve, "if fl.err != nil || fl.ans.kept ||", "if fl.err != nil || true ||"},
 		}},
 		{"4", "an answer is kept though the key was dropped since", []overlay.Change{
-			{table, "if s.gen != asked.gen || s.barred", "if s.barred"},
+			{table, "if s.max == 0 || s.gen != asked.gen || s.barred", "if s.max == 0 || s.barred"},
 		}},
 		{"4", "a lease counts from the arrival", []overlay.Change{
 			{table, "until: asked.At.Add(min(lease, t.cfg.Lease))", "until: time.Now().Add(min(lease, t.cfg.Lease))"},

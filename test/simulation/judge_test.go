@@ -70,17 +70,11 @@ func (w *world) judgeAnswers(key string, ops []*history.Op) {
 
 // judgeTrace judges what nodes traced of a key.
 func (w *world) judgeTrace(key string) {
-	var events []trace.Event
-	for _, e := range w.events {
-		if e.Key.Name == key || e.Key.Name == "" {
-			events = append(events, e)
-		}
-	}
 	agreed := func(at time.Time) bool {
 		ns := int64(at.Sub(w.history.Began))
 		return !w.relaxed(ns, ns)
 	}
-	if b := trace.Check(trace.Protocol{Lease: lease, Revalidate: revalidate, Agreed: agreed}, events); b != nil {
+	if b := trace.Check(trace.Protocol{Lease: lease, Revalidate: revalidate, Agreed: agreed}, key, w.events); b != nil {
 		w.blame(key, "%s %s", b.Event.Line(w.history.Began, w.names), b.Why)
 	}
 }
@@ -93,8 +87,8 @@ func (w *world) tale() string {
 			lines = append(lines, o.String())
 		}
 	}
-	for _, e := range w.events {
-		if w.concerns[e.Key.Name] {
+	for i := range w.events {
+		if e := &w.events[i]; w.concerns[e.Key.Name] {
 			lines = append(lines, e.Line(w.history.Began, w.names))
 		}
 	}

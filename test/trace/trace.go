@@ -31,7 +31,7 @@ type Event struct {
 
 // Line is the event for a person: in seconds since the beginning, and with the names of
 // nodes by their IDs.
-func (e Event) Line(began time.Time, names map[string]string) string {
+func (e *Event) Line(began time.Time, names map[string]string) string {
 	since := func(t time.Time) float64 { return t.Sub(began).Seconds() }
 	s := fmt.Sprintf("%10.4f %s: %s %s", since(e.At), names[e.Node], e.Key.Name, e.Kind)
 	if e.Peer != "" {
@@ -56,7 +56,6 @@ type Protocol struct {
 // Broken is an event that no state explains.
 type Broken struct {
 	Event Event
-	Place int // among the events
 	Why   string
 }
 
@@ -66,13 +65,17 @@ func (b *Broken) Error() string {
 	return fmt.Sprintf("%s at %s, of %s: %s", e.Kind, e.Node, e.Key, b.Why)
 }
 
-// Check returns the first event of one key that breaks a rule; nil if there is none.
-// Events that are of all keys are part of each key's.
-func Check(p Protocol, events []Event) *Broken {
+// Check returns the first event of the key of this name, or of all keys, that breaks a
+// rule; nil if there is none.
+func Check(p Protocol, key string, events []Event) *Broken {
 	c := checker{Protocol: p, nodes: map[string]*node{}, leases: map[lease]time.Time{}, store: newContents()}
-	for i, e := range events {
+	for i := range events {
+		e := &events[i]
+		if e.Key.Name != key && e.Key.Name != "" {
+			continue
+		}
 		if why := c.take(e); why != "" {
-			return &Broken{Event: e, Place: i, Why: why}
+			return &Broken{Event: *e, Why: why}
 		}
 	}
 	return nil
@@ -126,7 +129,7 @@ func named(k heads.Known) string {
 }
 
 // take takes in an event, and says what is wrong with it, if anything.
-func (c *checker) take(e Event) string {
+func (c *checker) take(e *Event) string {
 	n := c.nodes[e.Node]
 	if n == nil {
 		n = &node{}
@@ -160,7 +163,7 @@ func (c *checker) take(e Event) string {
 
 // dropLookups takes in that the members have changed, or settled. A node does that for
 // one part of its keys after the other: what it began meanwhile may be from after it.
-func (n *node) dropLookups(e Event) {
+func (n *node) dropLookups(e *Event) {
 	n.unsettled = e.Unsettled
 	n.changed = n.changed || !n.began.After(e.Asked)
 	if e.Asked.After(n.dropped) {
@@ -172,7 +175,7 @@ func (n *node) dropLookups(e Event) {
 }
 
 // revoked takes in that a node has acknowledged a revocation.
-func (n *node) revoked(e Event) string {
+func (n *node) revoked(e *Event) string {
 	switch {
 	case n.live(e.At):
 		return "rule 11: it acknowledges, and trusts a head"
@@ -184,7 +187,7 @@ func (n *node) revoked(e Event) string {
 }
 
 // trusts takes in what a node trusts, grants or answers.
-func (c *checker) trusts(n *node, e Event) string {
+func (c *checker) trusts(n *node, e *Event) string {
 	is := named(e.Known)
 	switch {
 	case n.writing:
@@ -211,7 +214,7 @@ func (c *checker) trusts(n *node, e Event) string {
 }
 
 // kept takes in an answer that is kept.
-func (c *checker) kept(n *node, e Event, is string) string {
+func (c *checker) kept(n *node, e *Event, is string) string {
 	longest, from := c.Revalidate, ""
 	if !e.Owned {
 		longest = c.Lease
@@ -240,7 +243,7 @@ func (c *checker) kept(n *node, e Event, is string) string {
 }
 
 // granter is who granted the lease that is kept.
-func (c *checker) granter(e Event, is string) string {
+func (c *checker) granter(e *Event, is string) string {
 	for l, until := range c.leases {
 		if l.to == e.Node && l.head == is && !e.Asked.After(until) {
 			return l.by
@@ -250,7 +253,7 @@ func (c *checker) granter(e Event, is string) string {
 }
 
 // published takes in that a write is trusted that has just ended.
-func (c *checker) published(n *node, e Event, is string) string {
+func (c *checker) published(n *node, e *Event, is string) string {
 	switch {
 	case n.unsettled > 0, n.changed:
 		return "rule 14: the members have changed or settled since the begin, or are unsettled"
@@ -266,7 +269,7 @@ func (c *checker) published(n *node, e Event, is string) string {
 }
 
 // writesKey takes in the steps of a write.
-func (c *checker) writesKey(n *node, e Event) string {
+func (c *checker) writesKey(n *node, e *Event) string {
 	if e.Kind == heads.Began {
 		if n.writing {
 			return "rule 8: two writes at once"
@@ -299,7 +302,7 @@ func (c *checker) writesKey(n *node, e Event) string {
 }
 
 // marked takes in that an upload begins.
-func (c *checker) marked(n *node, e Event) string {
+func (c *checker) marked(n *node, e *Event) string {
 	if n.gaveWay {
 		return "rule 11: it was told to give way"
 	}
