@@ -106,9 +106,10 @@ type node struct {
 	writing   bool
 	began     time.Time
 	marked    time.Time
-	upload    int  // its number, if it is marked
-	gaveWay   bool // it was told so, or did before the begin
-	changed   bool // since the begin
+	upload    int    // its number, if it is marked
+	unheard   string // who trusted a head when it was marked, if it is
+	gaveWay   bool   // it was told so, or did before the begin
+	changed   bool   // since the begin
 	retired   bool
 	ended     bool
 }
@@ -288,6 +289,8 @@ func (c *checker) writesKey(n *node, e *Event) string {
 	case e.Kind == heads.Undone && upload == 0:
 	case upload == 0:
 		return "rule 12: a write without a mark"
+	case e.Kind != heads.Undone && n.unheard != "": // else nothing was sent: another is the owner by then
+		return n.unheard
 	case e.Kind == heads.Undone:
 		if !c.store.undone(upload, e.At) {
 			return fmt.Sprintf("the store has done what it is said to have refused: %s", c.store)
@@ -309,9 +312,10 @@ func (c *checker) marked(n *node, e *Event) string {
 	if !n.writing || n.upload > 0 {
 		return "rule 12: a mark without a begin"
 	}
+	n.unheard = ""
 	for id, other := range c.nodes {
 		if other.live(e.At) && (other.from == e.Node || c.Agreed(e.At)) {
-			return fmt.Sprintf("rule 10: %s trusts %q until %s", id, other.head, other.until.Format(time.StampMicro))
+			n.unheard = fmt.Sprintf("rule 10: at the mark, %s trusted %q until %s", id, other.head, other.until.Format(time.StampMicro))
 		}
 	}
 	c.writes++

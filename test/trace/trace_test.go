@@ -134,9 +134,15 @@ func TestCheck(t *testing.T) {
 		"an upload while another has a lease": {func(s *script) {
 			s.keep("A", "absent", 0)
 			s.grant("A", "B", "absent", 0)
+			s.write("A", "v1")
+		}, "rule 10"},
+		"a mark while another has a lease, and no upload": {func(s *script) {
+			s.keep("A", "absent", 0)
+			s.grant("A", "B", "absent", 0)
 			s.do("A", heads.Began, nil)
 			s.do("A", heads.Marked, nil)
-		}, "rule 10"},
+			s.do("A", heads.Undone, nil)
+		}, ""},
 		"an upload once the lease is over": {func(s *script) {
 			s.keep("A", "absent", 0)
 			s.grant("A", "B", "absent", 0)
