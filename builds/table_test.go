@@ -143,6 +143,7 @@ func TestSpeaking(t *testing.T) {
 	b.say("A", who("w1"))
 	b.say("B", who("w2"))
 	holder := b.takes("A", "w1")
+	b.say("A", holder)
 	if _, err := b.tbl.say(b.now, "A", key, statement{Number: 1}); err != nil {
 		t.Fatal(err)
 	}
