@@ -158,7 +158,9 @@ func TestSpeaking(t *testing.T) {
 	b.pass(absence)
 	b.want("C", "w1", Granted) // its last question is under way
 	b.tbl.answered("C", b.tbl.keys[key], b.tbl.keys[key].speakers["C"].number)
-	b.pass(absence + tickEvery)
+	b.pass(absence - tickEvery)
+	b.want("C", "w1", Granted) // the next may come
+	b.pass(2 * tickEvery)
 	b.want("B", "w2", Granted)
 }
 
