@@ -25,10 +25,11 @@ const (
 
 // mutations are one or more for each rule, and some that no rule names.
 func mutations() []mutation {
-	return slices.Concat(ofRules(), ofClaims(), beyond())
+	return slices.Concat(ofReads(), ofWrites(), ofMembers(), ofClaims(), beyond())
 }
 
-func ofRules() []mutation {
+// ofReads are those of readers and owners.
+func ofReads() []mutation {
 	return []mutation{
 		{"1", "a lease that has ended is trusted", []overlay.Change{
 			{table, "if p == nil || s.entries.since(now) >= p.until {\n		return entry{}", "if p == nil || p.until == ended {\n		return entry{}"},
@@ -65,6 +66,12 @@ func ofRules() []mutation {
 		{"7", "what was asked for during a write is kept", []overlay.Change{
 			{table, "return q != nil && q.writing || s.isUnknown(k, asked)", "_ = q\n	return s.isUnknown(k, asked)"},
 		}},
+	}
+}
+
+// ofWrites are those of writers.
+func ofWrites() []mutation {
+	return []mutation{
 		{"8", "writes of one key take no turns", []overlay.Change{
 			{turn, "q = &queue{token: make(chan struct{}, 1)}", "q = &queue{token: make(chan struct{}, 9)}"},
 		}},
@@ -108,6 +115,12 @@ func ofRules() []mutation {
 		{"14", "what was written is trusted whatever changed meanwhile", []overlay.Change{
 			{turn, "if !w.table.mayOwn(w.key.Hash()) || w.changed != s.changed || s.isUnknown(w.key, w.Began) {", "if w.changed > s.changed {"},
 		}},
+	}
+}
+
+// ofMembers are those of members that come and go.
+func ofMembers() []mutation {
+	return []mutation{
 		{"15", "new members count as settled", []overlay.Change{
 			{settle, "		if !s.met[m.ID] {", "		if !s.met[m.ID] && false {"},
 		}},
