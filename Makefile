@@ -24,7 +24,7 @@ build: ## the node, in bin/
 	go build -o $(BIN)/node ./cmd/node
 
 build-race:
-	go build -race -o $(BIN)/race/node ./cmd/node
+	go build -race -tags trace -o $(BIN)/race/node ./cmd/node
 
 cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
 	NODE=$(BIN)/node scripts/cluster

@@ -127,6 +127,17 @@ func TestAttachedInOneRing(t *testing.T) {
 	}
 }
 
+// Rule 26: who sees other members than the asker does not answer yet.
+func TestAttachedAmongOthers(t *testing.T) {
+	_, b := startRemote(t)
+	attach(t, b, key, Request{User: "ada", Writer: true, Waiter: "w"})
+	for _, sees := range []string{owner1.ID, idsOf(append(b.cluster.Members(), cluster.Member{ID: "third"}))} {
+		if a := b.handleAttached(t.Context(), cluster.Asked{From: owner1.ID, Text: sees}); a.Status != http.StatusConflict {
+			t.Errorf("to an owner that sees %q it answers %d %s", sees, a.Status, a.Body)
+		}
+	}
+}
+
 // Rule 26: a new owner asks itself too, before it grants: the builder may be attached to it.
 func TestNewOwnerAsksItself(t *testing.T) {
 	c := &alone{}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -165,6 +167,34 @@ func TestDrain(t *testing.T) {
 	until(t, v, Moved)
 	if _, err := b.Attach(key, Request{User: "bob"}); !errors.Is(err, ErrLeaving) {
 		t.Errorf("attached to a node that leaves: %v", err)
+	}
+}
+
+// Rule 28: a node that leaves waits until its builders are attached elsewhere, or are gone.
+func TestDrainWaits(t *testing.T) {
+	const goes = time.Second
+	for lasts, elsewhere := range map[time.Duration]bool{goes: true, absence: false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := startBuilds(t, &alone{})
+			v := attach(t, b, key, Request{User: "ada", Writer: true, Waiter: "w", Stream: true})
+			there := attached{ID: v.id, Nonce: 1, User: "ada", Writer: true, Claim: until(t, v, Granted).Claim}
+			began := time.Now()
+			if elsewhere {
+				time.AfterFunc(goes, func() {
+					b.owner.with(func(tbl *table, now time.Time) {
+						if _, err := tbl.say(now, "B", key, statement{Number: 1, Attached: []attached{there}}); err != nil {
+							t.Error(err)
+						}
+					})
+				})
+			}
+			if err := b.Drain(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if d := time.Since(began); d < lasts || d > lasts+drainLook {
+				t.Errorf("the builder goes elsewhere: %t, and it waited for %s", elsewhere, d)
+			}
+		})
 	}
 }
 

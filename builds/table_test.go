@@ -142,6 +142,7 @@ func TestSpeaking(t *testing.T) {
 	b.say("A", who("w1"))
 	b.say("B", who("w2"))
 	holder := b.takes("A", "w1")
+	b.say("A", holder)
 	if _, err := b.tbl.say(b.now, "A", key, statement{Number: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,9 @@ func TestSpeaking(t *testing.T) {
 	b.pass(absence)
 	b.want("C", "w1", Granted) // its last question is under way
 	b.tbl.answered("C", b.tbl.keys[key], b.tbl.keys[key].speakers["C"].number)
-	b.pass(absence + tickEvery)
+	b.pass(absence - tickEvery)
+	b.want("C", "w1", Granted) // the next may come
+	b.pass(2 * tickEvery)
 	b.want("B", "w2", Granted)
 }
 

@@ -24,6 +24,7 @@ func TestBrokenInvariants(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T, net *network) {
 				a, _ := pair(t, net)
+				a.breaks = true
 				if c.writing {
 					a.begin(t)
 				}
@@ -48,6 +49,7 @@ func TestBrokenInvariants(t *testing.T) {
 func TestWriteWithoutMark(t *testing.T) {
 	in(t, func(t *testing.T, net *network) {
 		a, _ := pair(t, net)
+		a.breaks = true
 		a.begin(t).End(done("v1"))
 		a.want(t, "")
 		if n := a.Stats().Broken; n != 1 {

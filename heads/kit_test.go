@@ -42,6 +42,7 @@ type node struct {
 	gone   []cluster.Departure
 	heard  []string // the texts with which others asked it to settle
 	onLook func()   // called when the owner is looked up
+	breaks bool     // the test breaks what must hold
 }
 
 var _ Cluster = (*node)(nil)
@@ -68,6 +69,9 @@ func (net *network) add(t *testing.T, id string, sees ...string) *node {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+		if broken := n.Stats().Broken; broken > 0 && !n.breaks {
+			t.Errorf("%d invariants are broken at %s", broken, id)
 		}
 	})
 	return n

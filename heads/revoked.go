@@ -63,7 +63,9 @@ func (t *Table) handleRevoke(ctx context.Context, asked cluster.Asked) cluster.A
 		t.counts.refused.Add(1)
 		return refusal(http.StatusServiceUnavailable, "was seen dead, and has not settled yet")
 	}
-	if !t.revoked(ctx, asked.From, k, time.Now().Add(busyWithin)) {
+	ctx, cancel := context.WithTimeout(ctx, busyWithin)
+	defer cancel()
+	if !t.revoked(ctx, asked.From, k) {
 		return refusal(http.StatusConflict, "still writing "+k.String())
 	}
 	return cluster.Answer{Status: http.StatusNoContent}
@@ -81,13 +83,14 @@ func (t *Table) handleRevokeMany(ctx context.Context, asked cluster.Asked) clust
 		return refusal(http.StatusServiceUnavailable, "was seen dead, and has not settled yet")
 	}
 	var busy []string
-	until := time.Now().Add(busyWithin)
+	ctx, cancel := context.WithTimeout(ctx, busyWithin)
+	defer cancel()
 	for place := range strings.SplitSeq(string(body), "\n") {
 		k, err := keys.FromPlace(place)
 		if err != nil {
 			return refusal(http.StatusBadRequest, err.Error())
 		}
-		if !t.revoked(ctx, asked.From, k, until) {
+		if !t.revoked(ctx, asked.From, k) {
 			busy = append(busy, place)
 		}
 	}
@@ -95,11 +98,9 @@ func (t *Table) handleRevokeMany(ctx context.Context, asked cluster.Asked) clust
 }
 
 // revoked drops the head of a key that a peer is about to write, and reports whether
-// this node does not write it itself any more.
-func (t *Table) revoked(ctx context.Context, from string, k keys.Key, until time.Time) bool {
-	if uploaded := t.giveWay(k); uploaded != nil {
-		ctx, cancel := context.WithDeadline(ctx, until)
-		defer cancel()
+// this node does not write it itself any more. It waits until ctx ends.
+func (t *Table) revoked(ctx context.Context, from string, k keys.Key) bool {
+	for uploaded := t.giveWay(k, from); uploaded != nil; uploaded = t.giveWay(k, from) {
 		select {
 		case <-uploaded:
 		case <-ctx.Done():
@@ -107,8 +108,6 @@ func (t *Table) revoked(ctx context.Context, from string, k keys.Key, until time
 			return false
 		}
 	}
-	t.Drop(k)
-	t.trace(Event{Kind: Revoked, Key: k, Peer: from})
 	t.counts.dropped.Add(1)
 	return true
 }

@@ -106,6 +106,7 @@ func (s *settling) meet(m cluster.Member, back bool) member {
 // untrue. Lookups and writes that began before are not kept. The caller holds
 // settling's mu.
 func (t *Table) forgetFor(unsettled map[string]member) {
+	began := time.Now()
 	if len(unsettled) > 0 {
 		t.unsettled.Store(&unsettled) // before any lookup can begin anew
 	}
@@ -121,8 +122,8 @@ func (t *Table) forgetFor(unsettled map[string]member) {
 		}
 		s.mu.Unlock()
 	}
+	t.trace(Event{Kind: Changed, Asked: began, Unsettled: len(unsettled)})
 	t.unsettled.Store(&unsettled) // after no lookup and no write from before can be kept
-	t.trace(Event{Kind: Changed, Unsettled: len(unsettled)})
 	if len(unsettled) > 0 {
 		select {
 		case t.settling.kick <- struct{}{}: // once Run finds them

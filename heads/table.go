@@ -180,7 +180,7 @@ func (t *Table) Get(k keys.Key) (is Known, live bool, now Moment) {
 		return Known{}, false, now
 	}
 	if t.cfg.Trace != nil {
-		t.trace(Event{Kind: Hit, Key: k, Known: e.Known})
+		t.trace(Event{Kind: Hit, Key: k, Known: e.Known, Asked: now.At})
 	}
 	return e.Known, true, now
 }
@@ -221,13 +221,14 @@ func (t *Table) KeepLease(k keys.Key, asked Moment, is Known, lease time.Duratio
 // keep stores an answer, if it may be trusted.
 //
 // Rule 4: nothing was dropped since the asking, the key was and is not barred, and
-// the lease, which counts from the asking, has not ended. No head outlasts its object.
+// the lease, which counts from the asking, has not ended. No head outlasts its object, and
+// a node that has retired keeps none.
 func (t *Table) keep(k keys.Key, asked Moment, e entry) bool {
 	s := t.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.used, e.until = time.Now(), e.within(e.until)
-	if s.gen != asked.gen || s.barred(k, asked.At) || !e.used.Before(e.until) || e.owned && !t.mayOwn(k.Hash()) {
+	if s.max == 0 || s.gen != asked.gen || s.barred(k, asked.At) || !e.used.Before(e.until) || e.owned && !t.mayOwn(k.Hash()) {
 		return false
 	}
 	if !t.must(s, k, !asked.At.After(e.used), "an answer comes after its question") || !t.isSound(s, k, e, e.used) || !s.put(k, e) {
@@ -332,7 +333,7 @@ func (t *Table) Grant(k keys.Key, to string) (Known, time.Duration) {
 	}
 	lease := min(t.cfg.Lease, e.until.Sub(now))
 	t.counts.granted.Add(1)
-	t.trace(Event{Kind: Granted, Key: k, Peer: to, Known: e.Known, Until: now.Add(lease)})
+	t.trace(Event{Kind: Granted, Key: k, Peer: to, Known: e.Known, Asked: now, Until: now.Add(lease)})
 	return e.Known, lease
 }
 

@@ -15,7 +15,7 @@ const (
 	Kept      EventKind = "kept"      // Known was kept, asked for at Asked, trusted until Until
 	Granted   EventKind = "granted"   // Peer was granted a lease on Known until Until
 	Dropped   EventKind = "dropped"   // the head was dropped
-	Revoked   EventKind = "revoked"   // and Peer is told so, which writes the key
+	Revoked   EventKind = "revoked"   // and Peer is told so next, which writes the key
 	Began     EventKind = "began"     // a write began: the head is dropped, none is trusted until the end
 	Marked    EventKind = "marked"    // the upload is marked, and sent if the node is the owner still
 	Published EventKind = "published" // Known was written, and is trusted until Until
@@ -32,7 +32,9 @@ type Event struct {
 	Key  keys.Key
 	Peer string // the ID of another node
 	Known
-	Owned        bool // as the key's owner
+	Owned bool // as the key's owner
+	// Asked is when it was judged whether Known may be trusted: as the question was sent,
+	// the reader came, or the members began to change.
 	Asked, Until time.Time
 	Unsettled    int // members that are left
 }

@@ -270,23 +270,24 @@ func (w *Turn) publish(s *shard, is Known) {
 	}
 }
 
-// giveWay tells a writer of k that another node is writing it. If the writer is
-// changing the store already, the channel is closed when that is over.
-func (t *Table) giveWay(k keys.Key) (uploaded <-chan struct{}) {
+// giveWay drops the head of k, which another node is writing, and tells a writer here so.
+// If the writer is changing the store already, nothing is dropped, and the channel is
+// closed when that is over.
+func (t *Table) giveWay(k keys.Key, to string) (uploaded <-chan struct{}) {
 	s := t.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.queues[k]
-	switch {
-	case q == nil:
-		return nil
-	case q.uploaded != nil:
-		t.must(s, k, q.writing, "an upload is part of a write")
-		return q.uploaded
-	default:
+	if q := s.queues[k]; q != nil {
+		if q.uploaded != nil {
+			t.must(s, k, q.writing, "an upload is part of a write")
+			return q.uploaded
+		}
 		q.gaveWay = true
-		return nil
 	}
+	s.drop(k)
+	t.trace(Event{Kind: Dropped, Key: k})
+	t.trace(Event{Kind: Revoked, Key: k, Peer: to})
+	return nil
 }
 
 // uploads returns, for each key whose writer is changing the store, the channel

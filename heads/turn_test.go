@@ -120,7 +120,7 @@ func TestAnUploadThatBeginsTooLate(t *testing.T) {
 		"in time":                    {func(*node) {}, sendWithin, nil},
 		"the process was stopped":    {func(*node) {}, sendWithin + 1, ErrNotOwner},
 		"there is another owner":     {func(n *node) { n.sees("b", "a") }, 0, ErrNotOwner},
-		"another owner has begun":    {func(n *node) { n.giveWay(key()) }, 0, ErrNotOwner},
+		"another owner has begun":    {func(n *node) { n.giveWay(key(), "b") }, 0, ErrNotOwner},
 		"another owner, and back":    {func(n *node) { n.sees("b", "a"); n.sees("a", "b") }, 0, nil},
 		"a member joined, no owner":  {func(n *node) { n.sees("a", "b", "c") }, 0, nil},
 		"another owner, not told of": {func(n *node) { n.mu.Lock(); n.view = []string{"b", "a"}; n.mu.Unlock() }, 0, ErrNotOwner},

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"larder/test/testcluster"
@@ -197,4 +199,21 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	if count() != 0 {
 		t.Error("kept one afterwards")
 	}
+}
+
+// TestALateAnswerIsNobodyElses: a connection whose question was given up is not kept, or the
+// answer that comes after all would be read as that of the next.
+func TestALateAnswerIsNobodyElses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		go func() { _, _ = io.Copy(io.Discard, far) }() // ends with near
+		p := newPool(nil)
+		if a, _, err := p.askOn(t.Context(), newAskConn(near), Question{Route: "r", Within: time.Second}, time.Now()); !timedOut(err) {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if len(p.idle) > 0 {
+			t.Error("the connection is kept")
+		}
+	})
 }

@@ -3,6 +3,7 @@ package writepath
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,6 +237,20 @@ func TestTheIndexComesFirst(t *testing.T) {
 	n.store.interfere(func() error { return store.ErrUnavailable }, nil)
 	if _, err := n.path.Put(t.Context(), k, store.Head{}, []byte("v4"), Conditions{ExpiresIn: time.Hour}); !errors.Is(err, ErrNotApplied) {
 		t.Errorf("without an index: %v, want nothing to be written", err)
+	}
+
+	var puts atomic.Int64
+	n.store.interfere(nil, func() error {
+		if puts.Add(1) == 3 { // after both entries
+			return store.ErrUnavailable
+		}
+		return nil
+	})
+	if _, err := n.path.Put(t.Context(), k, store.Head{}, []byte("v5"), Conditions{ExpiresIn: time.Hour}); !errors.Is(err, ErrUnknown) {
+		t.Errorf("without an answer: %v", err)
+	}
+	if err := n.path.drops.Wait(); err != nil || underKey(t, k) != 1 {
+		t.Errorf("of what may be there, %d entries are left: %v", underKey(t, k), err)
 	}
 }
 

@@ -3,7 +3,9 @@ package writepath
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,6 +73,26 @@ func TestAWriteWithoutACallerIsNotDone(t *testing.T) {
 	}
 	if got := get(t, n, k); got != "" {
 		t.Errorf("%q is there", got)
+	}
+}
+
+// A forwarded write whose answer is lost may have happened, and is not done again.
+func TestAnAnswerThatIsLost(t *testing.T) {
+	nodes := startCluster(t, 2, time.Minute)
+	asker, owner := nodes[0], nodes[1]
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var puts atomic.Int64
+	owner.store.interfere(func() error {
+		if puts.Add(1) > 1 {
+			cancel()
+		}
+		return nil
+	}, nil)
+	asker.cluster.lost.Store(true)
+	_, err := asker.path.Put(ctx, keyOwnedBy(t, owner), store.Head{}, []byte("v1"), Conditions{})
+	if !errors.Is(err, ErrUnknown) || puts.Load() != 1 {
+		t.Errorf("%v, after %d puts", err, puts.Load())
 	}
 }
 

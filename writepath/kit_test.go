@@ -122,6 +122,16 @@ type watched struct {
 	told []string        // members by name that one has reached
 	gone []cluster.Departure
 	owns atomic.Bool // it holds this node to be the owner of every key
+	lost atomic.Bool // answers of other members do not arrive
+}
+
+// Ask is the cluster's, unless the test has the answer be lost.
+func (w *watched) Ask(ctx context.Context, m cluster.Member, q cluster.Question) (cluster.Answer, error) {
+	a, err := w.Cluster.Ask(ctx, m, q)
+	if err == nil && w.lost.Load() {
+		return cluster.Answer{}, errors.New("the answer was lost")
+	}
+	return a, err
 }
 
 // Owner is the cluster's, unless the test declares this node to be it.

@@ -99,9 +99,13 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	trace, err := traced(n.cluster.Self().ID)
+	if err != nil {
+		return nil, err
+	}
 	n.heads = heads.New(heads.Config{
 		Memory: plan.Heads, Lease: c.Lease, Revalidate: c.Revalidate, Log: n.log,
-		WasAway: func() { n.builds.WasAway() },
+		Trace: trace, WasAway: func() { n.builds.WasAway() },
 	}, n.cluster)
 	n.fill, err = fill.New(fill.Config{
 		Group: "chunks", Plan: plan, ChunkSize: int64(c.ChunkSize), Disk: n.disk, Freed: n.admin.Metrics.Freed, Log: n.log,

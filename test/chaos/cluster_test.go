@@ -49,6 +49,8 @@ type node struct {
 	place                                     place
 	httpAddr, adminAddr, gossipAddr, peerAddr string
 	http                                      *http.Transport // reaches the node at its place
+	traces                                    string          // the file with what its starts have traced
+	ends                                      []time.Time     // of its starts but the last
 
 	mu      sync.Mutex // guards all below
 	idle    *sync.Cond // signalled when within becomes 0
@@ -134,7 +136,8 @@ func (c *cluster) newNode(cfg config, i int, p place, dir string, env, args []st
 	}
 	n.idle = sync.NewCond(&n.mu)
 	name := fmt.Sprintf("node-%d", i+1)
-	n.Process = testcluster.NewProcess(c.t, name, dir, env, func() []string {
+	n.traces = filepath.Join(dir, name+".trace")
+	n.Process = testcluster.NewProcess(c.t, name, dir, append(slices.Clone(env), "LARDER_TRACE_FILE="+n.traces), func() []string {
 		var join []string
 		for _, other := range c.nodes[:cfg.nodes] { // the others are found through these
 			if other != n {
@@ -153,6 +156,20 @@ func (n *node) url() string { return "http://" + n.httpAddr }
 // launch starts the node and waits for nothing.
 func (n *node) launch() {
 	_ = n.place.do(func() error { n.Launch(); return nil }) // Launch ends the test on trouble
+}
+
+// Kill kills the node, and notes when it had ended.
+func (n *node) Kill() {
+	n.t.Helper()
+	n.Process.Kill()
+	n.ends = append(n.ends, time.Now())
+}
+
+// Stop has the node end, and notes when it had.
+func (n *node) Stop() {
+	n.t.Helper()
+	n.Process.Stop()
+	n.ends = append(n.ends, time.Now())
 }
 
 // welcome waits until the node is ready, and lets clients in.

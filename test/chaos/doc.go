@@ -20,6 +20,10 @@
 // for each node that is killed, and a value that was built replaces what was there when its
 // claim was granted, or nothing.
 //
+// What the nodes trust meanwhile they trace, by the machine's clock, and that is held to
+// the rules of docs/protocol.md (package trace): a head that is wrong for a moment, and
+// that nobody reads, is found too.
+//
 // And at the end, when all faults are over, every node must return what S3
 // holds. In the same runs, reads through the nodes that are well must all be
 // answered.

@@ -65,6 +65,7 @@ func run(t *testing.T, s scenario, begun func()) {
 	r.windows = s.apart(i.troubles, r.looks)
 	r.finish(t)
 	r.check(t)
+	r.checkTraces(t)
 	r.claims.check(t, r.history.ByKey(), i.lost(), r.mayLose(i.troubles))
 	r.availability(t, i.troubles)
 }

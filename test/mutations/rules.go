@@ -43,16 +43,25 @@ func ofReads() []mutation {
 			{resolve, "if fl.err != nil || fl.ans.kept ||", "if fl.err != nil || true ||"},
 		}},
 		{"4", "an answer is kept though the key was dropped since", []overlay.Change{
-			{table, "if s.gen != asked.gen || s.barred", "if s.barred"},
+			{table, "if s.max == 0 || s.gen != asked.gen || s.barred", "if s.max == 0 || s.barred"},
 		}},
 		{"4", "a lease counts from the arrival", []overlay.Change{
 			{table, "until: asked.At.Add(min(lease, t.cfg.Lease))", "until: time.Now().Add(min(lease, t.cfg.Lease))"},
 		}},
+		{"4", "a head outlasts its object", []overlay.Change{
+			{table, "e.used, e.until = time.Now(), e.within(e.until)", "e.used = time.Now()"},
+		}},
 		{"5", "an owner trusts the store while members are unsettled", []overlay.Change{
 			{table, "return self && t.Settled()", "return self"},
 		}},
+		{"5", "an owner trusts the store twice as long", []overlay.Change{
+			{table, "until: asked.At.Add(t.cfg.Revalidate)", "until: asked.At.Add(2 * t.cfg.Revalidate)"},
+		}},
 		{"6", "a lease for who is no member", []overlay.Change{
 			{table, "if _, ok := t.cluster.Member(to); !ok {", "if _, ok := t.cluster.Member(to); !ok && false {"},
+		}},
+		{"6", "a lease for longer than the owner's head", []overlay.Change{
+			{table, "lease := min(t.cfg.Lease, e.until.Sub(now))", "lease := t.cfg.Lease"},
 		}},
 		{"7", "what was asked for during a write is kept", []overlay.Change{
 			{table, "return q != nil && q.writing || s.isUnknown(k, asked)", "_ = q\n	return s.isUnknown(k, asked)"},
@@ -69,21 +78,36 @@ func ofWrites() []mutation {
 		{"8", "an abandoned write is done", []overlay.Change{
 			{turn, "if w.abandoned != nil && w.abandoned() {", "if w.abandoned != nil && w.abandoned() && false {"},
 		}},
+		{"8", "who was stopped does what it finds", []overlay.Change{
+			{"peer/wakeful.go", "if now.Sub(w.last) > stopLimit {", "if now.Sub(w.last) > stopLimit*1000 {"},
+		}},
 		{"9", "the head is not dropped at the begin", []overlay.Change{
 			{turn, "	s.drop(w.key)\n	w.queue.writing = true\n", "	w.queue.writing = true\n"},
 		}},
 		{"10", "no wait for who does not acknowledge", []overlay.Change{
 			{"writepath/revoke.go", "if len(silent)+len(busy) == 0 {", "if len(silent)+len(busy) >= 0 {"},
 		}},
+		{"10", "no wait for who died lately", []overlay.Change{
+			{"writepath/revoke.go", "range p.cluster.Departed(lease) {", "range p.cluster.Departed(lease)[:0] {"},
+		}},
+		{"10", "no time for clocks that drift", []overlay.Change{
+			{"writepath/revoke.go", "return lease + lease/100 + 10*time.Millisecond", "return lease"},
+		}},
 		{"10", "a revocation does not drop the head", []overlay.Change{
-			{revoked, "	t.Drop(k)\n	t.trace(", "	t.trace("},
+			{turn, "	s.drop(k)\n	t.trace(", "	t.trace("},
 		}},
 		{"11", "no write gives way, nor is waited for", []overlay.Change{
 			{turn, "		q.gaveWay = true\n", ""},
-			{revoked, "uploaded := t.giveWay(k); uploaded != nil {", "uploaded := t.giveWay(k); uploaded != nil && false {"},
+			{revoked, "uploaded := t.giveWay(k, from); uploaded != nil;", "uploaded := t.giveWay(k, from); uploaded != nil && false;"},
+		}},
+		{"11", "who is back and has not settled is acknowledged", []overlay.Change{
+			{revoked, "return t.Unsettled(id) &&", "return t.Unsettled(id) && false &&"},
 		}},
 		{"12", "the owner is not looked up after the mark", []overlay.Change{
 			{turn, "		return ErrNotOwner\n	}\n	return w.still()\n", "		return ErrNotOwner\n	}\n	return nil\n"},
+		}},
+		{"12", "an upload begins long after the revocation", []overlay.Change{
+			{turn, "if time.Since(revoked) > sendWithin {", "if time.Since(revoked) > 1000*sendWithin {"},
 		}},
 		{"13", "an unknown outcome leaves no mark", []overlay.Change{
 			{table, "	s.unknown[k] = now.Add(d)\n", ""},
@@ -100,14 +124,29 @@ func ofMembers() []mutation {
 		{"15", "new members count as settled", []overlay.Change{
 			{settle, "		if !s.met[m.ID] {", "		if !s.met[m.ID] && false {"},
 		}},
+		{"15", "heads are kept when a member comes", []overlay.Change{
+			{settle, "if len(unsettled) > 0 || p.owned &&", "if p.owned &&"},
+		}},
+		{"15", "lookups under way are kept when the ring changes", []overlay.Change{
+			{settle, "		s.gen++\n		s.changed++\n", "		s.changed++\n"},
+		}},
 		{"16", "uploads are not waited for before it is settled", []overlay.Change{
 			{settle, "range t.uploads() {", "range t.uploads()[:0] {"},
+		}},
+		{"16", "it answers who is not in its ring", []overlay.Change{
+			{settle, "if !ok {\n		return refusal(http.StatusConflict", "if !ok && false {\n		return refusal(http.StatusConflict"},
 		}},
 		{"17", "who was away does not forget", []overlay.Change{
 			{settle, "		t.wasAway(m)\n", "		_ = m\n"},
 		}},
+		{"17", "who was away does not settle in return", []overlay.Change{
+			{settle, "unsettled[m.ID] = t.settling.meet(m, true)", "_ = t.settling.meet(m, true)"},
+		}},
 		{"18", "who leaves keeps its heads", []overlay.Change{
 			{turn, "		s.max = 0\n		s.entries.clear()\n", ""},
+		}},
+		{"18", "who leaves waits for no write", []overlay.Change{
+			{turn, "go func() { t.writing.Wait(); close(idle) }()", "close(idle)"},
 		}},
 		{"19", "a hint drops nothing", []overlay.Change{
 			{revoked, "err == nil {\n		t.Drop(k)\n", "err == nil {\n		_ = k\n"},
@@ -132,6 +171,9 @@ func beyond() []mutation {
 		}},
 		{"–", "many are removed without a revocation", []overlay.Change{
 			{dropBatch, "	for i, m := range members {\n			acks[i].Member = m\n			asking.Go(", "	for i, m := range members[:0] {\n			acks[i].Member = m\n			asking.Go("},
+		}},
+		{"–", "what was written anew is removed as expired", []overlay.Change{
+			{"writepath/expire.go", "return h.Write == write && heads.Of(", "return true || h.Write == write && heads.Of("},
 		}},
 		{"–", "If-None-Match: * is not told to S3", []overlay.Change{
 			{"writepath/apply.go", "return store.Conditions{IfAbsent: true}, before{known: true}, nil", "return store.Conditions{}, before{known: true}, nil"},

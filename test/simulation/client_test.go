@@ -176,7 +176,17 @@ func (c *client) request(ctx context.Context, o *history.Op) *http.Request {
 		content = history.Body(c.rng, o.Value, maxPad)
 	default:
 	}
-	r := httptest.NewRequestWithContext(ctx, o.Method(), "/v1/objects/"+o.Key, bytes.NewReader(content))
+	r := newRequest(ctx, o.Method(), "/v1/objects/"+o.Key, content)
 	o.SetHeaders(r.Header, c.claim)
+	return r
+}
+
+// newRequest is a request as a server has read it.
+func newRequest(ctx context.Context, method, path string, body []byte) *http.Request {
+	r, err := http.NewRequestWithContext(ctx, method, path, bytes.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	r.RequestURI, r.Host, r.RemoteAddr = path, "larder", "192.0.2.1:1234"
 	return r
 }

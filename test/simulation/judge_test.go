@@ -70,34 +70,13 @@ func (w *world) judgeAnswers(key string, ops []*history.Op) {
 
 // judgeTrace judges what nodes traced of a key.
 func (w *world) judgeTrace(key string) {
-	var events []trace.Event
-	for _, e := range w.events {
-		if e.Key.Name == key || e.Key.Name == "" {
-			events = append(events, e)
-		}
-	}
 	agreed := func(at time.Time) bool {
 		ns := int64(at.Sub(w.history.Began))
 		return !w.relaxed(ns, ns)
 	}
-	if b := trace.Check(trace.Protocol{Lease: lease, Revalidate: revalidate, Agreed: agreed}, events); b != nil {
-		w.blame(key, "%s %s", w.line(b.Event), b.Why)
+	if b := trace.Check(trace.Protocol{Lease: lease, Revalidate: revalidate, Agreed: agreed}, key, w.events); b != nil {
+		w.blame(key, "%s %s", b.Event.Line(w.history.Began, w.names), b.Why)
 	}
-}
-
-// line is an event for a person.
-func (w *world) line(e trace.Event) string {
-	s := fmt.Sprintf("%10.4f %s: %s %s", e.At.Sub(w.history.Began).Seconds(), w.names[e.Node], e.Key.Name, e.Kind)
-	if e.Peer != "" {
-		s += " " + w.names[e.Peer]
-	}
-	if e.Absent || e.Head.Version != "" {
-		s += " " + e.Head.Meta["value"] + fmt.Sprintf(" (%.6s/%.4s)", e.Head.Version, e.Head.WriteName())
-	}
-	if !e.Until.IsZero() {
-		s += fmt.Sprintf(" until %.4f", e.Until.Sub(w.history.Began).Seconds())
-	}
-	return s
 }
 
 // tale is the story, with the operations and the events of the failures' keys among it.
@@ -108,9 +87,9 @@ func (w *world) tale() string {
 			lines = append(lines, o.String())
 		}
 	}
-	for _, e := range w.events {
-		if w.concerns[e.Key.Name] {
-			lines = append(lines, w.line(e))
+	for i := range w.events {
+		if e := &w.events[i]; w.concerns[e.Key.Name] {
+			lines = append(lines, e.Line(w.history.Began, w.names))
 		}
 	}
 	sortLines(lines)

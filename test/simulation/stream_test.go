@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"time"
 
 	"larder/test/history"
@@ -37,7 +36,7 @@ func buildRequest(ctx context.Context, method, key, claim string, say map[string
 	if err != nil {
 		panic(err)
 	}
-	r := httptest.NewRequestWithContext(ctx, method, "/v1/builds/objects/"+key, bytes.NewReader(body))
+	r := newRequest(ctx, method, "/v1/builds/objects/"+key, body)
 	if claim != "" {
 		r.Header.Set(history.ClaimHeader, claim)
 	}

@@ -49,7 +49,8 @@ func (b *build) make() {
 		return
 	}
 	b.path = filepath.Join(b.dir, "node")
-	args := append(append([]string{"build"}, raceFlags()...), "-o", b.path, "larder/cmd/node")
+	args := append([]string{"build", "-tags", "trace", "-o", b.path}, raceFlags()...)
+	args = append(args, "larder/cmd/node")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		b.err = fmt.Errorf("build node: %w\n%s", err, out)
 	}

@@ -5,8 +5,9 @@
 // What a node knows of a key is in the trace. What the store holds is not: an upload is
 // applied at some moment between its mark and its end, and one whose outcome is unknown
 // maybe later, or never. So a checker keeps the set of states in which the store may be.
-// The events of all nodes are in one order, which a simulation has; what happens at one
-// moment is in the order in which it was done.
+// The events of all nodes are in one order: a simulation has one, and the processes of one
+// machine share a clock (Log). What happens at one moment is in the order in which it was
+// done.
 //
 // Tests call it, nothing else does. Its functions are pure.
 package trace
@@ -28,6 +29,23 @@ type Event struct {
 	heads.Event
 }
 
+// Line is the event for a person: in seconds since the beginning, and with the names of
+// nodes by their IDs.
+func (e *Event) Line(began time.Time, names map[string]string) string {
+	since := func(t time.Time) float64 { return t.Sub(began).Seconds() }
+	s := fmt.Sprintf("%10.4f %s: %s %s", since(e.At), names[e.Node], e.Key.Name, e.Kind)
+	if e.Peer != "" {
+		s += " " + names[e.Peer]
+	}
+	if e.Absent || e.Head.Version != "" {
+		s += " " + e.Head.Meta["value"] + fmt.Sprintf(" (%.6s/%.4s)", e.Head.Version, e.Head.WriteName())
+	}
+	if !e.Until.IsZero() {
+		s += fmt.Sprintf(" until %.4f", since(e.Until))
+	}
+	return s
+}
+
 // Protocol is what the checker has to know.
 type Protocol struct {
 	Lease, Revalidate time.Duration
@@ -47,13 +65,17 @@ func (b *Broken) Error() string {
 	return fmt.Sprintf("%s at %s, of %s: %s", e.Kind, e.Node, e.Key, b.Why)
 }
 
-// Check returns the first event of one key that breaks a rule; nil if there is none.
-// Events that are of all keys are part of each key's.
-func Check(p Protocol, events []Event) *Broken {
+// Check returns the first event of the key of this name, or of all keys, that breaks a
+// rule; nil if there is none.
+func Check(p Protocol, key string, events []Event) *Broken {
 	c := checker{Protocol: p, nodes: map[string]*node{}, leases: map[lease]time.Time{}, store: newContents()}
-	for _, e := range events {
+	for i := range events {
+		e := &events[i]
+		if e.Key.Name != key && e.Key.Name != "" {
+			continue
+		}
 		if why := c.take(e); why != "" {
-			return &Broken{Event: e, Why: why}
+			return &Broken{Event: *e, Why: why}
 		}
 	}
 	return nil
@@ -75,7 +97,8 @@ type lease struct{ by, to, head string }
 type node struct {
 	head      string // what it trusts; empty is nothing
 	owned     bool
-	from      string // the owner that granted it
+	from      string    // the owner that granted it
+	asked     time.Time // when it asked for that
 	until     time.Time
 	dropped   time.Time // the last time
 	unsure    time.Time // until when a write that has ended may yet happen
@@ -83,9 +106,10 @@ type node struct {
 	writing   bool
 	began     time.Time
 	marked    time.Time
-	upload    int  // its number, if it is marked
-	gaveWay   bool // it was told so, or did before the begin
-	changed   bool // since the begin
+	upload    int    // its number, if it is marked
+	unheard   string // who trusted a head when it was marked, if it is
+	gaveWay   bool   // it was told so, or did before the begin
+	changed   bool   // since the begin
 	retired   bool
 	ended     bool
 }
@@ -106,7 +130,7 @@ func named(k heads.Known) string {
 }
 
 // take takes in an event, and says what is wrong with it, if anything.
-func (c *checker) take(e Event) string {
+func (c *checker) take(e *Event) string {
 	n := c.nodes[e.Node]
 	if n == nil {
 		n = &node{}
@@ -138,16 +162,21 @@ func (c *checker) take(e Event) string {
 	return ""
 }
 
-// dropLookups takes in that the members have changed, or settled.
-func (n *node) dropLookups(e Event) {
-	n.unsettled, n.changed, n.dropped = e.Unsettled, true, e.At
-	if e.Unsettled > 0 {
+// dropLookups takes in that the members have changed, or settled. A node does that for
+// one part of its keys after the other: what it began meanwhile may be from after it.
+func (n *node) dropLookups(e *Event) {
+	n.unsettled = e.Unsettled
+	n.changed = n.changed || !n.began.After(e.Asked)
+	if e.Asked.After(n.dropped) {
+		n.dropped = e.Asked
+	}
+	if e.Unsettled > 0 && !n.asked.After(e.Asked) {
 		n.head = ""
 	}
 }
 
 // revoked takes in that a node has acknowledged a revocation.
-func (n *node) revoked(e Event) string {
+func (n *node) revoked(e *Event) string {
 	switch {
 	case n.live(e.At):
 		return "rule 11: it acknowledges, and trusts a head"
@@ -159,7 +188,7 @@ func (n *node) revoked(e Event) string {
 }
 
 // trusts takes in what a node trusts, grants or answers.
-func (c *checker) trusts(n *node, e Event) string {
+func (c *checker) trusts(n *node, e *Event) string {
 	is := named(e.Known)
 	switch {
 	case n.writing:
@@ -168,9 +197,9 @@ func (c *checker) trusts(n *node, e Event) string {
 		return c.published(n, e, is)
 	case e.Kind == heads.Kept:
 		return c.kept(n, e, is)
-	case !n.live(e.At) || n.head != is:
+	case !n.live(e.Asked) || n.head != is:
 		return fmt.Sprintf("rule 1: it trusts %q until %s, not %q", n.head, n.until.Format(time.StampMicro), is)
-	case c.Agreed(e.At) && !c.store.holds(is, e.At, e.At):
+	case c.Agreed(e.At) && !c.store.holds(is, e.Asked, e.At):
 		return fmt.Sprintf("the store cannot hold %q now: %s", is, c.store)
 	case e.Kind == heads.Hit:
 		return ""
@@ -186,7 +215,7 @@ func (c *checker) trusts(n *node, e Event) string {
 }
 
 // kept takes in an answer that is kept.
-func (c *checker) kept(n *node, e Event, is string) string {
+func (c *checker) kept(n *node, e *Event, is string) string {
 	longest, from := c.Revalidate, ""
 	if !e.Owned {
 		longest = c.Lease
@@ -207,15 +236,15 @@ func (c *checker) kept(n *node, e Event, is string) string {
 		return "rule 5: there are unsettled members"
 	case e.Owned && !c.store.holds(is, e.Asked, e.At):
 		return fmt.Sprintf("the store held no %q since it was asked: %s", is, c.store)
-	case c.Agreed(e.At) && !c.store.holds(is, e.At, e.At):
+	case c.Agreed(e.At) && e.At.Before(e.Until) && !c.store.holds(is, e.At, e.At):
 		return fmt.Sprintf("the store cannot hold %q any more: %s", is, c.store)
 	}
-	n.head, n.owned, n.until, n.from = is, e.Owned, e.Until, from
+	n.head, n.owned, n.asked, n.until, n.from = is, e.Owned, e.Asked, e.Until, from
 	return ""
 }
 
 // granter is who granted the lease that is kept.
-func (c *checker) granter(e Event, is string) string {
+func (c *checker) granter(e *Event, is string) string {
 	for l, until := range c.leases {
 		if l.to == e.Node && l.head == is && !e.Asked.After(until) {
 			return l.by
@@ -225,7 +254,7 @@ func (c *checker) granter(e Event, is string) string {
 }
 
 // published takes in that a write is trusted that has just ended.
-func (c *checker) published(n *node, e Event, is string) string {
+func (c *checker) published(n *node, e *Event, is string) string {
 	switch {
 	case n.unsettled > 0, n.changed:
 		return "rule 14: the members have changed or settled since the begin, or are unsettled"
@@ -236,12 +265,12 @@ func (c *checker) published(n *node, e Event, is string) string {
 	case c.Agreed(e.At) && !c.store.holds(is, e.At, e.At):
 		return fmt.Sprintf("the store cannot hold %q now: %s", is, c.store)
 	}
-	n.head, n.owned, n.until, n.from = is, true, e.Until, ""
+	n.head, n.owned, n.asked, n.until, n.from = is, true, n.began, e.Until, ""
 	return ""
 }
 
 // writesKey takes in the steps of a write.
-func (c *checker) writesKey(n *node, e Event) string {
+func (c *checker) writesKey(n *node, e *Event) string {
 	if e.Kind == heads.Began {
 		if n.writing {
 			return "rule 8: two writes at once"
@@ -260,6 +289,8 @@ func (c *checker) writesKey(n *node, e Event) string {
 	case e.Kind == heads.Undone && upload == 0:
 	case upload == 0:
 		return "rule 12: a write without a mark"
+	case e.Kind != heads.Undone && n.unheard != "": // else nothing was sent: another is the owner by then
+		return n.unheard
 	case e.Kind == heads.Undone:
 		if !c.store.undone(upload, e.At) {
 			return fmt.Sprintf("the store has done what it is said to have refused: %s", c.store)
@@ -274,16 +305,17 @@ func (c *checker) writesKey(n *node, e Event) string {
 }
 
 // marked takes in that an upload begins.
-func (c *checker) marked(n *node, e Event) string {
+func (c *checker) marked(n *node, e *Event) string {
 	if n.gaveWay {
 		return "rule 11: it was told to give way"
 	}
 	if !n.writing || n.upload > 0 {
 		return "rule 12: a mark without a begin"
 	}
+	n.unheard = ""
 	for id, other := range c.nodes {
 		if other.live(e.At) && (other.from == e.Node || c.Agreed(e.At)) {
-			return fmt.Sprintf("rule 10: %s trusts %q until %s", id, other.head, other.until.Format(time.StampMicro))
+			n.unheard = fmt.Sprintf("rule 10: at the mark, %s trusted %q until %s", id, other.head, other.until.Format(time.StampMicro))
 		}
 	}
 	c.writes++

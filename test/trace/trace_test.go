@@ -26,7 +26,7 @@ func head(version string) heads.Known {
 // do adds an event at a node.
 func (s *script) do(node string, kind heads.EventKind, change func(*Event)) {
 	s.now = s.now.Add(time.Second)
-	e := Event{At: s.now, Node: node, Event: heads.Event{Kind: kind, Key: keys.Key{Name: "k"}}}
+	e := Event{At: s.now, Node: node, Event: heads.Event{Kind: kind, Key: keys.Key{Name: "k"}, Asked: s.now}}
 	if change != nil {
 		change(&e)
 	}
@@ -134,9 +134,15 @@ func TestCheck(t *testing.T) {
 		"an upload while another has a lease": {func(s *script) {
 			s.keep("A", "absent", 0)
 			s.grant("A", "B", "absent", 0)
+			s.write("A", "v1")
+		}, "rule 10"},
+		"a mark while another has a lease, and no upload": {func(s *script) {
+			s.keep("A", "absent", 0)
+			s.grant("A", "B", "absent", 0)
 			s.do("A", heads.Began, nil)
 			s.do("A", heads.Marked, nil)
-		}, "rule 10"},
+			s.do("A", heads.Undone, nil)
+		}, ""},
 		"an upload once the lease is over": {func(s *script) {
 			s.keep("A", "absent", 0)
 			s.grant("A", "B", "absent", 0)
@@ -184,7 +190,7 @@ func TestCheck(t *testing.T) {
 			s := &script{now: time.Unix(0, 0)}
 			c.do(s)
 			p := Protocol{Lease: 10 * time.Second, Revalidate: time.Minute, Agreed: func(time.Time) bool { return true }}
-			b := Check(p, s.events)
+			b := Check(p, "k", s.events)
 			switch {
 			case b == nil && c.want == "":
 			case b == nil:

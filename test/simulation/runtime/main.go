@@ -32,6 +32,13 @@ func changes() []overlay.Change {
 				"		bubbleCheap += 0xa0761d6478bd642f\n		hi, lo := math.Mul64(bubbleCheap, bubbleCheap^0xe7037ed1a0b428db)\n		return uint32(hi ^ lo)\n	}\n",
 		},
 		{proc, "const forcePreemptNS = 10 * 1000 * 1000 // 10ms", "const forcePreemptNS = 1 << 60"},
+		// What follows only saves time: goroutines are many and short, and most need a stack of
+		// some size, which would grow step by step; memory that is never freed comes in large pages.
+		{"runtime/stack.go", "var startingStackSize uint32 = fixedStack\n", "var startingStackSize uint32 = 16 << 10\n"},
+		{
+			"runtime/mheap.go", "	sysMap(unsafe.Pointer(v), nBase-v, &gcController.heapReleased, \"heap\")\n",
+			"	sysMap(unsafe.Pointer(v), nBase-v, &gcController.heapReleased, \"heap\")\n	sysHugePage(unsafe.Pointer(v), nBase-v)\n",
+		},
 	}
 }
 
