@@ -110,7 +110,7 @@ func TestS3Results(t *testing.T) {
 // What the parts of a node count themselves comes out under its own name.
 func TestPartsAreRead(t *testing.T) {
 	m := New(zerolog.Nop()).Metrics
-	m.Memory(func() int64 { return 100 }, func() fill.Stats {
+	m.Memory(func() int64 { return 100 }, func() int64 { return 1 << 30 }, func() fill.Stats {
 		return fill.Stats{Stats: chunks.Stats{Own: tier.Held{Bytes: 1, Chunks: 2, Evictions: 3}, Hot: tier.Held{Bytes: 4, Chunks: 5, Evictions: 6}}}
 	})
 	m.Heads(func() heads.Stats {

@@ -92,6 +92,6 @@ func gauges() map[string]string {
 		"larder_memory_limit_bytes": "memory_limit", "larder_heads": "heads", "larder_cluster_members": "members",
 		"larder_cluster_strangers": "unsettled", "larder_http_connections": "connections", "larder_expired_due": "expired_due",
 		"larder_tls_certificate_end_timestamp_seconds": "certificate_end",
-		"process_resident_memory_bytes":                "resident", "go_gc_gomemlimit_bytes": "resident_limit", "larder_disk_bytes": "disk", "larder_disk_limit_bytes": "disk_limit",
+		"process_resident_memory_bytes":                "resident", "larder_process_memory_limit_bytes": "resident_limit", "larder_disk_bytes": "disk", "larder_disk_limit_bytes": "disk_limit",
 	}
 }

@@ -21,7 +21,7 @@ import (
 // Numbers reads what the metrics count, and every metric that it sums up is there.
 func TestNumbers(t *testing.T) {
 	m := New(zerolog.Nop()).Metrics
-	m.Memory(func() int64 { return 1 }, func() fill.Stats {
+	m.Memory(func() int64 { return 1 }, func() int64 { return 1 << 30 }, func() fill.Stats {
 		return fill.Stats{Stats: chunks.Stats{Mismatches: map[chunks.Source]int64{chunks.S3: 0}}}
 	})
 	m.Heads(func() heads.Stats { return heads.Stats{} })

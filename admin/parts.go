@@ -21,13 +21,14 @@ func (m *Metrics) Freed(age time.Duration) { m.freed.Observe(age.Seconds()) }
 // Waited counts how long a write waited for acknowledgements.
 func (m *Metrics) Waited(d time.Duration) { m.waited.Observe(d.Seconds()) }
 
-// Memory exposes the memory tier, with its budget in bytes.
-func (m *Metrics) Memory(budget func() int64, stats func() fill.Stats) {
+// Memory exposes the memory tier, with its budget in bytes, and what the process may use.
+func (m *Metrics) Memory(budget, most func() int64, stats func() fill.Stats) {
 	p := &polled{}
 	bytes := p.add("larder_memory_bytes", "Bytes that chunks take in the memory tier.", prometheus.GaugeValue, "copy")
 	chunks := p.add("larder_memory_chunks", "Chunks in the memory tier.", prometheus.GaugeValue, "copy")
 	evictions := p.add("larder_memory_evictions_total", "Chunks evicted from the memory tier.", prometheus.CounterValue, "copy")
 	limit := p.add("larder_memory_limit_bytes", "The budget of the memory tier.", prometheus.GaugeValue)
+	process := p.add("larder_process_memory_limit_bytes", "What the process may use: the least of what the machine, the container and GOMEMLIMIT allow.", prometheus.GaugeValue)
 	mismatches := p.add("larder_digest_mismatch_total", "Chunks from outside whose bytes were not those that were written.", prometheus.CounterValue, "source")
 	unverified := p.add("larder_digest_unknown_total", "Chunks from outside that had no digest to be compared with.", prometheus.CounterValue)
 	near := p.add("larder_neighbour_questions_total", "Questions to members that may have owned a chunk before this node, by what they brought.", prometheus.CounterValue, "result")
@@ -52,6 +53,7 @@ func (m *Metrics) Memory(budget func() int64, stats func() fill.Stats) {
 			emit(evictions, float64(part.Evictions), part.copy)
 		}
 		emit(limit, float64(budget()))
+		emit(process, float64(most()))
 	}
 	m.registry.MustRegister(p)
 }

@@ -27,6 +27,8 @@ type Plan struct {
 
 	// Heap is how far the heap may grow: what GOMEMLIMIT is set to.
 	Heap int64
+	// Limit is what the process may use, as the plan was told.
+	Limit int64
 }
 
 // Sizes are what a Plan is made of, in bytes.
@@ -90,7 +92,7 @@ func (p *Plan) shares(s Sizes) []share {
 // New plans the memory of a node. If the limit is too small for the chunks even
 // so, the plan is the least that works, and Fits reports that.
 func New(s Sizes) Plan {
-	var p Plan
+	p := Plan{Limit: s.Limit}
 	room := s.Limit - max(s.Limit/10, outside) - base
 	switch {
 	case s.Tier > 0:

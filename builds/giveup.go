@@ -50,9 +50,10 @@ func (t *table) giveUp(now time.Time, k keys.Key, c Claim, v Verdict) error {
 func (t *table) end(now time.Time, k keys.Key, e Ending, v Verdict) error {
 	st := t.keys[k]
 	switch {
-	case (st == nil || st.claim == nil) && !t.asked:
-		return errUnasked
 	case st == nil || st.claim == nil || st.claim.Granted != e.Since:
+		if !t.asked {
+			return errUnasked
+		}
 		return ErrLost
 	case !e.Any && st.claim.User != e.User:
 		return ErrOthers

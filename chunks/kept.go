@@ -48,7 +48,7 @@ func (s *Chunks) Has(c Chunk) bool {
 	return s.disk.Has(c.slot(), onDisk(name)) || s.inMemory(c, name)
 }
 
-// IsInMemory reports whether this node has a chunk in memory.
+// IsInMemory reports whether this node has a chunk in memory, whoever owns it.
 func (s *Chunks) IsInMemory(c Chunk) bool { return c.length == 0 || s.inMemory(c, c.name()) }
 
 // inMemory reports whether any part of the memory tier has a chunk.

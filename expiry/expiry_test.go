@@ -257,6 +257,7 @@ func TestOthersHideNothingOfWhatExpiresSoon(t *testing.T) {
 		{others: 1100, own: 10, least: 10},
 		{others: 1100, own: 1200, least: 990, more: true},
 		{others: 100, own: 800, least: 800},
+		{others: 500, own: 800, least: 800}, // the first page has some of both, and the own ones are found twice
 	} {
 		b := newBucket()
 		x := New(b)

@@ -187,8 +187,8 @@ func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
 	return r, true
 }
 
-// isInMemory reports whether memory has all of a key that Ready needs. It does not count
-// as a use of it.
+// isInMemory reports whether memory has all of a key that Ready needs; for a moment after the ring has
+// changed, more than Ready takes. It does not count as a use of it.
 func (f *Filler) isInMemory(k keys.Key) bool {
 	_, first, live := f.live(k)
 	return live && f.chunks.IsInMemory(first)

@@ -218,15 +218,15 @@ func (a *API) serve(c *call) (err error) {
 	if c.who, err = a.authenticate(c); err != nil {
 		return err
 	}
-	if a.cfg.Joined != nil && !a.cfg.Joined() {
-		return errApart
-	}
 	if c.query, err = url.ParseQuery(c.URL.RawQuery); err != nil {
 		return fmt.Errorf("%w: %w; a %% is written %%25 and a ; %%3B", errQuery, err)
 	}
 	do, err := a.find(c)
 	if err != nil {
 		return err
+	}
+	if c.service != "" && a.cfg.Joined != nil && !a.cfg.Joined() {
+		return errApart
 	}
 	if c.isMetered() {
 		if err := a.cfg.Usage.Admit(c.Context(), c.who.Org, c.who.User); err != nil {

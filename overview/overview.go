@@ -46,7 +46,7 @@ type Numbers struct {
 	Counters Counts `json:"counters"`
 	// Gauges are as they are now: memory_own, memory_hot, memory_limit, heads, members,
 	// unsettled, connections, limit_used, expired_due, certificate_end, resident (memory of the
-	// process), resident_limit (GOMEMLIMIT), disk, disk_limit.
+	// process), resident_limit (what it may use), disk, disk_limit.
 	Gauges Counts `json:"gauges"`
 }
 

@@ -29,8 +29,8 @@ const (
 	s3ErrorsBad     = 0.01 // of the requests to S3
 	s3Slow          = 2.0  // seconds, of the slowest hundredth
 	limitNear       = 0.9
-	memoryOver      = 1.1 // of GOMEMLIMIT, which a full memory tier reaches; the program itself is resident besides
-	diskSlow        = 0.1 // chunks that were not written, of those that were
+	memoryNear      = 0.95 // of what the process may use
+	diskSlow        = 0.1  // chunks that were not written, of those that were
 	certificateNear = 14 * 24 * time.Hour
 )
 
@@ -115,8 +115,8 @@ func judgeNode(n Node, members int, now time.Time, add func(Level, string, ...an
 
 // judgeMachine says what the memory and the disk of a member lack.
 func judgeMachine(n Node, add func(Level, string, ...any)) {
-	if used, most := n.Gauges["resident"], n.Gauges["resident_limit"]; most > 0 && used > memoryOver*most {
-		add(Warn, "%s takes %.0f %% of the memory that is planned for it (GOMEMLIMIT), and the system may kill it: raise the memory limit of its machine or container, or lower --memory.", n.Name, 100*used/most)
+	if used, most := n.Gauges["resident"], n.Gauges["resident_limit"]; most > 0 && used > memoryNear*most {
+		add(Warn, "%s takes %.0f %% of the memory that its machine or container has for it, and the system may kill it: raise that limit, or lower --memory.", n.Name, 100*used/most)
 	}
 	if k := n.Recent["disk_errors"]; k > 0 {
 		add(Warn, "The disk of %s failed %s in the last minutes: it is full, broken or read-only, and its log says which. What it lacks is read from S3.", n.Name, plural(k, "time"))

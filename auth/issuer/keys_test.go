@@ -66,7 +66,7 @@ func TestKeysChange(t *testing.T) {
 	}
 }
 
-// A provider that is back is asked by the next token, and not ten seconds later.
+// A provider that is back is asked by a token a second later, and not ten.
 func TestProviderIsBack(t *testing.T) {
 	key := testissuer.NewRSA(t, "one")
 	provider := testissuer.New(t, key)

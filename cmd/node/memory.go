@@ -119,6 +119,9 @@ func (c *serveCmd) planMemory(limit func() (int64, error)) error {
 // tier is how many bytes the memory tier has now.
 func (m *memory) tier() int64 { return m.plan.Load().Tier }
 
+// most is how many bytes the process may use now, as far as that is known.
+func (m *memory) most() int64 { return m.plan.Load().Limit }
+
 // begin limits the heap, and says what is odd about the memory.
 func (m *memory) begin(log zerolog.Logger) {
 	m.log = log.With().Str("component", "memory").Logger()

@@ -231,7 +231,7 @@ func (n *node) makeAPI() error {
 
 // measure has the metrics read the parts.
 func (n *node) measure() {
-	n.admin.Metrics.Memory(n.cfg.memory.tier, n.fill.Stats)
+	n.admin.Metrics.Memory(n.cfg.memory.tier, n.cfg.memory.most, n.fill.Stats)
 	n.admin.Metrics.Disk(n.disk.Stats)
 	n.admin.Metrics.Heads(n.heads.Stats)
 	n.admin.Metrics.Writes(n.write.Stats)

@@ -143,6 +143,10 @@ func (b *bucket) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (
 	var all errgroup.Group
 	all.SetLimit(deletesAtOnce)
 	for i, object := range in.Delete.Objects {
+		if object.Key == nil {
+			errs[i] = s3err.GetAPIError(s3err.ErrMalformedXML)
+			continue
+		}
 		all.Go(func() error {
 			_, errs[i] = b.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: in.Bucket, Key: object.Key, IfMatch: object.ETag})
 			return nil

@@ -32,6 +32,7 @@ func TestBlindNode(t *testing.T) {
 	}
 	do(t, "PUT", object(blind, "blind/apart"), []byte("x")).wantProblem(t, 503, "not-joined")
 	do(t, "GET", object(blind, "blind/apart"), nil).wantProblem(t, 503, "not-joined")
+	do(t, "GET", blind.URL()+"/v1/whoami", nil).want(t, 200) // which is about no key
 	c.WaitMembers(before)
 	proxy.Set(testcluster.Fault{})
 	blind.WaitReady()

@@ -48,11 +48,12 @@ type some struct {
 
 func (s some) key(i int) string { return fmt.Sprintf("%s/%06d", s.prefix, i) }
 
-// fill puts objects in batches. expires is their common moment, if there is one.
-func (s some) fill(t *testing.T, c *testcluster.Cluster, expires time.Time) {
+// fill puts objects in batches, and returns when the last of them expires, at the latest.
+// expires is when they are to, if they are: a node counts from when it has the object.
+func (s some) fill(t *testing.T, c *testcluster.Cluster, expires time.Time) time.Time {
 	t.Helper()
 	began := time.Now()
-	var next atomic.Int64
+	var next, last atomic.Int64
 	var all sync.WaitGroup
 	for w := range 8 {
 		all.Go(func() {
@@ -61,15 +62,20 @@ func (s some) fill(t *testing.T, c *testcluster.Cluster, expires time.Time) {
 				if at >= s.n {
 					return
 				}
-				s.putBatch(t, c.Nodes[w%len(c.Nodes)], at, min(at+filled, s.n), expires)
+				took := s.putBatch(t, c.Nodes[w%len(c.Nodes)], at, min(at+filled, s.n), expires)
+				for before := last.Load(); before < int64(took) && !last.CompareAndSwap(before, int64(took)); before = last.Load() {
+				}
 			}
 		})
 	}
 	all.Wait()
 	t.Logf("%d objects of %s put in %s", s.n, s.prefix, time.Since(began).Round(time.Second))
+	return expires.Add(time.Duration(last.Load()))
 }
 
-func (s some) putBatch(t *testing.T, n *testcluster.Node, from, to int, expires time.Time) {
+// putBatch returns how long it took, so much later than meant what it has put may expire.
+func (s some) putBatch(t *testing.T, n *testcluster.Node, from, to int, expires time.Time) time.Duration {
+	began := time.Now()
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
 	for i := from; i < to; i++ {
@@ -86,10 +92,11 @@ func (s some) putBatch(t *testing.T, n *testcluster.Node, from, to int, expires 
 	_ = w.Close()
 	for range putTries { // a busy machine may refuse some for a moment
 		if _, text := post(t, n, "multipart/mixed; boundary="+w.Boundary(), form.Bytes()); strings.Count(text, `"status":20`) == to-from {
-			return
+			return time.Since(began)
 		}
 	}
 	t.Errorf("not all of %s to %s could be stored", s.key(from), s.key(to-1))
+	return time.Since(began)
 }
 
 func post(t *testing.T, n *testcluster.Node, kind string, body []byte) (http.Header, string) {
@@ -305,8 +312,8 @@ func TestExpired(t *testing.T) {
 	// As long as the puts of as many took, three times over.
 	began := time.Now()
 	some{"rate", min(half, 2000)}.fill(t, c, time.Time{})
-	moment := time.Now().Add(30*time.Second + 3*time.Since(began)*time.Duration(half/min(half, 2000)))
-	short.fill(t, c, moment)
+	meant := time.Now().Add(30*time.Second + 3*time.Since(began)*time.Duration(half/min(half, 2000)))
+	moment := short.fill(t, c, meant)
 	if left := time.Until(moment); left < 2*time.Second {
 		t.Fatalf("the objects expire in %s, before they can be read", left)
 	}
@@ -318,6 +325,7 @@ func TestExpired(t *testing.T) {
 	}
 	// A moment is a whole second, up to one later than asked for; then there is a second.
 	wait(t, moment.Add(2*time.Second))
+	t.Logf("the last expires at most %s after the first", moment.Sub(meant).Round(time.Second))
 	seen := short.each(t, c)
 	close(stop)
 	reading.Wait()
