@@ -32,6 +32,9 @@ type shelf struct {
 	objects map[string]store.Head
 }
 
+// week is longer than any run that draws requests.
+const week = 7 * 24 * time.Hour
+
 // ofShelf are the objects of a shelf, by their paths: whatever the header of an answer
 // depends on.
 func ofShelf() map[string]store.Head {
@@ -61,10 +64,10 @@ func ofShelf() map[string]store.Head {
 		"/v1/objects/%C3%A4":           head(1, nil),
 		"/v1/objects/absent":           head(-1, nil),
 		"/v1/strategies/A%20B%7C2022-01-30T00:00:00+02:00%7C%7C41160d05": head(3000, nil),
-		"/v1/objects/new":      head(5, func(h *store.Head) { h.Modified = time.Now().Add(time.Hour).Truncate(time.Second) }),
+		"/v1/objects/new":      head(5, func(h *store.Head) { h.Modified = time.Now().Add(week).Truncate(time.Second) }),
 		"/v1/objects/text":     head(5, func(h *store.Head) { h.ContentType, h.Digest, h.Writer = "text/html; charset=utf-8", "", "" }),
 		"/v1/objects/typeless": head(5, func(h *store.Head) { h.ContentType, h.Digest = "", "none" }),
-		"/v1/objects/ends":     head(5, func(h *store.Head) { h.Expires = time.Now().Add(time.Hour).Truncate(time.Second) }),
+		"/v1/objects/ends":     head(5, func(h *store.Head) { h.Expires = time.Now().Add(week).Truncate(time.Second) }),
 		"/v1/objects/ended":    head(5, func(h *store.Head) { h.Expires = long }),
 		"/v1/objects/meta": head(5, func(h *store.Head) {
 			h.Meta = map[string]string{"build-seconds": "1.5", "b": "", "python": "3.12", "zz-9-a": "x y", "a": "ü", "libraries": strings.Repeat("numpy==2.0 ", 30) + "x"}

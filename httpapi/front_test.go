@@ -187,6 +187,9 @@ func TestFrontAtRandom(t *testing.T) {
 	t.Logf("seed %d", seed)
 	d := newDrawer(seed)
 	for ; answered < most; connections++ {
+		if connections%100_000 == 99_999 {
+			t.Logf("%d were answered so far", answered)
+		}
 		request := d.draw(1 + d.IntN(24))
 		cuts := make([]byte, max(d.IntN(8)-4, 0))
 		for i := range cuts {
