@@ -39,7 +39,7 @@ func count(n overview.Numbers, name string, labels map[string]string, m *dto.Met
 		if labels["op"] == "get" && labels["source"] != "" && labels["status"] != brokenStatus {
 			n.Counters["reads_"+labels["source"]] += value
 		}
-		if labels["status"] == "5xx" || labels["status"] == brokenStatus {
+		if labels["status"] == "5xx" {
 			n.Counters["failed"] += value
 		}
 	case "larder_limit_refusals_total":

@@ -34,6 +34,7 @@ func TestNumbers(t *testing.T) {
 	m.Request(httpapi.Served{Op: "get", Status: 200, Source: chunks.Memory})
 	m.Request(httpapi.Served{Op: "get", Status: 200, Source: chunks.S3})
 	m.Request(httpapi.Served{Op: "put", Status: 503})
+	m.Request(httpapi.Served{Op: "get", Status: 503, Broken: true}) // its caller has left
 	m.S3("get", nil, 3*time.Millisecond)
 	m.S3("put", store.ErrUnavailable, time.Second)
 	n := m.Numbers()

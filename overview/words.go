@@ -58,7 +58,7 @@ func judge(nodes []Node, now time.Time) []Finding {
 		add(Warn, "Writes waited out %s in the last minutes: a member died, or was silent, and writes of its keys took seconds.", plural(n, "lease"))
 	}
 	if n := total["failed"] - total["over_limit"]; n > 0 { // the member that refuses may be another than the one that answers
-		add(Warn, "%s failed in the last minutes (5xx, or broken off).", capital(plural(n, "request")))
+		add(Warn, "%s failed in the last minutes (5xx).", capital(plural(n, "request")))
 	}
 	if len(versions) > 1 {
 		add(Warn, "The members are of %d versions: %s. That is as it should be only while they are being replaced.", len(versions), strings.Join(slices.Sorted(maps.Keys(versions)), ", "))
