@@ -8,8 +8,8 @@ import (
 // A removal by prefix has removed what was there, unless it says that it failed: then it may have.
 func TestDropped(t *testing.T) {
 	for content, want := range map[string]Outcome{
-		`{"deleted": 1, "bytes": 7, "failed": []}`: Done,
-		`{"deleted": 0, "bytes": 0, "failed": []}`: Done,
+		`{"deleted": 1, "bytes": 7, "failed": []}`:                                               Done,
+		`{"deleted": 0, "bytes": 0, "failed": []}`:                                               Done,
 		`{"deleted": 0, "failed": [{"key": "k", "type": "urn:larder:problem:outcome-unknown"}]}`: Unknown,
 		`cut o`: Unknown,
 	} {
