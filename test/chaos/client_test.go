@@ -66,8 +66,10 @@ func (c *client) choose() *history.Op {
 		o.Verb = history.Put
 	case n < 90:
 		o.Verb = history.Create
-	default:
+	case n < 97:
 		o.Verb = history.Remove
+	default:
+		o.Verb = history.Drop
 	}
 	if o.Verb == history.Put || o.Verb == history.Create {
 		c.puts++
@@ -121,7 +123,7 @@ func (c *client) request(ctx context.Context, o *history.Op) (*http.Request, err
 		content = c.content
 	default:
 	}
-	req, err := http.NewRequestWithContext(ctx, o.Method(), c.node.url()+"/v1/objects/"+o.Key, bytes.NewReader(content))
+	req, err := http.NewRequestWithContext(ctx, o.Method(), c.node.url()+o.Path(), bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,7 @@
 // processes over a real S3 while it kills, pauses, cuts off and restarts them,
 // and checks what every client saw.
 //
-// The clients put, get, delete and create a few keys that they share. Every
+// The clients put, get, delete, remove by prefix and create a few keys that they share. Every
 // value is unique and says what it is, so that a mixture or a short body fails
 // at once. The history of each key is then checked as a linearizable register
 // (Herlihy and Wing, 1990) with anishathalye/porcupine. An outcome that is not

@@ -31,11 +31,19 @@ func (o *Op) Method() string {
 		return http.MethodHead
 	case Put, Create, Claimed:
 		return http.MethodPut
-	case Remove:
+	case Remove, Drop:
 		return http.MethodDelete
 	default:
 		return http.MethodGet
 	}
+}
+
+// Path is what the operation's request is for.
+func (o *Op) Path() string {
+	if o.Verb == Drop {
+		return "/v1/objects?prefix=" + o.Key
+	}
+	return "/v1/objects/" + o.Key
 }
 
 // SetHeaders sets the headers of the operation's request. claim is the token that a
@@ -66,7 +74,9 @@ func (o *Op) Answered(status int, h http.Header, content []byte) error {
 	case o.Reads() && status == http.StatusNotFound:
 	case o.Reads() && status == http.StatusOK:
 		return o.found(h, content)
-	case o.Verb != Remove && (status == http.StatusCreated || status == http.StatusOK),
+	case o.Verb == Drop && status == http.StatusOK:
+		o.dropped(content)
+	case o.Verb != Remove && o.Verb != Drop && (status == http.StatusCreated || status == http.StatusOK),
 		o.Verb == Remove && status == http.StatusNoContent:
 		o.Took = true
 	case o.Verb == Claimed && status == http.StatusConflict,
@@ -76,6 +86,16 @@ func (o *Op) Answered(status int, h http.Header, content []byte) error {
 		o.failed(h, content)
 	}
 	return nil
+}
+
+// dropped takes in what became of a removal of many: it may have done what it says of some that it failed.
+func (o *Op) dropped(content []byte) {
+	var sum struct{ Failed []json.RawMessage }
+	if err := json.Unmarshal(content, &sum); err != nil || len(sum.Failed) > 0 {
+		o.Outcome, o.Detail = Unknown, string(content[:min(len(content), 200)])
+		return
+	}
+	o.Took = true
 }
 
 // found finds out which value a read was answered with.

@@ -23,6 +23,9 @@ const (
 	Create  Verb = "create"
 	Claimed Verb = "build"
 	Remove  Verb = "delete"
+	// Drop is a removal of what begins with the key, which is that key alone: all that it
+	// says is that the key was absent at some time of it, whoever removed it.
+	Drop Verb = "drop"
 	// Expire is what a moment does and no client: the value Found is absent from some
 	// time of it on, if it is there still.
 	Expire Verb = "expire"

@@ -56,6 +56,8 @@ func step(state string, o *Op) (bool, string) {
 			return true, ""
 		}
 		return o.Took == (state != ""), ""
+	case Drop:
+		return true, ""
 	case Expire:
 		if o.Found == state {
 			return true, ""

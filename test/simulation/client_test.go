@@ -54,8 +54,10 @@ func (c *client) choose() *history.Op {
 		o.Verb = history.Put
 	case n < 94:
 		o.Verb = history.Create
-	default:
+	case n < 98:
 		o.Verb = history.Remove
+	default:
+		o.Verb = history.Drop
 	}
 	if o.Verb == history.Put || o.Verb == history.Create {
 		c.puts++
@@ -176,7 +178,7 @@ func (c *client) request(ctx context.Context, o *history.Op) *http.Request {
 		content = history.Body(c.rng, o.Value, maxPad)
 	default:
 	}
-	r := newRequest(ctx, o.Method(), "/v1/objects/"+o.Key, content)
+	r := newRequest(ctx, o.Method(), o.Path(), content)
 	o.SetHeaders(r.Header, c.claim)
 	return r
 }
