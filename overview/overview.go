@@ -36,7 +36,8 @@ type Counts map[string]float64
 
 // Numbers are what a node counts.
 type Numbers struct {
-	// Counters only grow: reads_SOURCE, failed (5xx; not those that were broken off, which callers do who leave), over_limit (of these,
+	// Counters only grow: reads_SOURCE, failed (5xx; an answer that was broken
+	// off is none of them, since its caller may have left), over_limit (of these,
 	// writes over a limit of their org), s3_requests, s3_errors, s3_le_SECONDS
 	// (requests that took at most so long), leases_waited, evictions, turned_away,
 	// broken (what the protocol never lets be otherwise was), differing (reads that were

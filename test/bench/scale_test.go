@@ -111,7 +111,7 @@ func meterOf(b *testing.B, c *testcluster.Cluster) *meter {
 // rest measures for a while what the nodes use when nobody asks.
 func (m *meter) rest(lasts time.Duration) {
 	before := used(m.b, m.nodes, usedByAll)
-	time.Sleep(lasts)
+	time.Sleep(lasts) // so long is measured
 	m.idle = (used(m.b, m.nodes, usedByAll) - before) / lasts.Seconds()
 }
 
