@@ -118,7 +118,12 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	n.expiry = expiry.New(n.store)
 	n.usage = usage.New(n.policies, n.store, n.cluster, n.log)
+	every, grace, err := expireSoon()
+	if err != nil {
+		return nil, err
+	}
 	n.write = writepath.New(writepath.Config{
+		ExpireEvery: every, ExpireGrace: grace,
 		Lease: c.Lease, Plan: plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
 		Claims: n.builds, Usage: n.usage, Expiry: n.expiry, Waited: n.admin.Metrics.Waited, Log: n.log,
 	}, n.store, n.heads, n.fill, n.cluster)

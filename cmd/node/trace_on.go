@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"larder/heads"
 	"larder/test/trace"
@@ -17,4 +18,15 @@ func traced(id string) (func(heads.Event), error) {
 		return nil, nil
 	}
 	return trace.Log(path, id)
+}
+
+// expireSoon is how often what has expired is removed from S3, and how long after its
+// moment: as LARDER_EXPIRE_EVERY says, for tests that cannot wait for ten minutes.
+func expireSoon() (every, grace time.Duration, err error) {
+	text := os.Getenv("LARDER_EXPIRE_EVERY")
+	if text == "" {
+		return 0, 0, nil
+	}
+	every, err = time.ParseDuration(text)
+	return every, every / 3, err
 }

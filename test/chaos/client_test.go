@@ -23,7 +23,7 @@ type client struct {
 	keys    []string
 	rng     *rand.Rand
 	history *history.History
-	mixed   func(error) // told of bytes that are no value
+	wrong   func(error) // told of answers that are wrong whatever the history
 	reader  bool        // it never writes, so that it never waits for a writer
 	puts    int
 	claim   string // the token that a Claimed bears
@@ -50,7 +50,8 @@ func (c *client) run(ctx context.Context) {
 
 // choose makes up the next operation.
 func (c *client) choose() *history.Op {
-	o := &history.Op{Client: c.id, Node: c.node.index, Key: c.keys[c.rng.IntN(len(c.keys))]}
+	rank := min(c.rng.IntN(len(c.keys)), c.rng.IntN(len(c.keys))) // some keys are left alone for as long as objects live
+	o := &history.Op{Client: c.id, Node: c.node.index, Key: c.keys[rank]}
 	n := c.rng.IntN(100)
 	if c.reader {
 		n = c.rng.IntN(60)
@@ -74,6 +75,9 @@ func (c *client) choose() *history.Op {
 	if o.Verb == history.Put || o.Verb == history.Create {
 		c.puts++
 		o.Value = fmt.Sprintf("%d-%d", c.id, c.puts)
+		if c.rng.IntN(100) < 25 {
+			o.Life = 1 + c.rng.IntN(int(history.MostLife/time.Second))
+		}
 	}
 	return o
 }
@@ -81,12 +85,19 @@ func (c *client) choose() *history.Op {
 // do carries an operation out and records it.
 func (c *client) do(o *history.Op) {
 	o.Call = c.history.Now()
-	c.send(o)
+	answered := c.send(o)
 	c.history.Add(o)
+	e, err := o.Expiry(answered, c.history.Began)
+	if err != nil {
+		c.wrong(err)
+	}
+	if e != nil {
+		c.history.Add(e)
+	}
 }
 
-// send sends an operation, and takes in the answer.
-func (c *client) send(o *history.Op) {
+// send sends an operation, and takes in the answer, whose header it returns.
+func (c *client) send(o *history.Op) (answered http.Header) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.Patience())
 	defer cancel()
 	sent := false
@@ -98,6 +109,7 @@ func (c *client) send(o *history.Op) {
 	resp, err := c.node.http.RoundTrip(req)
 	var answer []byte
 	if err == nil {
+		answered = resp.Header
 		answer, err = io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 	}
@@ -105,13 +117,14 @@ func (c *client) send(o *history.Op) {
 	switch {
 	case err == nil:
 		if err := o.Answered(resp.StatusCode, resp.Header, answer); err != nil {
-			c.mixed(err)
+			c.wrong(err)
 		}
 	case o.Reads() || !sent:
 		o.Outcome, o.Detail = history.Refused, err.Error()
 	default:
 		o.Outcome, o.Detail = history.Unknown, err.Error()
 	}
+	return answered
 }
 
 func (c *client) request(ctx context.Context, o *history.Op) (*http.Request, error) {

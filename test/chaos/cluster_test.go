@@ -137,7 +137,7 @@ func (c *cluster) newNode(cfg config, i int, p place, dir string, env, args []st
 	n.idle = sync.NewCond(&n.mu)
 	name := fmt.Sprintf("node-%d", i+1)
 	n.traces = filepath.Join(dir, name+".trace")
-	n.Process = testcluster.NewProcess(c.t, name, dir, append(slices.Clone(env), "LARDER_TRACE_FILE="+n.traces), func() []string {
+	n.Process = testcluster.NewProcess(c.t, name, dir, append(slices.Clone(env), "LARDER_TRACE_FILE="+n.traces, "LARDER_EXPIRE_EVERY=1s"), func() []string {
 		var join []string
 		for _, other := range c.nodes[:cfg.nodes] { // the others are found through these
 			if other != n {

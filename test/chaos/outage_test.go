@@ -90,7 +90,7 @@ func (o *outageClients) ask(n int, a *history.Op) *history.Op {
 	a.Node = n
 	c := &client{
 		node: o.cluster.nodes[n], history: o.history, rng: rand.New(rand.NewPCG(11, uint64(n))),
-		mixed: func(err error) { o.t.Error(err) },
+		wrong: func(err error) { o.t.Error(err) },
 	}
 	c.do(a)
 	return a

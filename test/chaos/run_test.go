@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -63,7 +65,9 @@ func run(t *testing.T, s scenario, begun func()) {
 		}
 	})
 	r.windows = s.apart(i.troubles, r.looks)
+	time.Sleep(history.MostLife + time.Second) // what expires does so before the last reads, and not between two of them
 	r.finish(t)
+	r.tellExpired(t)
 	r.check(t)
 	r.checkTraces(t)
 	r.claims.check(t, r.history.ByKey(), i.lost(), r.mayLose(i.troubles))
@@ -82,19 +86,19 @@ type running struct {
 	looks   []looked // once all clients have ended
 	windows []window // in which reads may be old
 
-	mu    sync.Mutex // guards mixed
-	mixed []error
+	mu     sync.Mutex // guards wrongs
+	wrongs []error
 }
 
-func (r *running) mix(err error) {
+func (r *running) wrong(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mixed = append(r.mixed, err)
+	r.wrongs = append(r.wrongs, err)
 }
 
 func (r *running) client(id int, n *node) *client {
 	return &client{
-		id: id, node: n, keys: r.keys, history: r.history, mixed: r.mix,
+		id: id, node: n, keys: r.keys, history: r.history, wrong: r.wrong,
 		rng: rand.New(rand.NewPCG(r.seed, uint64(id))),
 	}
 }
@@ -158,14 +162,38 @@ func (r *running) finish(t *testing.T) {
 	}
 }
 
+var removed = regexp.MustCompile(`(?m)^larder_expired_removed_total ([0-9]+)$`)
+
+// tellExpired says how much has expired, and how much of that the nodes that run have removed from S3.
+func (r *running) tellExpired(t *testing.T) {
+	expired, gone := 0, 0
+	for _, o := range r.history.All() {
+		if o.Verb == history.Expire {
+			expired++
+		}
+	}
+	for _, n := range r.cluster.running() {
+		if b, err := n.look("/metrics"); err == nil {
+			if m := removed.FindSubmatch(b); m != nil {
+				n, _ := strconv.Atoi(string(m[1])) // it is one
+				gone += n
+			}
+		}
+	}
+	t.Logf("%d moments; %d objects that had expired were removed from S3", expired, gone)
+}
+
 // check holds the history to what is promised: it is linearizable, but for reads while
 // members may have disagreed, which may be old by --revalidate.
 func (r *running) check(t *testing.T) {
-	for _, err := range r.mixed {
+	for _, err := range r.wrongs {
 		t.Error(err)
 	}
 	var all []history.Stale
 	for key, ops := range r.history.ByKey() {
+		for _, e := range history.Expired(ops) {
+			t.Errorf("%s\nis of what nobody should have seen for %s, since\n%s", e.Read, e.Age, e.By)
+		}
 		old := history.StaleReads(ops)
 		all = append(all, old...)
 		tooOld := slices.DeleteFunc(slices.Clone(old), func(st history.Stale) bool {

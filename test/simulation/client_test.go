@@ -63,7 +63,7 @@ func (c *client) choose() *history.Op {
 		c.puts++
 		o.Value = fmt.Sprintf("%d-%d", c.id, c.puts)
 		if c.rng.IntN(100) < 25 {
-			o.Life = 1 + c.rng.IntN(int(mostLife/time.Second))
+			o.Life = 1 + c.rng.IntN(int(history.MostLife/time.Second))
 		}
 	}
 	return o
@@ -74,7 +74,15 @@ func (c *client) do(n *node, o *history.Op) {
 	o.Call = c.world.history.Now()
 	w := c.send(n, o)
 	c.world.history.Add(o)
-	if e := c.expiry(o, w); e != nil {
+	var answered http.Header // of no answer it is empty
+	if w != nil {
+		answered = w.Header()
+	}
+	e, err := o.Expiry(answered, c.world.history.Began)
+	if err != nil {
+		c.world.fail(o.Key, "%v", err)
+	}
+	if e != nil {
 		c.world.history.Add(e)
 	}
 }
@@ -117,36 +125,6 @@ func exchange(n *node, r *http.Request) *httptest.ResponseRecorder {
 	case <-n.host.ended:
 		return nil
 	}
-}
-
-// expireWithin is how soon after its moment nobody is told of an object any more.
-const expireWithin = time.Second
-
-// mostLife is how long an object lives at most that expires.
-const mostLife = 8 * time.Second
-
-// expiry is what the moment of what was put does; nil if it has none, or surely is not
-// there.
-func (c *client) expiry(o *history.Op, w *httptest.ResponseRecorder) *history.Op {
-	e := &history.Op{Client: c.id, Node: o.Node, Key: o.Key, Verb: history.Expire, Found: o.Value, Outcome: history.Done}
-	switch {
-	case o.Life == 0 || o.Outcome == history.Refused || o.Outcome == history.Done && !o.Took:
-		return nil
-	case o.Outcome == history.Unknown: // its owner took it within the time for a write
-		e.Call = o.Call + int64(o.Life)*int64(time.Second)
-		e.Ret = o.Ret + int64(o.Life)*int64(time.Second) + int64(o.Patience())
-		return e
-	}
-	moment, err := http.ParseTime(w.Header().Get("Expires"))
-	if err != nil {
-		c.world.fail(o.Key, "%s: it shall expire, and the answer says no moment: %v", o, err)
-		return nil
-	}
-	e.Call = int64(moment.Sub(c.world.history.Began))
-	e.Ret = e.Call + int64(expireWithin)
-	c.world.expires(o.Value, e.Ret)
-	e.Ret = max(e.Ret, o.Ret) // a put that waited for its turn may be acknowledged after its moment
-	return e
 }
 
 // serve has a request answered; nil is an answer that was broken off.

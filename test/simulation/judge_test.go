@@ -53,10 +53,8 @@ func (w *world) judgeAnswers(key string, ops []*history.Op) {
 			strict = append(strict, o)
 		}
 	}
-	for _, o := range ops {
-		if from, ok := w.over[o.Found]; ok && o.Reads() && o.Call > from {
-			w.blame(key, "%s: it had expired %s before", o, time.Duration(o.Call-from)+expireWithin)
-		}
+	for _, e := range history.Expired(ops) {
+		w.blame(key, "%s: for %s it should not have been seen any more, since\n%s", e.Read, e.Age, e.By)
 	}
 	for _, st := range history.StaleReads(ops) {
 		if bound := withDrift(revalidate) + time.Duration(st.Read.Ret-st.Read.Call); !st.Read.Lenient || st.Age > bound {

@@ -42,7 +42,7 @@ func (w *world) run() {
 	w.recover(ctx)
 	cancel()
 	others.Wait()
-	time.Sleep(mostLife + time.Second) // what expires does so before the last reads, and not between two of them
+	time.Sleep(history.MostLife + time.Second) // what expires does so before the last reads, and not between two of them
 	w.finish()
 	for _, s := range w.slots {
 		if n := s.node.Load(); n != nil {

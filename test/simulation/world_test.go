@@ -35,12 +35,11 @@ type world struct {
 	concerns map[string]bool // the keys of the failures
 	story    bytes.Buffer    // what happened, and what the nodes said of it
 	events   []trace.Event
-	over     map[string]int64 // by value: from when on nobody may be answered with it
-	apart    []window         // when members disagreed
-	open     int64            // since when they do; 0 if they do not
-	ended    bool             // and whether one of them has ended since
-	changed  time.Time        // when a ring changed last
-	spans    []history.Span   // of claims of keys that only their holders write
+	apart    []window       // when members disagreed
+	open     int64          // since when they do; 0 if they do not
+	ended    bool           // and whether one of them has ended since
+	changed  time.Time      // when a ring changed last
+	spans    []history.Span // of claims of keys that only their holders write
 	refusals []history.Refusal
 	// disturbances are when nodes were away, or cut off from each other.
 	disturbances []window
@@ -58,7 +57,7 @@ type slot struct {
 type window struct{ from, to int64 }
 
 func newWorld(p plan, verbose bool) *world {
-	w := &world{plan: p, network: newNetwork(p.seed), bucket: newBucket(), history: history.New(), verbose: verbose, concerns: map[string]bool{}, names: map[string]string{}, over: map[string]int64{}}
+	w := &world{plan: p, network: newNetwork(p.seed), bucket: newBucket(), history: history.New(), verbose: verbose, concerns: map[string]bool{}, names: map[string]string{}}
 	for i := range p.nodes + p.spare {
 		w.slots = append(w.slots, &slot{index: i, name: fmt.Sprint("node-", i+1), addr: fmt.Sprintf("10.0.0.%d", i+1)})
 	}
@@ -121,13 +120,6 @@ func (w *world) blame(key, format string, args ...any) {
 	if key != "" {
 		w.concerns[key] = true
 	}
-}
-
-// expires notes from when on, in the history's nanoseconds, a value may not be read.
-func (w *world) expires(value string, from int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.over[value] = from
 }
 
 // trace takes in an event of a node.
