@@ -33,7 +33,7 @@ func TestPreferredWait(t *testing.T) {
 // TestBadBuildBody: who sends something else is told what it is, in the words of JSON.
 func TestBadBuildBody(t *testing.T) {
 	for body, want := range map[string]string{
-		`[]`:                   "it must not be a JSON array",
+		`[]`:                   `it must not be a JSON array; send an object like {"expect": `,
 		`"x"`:                  "it must not be a JSON string",
 		`{"progress": "half"}`: "progress must not be a JSON string",
 		`{"waiter": 5}`:        "waiter must not be a JSON number",
@@ -45,6 +45,28 @@ func TestBadBuildBody(t *testing.T) {
 			t.Errorf("%s: %v, want %q", body, err, want)
 		}
 	}
+}
+
+// FuzzBuildBody: whatever is sent about a build, what is taken is within bounds, and all else is told what is wrong.
+func FuzzBuildBody(f *testing.F) {
+	f.Add(`{"expect": 60, "max_age": 0, "progress": 1, "retry": true, "waiter": "w", "message": "m", "error": "e", "unstored": "u", "since": "s"}`)
+	f.Add(`{"progress": -1e-400, "expect": 1e308}`)
+	f.Add(`{"expect": "60"}`)
+	f.Add(`[`)
+	f.Fuzz(func(t *testing.T, body string) {
+		c := &call{Request: httptest.NewRequest(http.MethodPut, "/", strings.NewReader(body)), w: &recorder{ResponseWriter: httptest.NewRecorder()}}
+		b, err := readBuild(c)
+		if err != nil {
+			if !errors.Is(err, errBody) || len(err.Error()) > 2*maxNote {
+				t.Errorf("%q: %v", body, err)
+			}
+			return
+		}
+		bounded := len(b.Error) <= maxNote && len(b.Unstored) <= maxNote && len(b.Message) <= maxNote && len(b.Waiter) <= maxNote
+		if !bounded || b.Expect < 0 || b.MaxAge != nil && *b.MaxAge < 0 || b.Progress != nil && (*b.Progress < 0 || *b.Progress > 1) {
+			t.Errorf("%q is taken as %+v", body, b)
+		}
+	})
 }
 
 func TestReadBuild(t *testing.T) {

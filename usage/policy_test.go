@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -91,4 +92,38 @@ func TestPolicyFileIsWrong(t *testing.T) {
 			t.Fatalf("%q changed the policy", file)
 		}
 	}
+}
+
+// FuzzPolicies: a file is taken whole, with limits that are limits, or refused whole with a word.
+func FuzzPolicies(f *testing.F) {
+	f.Add([]byte("- {org: acme, max_bytes: 500GiB, max_objects: 1000, requests_per_second: 2.5, expires_in: 86400, max_expires_in: 720h, cost_per_hour: 3.5}"))
+	f.Add([]byte(`[{"org": "*", "max_bytes": 1e300, "bytes_per_second": "NaN", "expires_in": "-1s"}]`))
+	f.Add([]byte("- {org: acme, requests_per_second: .inf}\n- {org: acme}"))
+	f.Add([]byte("[]"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		p := NewPolicies(keys.ValidOrg)
+		if err := p.Take([]byte("- {org: before, max_objects: 3}")); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Take(file); err != nil {
+			if err.Error() == "" || p.Len() != 1 || p.Of("before") != (Policy{MaxObjects: 3}) {
+				t.Errorf("%q is refused (%v), and the policies are %d", file, err, p.Len())
+			}
+			return
+		}
+		for _, org := range append(p.Orgs(), "of all others") {
+			q := p.Of(org)
+			for _, limit := range []float64{
+				float64(q.MaxBytes), float64(q.MaxObjects), float64(q.MaxObjectSize), q.RequestsPerSecond, q.BytesPerSecond, q.CostPerHour,
+				q.ExpiresIn.Seconds(), q.MaxExpiresIn.Seconds(),
+			} {
+				if !(limit >= 0) || math.IsInf(limit, 0) {
+					t.Errorf("%q gives %s a limit of %v", file, org, limit)
+				}
+			}
+			if q.MaxExpiresIn > 0 && q.ExpiresIn > q.MaxExpiresIn {
+				t.Errorf("%q keeps what is of %s for %s, and at most %s", file, org, q.ExpiresIn, q.MaxExpiresIn)
+			}
+		}
+	})
 }
