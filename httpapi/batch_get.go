@@ -47,7 +47,7 @@ func (a *API) batchGet(c *call) error {
 	holder := a.bodies.Hold(c.w.cut)
 	defer holder.Done()
 	c.w.taker = holder
-	buffered := bufio.NewWriterSize(c.w, heldPart)
+	buffered := bufio.NewWriterSize(newCallerWriter(c.w, holder), heldPart)
 	b := &getBatch{api: a, call: c, buffered: buffered, out: multipart.NewWriter(buffered)}
 	c.w.Header().Set("Content-Type", "multipart/mixed; boundary="+b.out.Boundary())
 	c.w.WriteHeader(http.StatusOK)
@@ -60,7 +60,7 @@ func (a *API) batchGet(c *call) error {
 		names = names[len(window):]
 		next = b.prepare(ctx, names)
 		for _, p := range window {
-			if err := b.send(ctx, p, holder); err != nil {
+			if err := b.send(ctx, p); err != nil {
 				return err
 			}
 		}
@@ -160,21 +160,19 @@ func (b *getBatch) hold(p *getPart) {
 	b.get(p, p.held, false)
 }
 
-// send sends the part of one object. While that is waited for, the caller is not to blame.
-func (b *getBatch) send(ctx context.Context, p *getPart, holder *budget.Holder) error {
+// send sends the part of one object.
+func (b *getBatch) send(ctx context.Context, p *getPart) error {
 	select {
 	case <-p.ready:
 	default: // what the caller can have already does not wait for it
 		if err := b.buffered.Flush(); err != nil {
 			return err
 		}
-		holder.Waits()
 		select {
 		case <-p.ready:
 		case <-ctx.Done(): // the caller has left, and nothing more is begun
 			return ctx.Err()
 		}
-		holder.Moved(0)
 	}
 	if p.again {
 		defer func() { <-p.under }()
@@ -250,6 +248,24 @@ func (a *API) batchNames(c *call) ([]string, error) {
 		return nil, fmt.Errorf("%w: a batch of %d keys; at most %d go at once", errBody, len(asked.Get), maxBatch)
 	}
 	return asked.Get, nil
+}
+
+// callerWriter writes to the caller of a batch, who is waited for while it does so: all
+// other time the batch waits for objects.
+type callerWriter struct {
+	to     io.Writer
+	holder *budget.Holder
+}
+
+func newCallerWriter(to io.Writer, holder *budget.Holder) *callerWriter {
+	holder.Waits()
+	return &callerWriter{to, holder}
+}
+
+func (w *callerWriter) Write(p []byte) (int, error) {
+	w.holder.Moved(0)
+	defer w.holder.Waits()
+	return w.to.Write(p)
 }
 
 // partWriter writes an answer as a part of a batch. The first bytes of an answer without

@@ -21,6 +21,18 @@ const (
 	maxWait = 300
 )
 
+// buildBodyLike is an example of the body of a request with this method.
+func buildBodyLike(method string) string {
+	switch method {
+	case http.MethodPut:
+		return `{"progress": 0.5, "message": "loading"}`
+	case http.MethodDelete:
+		return `{"error": "no prices for May", "since": "2026-11-30T09:00:00Z"}`
+	default:
+		return `{"expect": 60, "message": "loading", "retry": false}`
+	}
+}
+
 // buildBody is what a request about a build may say.
 type buildBody struct {
 	MaxAge   *float64 `json:"max_age"`
@@ -51,7 +63,7 @@ func readBuild(c *call) (b buildBody, err error) {
 		return b, nil
 	}
 	if err := json.Unmarshal(text, &b); err != nil {
-		return b, fmt.Errorf(`%w: %s; send an object like {"expect": 60, "message": "loading", "retry": false}`, errBody, jsonFault(err))
+		return b, fmt.Errorf("%w: %s; send an object like %s", errBody, jsonFault(err), buildBodyLike(c.Method))
 	}
 	b.Error, b.Unstored = cutText(b.Error), cutText(b.Unstored)
 	switch {
