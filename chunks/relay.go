@@ -1,10 +1,7 @@
 package chunks
 
 import (
-	"context"
-	"crypto/sha256"
 	"errors"
-	"hash"
 	"io"
 	"sync"
 	"time"
@@ -33,9 +30,9 @@ type relay struct {
 	left  int64         // bytes of it that were not read
 	taken []byte        // the last bytes, if they were read before the caller could take them
 
-	want  [sha256.Size]byte // what the chunk's digest is
-	known bool              // there is one
-	sum   hash.Hash         // of what was sent on, if there is one
+	sum    uint64   // the chunk's, as its owner says, if it is summed
+	summed bool     // it says one
+	passed *passing // what was sent on; nil if there is nothing to compare that with
 }
 
 // send sends the chunk as it arrives. If the owner breaks off, what is left comes
@@ -48,15 +45,11 @@ func (r *relay) send(w io.Writer) error {
 	if r.place.length > int64(len(p.bytes)) {
 		defer time.AfterFunc(relayLimit, r.takeRest).Stop()
 	}
-	if r.want, r.known = r.chunks.digests.of(context.Background(), r.place.Chunk); r.known {
-		r.sum = sha256.New()
-	} else {
-		r.chunks.digests.unknown.Add(1)
-	}
+	r.passed = r.chunks.digests.passing(r.place.Chunk, r.sum, r.summed)
 	for sent := int64(0); sent < r.place.length; {
 		b, err := r.next(p.bytes)
 		if sent+int64(len(b)) == r.place.length && err == nil {
-			err = r.compare(b)
+			err = r.passed.end(b)
 		}
 		if err != nil {
 			return r.sendElsewhere(w, sent, err)
@@ -69,26 +62,16 @@ func (r *relay) send(w io.Writer) error {
 	return nil
 }
 
-// compare adds b, which ends the chunk, to the digest of what was sent on, and compares
-// that with the chunk's digest.
-func (r *relay) compare(b []byte) error {
-	if !r.known {
-		return nil
-	}
-	_, _ = r.sum.Write(b) // a hash takes everything
-	return r.chunks.digests.compare(r.place.Chunk, r.want, [sha256.Size]byte(r.sum.Sum(nil)), Peer)
-}
-
 // sendOn sends bytes on, and adds them to the digest meanwhile.
 func (r *relay) sendOn(w io.Writer, b []byte) error {
-	if !r.known {
+	if r.passed == nil {
 		_, err := w.Write(b)
 		return err
 	}
 	summed := make(chan struct{})
 	go func() {
 		defer close(summed)
-		_, _ = r.sum.Write(b) // a hash takes everything
+		r.passed.add(b)
 	}()
 	_, err := w.Write(b)
 	<-summed
@@ -105,10 +88,8 @@ func (r *relay) sendElsewhere(w io.Writer, sent int64, why error) error {
 	if err != nil {
 		return err
 	}
-	if r.known && sent > 0 {
-		if err := r.chunks.digests.compare(r.place.Chunk, sha256.Sum256(d.View[:sent]), [sha256.Size]byte(r.sum.Sum(nil)), Peer); err != nil {
-			return err
-		}
+	if err := r.passed.isOf(d.View[:sent]); err != nil {
+		return err
 	}
 	_, err = w.Write(d.View[sent:])
 	return err
@@ -172,7 +153,7 @@ func (r *relay) fetch(source Source) (Data, error) {
 	b := buf.bytes[:r.place.length]
 	_, err := io.ReadFull(r.rest, b)
 	if err == nil {
-		err = r.chunks.digests.check(context.Background(), r.place.Chunk, b, nil, Peer)
+		err = r.chunks.digests.passing(r.place.Chunk, r.sum, r.summed).end(b)
 	}
 	if err != nil {
 		buf.release()

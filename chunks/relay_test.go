@@ -18,3 +18,24 @@ func TestBuffers(t *testing.T) {
 		b.release()
 	}
 }
+
+// What an owner says of a chunk is read as it was written, and an older release's as well.
+func TestGivenText(t *testing.T) {
+	for text, want := range map[string]struct {
+		from   Source
+		sum    uint64
+		summed bool
+	}{
+		"memory":                   {Memory, 0, false},
+		"s3":                       {S3, 0, false},
+		"memory 00000000000000ff":  {Memory, 255, true},
+		"disk ffffffffffffffff":    {Disk, 1<<64 - 1, true},
+		"disk 1ffffffffffffffff":   {Disk, 1<<64 - 1, false},
+		"memory ":                  {Memory, 0, false},
+		"memory 00000000000000ff ": {Memory, 0, false},
+	} {
+		if from, sum, summed := parseGiven(text); from != want.from || summed != want.summed || summed && sum != want.sum {
+			t.Errorf("%q: %s %x %v", text, from, sum, summed)
+		}
+	}
+}

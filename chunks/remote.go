@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"larder/cluster"
 	"larder/keys"
@@ -15,7 +17,7 @@ import (
 
 // The questions that a node answers to its peers.
 const (
-	chunkRoute = "fill/chunk/2" // whose text is a chunkText, and that of the answer a Source
+	chunkRoute = "fill/chunk/2" // whose text is a chunkText, and that of the answer a givenText
 	keepRoute  = "fill/keep/2"  // the same, with the chunk itself, which was just written
 	heldRoute  = "fill/held"    // a chunkText, to who owned the chunk before: it answers with what it has
 	giveRoute  = "fill/give"    // a giftText, and the chunk, of a member that leaves
@@ -79,18 +81,36 @@ func (s *Chunks) askOwner(p place, arriving bool) (d Data, err error) {
 	if err != nil {
 		return d, err
 	}
+	from, sum, summed := parseGiven(string(said.Text))
 	if said.Rest == nil {
 		d, err = s.Given(ctx, p.owner.Member, p.Chunk, said.Body)
 	} else {
-		d = Data{Source: Peer, relay: &relay{chunks: s, place: p, rest: said.Rest, left: said.Size}}
+		d = Data{Source: Peer, relay: &relay{chunks: s, place: p, rest: said.Rest, left: said.Size, sum: sum, summed: summed}}
 		if said.Size != p.length {
 			err = wrongLength(p.owner.Member, said.Size, p.Chunk)
 		}
 	}
-	if from := Source(said.Text); from == S3 || from == Disk {
+	if from == S3 || from == Disk {
 		d.Source = from
 	}
 	return d, err
+}
+
+// givenText is the text beside a chunk that is given: its source, and its XXH3 if this node
+// has it in memory as its owner.
+func (s *Chunks) givenText(p place, from Source) []byte {
+	text := []byte(from)
+	if sum, ok := s.own.Sum(p.name); ok {
+		text = fmt.Appendf(text, " %016x", sum)
+	}
+	return text
+}
+
+// parseGiven is the reverse of givenText.
+func parseGiven(text string) (from Source, sum uint64, summed bool) {
+	source, hex, _ := strings.Cut(text, " ")
+	sum, err := strconv.ParseUint(hex, 16, 64)
+	return Source(source), sum, err == nil
 }
 
 // holdAsked takes memory for the chunk that a peer's question is about, if this
@@ -127,7 +147,7 @@ func (s *Chunks) answerChunk(ctx context.Context, asked cluster.Asked) cluster.A
 		held.Release()
 		return Refusal(err)
 	}
-	return cluster.Answer{Status: http.StatusOK, Text: []byte(d.Source), Body: d.View, Sent: held.Release}
+	return cluster.Answer{Status: http.StatusOK, Text: s.givenText(p, d.Source), Body: d.View, Sent: held.Release}
 }
 
 // sendChunk gives a chunk that was just written to its owner.
@@ -179,7 +199,8 @@ func (s *Chunks) prove(ctx context.Context, c Chunk, b []byte) error {
 	if !known {
 		return fmt.Errorf("%w: there is no digest to compare it with", store.ErrPrecondition)
 	}
-	return s.digests.compare(c, want, sha256.Sum256(b), Writer)
+	got := sha256.Sum256(b)
+	return s.digests.compare(c, want[:], got[:], Writer)
 }
 
 // headOf is the head of k as this node trusts it, or as the store says.

@@ -1,21 +1,25 @@
 package chunks
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/zeebo/xxh3"
 
 	"larder/heads"
 	"larder/store"
 )
 
 // errDigest says that bytes are not those that were written.
-var errDigest = fmt.Errorf("%w: its bytes are not those that were written: their SHA-256 is another", store.ErrUnexpected)
+var errDigest = fmt.Errorf("%w: its bytes are not those that were written: their digest is another", store.ErrUnexpected)
 
 // digests compares chunks with their digests, and counts what came of it.
 type digests struct {
@@ -50,7 +54,56 @@ func (v *digests) check(ctx context.Context, c Chunk, b []byte, sum *[sha256.Siz
 		here := sha256.Sum256(b)
 		sum = &here
 	}
-	return v.compare(c, want, *sum, from)
+	return v.compare(c, want[:], sum[:], from)
+}
+
+// passing is the bytes of a chunk that pass through this node to one caller, and are not
+// kept. Those of an object's first chunk are compared with the XXH3 that its owner took
+// when it compared them with their SHA-256: that owner says the head too, SHA-256 and all,
+// so it is trusted as much either way. All else is compared with its SHA-256.
+type passing struct {
+	digests *digests
+	chunk   Chunk
+	want    []byte
+	make    func() hash.Hash
+	sum     hash.Hash // of the bytes so far
+}
+
+// passing is for a chunk whose owner says this XXH3 of it, if it is summed; nil if nothing
+// is known of its digest.
+func (v *digests) passing(c Chunk, sum uint64, summed bool) *passing {
+	p := &passing{digests: v, chunk: c, make: sha256.New}
+	if want, known := v.of(context.Background(), c); summed && c.n == 0 {
+		p.want, p.make = binary.BigEndian.AppendUint64(nil, sum), func() hash.Hash { return xxh3.New() }
+	} else if known {
+		p.want = want[:]
+	} else {
+		v.unknown.Add(1)
+		return nil
+	}
+	p.sum = p.make()
+	return p
+}
+
+func (p *passing) add(b []byte) { _, _ = p.sum.Write(b) } // a hash takes everything
+
+// end adds the last bytes, and compares all of them with the chunk's digest.
+func (p *passing) end(b []byte) error {
+	if p == nil {
+		return nil
+	}
+	p.add(b)
+	return p.digests.compare(p.chunk, p.want, p.sum.Sum(nil), Peer)
+}
+
+// isOf compares the bytes so far with the same number from elsewhere.
+func (p *passing) isOf(b []byte) error {
+	if p == nil || len(b) == 0 {
+		return nil
+	}
+	sum := p.make()
+	_, _ = sum.Write(b)
+	return p.digests.compare(p.chunk, sum.Sum(nil), p.sum.Sum(nil), Peer)
 }
 
 // withHead is a chunk with what its head says of its digest. A peer that has a lease of the
@@ -74,13 +127,13 @@ func (s *Chunks) withHead(ctx context.Context, c Chunk) Chunk {
 	return s.withDigest(c, h)
 }
 
-func (v *digests) compare(c Chunk, want, got [sha256.Size]byte, from Source) error {
-	if want == got {
+func (v *digests) compare(c Chunk, want, got []byte, from Source) error {
+	if bytes.Equal(want, got) {
 		return nil
 	}
 	v.mismatch(from)
 	v.log.Error().Stringer("key", c.key).Str("version", c.version.ETag).Str("write", c.version.Write).Int("chunk", c.n).Str("source", string(from)).
-		Hex("want", want[:]).Hex("got", got[:]).Msg("bytes are not those that were written")
+		Hex("want", want).Hex("got", got).Msg("bytes are not those that were written")
 	return fmt.Errorf("get %s version %s: %w", c.key, c.version.ETag, errDigest)
 }
 

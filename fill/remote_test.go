@@ -2,14 +2,19 @@ package fill
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/zeebo/xxh3"
 
 	"larder/chunks"
 	"larder/cluster"
@@ -24,6 +29,7 @@ import (
 type giver struct {
 	*alone
 	body  string
+	said  string // beside it; empty is where it has it from
 	until int
 	which int // of the answers breaks off; 0 is the first
 
@@ -46,15 +52,17 @@ func (g *giver) Ask(_ context.Context, _ cluster.Member, q cluster.Question) (cl
 	}
 	body := g.body[:min(q.Room, int64(len(g.body)))]
 	if !q.Arriving {
-		return cluster.Answer{Status: http.StatusOK, Text: []byte(chunks.Memory), Body: []byte(body)}, nil
+		return cluster.Answer{Status: http.StatusOK, Text: g.text(), Body: []byte(body)}, nil
 	}
 	g.open++
 	given := io.Reader(strings.NewReader(body))
 	if g.asked-1 == g.which {
 		given = io.MultiReader(strings.NewReader(body[:g.until]), brokenOff{})
 	}
-	return cluster.Answer{Status: http.StatusOK, Text: []byte(chunks.Memory), Size: int64(len(body)), Rest: &giving{Reader: given, from: g}}, nil
+	return cluster.Answer{Status: http.StatusOK, Text: g.text(), Size: int64(len(body)), Rest: &giving{Reader: given, from: g}}, nil
 }
+
+func (g *giver) text() []byte { return []byte(cmp.Or(g.said, string(chunks.Memory))) }
 
 // state is how often the owner was asked, and how many answers are being given.
 func (g *giver) state() (asked, open int) {
@@ -291,31 +299,83 @@ func TestRelayOfOtherBytes(t *testing.T) {
 		"a whole chunk": {8 << 20, 4 << 20, store.ErrUnexpected},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, g, _, k := relayed(t, c.size, c.size)
-			right := g.body
-			g.body = right[:c.at] + "!" + right[c.at+1:]
-			got, err := open(t.Context(), f, k, Options{})
-			if !errors.Is(err, c.want) || err == nil && got != right || err != nil && len(got) >= c.size {
-				t.Errorf("%d bytes of %d, %v", len(got), c.size, err)
-			}
-			if n := f.Stats().Mismatches[chunks.Peer]; n != 1 {
-				t.Errorf("%d mismatches were counted", n)
-			}
-			if _, open := g.state(); open != 0 {
-				t.Errorf("%d answers were left open", open)
+			for _, summed := range []bool{false, true} {
+				f, g, _, k := relayed(t, c.size, c.size)
+				right := g.body
+				if summed {
+					g.said = saidOf(right)
+				}
+				g.body = right[:c.at] + "!" + right[c.at+1:]
+				got, err := open(t.Context(), f, k, Options{})
+				if !errors.Is(err, c.want) || err == nil && got != right || err != nil && len(got) >= c.size {
+					t.Errorf("%d bytes of %d, %v", len(got), c.size, err)
+				}
+				if n := f.Stats().Mismatches[chunks.Peer]; n != 1 {
+					t.Errorf("%d mismatches were counted", n)
+				}
+				if _, open := g.state(); open != 0 {
+					t.Errorf("%d answers were left open", open)
+				}
 			}
 		})
 	}
 }
 
+// saidOf is what an owner says beside a chunk that it has in memory.
+func saidOf(chunk string) string { return fmt.Sprintf("memory %016x", xxh3.HashString(chunk)) }
+
 // What an owner gave before it broke off has to be of the bytes that come from
 // elsewhere.
 func TestRelayOfOtherBytesThatBreaksOff(t *testing.T) {
-	f, g, _, k := relayed(t, 5<<20, 3<<20)
-	right := g.body
-	g.body = "!" + right[1:]
-	if got, err := open(t.Context(), f, k, Options{}); !errors.Is(err, store.ErrUnexpected) || len(got) >= len(right) {
-		t.Errorf("%d bytes, %v", len(got), err)
+	for _, summed := range []bool{false, true} {
+		f, g, _, k := relayed(t, 5<<20, 3<<20)
+		right := g.body
+		if summed {
+			g.said = saidOf(right)
+		}
+		g.body = "!" + right[1:]
+		if got, err := open(t.Context(), f, k, Options{}); !errors.Is(err, store.ErrUnexpected) || len(got) >= len(right) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+}
+
+// An owner's own checksum is taken for bytes that pass through alone: what stays here, and
+// later chunks, of which others say the digest, are compared with their SHA-256.
+func TestOwnersThatSumOtherBytes(t *testing.T) {
+	spoil := func(g *giver, chunk int) (right string) {
+		right = g.body
+		g.body = "!" + right[1:]
+		g.said = saidOf(g.body[:chunk])
+		return right
+	}
+	f, g, _, k := relayed(t, 3000, 3000)
+	read(t, f, k) // so that the next is copied
+	if right := spoil(g, 3000); read(t, f, k) != right || f.Stats().Mismatches[chunks.Peer] != 1 {
+		t.Errorf("a copy is of other bytes: %+v", f.Stats())
+	}
+	const chunk = 8 << 20
+	f, g, _, k = relayed(t, 3*chunk, 3*chunk)
+	f.heads.KeepLease(k, f.heads.Now(k), heads.Known{Head: listedIn(t, k, g.body, chunk)}, time.Minute)
+	if right := spoil(g, chunk); read(t, f, k)[chunk:] != right[chunk:] || f.Stats().Mismatches[chunks.Peer] != 2 {
+		t.Errorf("a later chunk is of other bytes: %+v", f.Stats())
+	}
+}
+
+// An owner says the checksum of what its memory has.
+func TestOwnersSayTheirSums(t *testing.T) {
+	asker, ring, _, _, _ := newPair(t)
+	var said []string
+	ring.spoil = func(a *cluster.Answer) { said = append(said, string(a.Text)) }
+	k := newKey(t)
+	body := strings.Repeat("x", testChunk) + strings.Repeat("y", testChunk)
+	listed(t, k, body)
+	read(t, asker, k) // the first chunk comes with the head
+	read(t, asker, k)
+	for _, chunk := range []string{body[:testChunk], body[testChunk:]} {
+		if !slices.Contains(said, saidOf(chunk)) {
+			t.Errorf("%q does not have %q", said, saidOf(chunk))
+		}
 	}
 }
 

@@ -164,7 +164,13 @@ func TestTheStoreMixesUpHeadAndBytes(t *testing.T) {
 // listed puts an object of many chunks, and the digests of them, as writers do.
 func listed(t *testing.T, k keys.Key, body string) store.Head {
 	t.Helper()
-	u, err := testStore.Begin(t.Context(), k.Place(), store.Head{Piece: testChunk})
+	return listedIn(t, k, body, testChunk)
+}
+
+// listedIn is listed with chunks of so many bytes.
+func listedIn(t *testing.T, k keys.Key, body string, chunk int) store.Head {
+	t.Helper()
+	u, err := testStore.Begin(t.Context(), k.Place(), store.Head{Piece: int64(chunk)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,9 +178,9 @@ func listed(t *testing.T, k keys.Key, body string) store.Head {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums := store.Sums{Name: k.Place(), Size: int64(len(body)), Piece: testChunk}
-	for at := 0; at < len(body); at += testChunk {
-		sums.Digests = append(sums.Digests, sha256.Sum256([]byte(body[at:min(len(body), at+testChunk)])))
+	sums := store.Sums{Name: k.Place(), Size: int64(len(body)), Piece: int64(chunk)}
+	for at := 0; at < len(body); at += chunk {
+		sums.Digests = append(sums.Digests, sha256.Sum256([]byte(body[at:min(len(body), at+chunk)])))
 	}
 	if _, err := testStore.Put(t.Context(), keys.Sums(k.Org, u.Head.Write), store.Write{Body: sums.Bytes()}); err != nil {
 		t.Fatal(err)

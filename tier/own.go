@@ -6,6 +6,7 @@ import (
 
 	"github.com/golang/groupcache"
 	"github.com/golang/groupcache/singleflight"
+	"github.com/zeebo/xxh3"
 )
 
 // Own are the chunks that this node owns. What is kept lives here, in a FIFO that
@@ -89,16 +90,25 @@ func (o *Own) Remember(name string, length int64) {
 	o.fit()
 }
 
+// Sum returns the XXH3 of a chunk that memory has, which was taken when its bytes came.
+func (o *Own) Sum(name string) (sum uint64, ok bool) {
+	is := IDOf(name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c, ok := o.own.Peek(is)
+	return c.sum, ok
+}
+
 // Add keeps a chunk, whose bytes must not change any more, under the slot by which it has
 // its owner. If memory has it, nothing changes.
 func (o *Own) Add(name string, slot uint64, b []byte) {
 	if len(b) == 0 {
 		return
 	}
-	is := IDOf(name)
+	is, sum := IDOf(name), xxh3.Hash(b)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.own.Add(is, chunk{slot, b}) {
+	if o.own.Add(is, chunk{slot, sum, b}) {
 		o.fit()
 	}
 }
