@@ -15,6 +15,9 @@
 //	          alive. Writes and no-cache reads are still linearizable, all
 //	          other reads are at most --revalidate old
 //
+// A quarter of what is put expires within seconds. Nobody may be told of it a second after its
+// moment, also while the members disagree, and it is removed from S3 beside all that happens.
+//
 // Callers want keys that are built for all who want them. Builders die, fail and lose their
 // streams. No caller may be left without a value, a claim has one holder, but for one more
 // for each node that is killed, and a value that was built replaces what was there when its
