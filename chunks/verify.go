@@ -58,9 +58,9 @@ func (v *digests) check(ctx context.Context, c Chunk, b []byte, sum *[sha256.Siz
 }
 
 // passing is the bytes of a chunk that pass through this node to one caller, and are not
-// kept. Those of an object's first chunk are compared with the XXH3 that its owner took
-// when it compared them with their SHA-256: that owner says the head too, SHA-256 and all,
-// so it is trusted as much either way. All else is compared with its SHA-256.
+// kept. Those of an object's first chunk are compared with the XXH3 that its owner took of
+// what it holds, and has compared with its SHA-256: that owner says the head too, SHA-256
+// and all, so it is trusted as much either way. All else is compared with its SHA-256.
 type passing struct {
 	digests *digests
 	chunk   Chunk

@@ -97,6 +97,13 @@ func (f *FIFO[K, V]) Add(name K, v V) bool {
 	return true
 }
 
+// Change has a value changed in place, if it is there. Its size must stay.
+func (f *FIFO[K, V]) Change(name K, change func(*V)) {
+	if e := f.entries.now[name]; e != nil {
+		change(&e.value)
+	}
+}
+
 // Remove removes a value, and returns it if it was there.
 func (f *FIFO[K, V]) Remove(name K) (v V, ok bool) {
 	e := f.entries.now[name]

@@ -90,12 +90,18 @@ func (o *Own) Remember(name string, length int64) {
 	o.fit()
 }
 
-// Sum returns the XXH3 of a chunk that memory has, which was taken when its bytes came.
+// Sum returns the XXH3 of a chunk that memory has. It is taken once.
 func (o *Own) Sum(name string) (sum uint64, ok bool) {
 	is := IDOf(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c, ok := o.own.Peek(is)
+	if ok && c.sum == 0 {
+		o.mu.Unlock() // its bytes never change
+		c.sum = xxh3.Hash(c.bytes)
+		o.mu.Lock()
+		o.own.Change(is, func(kept *chunk) { kept.sum = c.sum })
+	}
 	return c.sum, ok
 }
 
@@ -105,10 +111,10 @@ func (o *Own) Add(name string, slot uint64, b []byte) {
 	if len(b) == 0 {
 		return
 	}
-	is, sum := IDOf(name), xxh3.Hash(b)
+	is := IDOf(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.own.Add(is, chunk{slot, sum, b}) {
+	if o.own.Add(is, chunk{slot: slot, bytes: b}) {
 		o.fit()
 	}
 }

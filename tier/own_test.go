@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/zeebo/xxh3"
 )
 
 var groups atomic.Int64
@@ -102,4 +104,35 @@ func BenchmarkOwnAtOnce(b *testing.B) {
 			}
 		}
 	})
+}
+
+// The checksum of a chunk is that of its bytes, taken once, also if the chunk leaves meanwhile.
+func TestSum(t *testing.T) {
+	own := ownOf(1 << 20)
+	if _, ok := own.Sum("none"); ok {
+		t.Error("there is a checksum of what is not there")
+	}
+	b := []byte("bytes")
+	own.Add("name", 0, b)
+	want := xxh3.Hash(b)
+	for range 2 {
+		if sum, ok := own.Sum("name"); !ok || sum != want {
+			t.Errorf("%x, %v", sum, ok)
+		}
+		b[0]++ // as by a bit that flips: what was taken before stays
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for n := range 500 {
+				name := fmt.Sprint(n % 3)
+				own.Add(name, 0, []byte(name))
+				if sum, ok := own.Sum(name); ok && sum != xxh3.HashString(name) {
+					t.Errorf("%s: %x", name, sum)
+				}
+				own.Remove(name)
+			}
+		})
+	}
+	all.Wait()
 }

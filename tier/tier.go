@@ -22,7 +22,7 @@ const entryBytes = 80 + 48
 // chunk is one that the tier keeps.
 type chunk struct {
 	slot  uint64 // by which it has its owner
-	sum   uint64 // XXH3 of its bytes as they were when they came; 0 of a copy
+	sum   uint64 // XXH3 of its bytes, once somebody has asked for it
 	bytes []byte
 }
 
