@@ -120,8 +120,8 @@ func (f *Filler) askMany(ctx context.Context, owner cluster.Member, ks []keys.Ke
 	return nil
 }
 
-// answerMany answers a peer that asks for heads of many keys, and small first chunks.
-func (f *Filler) answerMany(ctx context.Context, asked cluster.Asked) cluster.Answer {
+// handleMany answers a peer that asks for heads of many keys, and small first chunks.
+func (f *Filler) handleMany(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	var q manyQuestion
 	if err := json.Unmarshal([]byte(asked.Text), &q); err != nil {
 		return chunks.Refusal(fmt.Errorf("%w: %w", keys.ErrBadKey, err))

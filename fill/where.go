@@ -71,8 +71,8 @@ func (f *Filler) Where(ctx context.Context, self string, members []cluster.Membe
 	return f.chunks.Count(h.Size, maxWhere), all, nil
 }
 
-// answerWhere answers a peer that asks what this node has of an object.
-func (f *Filler) answerWhere(_ context.Context, asked cluster.Asked) cluster.Answer {
+// handleWhere answers a peer that asks what this node has of an object.
+func (f *Filler) handleWhere(_ context.Context, asked cluster.Asked) cluster.Answer {
 	var q whereAsked
 	body, err := asked.ReadBody(maxWhereText)
 	if err == nil {

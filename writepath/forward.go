@@ -67,9 +67,9 @@ type forwarded struct {
 }
 
 // Answer registers what this node answers to its peers.
-func (p *Path) Answer(answer func(route string, a cluster.Handler)) {
-	answer(writeRoute, p.handleWrite)
-	answer(dropRoute, p.handleDrop)
+func (p *Path) Answer(handle func(route string, h cluster.Handler)) {
+	handle(writeRoute, p.handleWrite)
+	handle(dropRoute, p.handleDrop)
 }
 
 func refusal(status int, detail string) cluster.Answer {
