@@ -87,8 +87,8 @@ func (p *Pool) Held() int64 {
 	return p.taken
 }
 
-// free is how many bytes there are for who wants some: less than none if more is held
-// than there is. The caller holds mu.
+// free is how many bytes nobody holds. It is below 0 while more are held than the pool has,
+// since it has shrunk. The caller holds mu.
 func (p *Pool) free() int64 { return p.most - p.taken }
 
 // Take takes n bytes for a user, in turn, or all that the pool has if those are fewer. It fails with ErrBusy, beside the
