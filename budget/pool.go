@@ -26,7 +26,7 @@ type Pool struct {
 	most    int64
 	taken   int64            // more than most while that has shrunk, until enough is given back
 	laned   bool             // the lane is taken
-	held    map[string]int64 // by user, and by org
+	held    map[string]int64 // by user, and by the name that a grant has for its org
 	first   string           // the org that asked first
 	several bool             // another has asked too, for good
 	waiting []*waiter        // in the order in which they came
@@ -37,8 +37,8 @@ type Pool struct {
 // Grant is memory that a user holds, until Release.
 type Grant struct {
 	pool  *Pool
-	user  string // ORG/NAME, or as Take has it
-	org   string
+	user  string // as Take takes it
+	org   string // ORG/, which is the name of no user
 	bytes int64
 	laned bool // the rest comes from the lane
 }
@@ -87,13 +87,13 @@ func (p *Pool) Held() int64 {
 	return p.taken
 }
 
-// free is how many bytes there are for who wants some: less than none if more is held
-// than there is. The caller holds mu.
+// free is how many bytes nobody holds. It is below 0 while more are held than the pool has,
+// since it has shrunk. The caller holds mu.
 func (p *Pool) free() int64 { return p.most - p.taken }
 
 // Take takes n bytes for a user, in turn, or all that the pool has if those are fewer. It fails with ErrBusy, beside the
-// context's error if that ended the wait. A user is ORG/NAME, an org as a whole, or "" of what
-// is no org's.
+// context's error if that ended the wait. A user is ORG/NAME; ORG, for what an org as a whole
+// needs; or empty, for what no org needs.
 func (p *Pool) Take(ctx context.Context, user string, n int64) (*Grant, error) {
 	g := p.grant(user)
 	if err := p.wait(ctx, &waiter{grant: g, bytes: n}); err != nil {
@@ -104,7 +104,7 @@ func (p *Pool) Take(ctx context.Context, user string, n int64) (*Grant, error) {
 
 func (p *Pool) grant(user string) *Grant {
 	org, _, _ := strings.Cut(user, "/")
-	return &Grant{pool: p, user: user, org: org + "/"} // which is no user
+	return &Grant{pool: p, user: user, org: org + "/"}
 }
 
 // TryTake takes n bytes if they are there at once, nobody waits, and spare bytes
@@ -232,10 +232,10 @@ func (p *Pool) next() (best *waiter) {
 	return best
 }
 
-// within reports whether a grant's user may hold n bytes more: anyone something, nobody
-// more than three times what is then left for others. That holds for each org, once
-// there are several, and for each user in what his org may hold. What is of an org as a
-// whole, or of none, is then shared by the first rule alone. The caller holds mu.
+// within reports whether a grant's user may hold n bytes more. Whoever holds nothing may, and
+// nobody may hold more than three times what is then left for others. Once several orgs have
+// asked, each org is held to that in the pool, and each user in what his org may hold; what
+// an org as a whole needs, or no org, is then held to the first alone. The caller holds mu.
 func (p *Pool) within(g *Grant, n int64) bool {
 	room := p.free()
 	if p.several {
@@ -246,7 +246,7 @@ func (p *Pool) within(g *Grant, n int64) bool {
 		if !strings.Contains(g.user, "/") {
 			return true
 		}
-		room = (3*room - org) / 4 // where the two would be equal
+		room = (3*room - org) / 4 // what the org may take besides: org + x = 3 (room - x)
 	}
 	user := p.held[g.user]
 	return user == 0 || user+n <= 3*(room-n)

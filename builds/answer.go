@@ -12,12 +12,12 @@ import (
 )
 
 // Answer registers what this node answers to its peers.
-func (b *Builds) Answer(answer func(route string, a cluster.Handler)) {
-	answer(attendRoute, b.handleAttend)
-	answer(giveUpRoute, b.handleGiveUp)
-	answer(wroteRoute, b.handleWrote)
-	answer(attachedRoute, b.handleAttached)
-	answer(listRoute, b.handleList)
+func (b *Builds) Answer(handle func(route string, h cluster.Handler)) {
+	handle(attendRoute, b.handleAttend)
+	handle(giveUpRoute, b.handleGiveUp)
+	handle(wroteRoute, b.handleWrote)
+	handle(attachedRoute, b.handleAttached)
+	handle(listRoute, b.handleList)
 }
 
 func refusal(status int, detail string) cluster.Answer {

@@ -150,7 +150,8 @@ func (t *table) judge(now time.Time, st *state, p *party, h store.Head, err erro
 	}
 }
 
-// fits reports whether an object is young enough for who wants none older.
+// fits reports whether an object is young enough for a caller who wants none older; nil is
+// any age.
 func fits(now time.Time, h store.Head, maxAge *float64) bool {
 	return maxAge == nil || now.Sub(h.Modified).Seconds() <= *maxAge
 }

@@ -359,7 +359,7 @@ func (st *state) waiters() (all []*party) {
 	return all
 }
 
-// leave takes in that this node says nothing more of who is attached to it.
+// leave takes in that this node will not say any more who is attached to it.
 func (t *table) leave() {
 	for _, st := range t.keys {
 		if sp := st.speakers[t.self]; sp != nil {

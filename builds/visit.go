@@ -10,7 +10,7 @@ import (
 	"larder/keys"
 )
 
-// How long who has no connection any more is still spoken for.
+// How long a node still speaks for a builder or a waiter that has no connection any more.
 const (
 	// TTL is how long a builder without a stream keeps its claim after a beat, and a
 	// waiter without one its place between two requests.

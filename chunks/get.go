@@ -20,7 +20,7 @@ type Source string
 const (
 	Memory Source = "memory" // this node's
 	Hot    Source = "hot"    // this node's copy of a chunk that another owns
-	Peer   Source = "peer"   // another node's memory: the owner's, or that of who owned it before
+	Peer   Source = "peer"   // another node's memory: that of the owner, or of a member that owned it before
 	Disk   Source = "disk"   // this node's disk, or the owner's
 	S3     Source = "s3"
 	// Writer is the source of chunks that nodes give to the owner after a write.

@@ -99,10 +99,10 @@ func parseGift(text string) (kept tier.Kept, err error) {
 // giftID is the ID by which a chunk that is given is held.
 func giftID(text string) id { return id{keys.Key{Service: "given", Name: text}, 0} }
 
-// takeGiven takes a chunk from a member that leaves, if memory has room for it beside
+// handleGive takes a chunk from a member that leaves, if memory has room for it beside
 // what else only this node has. It is compared with its digest when it is asked for:
 // only its head tells that, which a reader brings.
-func (s *Chunks) takeGiven(ctx context.Context, asked cluster.Asked) cluster.Answer {
+func (s *Chunks) handleGive(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	kept, err := parseGift(asked.Text)
 	if err != nil {
 		return Refusal(err)

@@ -33,7 +33,7 @@ func (s *Chunks) Kept(k keys.Key, of keys.Version, size int64, most int) (kept K
 // right.
 func (s *Chunks) Keep(c Chunk, b []byte) { s.keep(c, c.name(), b) }
 
-// keep is Keep for who has the chunk's name.
+// keep is Keep for a caller who has the chunk's name.
 func (s *Chunks) keep(c Chunk, name string, b []byte) {
 	s.own.Add(name, c.slot(), b)
 	s.disk.Put(c.slot(), onDisk(name), b)

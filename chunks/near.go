@@ -85,9 +85,9 @@ func (s *Chunks) fromNear(p place) (b []byte, ok bool) {
 	return b, ok
 }
 
-// answerHeld answers a member that owns a chunk now which this node may have owned before.
+// handleHeld answers a member that owns a chunk now which this node may have owned before.
 // It never asks anybody else.
-func (s *Chunks) answerHeld(ctx context.Context, asked cluster.Asked) cluster.Answer {
+func (s *Chunks) handleHeld(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	var p place
 	var err error
 	if p.Chunk, p.name, err = s.chunkNamed(asked.Text); err != nil {

@@ -38,11 +38,11 @@ var (
 const maxDetail = 1 << 10
 
 // Answer registers what this node answers to its peers.
-func (s *Chunks) Answer(answer func(route string, a cluster.Handler)) {
-	answer(chunkRoute, s.answerChunk)
-	answer(keepRoute, s.keepChunk)
-	answer(heldRoute, s.answerHeld)
-	answer(giveRoute, s.takeGiven)
+func (s *Chunks) Answer(handle func(route string, h cluster.Handler)) {
+	handle(chunkRoute, s.handleChunk)
+	handle(keepRoute, s.handleKeep)
+	handle(heldRoute, s.handleHeld)
+	handle(giveRoute, s.handleGive)
 }
 
 // Given is a chunk that its owner gave beside another answer, if its bytes are right.
@@ -131,8 +131,8 @@ func (s *Chunks) Own(c Chunk) (Data, error) {
 	return s.fetch(s.locate(c, &Owner{Self: true}), false)
 }
 
-// answerChunk answers a peer that asks for a chunk which this node owns.
-func (s *Chunks) answerChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
+// handleChunk answers a peer that asks for a chunk which this node owns.
+func (s *Chunks) handleChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	p, err := s.holdAsked(ctx, asked.Text)
 	if err != nil {
 		return Refusal(err)
@@ -159,9 +159,9 @@ func (s *Chunks) sendChunk(ctx context.Context, owner cluster.Member, c Chunk, b
 	return nil
 }
 
-// keepChunk keeps a chunk that a peer has just written, if its bytes are those
+// handleKeep keeps a chunk that a peer has just written, if its bytes are those
 // that the store holds.
-func (s *Chunks) keepChunk(ctx context.Context, asked cluster.Asked) cluster.Answer {
+func (s *Chunks) handleKeep(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	p, err := s.holdAsked(ctx, asked.Text)
 	if err != nil {
 		return Refusal(err)

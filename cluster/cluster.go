@@ -87,7 +87,7 @@ type Cluster struct {
 	ring     atomic.Pointer[ring]
 	joined   atomic.Bool
 	started  atomic.Bool
-	absent   bool               // its ports take no connections until Run
+	closed   bool               // its ports take no connections until Run
 	onChange []func()           // fixed once Run has begun
 	changed  chan struct{}      // holds a token while a ring change has not been told yet
 	doubts   chan struct{}      // holds a token when somebody is doubted
@@ -224,7 +224,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if !c.started.CompareAndSwap(false, true) {
 		return errors.New("run cluster: it ran before")
 	}
-	if err := c.appear(); err != nil {
+	if err := c.reopen(); err != nil {
 		return fmt.Errorf("run cluster: %w", err)
 	}
 	list, err := c.startGossip()
@@ -244,17 +244,17 @@ func (c *Cluster) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Absent is called before Run if that has to wait: until then whoever dials this node is
+// CloseUntilRun closes the ports until Run, if that has to wait: whoever dials this node is
 // refused, as where no node runs, and does not wait for an answer.
-func (c *Cluster) Absent() {
-	c.absent = true
+func (c *Cluster) CloseUntilRun() {
+	c.closed = true
 	_ = c.sockets.tcp.Close()
 	_ = c.peers.Close()
 }
 
-// appear ends Absent, at the same ports.
-func (c *Cluster) appear() (err error) {
-	if !c.absent {
+// reopen opens the ports again that CloseUntilRun has closed.
+func (c *Cluster) reopen() (err error) {
+	if !c.closed {
 		return nil
 	}
 	if c.sockets.tcp, err = c.cfg.Network.Listen("tcp", c.sockets.addr().String()); err != nil {

@@ -375,7 +375,7 @@ func (t cutTransport) DialAddressTimeout(a memberlist.Address, timeout time.Dura
 
 // A node that has to wait with Run is nobody to those who look for it, and takes part at the
 // same ports when it runs.
-func TestAbsent(t *testing.T) {
+func TestClosedUntilRun(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	late, err := New(Config{
 		Name: "late", GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Label: "test", Secrets: mustSecrets(t, testSecret), Log: testcluster.Logger(),
@@ -383,8 +383,8 @@ func TestAbsent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late.Absent()
-	late.Absent()
+	late.CloseUntilRun()
+	late.CloseUntilRun()
 	alone := start(t, "alone", config(func(cfg *Config) { cfg.Join = []string{late.GossipAddr()} }), before(func(c *Cluster) { c.patience = 100 * time.Millisecond }))
 	testcluster.Holds(t, "it goes on alone", alone.Joined)
 	var running sync.WaitGroup

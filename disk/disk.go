@@ -57,22 +57,22 @@ type Config struct {
 
 // Disk keeps chunks. Make one with Open.
 type Disk struct {
-	cfg      Config
-	identity [sha256.Size]byte
-	segment  int64        // most bytes of a segment
-	entries  atomic.Int64 // most of the index
-	shrunk   atomic.Bool  // entries was more when the writer looked last
-	files    Files
-	close    func() // the directory
-	index    *index
-	behind   *behind
-	reads    health
-	writes   health
-	counts   counts
-	reading  chan struct{} // holds a token for each read that is under way
-	limit    time.Duration // see readLimit
-	writer   writer
-	log      zerolog.Logger
+	cfg         Config
+	identity    [sha256.Size]byte
+	segmentSize int64        // most bytes of a segment
+	mostEntries atomic.Int64 // of the index
+	shrunk      atomic.Bool  // mostEntries was more when the writer looked last
+	files       Files
+	close       func() // the directory
+	index       *index
+	behind      *behind
+	reads       health
+	writes      health
+	counts      counts
+	reading     chan struct{} // holds a token for each read that is under way
+	limit       time.Duration // see readLimit
+	writer      writer
+	log         zerolog.Logger
 
 	mu       sync.RWMutex // guards the fields below
 	segments map[uint32]*segment
@@ -99,8 +99,8 @@ func Open(cfg Config) (*Disk, error) {
 		index: &index{}, behind: newBehind(cfg.Behind), reading: make(chan struct{}, readsAtOnce), limit: readLimit,
 		log: cfg.Log.With().Str("component", "disk").Logger(), segments: map[uint32]*segment{},
 	}
-	d.segment = max(min(cfg.Size/usualSegments, mostSegment), cfg.Chunk+maxName+headerSize+2*endSize)
-	d.entries.Store(cfg.Index / entryBytes)
+	d.segmentSize = max(min(cfg.Size/usualSegments, mostSegment), cfg.Chunk+maxName+headerSize+2*endSize)
+	d.mostEntries.Store(cfg.Index / entryBytes)
 	d.reads.log, d.writes.log = seldom(d.log), seldom(d.log)
 	if d.files == nil {
 		dir, err := openDirectory(cfg.Dir)
@@ -118,20 +118,20 @@ func Open(cfg Config) (*Disk, error) {
 }
 
 // Resize sets how much memory the index has, and what waits to be written, in bytes. The
-// chunks that the index has no room for any more are evicted behind.
+// chunks that the index has no room for any more are evicted later, by the writer.
 func (d *Disk) Resize(index, behind int64) {
 	if d == nil {
 		return
 	}
 	entries := index / entryBytes
-	if d.entries.Swap(entries) > entries {
+	if d.mostEntries.Swap(entries) > entries {
 		d.shrunk.Store(true)
 	}
 	d.behind.resize(behind)
 }
 
 // records is how many there may be in a segment.
-func (d *Disk) records() int64 { return max(min(d.entries.Load()/8, maxRecords), 1) }
+func (d *Disk) records() int64 { return max(min(d.mostEntries.Load()/8, maxRecords), 1) }
 
 // seldom is a logger of one line a minute.
 func seldom(log zerolog.Logger) zerolog.Logger {

@@ -121,7 +121,8 @@ func (x *index) removeAll(segment uint32) (n int64) {
 	return n
 }
 
-// compact gives back the memory of maps that had to be larger: they do not shrink.
+// compact gives back memory that the maps needed before: maps do not shrink, so each is
+// made anew.
 func (x *index) compact() {
 	for i := range x.shards {
 		x.shards[i].compact()

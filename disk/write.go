@@ -121,7 +121,7 @@ func (d *Disk) append(slot uint64, name string, b []byte, tag uint32) error {
 // fits reports whether the active segment has room for a record, and its footer.
 func (d *Disk) fits(size int64) bool {
 	s := d.writer.active
-	return s != nil && int64(len(s.listed)) < d.records() && s.size+size+footerSize(len(s.listed)+1) <= d.segment
+	return s != nil && int64(len(s.listed)) < d.records() && s.size+size+footerSize(len(s.listed)+1) <= d.segmentSize
 }
 
 // makeRoom makes room for a record: a new segment if need be, and then, within the
@@ -129,7 +129,7 @@ func (d *Disk) fits(size int64) bool {
 func (d *Disk) makeRoom(size int64) error {
 	// Half of a segment is for what is new. If a record is larger than that and what
 	// moved leaves too little, nothing moves into the next one.
-	for _, moves := range []int64{d.segment / 2, 0} {
+	for _, moves := range []int64{d.segmentSize / 2, 0} {
 		if d.fits(size) {
 			return nil
 		}
@@ -150,15 +150,15 @@ func (d *Disk) isFull() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	s := d.writer.active
-	return d.bytes-s.total+d.segment > d.cfg.Size ||
-		d.index.count.Load()-int64(len(s.listed))+d.records() > d.entries.Load()
+	return d.bytes-s.total+d.segmentSize > d.cfg.Size ||
+		d.index.count.Load()-int64(len(s.listed))+d.records() > d.mostEntries.Load()
 }
 
 // shrink evicts what the index has no room for any more, and gives its memory back, also
 // that of what was evicted for new chunks meanwhile.
 func (d *Disk) shrink() {
 	shrinks := d.shrunk.Swap(false)
-	for d.index.count.Load() > d.entries.Load() {
+	for d.index.count.Load() > d.mostEntries.Load() {
 		oldest := d.oldest()
 		if oldest == nil {
 			if d.writer.active == nil {

@@ -36,9 +36,10 @@ func (x *Index) List(ctx context.Context, prefix, after string, limit int) (entr
 }
 
 // Soon returns entries of an org whose moment comes until some time, the soonest first, and
-// whether there may be more. They are those among the next most entries of all orgs; if that
-// many come until then, besides those among as many of the org alone, by key, so that other
-// orgs' entries hide none. An object may have been written anew since.
+// reports whether there may be more. It looks through the index by hour, which has the
+// entries of all orgs; if that has more than most entries until then, it also looks through
+// as many of the index by key, which has the org's alone. So the entries of other orgs
+// cannot hide all of an org's. The object of an entry may have been written anew since.
 func (x *Index) Soon(ctx context.Context, org string, until time.Time, most int) (soon []keys.Expiring, more bool, err error) {
 	now := time.Now()
 	take := func(e keys.Expiring) {

@@ -54,13 +54,13 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Filler, error) {
 }
 
 // Answer registers what this node answers to its peers.
-func (f *Filler) Answer(answer func(route string, a cluster.Handler)) {
-	answer(headRoute, f.answerHead)
-	answer(headsRoute, f.answerHeads)
-	answer(manyRoute, f.answerMany)
-	answer(hasRoute, f.answerHas)
-	answer(whereRoute, f.answerWhere)
-	f.chunks.Answer(answer)
+func (f *Filler) Answer(handle func(route string, h cluster.Handler)) {
+	handle(headRoute, f.handleHead)
+	handle(headsRoute, f.handleHeads)
+	handle(manyRoute, f.handleMany)
+	handle(hasRoute, f.handleHas)
+	handle(whereRoute, f.handleWhere)
+	f.chunks.Answer(handle)
 }
 
 // Prime puts chunk n of a version that was just written into the memory of the

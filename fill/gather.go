@@ -44,8 +44,8 @@ type Found struct {
 
 // Gather prepares the reads of up to MaxGather keys: each other node that owns some is
 // asked once for the heads and the small first chunks of all that this node does not have
-// in memory. What it does not tell is left to Open. What Gather
-// holds is no more than GatherBytes for each key, and the heads.
+// in memory. What an owner does not tell is left to Open. Gather holds
+// no more than GatherBytes for each key, and the heads.
 //
 // For each key the rules are those of a lookup at its owner: a lease counts from before
 // the question, and is not kept if the key was dropped since (rule 4).
@@ -120,8 +120,8 @@ func (f *Filler) askMany(ctx context.Context, owner cluster.Member, ks []keys.Ke
 	return nil
 }
 
-// answerMany answers a peer that asks for heads of many keys, and small first chunks.
-func (f *Filler) answerMany(ctx context.Context, asked cluster.Asked) cluster.Answer {
+// handleMany answers a peer that asks for heads of many keys, and small first chunks.
+func (f *Filler) handleMany(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	var q manyQuestion
 	if err := json.Unmarshal([]byte(asked.Text), &q); err != nil {
 		return chunks.Refusal(fmt.Errorf("%w: %w", keys.ErrBadKey, err))

@@ -107,8 +107,8 @@ func (f *Filler) askHeads(ctx context.Context, owner cluster.Member, ks []keys.K
 	return found
 }
 
-// answerHeads answers a peer that asks for many heads.
-func (f *Filler) answerHeads(ctx context.Context, asked cluster.Asked) cluster.Answer {
+// handleHeads answers a peer that asks for many heads.
+func (f *Filler) handleHeads(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	body, err := asked.ReadBody(maxPlaces)
 	if err != nil {
 		return chunks.Refusal(err)

@@ -90,9 +90,9 @@ func (f *Filler) keepLeased(k keys.Key, began heads.Moment, a answer, lease time
 	return f.heads.Must(k, !a.first.IsHere() || !a.Absent, "what is absent has no bytes") && f.heads.KeepLease(k, began, a.Known, lease)
 }
 
-// answerHead answers a peer that asks for a head. A node that is not the owner
+// handleHead answers a peer that asks for a head. A node that is not the owner
 // in its own view says so and asks nobody.
-func (f *Filler) answerHead(ctx context.Context, asked cluster.Asked) cluster.Answer {
+func (f *Filler) handleHead(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	var q headQuestion
 	if err := json.Unmarshal([]byte(asked.Text), &q); err != nil {
 		return chunks.Refusal(fmt.Errorf("%w: %w", keys.ErrBadKey, err))

@@ -279,8 +279,8 @@ func (f *Filler) nearHasFirst(ctx context.Context, k keys.Key) bool {
 		func(cluster.Member, cluster.Answer) bool { return true })
 }
 
-// answerHas answers nearHasFirst of a member that owns a key now.
-func (f *Filler) answerHas(_ context.Context, asked cluster.Asked) cluster.Answer {
+// handleHas answers nearHasFirst of a member that owns a key now.
+func (f *Filler) handleHas(_ context.Context, asked cluster.Asked) cluster.Answer {
 	k, err := keys.FromPlace(asked.Text)
 	if err == nil && !f.mayHoldFirst(k) {
 		err = chunks.ErrNotHeld

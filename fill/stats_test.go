@@ -89,7 +89,7 @@ func askAsPeer(t *testing.T, f *Filler, k keys.Key) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if said := f.answerHead(t.Context(), cluster.Asked{Text: string(text)}); said.Status != http.StatusOK {
+	if said := f.handleHead(t.Context(), cluster.Asked{Text: string(text)}); said.Status != http.StatusOK {
 		t.Fatalf("status %d: %s", said.Status, said.Text)
 	}
 }

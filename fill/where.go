@@ -29,7 +29,7 @@ type Where struct {
 	Node string `json:"node,omitempty"`
 	// Owner marks the owner of the key, which has the first chunk if any node has it.
 	Owner bool `json:"owner"`
-	// Answers is false of a node that did not.
+	// Answers is false if the node gave no answer.
 	Answers bool `json:"answers"`
 	chunks.Kept
 }
@@ -71,8 +71,8 @@ func (f *Filler) Where(ctx context.Context, self string, members []cluster.Membe
 	return f.chunks.Count(h.Size, maxWhere), all, nil
 }
 
-// answerWhere answers what this node has.
-func (f *Filler) answerWhere(_ context.Context, asked cluster.Asked) cluster.Answer {
+// handleWhere answers a peer that asks what this node has of an object.
+func (f *Filler) handleWhere(_ context.Context, asked cluster.Asked) cluster.Answer {
 	var q whereAsked
 	body, err := asked.ReadBody(maxWhereText)
 	if err == nil {

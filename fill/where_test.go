@@ -93,7 +93,7 @@ func TestWhereRefusesWhatIsNoQuestion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, body := range map[string][]byte{"no JSON": []byte("where"), "no key": place, "too long": make([]byte, maxWhereText+1)} {
-		a := f.answerWhere(t.Context(), cluster.Asked{Body: bytes.NewReader(body), Size: int64(len(body))})
+		a := f.handleWhere(t.Context(), cluster.Asked{Body: bytes.NewReader(body), Size: int64(len(body))})
 		if a.Status == http.StatusOK {
 			t.Errorf("%s: answered %s", what, a.Body)
 		}

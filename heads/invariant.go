@@ -19,7 +19,7 @@ func (t *Table) Must(k keys.Key, holds bool, what string) bool {
 	return t.must(s, k, false, what)
 }
 
-// must is Must for who holds the shard's mu.
+// must is Must for a caller that holds the shard's mu.
 func (t *Table) must(s *shard, k keys.Key, holds bool, what string) bool {
 	if !holds {
 		s.drop(k)

@@ -29,10 +29,10 @@ const (
 )
 
 // Answer registers what this node answers to its peers.
-func (t *Table) Answer(answer func(route string, a cluster.Handler)) {
-	answer(RevokeRoute, t.handleRevoke)
-	answer(RevokeManyRoute, t.handleRevokeMany)
-	answer(settleRoute, t.handleSettle)
+func (t *Table) Answer(handle func(route string, h cluster.Handler)) {
+	handle(RevokeRoute, t.handleRevoke)
+	handle(RevokeManyRoute, t.handleRevokeMany)
+	handle(settleRoute, t.handleSettle)
 }
 
 func refusal(status int, detail string) cluster.Answer {

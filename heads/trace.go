@@ -15,7 +15,7 @@ const (
 	Kept      EventKind = "kept"      // Known was kept, asked for at Asked, trusted until Until
 	Granted   EventKind = "granted"   // Peer was granted a lease on Known until Until
 	Dropped   EventKind = "dropped"   // the head was dropped
-	Revoked   EventKind = "revoked"   // and Peer is told so next, which writes the key
+	Revoked   EventKind = "revoked"   // Peer, which writes the key, is about to be told that the head was dropped
 	Began     EventKind = "began"     // a write began: the head is dropped, none is trusted until the end
 	Marked    EventKind = "marked"    // the upload is marked, and sent if the node is the owner still
 	Published EventKind = "published" // Known was written, and is trusted until Until

@@ -27,9 +27,9 @@ const sendWithin = time.Second
 // queue is the writers of one key. Its shard's mu guards it.
 type queue struct {
 	token    chan struct{} // holds one element while somebody has the turn
-	writers  int           // who have the turn or wait for it
-	writing  bool          // who has the turn has begun to write
-	gaveWay  bool          // who has the turn was revoked before it reached the store
+	writers  int           // that have the turn or wait for it
+	writing  bool          // the writer that has the turn has begun to write
+	gaveWay  bool          // the writer that has the turn was revoked before it reached the store
 	uploaded chan struct{} // not nil while the store is being changed; then closed
 }
 

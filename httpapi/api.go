@@ -30,7 +30,7 @@ import (
 type Reader interface {
 	Open(ctx context.Context, k keys.Key, o fill.Options) (*fill.Object, error)
 	Stat(ctx context.Context, k keys.Key, o fill.Options) (store.Head, chunks.Source, error)
-	// Gather finds out about keys for reads of them that follow.
+	// Gather prepares reads of many keys, each of which is then told what was found.
 	Gather(ctx context.Context, ks []keys.Key) []fill.Found
 	// Ready is Open for what can be sent without a wait for the store or for memory, and
 	// keeps nothing of the key.
@@ -77,8 +77,8 @@ type Config struct {
 	// credentials, a web page whose name is made to resolve to 127.0.0.1 (DNS
 	// rebinding) could have its reader's browser read and write here.
 	OwnMachine bool
-	// Joined reports whether this node knows what the others know; before, it answers for no
-	// key. Without it, it does from the start.
+	// Joined reports whether this node has joined its cluster: before, it answers for no key.
+	// Without it, the node answers from the start.
 	Joined func() bool
 	// Page is served at /ui/; without it there is none.
 	Page Page

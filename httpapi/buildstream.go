@@ -16,7 +16,7 @@ const (
 	// of a builder who reads none must not fill its window.
 	waitLine = 5 * time.Second
 	heldLine = 15 * time.Second
-	// leastPause is between two lines of who waits.
+	// leastPause is between two lines to a caller who waits.
 	leastPause = 200 * time.Millisecond
 	// A machine that is gone is seen within three seconds: by what is not
 	// acknowledged, or by probes when nothing was sent.
@@ -39,7 +39,7 @@ type event struct {
 }
 
 // streamBuild tells a caller line by line what becomes of it, until that is decided. The
-// stream of who builds stays open, and its end gives the claim up.
+// stream of a builder stays open, and its end gives the claim up.
 func (a *API) streamBuild(c *call, v *builds.Visit) error {
 	unwatch := watchConnection(c)
 	defer unwatch()

@@ -22,8 +22,8 @@ func (a *API) cluster(c *call) error {
 	return writeJSON(c.w, http.StatusOK, a.cfg.Overview.Report(c.Context(), c.who.Org))
 }
 
-// noteDenial tells the overview of who was denied something. Whose credential is not
-// good has no org that could be told.
+// noteDenial tells the overview that a caller was denied something. A caller without a good
+// credential has no org that could be told.
 func (a *API) noteDenial(c *call) {
 	denied := []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusInsufficientStorage}
 	if c.who.Org == "" || !slices.Contains(denied, c.w.status) {

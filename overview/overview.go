@@ -183,7 +183,7 @@ func (o *Overview) self(org string, now time.Time) said {
 
 // Report is how the cluster is.
 type Report struct {
-	// Well says whether there is nothing that a person must look at.
+	// Well reports whether there is nothing that a person must look at.
 	Well     bool      `json:"well"`
 	Findings []Finding `json:"findings"`
 	Members  []Node    `json:"members"`

@@ -128,9 +128,8 @@ func (p *Page) add(at string, content []byte) error {
 }
 
 // policy is what a browser may do for the page (Content Security Policy, level 3); %s is
-// the origin of the identity provider, which the page asks for the token of who signs in.
-// That no text ever becomes markup or a script holds for keys and metadata, which
-// others wrote.
+// the origin of the identity provider, which the page asks for a token when somebody signs in.
+// No text becomes markup or a script: keys and metadata are what others wrote.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'%s; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 

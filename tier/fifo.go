@@ -139,8 +139,8 @@ func (f *FIFO[K, V]) Resize(most int64) {
 	}
 }
 
-// compact gives back the memory of maps that had to be larger. It calls pause every now
-// and then, when others may use the FIFO, but for compacting it.
+// compact gives back memory that the maps needed before. It calls pause every now and then,
+// and others may use the FIFO meanwhile, but not compact it.
 func (f *FIFO[K, V]) compact(pause func()) {
 	f.entries.compact(pause)
 	f.ghosts.last.compact(pause)

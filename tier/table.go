@@ -26,10 +26,9 @@ func (t *table[K, V]) remove(name K) {
 }
 
 // compact makes the table no larger than it has to be. It calls pause every now and then,
-// when others may change the table, but for compacting it:
-//
-//	a range over a map passes over what was removed and is not reached yet, and may pass
-//	over what is new; set and remove have changed the copy by then
+// and others may change the table meanwhile, but not compact it: what they change, set and
+// remove change in the copy too. A range over a map skips what was removed before it came
+// there, and may skip what is new, which is in the copy already.
 func (t *table[K, V]) compact(pause func()) {
 	t.next = map[K]V{}
 	seen := 0

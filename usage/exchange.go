@@ -50,9 +50,9 @@ type state struct {
 }
 
 // Answer registers what this node answers to its peers.
-func (u *Usage) Answer(answer func(route string, h cluster.Handler)) {
-	answer(tellRoute, u.handleTell)
-	answer(flushRoute, u.handleFlush)
+func (u *Usage) Answer(handle func(route string, h cluster.Handler)) {
+	handle(tellRoute, u.handleTell)
+	handle(flushRoute, u.handleFlush)
 }
 
 // others are the members but for this one.

@@ -53,7 +53,7 @@ type orgRates struct {
 	users  map[string]*user
 	// elsewhere is what users want at other members, by the member's ID.
 	elsewhere map[string]map[string][resources]want
-	// newcomer says that somebody came who has not been told to others.
+	// newcomer says that a user came of whom other members have not been told.
 	newcomer bool
 }
 
@@ -180,7 +180,7 @@ type quiet struct{ error }
 func (quiet) Error() string   { return "" }
 func (q quiet) Unwrap() error { return q.error }
 
-// of returns the user's state, made anew for who was not here lately. The caller
+// of returns the user's state, made anew for a user who was not here lately. The caller
 // holds mu.
 func (r *rates) of(now time.Time, org, name string, p Policy) (*orgRates, *user) {
 	o := r.orgs[org]

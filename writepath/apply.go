@@ -20,6 +20,20 @@ func (p *Path) apply(ctx context.Context, k keys.Key, o op) (Result, error) {
 	return p.inTurn(ctx, k, o)
 }
 
+// applyExpiring is apply of a put that expires. It is in the index before it is in the
+// store, so that nothing which expires is ever missing there.
+func (p *Path) applyExpiring(ctx context.Context, k keys.Key, o op) (Result, error) {
+	o.Head.Expires, o.Head.Write = momentIn(o.ExpiresIn), store.NewWriteName()
+	if err := p.index(ctx, k, o.Head); err != nil {
+		return Result{}, err
+	}
+	r, err := p.inTurn(ctx, k, o)
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		p.unindex(k, o.Head)
+	}
+	return r, err
+}
+
 // inTurn does a write: take turns, revoke, upload, publish, keep the bytes.
 func (p *Path) inTurn(ctx context.Context, k keys.Key, o op) (Result, error) {
 	turn, err := p.heads.Begin(ctx, k, o.abandoned)
@@ -128,11 +142,6 @@ func (o op) asOthersSee(outcome heads.Outcome) heads.Outcome {
 		return heads.Outcome{}
 	}
 	return outcome
-}
-
-// isUnknown reports whether a write that failed so may have happened all the same.
-func isUnknown(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // write changes the store. was is what is known to be there, and comes back with

@@ -28,15 +28,6 @@ func newUploads(partSize int64, plan budget.Plan) uploads {
 	}
 }
 
-// Resize has the uploads fit into another plan, those under way as they end.
-func (p *Path) Resize(plan budget.Plan) {
-	u := &p.uploads
-	u.buffers.pool.Resize(plan.Parts)
-	u.buffers.trim()
-	u.kept.Resize(plan.Kept)
-	u.bodies.Resize(plan.Forwarded)
-}
-
 // PartSize is what objects larger than a chunk are cut into on their way to the
 // store, in bytes: whole chunks, of which S3 takes no smaller ones and not too many.
 func PartSize(chunk, maxObject int64) int64 {

@@ -18,22 +18,6 @@ const tellOwnerLimit = 2 * time.Second
 // errEnded refuses a write whose claim was ended by another.
 var errEnded = errors.New("a write has ended this claim")
 
-// claim is the name of the claim that a write bears; empty without.
-func (o op) claim() string {
-	if o.Claim == nil {
-		return ""
-	}
-	return o.Claim.Name
-}
-
-// onto makes the head of an object say which claim it was built under; nil is none.
-func (c *Claim) onto(h store.Head) store.Head {
-	if c != nil {
-		h.Claim = c.Name
-	}
-	return h
-}
-
 // claimed is what a write under a claim demands of the store.
 //
 // Rule 21: it is done only if the key still holds what it held when the claim was
@@ -54,9 +38,6 @@ func (p *Path) claimed(ctx context.Context, k keys.Key, c Claim, holdsAbsent boo
 	}
 	return store.Conditions{IfMatch: is.head.Version}, is, nil
 }
-
-// isOf reports whether a claim was granted when this was there.
-func (c Claim) isOf(h store.Head) bool { return !c.absent() && h.Is(c.Version, c.Write) }
 
 // lost answers a write that its claim does not allow. If what is there was written
 // under the same claim, of the same bytes, that was this write, sent before.
@@ -85,11 +66,3 @@ func (p *Path) tellOwner(ctx context.Context, was cluster.Member, k keys.Key, o 
 	defer cancel()
 	p.cfg.Claims.Wrote(ctx, k, o.claim(), heads.Known{Absent: o.Delete, Head: r.Head})
 }
-
-// noClaims are those of a node without any.
-type noClaims struct{}
-
-func (noClaims) Mark(keys.Key, string) bool                           { return true }
-func (noClaims) Unmark(keys.Key, string, heads.Outcome)               {}
-func (noClaims) Fenced(keys.Key, string, string)                      {}
-func (noClaims) Wrote(context.Context, keys.Key, string, heads.Known) {}

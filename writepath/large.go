@@ -86,7 +86,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 		p.abort(u)
 		return Result{}, err
 	}
-	p.putSums(ctx, k, t)
+	p.putSums(ctx, k, u.Head.Write, t.allSums(k))
 	if err := p.index(ctx, k, u.Head); err != nil {
 		p.abort(u)
 		p.dropSums(k, u.Head)
@@ -166,6 +166,16 @@ func (t *transfer) run(ctx context.Context, body io.Reader) error {
 	}
 	slices.SortFunc(t.parts, func(a, b store.Part) int { return a.Number - b.Number })
 	return err
+}
+
+// allSums is the list of digests of all parts, which are in order.
+func (t *transfer) allSums(k keys.Key) store.Sums {
+	s := store.Sums{Name: k.Place(), Piece: t.path.cfg.ChunkSize}
+	for _, part := range t.parts {
+		s.Size += part.Size
+		s.Digests = append(s.Digests, t.sums[part.Number]...)
+	}
+	return s
 }
 
 // leadSize is how much of a part arrives before it takes a buffer, so that who

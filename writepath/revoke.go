@@ -12,8 +12,13 @@ import (
 	"larder/keys"
 )
 
-// tellLimit bounds one try to tell a member.
-const tellLimit = time.Second
+const (
+	// tellLimit bounds one try to tell a member.
+	tellLimit = time.Second
+	// tellAgain is the wait before a member that did not acknowledge a
+	// revocation is told again.
+	tellAgain = 250 * time.Millisecond
+)
 
 // withDrift is how long a lease is waited out: another node's clock may run
 // slower than this one's by one part in a hundred, and a little for rounding.

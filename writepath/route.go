@@ -10,7 +10,26 @@ import (
 	"larder/cluster"
 	"larder/heads"
 	"larder/keys"
+	"larder/store"
 )
+
+// Put writes an object of one chunk at most. The errors are those of
+// store.Store's Put, ErrUnknown and ErrNotApplied. Once the owner has begun, it
+// finishes even if ctx ends.
+func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c Conditions) (Result, error) {
+	if err := canExpire(k, c.ExpiresIn); err != nil {
+		return Result{}, err
+	}
+	return p.route(ctx, k, op{
+		Head: c.Claim.onto(h), IfMatch: c.IfMatch, IfAbsent: c.IfAbsent, Claim: c.Claim, ExpiresIn: c.ExpiresIn, Body: body,
+	})
+}
+
+// Delete removes an object. Absence is store.ErrNotFound.
+func (p *Path) Delete(ctx context.Context, k keys.Key, ifMatch []string) error {
+	_, err := p.route(ctx, k, op{Delete: true, IfMatch: ifMatch})
+	return err
+}
 
 // route takes a write to the key's owner. It tries again only while it is
 // certain that nobody has begun the write: while nodes disagree on the owner,

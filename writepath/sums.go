@@ -29,19 +29,13 @@ func digests(b []byte, chunk int64) (all [][sha256.Size]byte) {
 	return all
 }
 
-// putSums leaves the digests of an object's chunks in the store, before the object
-// becomes visible. Without them its chunks cannot be compared with what was
+// putSums leaves the digests of the chunks of what one write brings in the store, before the
+// object becomes visible. Without them its chunks cannot be compared with what was
 // written, but can be read.
-func (p *Path) putSums(ctx context.Context, k keys.Key, t *transfer) {
+func (p *Path) putSums(ctx context.Context, k keys.Key, write string, s store.Sums) {
 	ctx, cancel := context.WithTimeout(ctx, sumsLimit)
 	defer cancel()
-	s := store.Sums{Name: k.Place(), Piece: p.cfg.ChunkSize}
-	for _, part := range t.parts {
-		s.Size += part.Size
-		s.Digests = append(s.Digests, t.sums[part.Number]...)
-	}
-	place := keys.Sums(k.Org, t.upload.Head.Write)
-	if _, err := p.store.Put(ctx, place, store.Write{Body: s.Bytes()}); err != nil {
+	if _, err := p.store.Put(ctx, keys.Sums(k.Org, write), store.Write{Body: s.Bytes()}); err != nil {
 		p.log.Warn().Err(err).Stringer("key", k).Msg("digests of an object not kept, its chunks cannot be verified")
 	}
 }

@@ -23,8 +23,8 @@ const (
 	// for its two documents.
 	fetchAtMost = 1 << 20
 	fetchLimit  = 5 * time.Second
-	// fetchPause is the least time between two fetches, whatever callers send, and failedPause
-	// that after one by which no keys came.
+	// fetchPause is the least time from one fetch to the next, whatever callers send, and
+	// failedPause that after a fetch that brought no keys.
 	fetchPause  = 10 * time.Second
 	failedPause = time.Second
 	keysAtMost  = 100

@@ -70,7 +70,7 @@ func (n *node) openCertificates() error {
 }
 
 // open takes a file for the first time. name is what metrics call it; the flag and the
-// advice are for who started the node.
+// advice are for the operator, in the error.
 func (n *node) open(name, flag, advice string, f *configFile) error {
 	f.log = n.log
 	n.files[name] = f

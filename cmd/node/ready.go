@@ -23,7 +23,7 @@ func (n *node) enter(ctx context.Context) error {
 // the first look; probeStore goes on. The store's errors are fit for callers.
 func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
-		n.cluster.Absent()
+		n.cluster.CloseUntilRun()
 		return fmt.Errorf("the store has not been seen: %w", err)
 	}
 	close(n.seen)

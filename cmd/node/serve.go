@@ -118,15 +118,9 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	}
 	n.expiry = expiry.New(n.store)
 	n.usage = usage.New(n.policies, n.store, n.cluster, n.log)
-	every, grace, err := expireSoon()
-	if err != nil {
+	if err := n.makeWrite(plan); err != nil {
 		return nil, err
 	}
-	n.write = writepath.New(writepath.Config{
-		ExpireEvery: every, ExpireGrace: grace,
-		Lease: c.Lease, Plan: plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
-		Claims: n.builds, Usage: n.usage, Expiry: n.expiry, Waited: n.admin.Metrics.Waited, Log: n.log,
-	}, n.store, n.heads, n.fill, n.cluster)
 	n.overview = overview.New(overview.Config{
 		Version: version, Commit: from, Numbers: n.admin.Metrics.Numbers, Missing: n.admin.Missing, Log: n.log,
 	}, n.cluster)
@@ -144,6 +138,21 @@ func (n *node) makeBuilds() error {
 		return err
 	}
 	n.builds = builds.New(builds.Config{Silence: n.cfg.ClaimSilence, Secrets: tokens, Log: n.log}, n.fill, n.cluster)
+	return nil
+}
+
+// makeWrite makes the path of writes.
+func (n *node) makeWrite(plan budget.Plan) error {
+	every, grace, err := expireSoon()
+	if err != nil {
+		return err
+	}
+	c := n.cfg
+	n.write = writepath.New(writepath.Config{
+		ExpireEvery: every, ExpireGrace: grace,
+		Lease: c.Lease, Plan: plan, ChunkSize: int64(c.ChunkSize), MaxObject: int64(c.MaxObjectSize),
+		Claims: n.builds, Usage: n.usage, Expiry: n.expiry, Waited: n.admin.Metrics.Waited, Log: n.log,
+	}, n.store, n.heads, n.fill, n.cluster)
 	return nil
 }
 

@@ -55,6 +55,11 @@ func (s suite) metadata(t *testing.T) {
 		}
 		b.wantMeta(b.mustGet(b.name("a"), nil), meta)
 	})
+	s.moments(t)
+	s.metadataLimits(t)
+}
+
+func (s suite) moments(t *testing.T) {
 	t.Run("Moments", func(t *testing.T) {
 		b := s.bench(t)
 		for _, moment := range []time.Time{{}, time.Unix(1767225600, 0).UTC(), time.Unix(1<<33, 0).UTC()} {
@@ -68,7 +73,6 @@ func (s suite) metadata(t *testing.T) {
 			}
 		}
 	})
-	s.metadataLimits(t)
 }
 
 func (s suite) metadataLimits(t *testing.T) {

@@ -238,3 +238,30 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 		}
 	}
 }
+
+// docs/architecture.md names every question that nodes ask each other.
+func TestArchitectureNamesTheQuestions(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := readDoc(t, "docs/architecture.md")
+	route := regexp.MustCompile(`(?m)^(?:const )?\s*(?:[a-zA-Z]+R|r)oute\s+= "([a-z/0-9-]+)"`)
+	found := 0
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range route.FindAllSubmatch(code, -1) {
+			found++
+			if name := string(m[1]); !strings.Contains(page, "`"+name+"`") {
+				t.Errorf("docs/architecture.md leaves out the question %q of %s", name, strings.TrimPrefix(file, "../../"))
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("%d questions are found; is the code still read aright?", found)
+	}
+}
