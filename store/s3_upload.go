@@ -113,7 +113,7 @@ func (s *S3) complete(ctx context.Context, u Upload, parts []Part, c Conditions)
 	}
 	in.IfMatch, in.IfNoneMatch = c.headers()
 	err = s.write(ctx, "complete", completeTimeout, func(ctx context.Context, _ func()) error {
-		out, err := s.client.CompleteMultipartUpload(ctx, in)
+		out, err := s.client.CompleteMultipartUpload(ctx, in, s.repeats.with(s.cfg))
 		if err != nil {
 			return completeError(err)
 		}

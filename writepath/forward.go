@@ -36,6 +36,7 @@ func failures() []failure {
 		{"conflict", store.ErrConflict},
 		{"quota", usage.ErrQuota},
 		{"metadata", store.ErrMetadata},
+		{"denied", store.ErrDenied}, // before what it wraps
 		{"unexpected", store.ErrUnexpected},
 		{"unavailable", store.ErrUnavailable},
 		{"malformed", errMalformed},
