@@ -99,7 +99,7 @@ clients: $(BIN)/clients/installed ## the programs and libraries that docs/client
 s3: ## what s3-suite tries, and the life of two nodes, on a server that is installed and started for it; SERVER=ceph|gofakes3|minio|moto|rclone|s3mock|s3proxy|s3rver|swift|versitygw
 	scripts/s3-server $(SERVER)
 
-s3-policy: ## nodes with the policy of docs/s3.md, and without each of its actions; SERVER=ceph
+s3-policy: ## SERVER=ceph: nodes with the policy of docs/s3.md, and without each of its actions; SERVER=minio: where encryption is demanded
 	scripts/s3-server $(SERVER) policy
 
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes

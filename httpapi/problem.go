@@ -159,6 +159,9 @@ func objectKinds() []kind {
 			hide: true, advice: "the write may have happened: read the key, or send the same write again"},
 		{err: store.ErrUnavailable, status: 503, name: "store-unavailable", title: "Store unavailable", hide: true,
 			advice: "the store does not answer; what is in memory is still served; try again"},
+		{err: store.ErrDenied, status: 502, name: "store-unexpected", title: "Unexpected answer of the store", hide: true,
+			advice: "nothing was written: the store does not allow this node to write; an operator has to give the node the right to, " +
+				"or --s3-sse if the bucket demands encryption"},
 		{err: store.ErrUnexpected, status: 502, name: "store-unexpected", title: "Unexpected answer of the store", hide: true,
 			advice: "the store refuses what the node asks; an operator must look at the store's configuration"},
 		{err: context.DeadlineExceeded, status: 504, name: "timeout", title: "Out of time", hide: true, advice: "this took too long; try again"},

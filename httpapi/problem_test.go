@@ -23,7 +23,7 @@ import (
 func TestWordsOfTheInside(t *testing.T) {
 	const words = `Get "http://10.1.2.3:9000/our-bucket/v1/acme": arn:aws:sts::123:assumed-role/larder is not authorized`
 	for _, kind := range []error{
-		store.ErrUnavailable, store.ErrUnexpected, store.ErrMetadata, store.ErrConflict, store.ErrPrecondition, store.ErrNotFound,
+		store.ErrUnavailable, store.ErrUnexpected, store.ErrDenied, store.ErrMetadata, store.ErrConflict, store.ErrPrecondition, store.ErrNotFound,
 		writepath.ErrNotApplied, writepath.ErrUnknown, budget.ErrBusy, chunks.ErrPanic, errors.New("anything"),
 	} {
 		a, log, _ := logging(t, zerolog.DebugLevel)
@@ -51,6 +51,14 @@ func TestWordsOfTheInside(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A write that the store does not allow says what an operator has to give.
+func TestDeniedWrites(t *testing.T) {
+	p := problemOf(fmt.Errorf("put k: %w", store.ErrDenied))
+	if p.Status != http.StatusBadGateway || !strings.HasSuffix(p.Type, "store-unexpected") || !strings.Contains(p.Detail, "--s3-sse") {
+		t.Errorf("the problem is %+v", p)
 	}
 }
 

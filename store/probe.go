@@ -127,7 +127,7 @@ func (p *probe) puts(ctx context.Context) error {
 		err := p.put(ctx, "one", first, Conditions{})
 		switch {
 		case isDenied(err):
-			return fmt.Errorf("%w: the credentials lack the permission s3:PutObject: %s", ErrUnavailable, err.Error())
+			return fmt.Errorf("%w: %s: %s", ErrUnavailable, p.whyDenied(ctx), err.Error())
 		case err != nil && ctx.Err() == nil:
 			return fmt.Errorf("%w: %s", ErrUnavailable, err.Error())
 		case err != nil:
@@ -152,6 +152,27 @@ func (p *probe) puts(ctx context.Context) error {
 		p.differs(errors.Join(right, unlessRefused(stale)), "a put with If-Match is not held to it", own)
 	}
 	return nil
+}
+
+// whyDenied finds out whether puts are denied since they do not ask for an encryption,
+// and says what to do about it.
+func (p *probe) whyDenied(ctx context.Context) string {
+	for _, kind := range []string{"AES256", "aws:kms"} {
+		cfg := p.s3.cfg
+		if cfg.Encryption == kind {
+			continue
+		}
+		cfg.Encryption, cfg.KMSKey = kind, ""
+		other, err := NewS3(ctx, cfg)
+		if err != nil {
+			break
+		}
+		if _, err := other.Put(ctx, p.name, Write{Head: Head{Writer: "larder-probe"}}); err == nil {
+			p.clear(ctx)
+			return "a policy of the bucket demands encryption: give --s3-sse " + kind
+		}
+	}
+	return "the credentials lack the permission s3:PutObject, or a policy of the bucket demands an encryption: see --s3-sse and --s3-sse-kms-key"
 }
 
 // unlessRefused leaves out the error that was wanted.

@@ -68,6 +68,7 @@ type S3 struct {
 	verdict     *probe                 // nil before the server was probed
 	credentials *renewing              // nil if they are given
 	checksums   checksums
+	repeats     repeats
 	singly      atomic.Bool // it was seen not to remove many objects at once
 	notes       *notes
 }

@@ -80,11 +80,11 @@ func (s *S3) write(ctx context.Context, op string, limit time.Duration, try atte
 	return err
 }
 
-// call makes one attempt, and one more if S3 refused the first for its
+// call makes one attempt, and more if S3 refused the one before for its
 // signature or headers and the next will have others. Nothing was done then, so
 // that a write may be sent again as well.
 func (s *S3) call(ctx context.Context, op string, limit time.Duration, try attempt) error {
-	used, checked := s.credentials.inUse(), s.checksums.sentWith(op)
+	used, checked, repeated := s.credentials.inUse(), s.checksums.sentWith(op), s.repeats.sent()
 	err := s.once(ctx, op, limit, try)
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -96,6 +96,15 @@ func (s *S3) call(ctx context.Context, op string, limit time.Duration, try attem
 			return again
 		}
 		err = again
+	}
+	if s.cfg.Encryption != "" && !repeated && s.repeats.blamed(op, err) {
+		again := s.once(ctx, op, limit, try)
+		if s.repeats.tried(again) {
+			s.notes.log.Warn().Msg("s3 denies parts of an upload that do not ask for encryption as its begin did: all ask for it now")
+		}
+		if again == nil || ctx.Err() != nil {
+			return again
+		}
 	}
 	if s.signsOtherwise(err, used) {
 		return s.once(ctx, op, limit, try)

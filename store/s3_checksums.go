@@ -14,8 +14,8 @@ import (
 // covers the bytes by their SHA-256 then. Some servers take them with one
 // operation and not with another.
 type checksums struct {
-	put, begin, part checksum
-	notes            *notes
+	put, begin, part, complete checksum // complete names those of the parts in its body
+	notes                      *notes
 }
 
 // checksum is what is known of one operation.
@@ -30,13 +30,15 @@ func (c *checksums) of(op string) *checksum {
 		return &c.begin
 	case "part":
 		return &c.part
+	case "complete":
+		return &c.complete
 	}
 	return nil
 }
 
 // leaveOut leaves the headers out from the start.
 func (c *checksums) leaveOut() {
-	for _, op := range []*checksum{&c.put, &c.begin, &c.part} {
+	for _, op := range []*checksum{&c.put, &c.begin, &c.part, &c.complete} {
 		op.state.Store(refused)
 	}
 }
@@ -54,8 +56,11 @@ func (c *checksums) inUploads() bool { return c.begin.sent() && c.part.sent() }
 
 // sentWith reports whether the headers are sent with an operation.
 func (c *checksums) sentWith(op string) bool {
-	if op == "put" {
+	switch op {
+	case "put":
 		return c.put.sent()
+	case "complete":
+		return c.complete.sent()
 	}
 	return c.of(op) != nil && c.inUploads()
 }
@@ -78,7 +83,7 @@ func (c *checksum) proved(with bool) {
 // sent again.
 func (c *checksums) blamed(op string, err error) bool {
 	f, ok := errors.AsType[*failure](err)
-	if !ok || !f.mayBeForChecksums() {
+	if !ok || !f.mayBeForChecksums(op) {
 		return false
 	}
 	of := c.of(op)
@@ -87,7 +92,10 @@ func (c *checksums) blamed(op string, err error) bool {
 
 // mayBeForChecksums reports whether a server, or a proxy before it that drops the
 // headers which were signed, may have answered so because of the headers.
-func (f *failure) mayBeForChecksums() bool {
+func (f *failure) mayBeForChecksums(op string) bool {
+	if op == "complete" && (f.status != http.StatusBadRequest || f.code == "MalformedXML") { // other statuses are for its conditions
+		return f.code == "MalformedXML"
+	}
 	if f.status == http.StatusForbidden {
 		return f.code == "SignatureDoesNotMatch"
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -107,6 +108,39 @@ func TestChecksumsRefusedInPart(t *testing.T) {
 		}
 		if _, err := s.Begin(t.Context(), "b", store.Head{}); err != nil || sendsChecksum(last(server.sent(http.MethodPost))) {
 			t.Errorf("%s: the next upload names the kind of its checksums: %v", name, err)
+		}
+	}
+}
+
+// Some servers do not know the checksums in the list of parts that completes an upload.
+func TestChecksumsRefusedInTheListOfParts(t *testing.T) {
+	for _, code := range []string{"MalformedXML", "InvalidRequest"} {
+		server := &fake{before: func(w http.ResponseWriter, r *http.Request) bool {
+			if !r.URL.Query().Has("uploadId") || r.Method != http.MethodPost {
+				return false
+			}
+			if body, _ := io.ReadAll(r.Body); bytes.Contains(body, []byte("Checksum")) {
+				refuse(http.StatusBadRequest, code)(0, w, r)
+				return true
+			}
+			return false
+		}}
+		s := startFake(t, server, store.S3Config{})
+		for range 2 {
+			u, err := s.Begin(t.Context(), "a", store.Head{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			part, err := s.Part(t.Context(), u, 1, []byte("part"))
+			if err != nil || part.Checksum == "" {
+				t.Fatal(part, err)
+			}
+			if _, err := s.Complete(t.Context(), u, []store.Part{part}, store.Conditions{}); err != nil {
+				t.Errorf("%s: %v", code, err)
+			}
+		}
+		if n := len(server.sent(http.MethodPost)); n != 5 { // each begins and completes, the first completes twice
+			t.Errorf("%s: %d posts", code, n)
 		}
 	}
 }

@@ -104,6 +104,12 @@ func (f *failure) answered(op string, err error, answer *http.Response) {
 		f.words += " (request " + id + ")"
 	}
 	f.is = []error{byCode(f.status, f.code, f.words)}
+	switch {
+	case errors.Is(f, ErrArchived) && !reads(op): // a write that was refused has found nothing
+		f.is = []error{byStatus(f.status)}
+	case f.code == "AccessDenied" && puts(op):
+		f.is = []error{ErrDenied}
+	}
 	if errors.Is(f, ErrUnavailable) {
 		if refuses(f.status, f.code) {
 			f.is = append(f.is, ErrNotWritten)
@@ -115,8 +121,18 @@ func (f *failure) answered(op string, err error, answer *http.Response) {
 	f.text = strings.TrimSpace(fmt.Sprintf("S3 answers %d %s", f.status, f.code)) + advice(op, f, answer.Header)
 }
 
-// codeBytes are what the codes of S3 are made of.
-const codeBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789."
+// reads reports whether an operation asks for an object.
+func reads(op string) bool {
+	return op == "get" || op == "get_range" || op == "digests" || op == "head"
+}
+
+// puts reports whether an operation is a step of writing an object.
+func puts(op string) bool {
+	return op == "put" || op == "begin" || op == "part" || op == "complete"
+}
+
+// codeBytes are what the codes of S3 are made of. Those of keys have a dot or a colon.
+const codeBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:"
 
 // allocError is the error of an Alloc, which is its caller's own.
 type allocError struct{ error }
@@ -179,7 +195,7 @@ func byStatus(status int) error {
 // not do this request now. SlowDownWrite is not among them: MinIO says it of a
 // write that too few of its drives have taken.
 func throttles(code string) bool {
-	switch code {
+	switch strings.TrimPrefix(code, "KMS.") {
 	case "SlowDown", "SlowDownRead", "ServiceUnavailable", "Busy",
 		"TooManyRequests", "TooManyRequestsException", "Throttling", "ThrottlingException", "ThrottledException",
 		"RequestThrottled", "RequestThrottledException", "RequestLimitExceeded", "BandwidthLimitExceeded",
@@ -230,19 +246,36 @@ func advice(op string, f *failure, header http.Header) string {
 	if f.elsewhere() && regionName.MatchString(region) {
 		return ": the bucket is in the region " + region + ": give --s3-region " + region
 	}
+	if f.isForKey() {
+		return ": the key for encryption cannot be used: see --s3-sse and --s3-sse-kms-key"
+	}
 	switch f.code {
 	case "PermanentRedirect", "MovedPermanently", "TemporaryRedirect":
 		return ": the bucket is in another region or behind another endpoint: see --s3-region and --s3-endpoint"
 	case "NoSuchBucket":
 		return ": the bucket that --s3-bucket names is not there"
 	case "AccessDenied", "AllAccessDisabled", "Forbidden":
-		return ": the node's credentials do not allow " + strings.Join(actionsOf(op, f.words), ", ")
+		return ": the node's credentials do not allow " + strings.Join(actionsOf(op, f.words), ", ") + orEncryption(op)
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
 		return ": the node's credentials are refused"
 	case "InvalidObjectState":
 		return ": the object was moved to an archive"
 	}
 	return ""
+}
+
+// isForKey reports whether a request was refused for the key that its object is
+// to be, or is, encrypted with. A permission for it that is missing is not meant.
+func (f *failure) isForKey() bool {
+	return f.code != "AccessDenied" && !throttles(f.code) && strings.Contains(strings.ToLower(f.code+" "+f.words), "kms")
+}
+
+// orEncryption says why else a write may be denied.
+func orEncryption(op string) string {
+	if !puts(op) {
+		return ""
+	}
+	return ", or a policy of the bucket demands an encryption that --s3-sse or --s3-sse-kms-key does not ask for"
 }
 
 // elsewhere reports whether an answer says that the bucket is in another region.

@@ -43,7 +43,7 @@ func (s *S3) Part(ctx context.Context, u Upload, n int, body []byte) (Part, erro
 			sum := sha256.Sum256(body)
 			hash = hex.EncodeToString(sum[:])
 		}
-		out, err := s.client.UploadPart(ctx, in, signedAs(hash))
+		out, err := s.client.UploadPart(ctx, in, signedAs(hash), s.repeats.with(s.cfg))
 		if err != nil {
 			return err
 		}

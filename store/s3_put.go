@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -63,14 +62,6 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 		return Head{}, fmt.Errorf("put %s: %w", name, err)
 	}
 	return head, nil
-}
-
-// encryption is what a write asks of S3, for both ways to write.
-func (c S3Config) encryption() (by types.ServerSideEncryption, key *string) {
-	if c.KMSKey != "" {
-		key = &c.KMSKey
-	}
-	return types.ServerSideEncryption(c.Encryption), key
 }
 
 // complete is the head that a write makes, and its digest in bytes.

@@ -45,6 +45,8 @@ func TestRefusedWrites(t *testing.T) {
 		{400, "<Error><Code>MetadataTooLarge</Code></Error>", store.ErrMetadata, false},
 		{400, "<Error><Code>InvalidRequest</Code><Message>Metadata value longer than 256</Message></Error>", store.ErrMetadata, false},
 		{431, "", store.ErrMetadata, false},
+		{403, "<Error><Code>InvalidObjectState</Code></Error>", store.ErrUnexpected, false},
+		{400, "<Error><Code>KMS.ThrottlingException</Code></Error>", store.ErrUnavailable, true},
 	} {
 		s := startFake(t, &fake{before: func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(test.status)

@@ -91,36 +91,41 @@ func (s *S3) Complete(ctx context.Context, u Upload, parts []Part, c Conditions)
 // complete is the request of Complete. The ETag of the answer is empty if the
 // server has sent none.
 func (s *S3) complete(ctx context.Context, u Upload, parts []Part, c Conditions) (version string, err error) {
-	listed := make([]types.CompletedPart, 0, len(parts))
 	for i, part := range parts {
 		if i > 0 && part.Number <= parts[i-1].Number {
 			return "", fmt.Errorf("%w: part %d is out of order", ErrUnexpected, part.Number)
 		}
-		done := types.CompletedPart{
-			PartNumber: aws.Int32(int32(part.Number)), //nolint:gosec // 10,000 at most
-			ETag:       quoted(part.Tag),
-		}
-		if part.Checksum != "" {
-			done.ChecksumCRC32C = &part.Checksum
-		}
-		listed = append(listed, done)
 	}
-	in := &s3.CompleteMultipartUploadInput{
-		Bucket:          &s.bucket,
-		Key:             s.object(u.Name),
-		UploadId:        &u.ID,
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: listed},
-	}
+	in := &s3.CompleteMultipartUploadInput{Bucket: &s.bucket, Key: s.object(u.Name), UploadId: &u.ID}
 	in.IfMatch, in.IfNoneMatch = c.headers()
 	err = s.write(ctx, "complete", completeTimeout, func(ctx context.Context, _ func()) error {
-		out, err := s.client.CompleteMultipartUpload(ctx, in)
+		checked := s.checksums.complete.sent()
+		in.MultipartUpload = &types.CompletedMultipartUpload{Parts: listed(parts, checked)}
+		out, err := s.client.CompleteMultipartUpload(ctx, in, s.repeats.with(s.cfg))
 		if err != nil {
 			return completeError(err)
 		}
+		s.checksums.complete.proved(checked)
 		version = unquoted(out.ETag)
 		return nil
 	})
 	return version, err
+}
+
+// listed is what a completion says of the parts, with their checksums or without.
+func listed(parts []Part, checked bool) []types.CompletedPart {
+	all := make([]types.CompletedPart, 0, len(parts))
+	for _, part := range parts {
+		done := types.CompletedPart{
+			PartNumber: aws.Int32(int32(part.Number)), //nolint:gosec // 10,000 at most
+			ETag:       quoted(part.Tag),
+		}
+		if checked && part.Checksum != "" {
+			done.ChecksumCRC32C = &part.Checksum
+		}
+		all = append(all, done)
+	}
+	return all
 }
 
 // errFailed says that the server has answered that it could not complete an

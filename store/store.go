@@ -37,6 +37,9 @@ var (
 	// ErrUnexpected says that the store answered something that no try later
 	// will mend: refused credentials, a missing bucket, an unreadable answer.
 	ErrUnexpected = errors.New("unexpected answer of the store")
+	// ErrDenied is an ErrUnexpected: the credentials, or a policy of the bucket, do
+	// not allow a write. The policy may demand that writes ask for encryption.
+	ErrDenied = fmt.Errorf("%w: the write is not allowed", ErrUnexpected)
 	// ErrMetadata says that a write was refused, since a store cannot keep its head: a name in Meta that is not a lower-case
 	// header name or begins with "larder-", more than 2 KB of metadata, a
 	// content type or digest that is none. Or the store itself said so of what

@@ -179,3 +179,17 @@ func TestStrangersAreRefused(t *testing.T) {
 		t.Errorf("%q is there", got)
 	}
 }
+
+// Each error that travels is the same at the node that forwarded the write: no other
+// that it wraps, or is wrapped by, comes before it.
+func TestErrorsTravel(t *testing.T) {
+	for _, f := range failures() {
+		var r reply
+		if err := json.Unmarshal(replied(Result{}, f.err).Text, &r); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.failure(); r.Failure != f.name || !errors.Is(err, f.err) {
+			t.Errorf("%s travels as %s: %v", f.name, r.Failure, err)
+		}
+	}
+}

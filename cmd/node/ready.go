@@ -19,15 +19,17 @@ func (n *node) enter(ctx context.Context) error {
 
 // The checks of readiness, each until it succeeds once.
 
-// seeStore also finds out what the store is good for, if that can be found out at
-// the first look; probeStore goes on. The store's errors are fit for callers.
+// seeStore also finds out what the store is good for. If that cannot be found out at
+// the first look, probeStore goes on. The store's errors are fit for callers.
 func (n *node) seeStore(ctx context.Context) error {
 	if err := n.store.Ping(ctx); err != nil {
 		n.cluster.CloseUntilRun()
 		return fmt.Errorf("the store has not been seen: %w", err)
 	}
 	close(n.seen)
-	_ = n.probe(ctx) // probeStore logs why it fails
+	if err := n.probe(ctx); err != nil && ctx.Err() == nil {
+		n.log.Warn().Err(err).Msg("the store could not be probed yet")
+	}
 	return nil
 }
 

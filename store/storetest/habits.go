@@ -51,6 +51,11 @@ type Habits struct {
 	ComposesNames bool
 	// Denies are operations that are answered 403.
 	Denies []string
+	// Demands is the encryption that writes have to ask for: the others are answered 403.
+	Demands string
+	// DemandsAgain has parts and the completion of an upload ask for it too, as MinIO
+	// does. Without it they are answered 400 if they do, as S3 does.
+	DemandsAgain bool
 }
 
 // Server is an S3 server in memory, of one bucket, which looks at no signature.
@@ -117,6 +122,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusForbidden, "AccessDenied")
 		return
 	}
+	if s.wronglyEncrypted(w, op, r.Header.Get("X-Amz-Server-Side-Encryption")) {
+		return
+	}
 	switch op {
 	case "put":
 		s.put(w, r, key, body)
@@ -148,6 +156,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		fail(w, http.StatusNotImplemented, "NotImplemented")
 	}
+}
+
+// wronglyEncrypted answers a write that does not ask for encryption as it has to.
+func (s *Server) wronglyEncrypted(w http.ResponseWriter, op, asks string) bool {
+	inUpload := op == "part" || op == "complete"
+	switch {
+	case inUpload && !s.DemandsAgain && asks != "":
+		fail(w, http.StatusBadRequest, "InvalidArgument")
+	case s.Demands != asks && s.Demands != "" && (op == "put" || op == "begin" || inUpload && s.DemandsAgain):
+		fail(w, http.StatusForbidden, "AccessDenied")
+	default:
+		return false
+	}
+	return true
 }
 
 // operation is the name of a request, as store.S3Config's Observe has it.

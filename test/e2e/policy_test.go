@@ -13,8 +13,8 @@ import (
 	"larder/test/testcluster"
 )
 
-// limitedUser is the user who may only what a policy says. LARDER_S3_POLICY is a command
-// that gives the policy in its standard input to that user, as "user".
+// limitedUser is the user who may only what a policy says. LARDER_S3_ADMIN is a command
+// that gives the policy in its standard input to that user, as "policy user".
 var limitedUser = []string{"AWS_ACCESS_KEY_ID=limited", "AWS_SECRET_ACCESS_KEY=limited-on-loopback"}
 
 func asLimited(notReady bool) testcluster.Options {
@@ -71,7 +71,7 @@ func (p policy) give(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, text, nil, "bash", "-c", os.Getenv("LARDER_S3_POLICY")+" user")
+	run(t, text, nil, "bash", "-c", os.Getenv("LARDER_S3_ADMIN")+" policy user")
 }
 
 // TestPolicy wants a node with the policy of the documentation to be refused nothing in
