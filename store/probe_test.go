@@ -124,6 +124,7 @@ func TestComplete(t *testing.T) {
 		"old metadata":      {storetest.Habits{CompleteTag: &other, OldMetadata: true}, nil},
 		"broken off":        {storetest.Habits{CompleteBroken: true}, nil},
 		"failed after all":  {storetest.Habits{CompleteFails: "InternalError"}, nil},
+		"sent twice":        {storetest.Habits{CompleteFails: "NoSuchUpload"}, nil},
 		"200, to be fixed":  {storetest.Habits{CompleteError: "InvalidPart"}, store.ErrUnexpected},
 		"200, still there":  {storetest.Habits{CompleteError: "InternalError"}, store.ErrUnavailable},
 		"200, precondition": {storetest.Habits{CompleteError: "PreconditionFailed"}, store.ErrPrecondition},

@@ -79,7 +79,7 @@ func (s *S3) Complete(ctx context.Context, u Upload, parts []Part, c Conditions)
 		head.Version = version
 	case err == nil:
 		head, err = s.completed(ctx, u.Name, head)
-	case errors.Is(err, errFailed):
+	case errors.Is(err, errFailed), errors.Is(err, errNoUpload): // which a proxy is told that sent it twice
 		head, err = s.afterFailure(ctx, u, head, err)
 	}
 	if err = c.absent(err); err != nil {
