@@ -37,6 +37,8 @@ type options struct {
 	net   string
 	check bool
 	limit time.Duration
+	seeds int
+	base  string
 }
 
 func main() {
@@ -45,6 +47,8 @@ func main() {
 	flag.StringVar(&o.net, "net", "", "unit or simulation; both if empty")
 	flag.BoolVar(&o.check, "check", false, "only see whether every change applies and compiles")
 	flag.DurationVar(&o.limit, "limit", time.Minute, "how long each net may look; a busy machine needs more")
+	flag.IntVar(&o.seeds, "seeds", 1000, "how many seeds the simulation may try")
+	flag.StringVar(&o.base, "overlay", "", "an overlay to build under as well, such as that of test/simulation/runtime")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -108,6 +112,9 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 		return "", "", err
 	}
 	list, err := overlay.Write(dir, root, m.code)
+	if err == nil && o.base != "" {
+		err = overlay.Merge(list, o.base)
+	}
 	if err != nil {
 		return "", "", err
 	}
@@ -121,7 +128,7 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 		}
 	}
 	if o.net != "unit" {
-		simulated, err = o.look(list, dir, "test/simulation", "-seeds=1000", "-reduce=false", "-failures=1")
+		simulated, err = o.look(list, dir, "test/simulation", fmt.Sprint("-seeds=", o.seeds), "-reduce=false", "-failures=1")
 	}
 	if err == nil && unit == "no" && simulated == "no" {
 		err = errUncaught

@@ -24,7 +24,7 @@ type event struct{ Event, Claim, Type, Detail string }
 type stream struct {
 	node   *node
 	cancel context.CancelFunc
-	lines  chan event // closed when the answer ends
+	lines  chan *event // closed when the answer ends
 	header http.Header
 	text   bytes.Buffer // what is no whole line yet
 	status int          // of the answer
@@ -46,7 +46,7 @@ func buildRequest(ctx context.Context, method, key, claim string, say map[string
 // attach opens a stream at a node.
 func attach(n *node, key, claim string, say map[string]any) *stream {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stream{node: n, cancel: cancel, lines: make(chan event, maxLines), header: http.Header{}}
+	s := &stream{node: n, cancel: cancel, lines: make(chan *event, maxLines), header: http.Header{}}
 	r := buildRequest(ctx, http.MethodPost, key, claim, say)
 	r.Header.Set("Accept", "application/x-ndjson")
 	go func() { // ends with the stream, or with its host
@@ -74,8 +74,8 @@ func (s *stream) Flush() {
 		if !whole {
 			return
 		}
-		var e event
-		if err := json.Unmarshal(line, &e); err != nil {
+		e := new(event)
+		if err := json.Unmarshal(line, e); err != nil {
 			panic(err)
 		}
 		s.lines <- e
@@ -91,8 +91,11 @@ func (s *stream) next(limit time.Duration) (e event, ok bool) {
 	ended := s.node.host.ended
 	for {
 		select {
-		case e, ok = <-s.lines:
-			return e, ok && s.node.host.runs(context.Background())
+		case said, open := <-s.lines:
+			if open {
+				e = *said
+			}
+			return e, open && s.node.host.runs(context.Background())
 		case <-ended:
 			if !s.node.host.isSilent() {
 				return event{}, false

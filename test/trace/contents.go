@@ -2,45 +2,47 @@ package trace
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// forget is how long what the store held before is of interest: longer than any
-// question whose answer is kept.
-const forget = time.Minute
-
-// maxStates is how many states are followed of a key. Many uploads of unknown outcome at
-// once may be applied in any order, and have more; then nothing more is said of the key.
+// maxStates is how many states are followed of a key. Many uploads under way at once, or
+// of unknown outcome, may be applied in any order, and have more; then nothing more is
+// said of the key.
 const maxStates = 1000
 
 // contents are the states in which the store may be, as far as one key goes.
 type contents struct {
-	states []state
-	open   map[int]time.Time // uploads that may yet be applied, and until when; zero is without end
-	lost   bool              // there were too many
+	states  []state
+	open    map[int]time.Time // uploads that may yet be applied, and until when; zero is without end
+	names   []name
+	numbers map[string]int // of the names
+	marked  int            // the last upload
+	oldest  time.Time      // what the store held only before is of no interest to what follows
+	lost    bool           // there were too many
 }
 
-// state is one of them.
-type state struct {
-	held    []content      // what it held, the last now
-	waiting []int          // uploads that are not applied, in order
-	names   map[int]string // of the uploads that are known
+// name is what the outcome of an upload is called. Each write has a name of its own, but
+// for those that remove.
+type name struct {
+	text   string
+	upload int // whose it is; 0 if it has not been said
+	marked int // the last upload when it was seen first: it is of none that came later
 }
 
-// content is an upload, or absence (0), and when it was replaced at the latest.
-type content struct {
-	upload int
-	to     time.Time
-}
+// These are the first names.
+const (
+	unnamed = iota
+	absent
+)
 
 func newContents() *contents {
 	return &contents{
-		states: []state{{held: []content{{}}, names: map[int]string{0: "absent"}}},
-		open:   map[int]time.Time{},
+		states:  []state{{held: []content{{name: absent}}}},
+		open:    map[int]time.Time{},
+		names:   []name{unnamed: {}, absent: {text: "absent"}},
+		numbers: map[string]int{"absent": absent},
 	}
 }
 
@@ -50,91 +52,65 @@ func (c *contents) String() string {
 	for _, s := range c.states {
 		var held []string
 		for _, h := range s.held {
-			held = append(held, fmt.Sprintf("%d %s", h.upload, s.names[h.upload]))
+			held = append(held, fmt.Sprintf("%d %s", h.upload, c.names[h.name].text))
 		}
 		all = append(all, fmt.Sprintf("it held %s, and %d may follow", strings.Join(held, ", then "), s.waiting))
 	}
 	return strings.Join(all, "; or ")
 }
 
-// merged is a state for two that differ in nothing but when contents were replaced.
-func (s state) merged(other state) state {
-	s.held = slices.Clone(s.held)
-	for i, h := range other.held {
-		if h.to.After(s.held[i].to) {
-			s.held[i].to = h.to
-		}
+// number is the number of a name.
+func (c *contents) number(text string) int {
+	n, known := c.numbers[text]
+	if !known {
+		n = len(c.names)
+		c.numbers[text], c.names = n, append(c.names, name{text: text, marked: c.marked})
 	}
-	return s
+	return n
 }
 
-// appendKey appends what tells states apart, but for when contents were replaced.
-func (s state) appendKey(b []byte) []byte {
-	for _, h := range s.held {
-		b = append(strconv.AppendInt(b, int64(h.upload), 10), ' ')
-		b = append(append(b, s.names[h.upload]...), ' ')
-	}
-	for _, upload := range s.waiting {
-		b = append(strconv.AppendInt(b, int64(upload), 10), '?')
-	}
-	return b
-}
-
-// mark adds an upload that may be applied from now on.
-func (c *contents) mark(upload int) {
-	c.open[upload] = time.Time{}
+// mark adds an upload that may be applied from now on. Its number is higher than those
+// before.
+func (c *contents) mark(upload int, now time.Time) {
+	c.set(c.reachable(now))
+	c.marked, c.open[upload] = upload, time.Time{}
 	for i := range c.states {
 		s := &c.states[i]
 		s.waiting = append(slices.Clone(s.waiting), upload)
 	}
 }
 
-// leave says that an upload may be applied until then.
+// leave says that an upload may be applied until then, and that nothing more will be
+// heard of it.
 func (c *contents) leave(upload int, until time.Time) { c.open[upload] = until }
 
 // undone keeps the states that did not apply an upload, and reports whether there are any.
 func (c *contents) undone(upload int, now time.Time) bool {
-	return c.filter(now, func(s state) (state, bool) { return s.without(upload), slices.Contains(s.waiting, upload) })
+	from := c.reachable(now)
+	delete(c.open, upload)
+	return c.filter(from, func(s state) (state, bool) { return s.without(upload), slices.Contains(s.waiting, upload) })
 }
 
-// done keeps the states that applied an upload, which is called so.
-func (c *contents) done(upload int, name string, now time.Time) bool {
+// done keeps the states that applied an upload, which is called so, and reports whether
+// there are any.
+func (c *contents) done(upload int, text string, now time.Time) bool {
+	is, from := c.number(text), c.reachable(now)
 	delete(c.open, upload)
-	return c.filter(now, func(s state) (state, bool) {
+	some := c.filter(from, func(s state) (state, bool) {
 		if slices.Contains(s.waiting, upload) {
 			return s, false
 		}
-		return s.named(upload, name)
+		return c.named(s, upload, is)
 	})
+	if is != absent {
+		c.names[is].upload = upload
+	}
+	return some
 }
 
-// holds keeps the states that held what is called so at some time since, or hold it
-// if that is now, and reports whether there are any.
-func (c *contents) holds(name string, since, now time.Time) bool {
+// filter keeps what is kept of some states, and reports whether that is any.
+func (c *contents) filter(from []state, keep func(state) (state, bool)) bool {
 	var all []state
-	from := c.reachable(now)
-	if c.lost {
-		return true
-	}
-	for _, s := range from {
-		for i, h := range s.held {
-			if i < len(s.held)-1 && (since.Equal(now) || h.to.Before(since)) {
-				continue
-			}
-			if next, ok := s.named(h.upload, name); ok {
-				all = append(all, next)
-			}
-		}
-	}
-	return c.set(all)
-}
-
-func (c *contents) filter(now time.Time, keep func(state) (state, bool)) bool {
-	var all []state
-	from := c.reachable(now)
-	if c.lost {
-		return true
-	}
 	for _, s := range from {
 		if next, ok := keep(s); ok {
 			all = append(all, next)
@@ -143,108 +119,103 @@ func (c *contents) filter(now time.Time, keep func(state) (state, bool)) bool {
 	return c.set(all)
 }
 
-// set replaces the states, each once. If there are none, what was stays to be told.
-func (c *contents) set(all []state) bool {
-	if len(all) == 0 {
-		return false
+// holds keeps the states that held what is called so at some time since, or hold it
+// if that is now, and reports whether there are any.
+func (c *contents) holds(text string, since, now time.Time) bool {
+	var all []state
+	is := c.number(text)
+	for _, s := range c.reachable(now) {
+		all = append(all, c.holding(s, is, since, now)...)
 	}
-	if len(all) == 1 {
-		c.states = all
-		return true
-	}
-	c.states = nil
-	seen, b := map[string]int{}, []byte(nil)
-	for _, s := range all {
-		b = s.appendKey(b[:0])
-		if i, known := seen[string(b)]; known {
-			c.states[i] = c.states[i].merged(s)
-			continue
-		}
-		seen[string(b)] = len(c.states)
-		c.states = append(c.states, s)
-	}
-	return true
+	return c.set(all)
 }
 
-// reachable are the states in which the store may be now. An upload whose time is over
-// was applied within it, or never will be.
-func (c *contents) reachable(now time.Time) []state {
-	var all []state
-	for _, s := range c.states {
-		all = append(all, s.forgetting(now))
-	}
-	for i := 0; i < len(all); i++ { // it grows meanwhile
-		if len(all) > maxStates {
-			c.lost, c.states = true, nil
-		}
-		if c.lost {
-			return nil
-		}
-		for _, upload := range all[i].waiting {
-			at := now
-			if c.isOver(upload, now) {
-				at = c.open[upload]
-			}
-			all = append(all, all[i].apply(upload, at))
-		}
-	}
-	for i := range all {
-		for _, upload := range all[i].waiting {
-			if c.isOver(upload, now) {
-				all[i] = all[i].without(upload)
+// holding is a state, if it held what has this name, or else what it is if one of the
+// uploads whose names are not known has it.
+func (c *contents) holding(s state, is int, since, now time.Time) (all []state) {
+	for i, h := range s.held {
+		switch {
+		case i < len(s.held)-1 && (since.Equal(now) || h.to.Before(since)):
+		case h.name == is:
+			return []state{s}
+		case h.name == unnamed:
+			if next, ok := c.named(s, h.upload, is); ok {
+				all = append(all, next)
 			}
 		}
 	}
 	return all
 }
 
-// isOver reports whether the time is over in which an upload may be applied.
-func (c *contents) isOver(upload int, now time.Time) bool {
-	until := c.open[upload]
-	return !until.IsZero() && now.After(until)
+// set replaces the states, each once. If there are none, what was stays to be told.
+func (c *contents) set(all []state) bool {
+	switch {
+	case c.lost:
+		return true
+	case len(all) == 0:
+		return false
+	case len(all) == 1:
+		c.states = all
+		return true
+	}
+	next := c.collect()
+	for _, s := range all {
+		next.add(s)
+	}
+	c.states = next.all
+	return true
 }
 
-// forgetting is a state without what it held long ago.
-func (s state) forgetting(now time.Time) state {
-	if len(s.held) == 1 || now.Sub(s.held[0].to) <= forget {
-		return s
-	}
-	s.names = maps.Clone(s.names)
-	for len(s.held) > 1 && now.Sub(s.held[0].to) > forget {
-		if s.held[0].upload > 0 {
-			delete(s.names, s.held[0].upload)
+// reachable are the states in which the store may be now. An upload whose time is over
+// was applied within it, or never will be.
+func (c *contents) reachable(now time.Time) []state {
+	for {
+		upload, until := c.firstOver(now)
+		if upload == 0 {
+			return c.applied(now)
 		}
-		s.held = s.held[1:]
+		all := c.applied(until)
+		delete(c.open, upload)
+		for i := range all {
+			all[i] = all[i].without(upload)
+		}
+		c.set(all)
 	}
-	return s
 }
 
-// apply is the state after an upload was applied.
-func (s state) apply(upload int, now time.Time) state {
-	s = s.without(upload)
-	s.held = slices.Clone(s.held)
-	s.held[len(s.held)-1].to = now
-	s.held = append(s.held, content{upload: upload})
-	return s
-}
-
-// without is the state in which an upload will not be applied any more.
-func (s state) without(upload int) state {
-	s.waiting = slices.DeleteFunc(slices.Clone(s.waiting), func(u int) bool { return u == upload })
-	return s
-}
-
-// named is the state in which an upload is called so, if it may be.
-func (s state) named(upload int, name string) (state, bool) {
-	if known, ok := s.names[upload]; ok {
-		return s, known == name
-	}
-	for other, known := range s.names {
-		if known == name && name != "absent" && other != upload {
-			return s, false // each write has a name of its own
+// firstOver is the upload whose time was over first, if any is, and when that was.
+func (c *contents) firstOver(now time.Time) (first int, at time.Time) {
+	for upload, until := range c.open {
+		if !until.IsZero() && now.After(until) && (first == 0 || until.Before(at)) {
+			first, at = upload, until
 		}
 	}
-	s.names = maps.Clone(s.names)
-	s.names[upload] = name
-	return s, true
+	return first, at
+}
+
+// applied are the states after any of the uploads that wait, in any order, were applied by
+// then.
+func (c *contents) applied(at time.Time) []state {
+	if len(c.open) == 0 {
+		for i := range c.states {
+			c.states[i] = c.trimmed(c.states[i])
+		}
+		return c.states
+	}
+	to := c.collect()
+	for _, s := range c.states {
+		to.add(c.trimmed(s))
+	}
+	for len(to.changed) > 0 {
+		if len(to.all) > maxStates {
+			c.lost, c.states = true, nil
+			return nil
+		}
+		s := to.all[to.changed[0]]
+		to.changed = to.changed[1:]
+		for _, upload := range s.waiting {
+			to.add(c.trimmed(s.apply(upload, at)))
+		}
+	}
+	return to.all
 }
