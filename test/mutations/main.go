@@ -25,6 +25,9 @@ import (
 // buildLimit bounds each build.
 const buildLimit = 10 * time.Minute
 
+// uncaught is how the answer of a net begins that has found nothing.
+const uncaught = "no"
+
 var (
 	errUncaught = errors.New("not caught")
 	failedTest  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
@@ -118,9 +121,9 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	unit, simulated = "no", "no"
+	unit, simulated = uncaught, uncaught
 	for _, p := range m.packages() {
-		if unit != "no" || o.net == "simulation" {
+		if !strings.HasPrefix(unit, uncaught) || o.net == "simulation" {
 			break
 		}
 		if unit, err = o.look(list, dir, p, "-test.failfast", "-test.count=1"); err != nil {
@@ -130,7 +133,7 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 	if o.net != "unit" {
 		simulated, err = o.look(list, dir, "test/simulation", fmt.Sprint("-seeds=", o.seeds), "-reduce=false", "-failures=1")
 	}
-	if err == nil && unit == "no" && simulated == "no" {
+	if err == nil && strings.HasPrefix(unit, uncaught) && strings.HasPrefix(simulated, uncaught) {
 		err = errUncaught
 	}
 	return unit, simulated, err
@@ -146,7 +149,7 @@ func (m mutation) packages() []string {
 }
 
 // look builds the tests of a package under the overlay, runs them, and returns which
-// failed and after how long, or no.
+// failed and after how long, or that none did.
 func (o options) look(list, dir, p string, flags ...string) (string, error) {
 	test := filepath.Join(dir, filepath.Base(p))
 	if out, err := command(".", buildLimit, "go", "test", "-overlay", list, "-vet=off", "-c", "-o", test, "./"+p); err != nil {
@@ -156,8 +159,10 @@ func (o options) look(list, dir, p string, flags ...string) (string, error) {
 	out, err := command(p, o.limit, test, flags...)
 	took := time.Since(began)
 	switch {
-	case err == nil, took >= o.limit && !strings.Contains(out, "SEED="):
-		return "no", nil
+	case err == nil:
+		return uncaught, nil
+	case took >= o.limit && !strings.Contains(out, "SEED="):
+		return uncaught + ", cut by time", nil
 	}
 	return fmt.Sprintf("%s %s, %.1f s", p, found(out), took.Seconds()), nil
 }

@@ -32,9 +32,9 @@ type world struct {
 
 	mu       sync.Mutex // guards all below
 	failures []string
-	concerns map[string]bool // the keys of the failures
-	story    bytes.Buffer    // what happened, and what the nodes said of it
-	events   []trace.Event // with room for all, since they are large
+	concerns map[string]bool  // the keys of the failures
+	story    bytes.Buffer     // what happened, and what the nodes said of it
+	events   []trace.Event    // with room for all, since they are large
 	over     map[string]int64 // by value: from when on nobody may be answered with it
 	apart    []window         // when members disagreed
 	open     int64            // since when they do; 0 if they do not
