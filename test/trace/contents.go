@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// maxStates is how many states are followed of a key. Many uploads under way at once, or
-// of unknown outcome, may be applied in any order, and have more; then nothing more is
-// said of the key.
+// maxStates is how many states are followed of a key. Many uploads of unknown outcome may
+// have more; then nothing more is said of the key.
 const maxStates = 1000
 
 // contents are the states in which the store may be, as far as one key goes.
@@ -72,7 +71,7 @@ func (c *contents) number(text string) int {
 // mark adds an upload that may be applied from now on. Its number is higher than those
 // before.
 func (c *contents) mark(upload int, now time.Time) {
-	c.set(c.reachable(now))
+	c.settle(now)
 	c.marked, c.open[upload] = upload, time.Time{}
 	for i := range c.states {
 		s := &c.states[i]
@@ -86,21 +85,28 @@ func (c *contents) leave(upload int, until time.Time) { c.open[upload] = until }
 
 // undone keeps the states that did not apply an upload, and reports whether there are any.
 func (c *contents) undone(upload int, now time.Time) bool {
-	from := c.reachable(now)
+	c.settle(now)
 	delete(c.open, upload)
-	return c.filter(from, func(s state) (state, bool) { return s.without(upload), slices.Contains(s.waiting, upload) })
+	return c.each(func(s state) (all []state) {
+		if slices.Contains(s.waiting, upload) {
+			all = append(all, s.without(upload))
+		}
+		return all
+	})
 }
 
 // done keeps the states that applied an upload, which is called so, and reports whether
 // there are any.
 func (c *contents) done(upload int, text string, now time.Time) bool {
-	is, from := c.number(text), c.reachable(now)
+	is := c.number(text)
+	c.settle(now)
 	delete(c.open, upload)
-	some := c.filter(from, func(s state) (state, bool) {
+	some := c.each(func(s state) (all []state) {
+		from := []state{s}
 		if slices.Contains(s.waiting, upload) {
-			return s, false
+			from = c.after(s, upload, now)
 		}
-		return c.named(s, upload, is)
+		return c.named(from, upload, is)
 	})
 	if is != absent {
 		c.names[is].upload = upload
@@ -108,26 +114,12 @@ func (c *contents) done(upload int, text string, now time.Time) bool {
 	return some
 }
 
-// filter keeps what is kept of some states, and reports whether that is any.
-func (c *contents) filter(from []state, keep func(state) (state, bool)) bool {
-	var all []state
-	for _, s := range from {
-		if next, ok := keep(s); ok {
-			all = append(all, next)
-		}
-	}
-	return c.set(all)
-}
-
 // holds keeps the states that held what is called so at some time since, or hold it
 // if that is now, and reports whether there are any.
 func (c *contents) holds(text string, since, now time.Time) bool {
-	var all []state
 	is := c.number(text)
-	for _, s := range c.reachable(now) {
-		all = append(all, c.holding(s, is, since, now)...)
-	}
-	return c.set(all)
+	c.settle(now)
+	return c.each(func(s state) []state { return c.holding(s, is, since, now) })
 }
 
 // holding is a state, if it held what has this name, or else what it is if one of the
@@ -139,47 +131,31 @@ func (c *contents) holding(s state, is int, since, now time.Time) (all []state) 
 		case h.name == is:
 			return []state{s}
 		case h.name == unnamed:
-			if next, ok := c.named(s, h.upload, is); ok {
-				all = append(all, next)
-			}
+			all = append(all, c.named([]state{s}, h.upload, is)...)
+		}
+	}
+	for _, upload := range s.waiting {
+		if c.mayBe(s, upload, is) {
+			all = append(all, c.named(c.after(s, upload, now), upload, is)...)
 		}
 	}
 	return all
 }
 
-// set replaces the states, each once. If there are none, what was stays to be told.
-func (c *contents) set(all []state) bool {
-	switch {
-	case c.lost:
-		return true
-	case len(all) == 0:
-		return false
-	case len(all) == 1:
-		c.states = all
-		return true
-	}
-	next := c.collect()
-	for _, s := range all {
-		next.add(s)
-	}
-	c.states = next.all
-	return true
-}
-
-// reachable are the states in which the store may be now. An upload whose time is over
-// was applied within it, or never will be.
-func (c *contents) reachable(now time.Time) []state {
-	for {
-		upload, until := c.firstOver(now)
-		if upload == 0 {
-			return c.applied(now)
-		}
-		all := c.applied(until)
+// settle decides of the uploads whose time is over: each was applied within it, or never
+// will be. All others wait until it matters.
+func (c *contents) settle(now time.Time) {
+	for upload, until := c.firstOver(now); upload > 0; upload, until = c.firstOver(now) {
+		c.each(func(s state) []state {
+			if !slices.Contains(s.waiting, upload) {
+				return []state{s}
+			}
+			return append(c.after(s, upload, until), s.without(upload))
+		})
 		delete(c.open, upload)
-		for i := range all {
-			all[i] = all[i].without(upload)
-		}
-		c.set(all)
+	}
+	for i := range c.states {
+		c.states[i] = c.trimmed(c.states[i])
 	}
 }
 
@@ -193,29 +169,26 @@ func (c *contents) firstOver(now time.Time) (first int, at time.Time) {
 	return first, at
 }
 
-// applied are the states after any of the uploads that wait, in any order, were applied by
-// then.
-func (c *contents) applied(at time.Time) []state {
-	if len(c.open) == 0 {
-		for i := range c.states {
-			c.states[i] = c.trimmed(c.states[i])
-		}
-		return c.states
-	}
-	to := c.collect()
+// each replaces each state by what follows from it, and reports whether that is any. If
+// not, what was stays to be told.
+func (c *contents) each(follows func(state) []state) bool {
+	next := c.collect()
 	for _, s := range c.states {
-		to.add(c.trimmed(s))
-	}
-	for len(to.changed) > 0 {
-		if len(to.all) > maxStates {
+		all := follows(s)
+		if len(c.states) == 1 && len(all) == 1 { // as nearly always
+			c.states = []state{c.trimmed(all[0])}
+			return true
+		}
+		for _, after := range all {
+			next.add(c.trimmed(after))
+		}
+		if len(next.all) > maxStates {
 			c.lost, c.states = true, nil
-			return nil
-		}
-		s := to.all[to.changed[0]]
-		to.changed = to.changed[1:]
-		for _, upload := range s.waiting {
-			to.add(c.trimmed(s.apply(upload, at)))
 		}
 	}
-	return to.all
+	if len(next.all) == 0 || c.lost {
+		return c.lost
+	}
+	c.states = next.all
+	return true
 }

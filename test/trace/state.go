@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// state is one in which the store may be.
+// state is one in which the store may be. An upload is applied in it once something can
+// only be explained so: until then it waits, and may be applied at any later moment.
 type state struct {
-	held    []content // what it held, the last now
+	held    []content // what it held, in the order of their uploads, and last what it holds now
 	past    []content // what it held before, as long as it matters what that is called
 	waiting []int     // uploads that are not applied, in order
 }
@@ -21,9 +22,11 @@ type content struct {
 
 // apply is the state after an upload was applied.
 func (s state) apply(upload int, now time.Time) state {
+	before, last := s.held[:len(s.held)-1], s.held[len(s.held)-1]
+	last.to = now
+	place, _ := slices.BinarySearchFunc(before, last.upload, func(h content, upload int) int { return h.upload - upload })
 	s = s.without(upload)
-	s.held = append(slices.Clone(s.held), content{upload: upload})
-	s.held[len(s.held)-2].to = now
+	s.held = append(slices.Insert(slices.Clone(before), place, last), content{upload: upload})
 	return s
 }
 
@@ -35,42 +38,69 @@ func (s state) without(upload int) state {
 	return s
 }
 
-// named is the state in which an upload is called so, if it may be.
-func (c *contents) named(s state, upload, is int) (state, bool) {
-	held := -1
-	for i, h := range s.held {
-		if h.upload == upload {
-			held = i
+// after are the states in which an upload was applied last, at a time, and any others of
+// those that wait just before it: only what asked before that can have seen those.
+func (c *contents) after(s state, upload int, at time.Time) []state {
+	all := []state{s}
+	for _, other := range s.waiting {
+		if other == upload || at.Before(c.oldest) || len(all) > maxStates {
+			continue
 		}
+		for _, before := range all {
+			all = append(all, before.apply(other, at))
+		}
+	}
+	for i := range all {
+		all[i] = all[i].apply(upload, at)
+	}
+	return all
+}
+
+// mayBe reports whether an upload of a state may have a name.
+func (c *contents) mayBe(s state, upload, is int) bool {
+	n := c.names[is]
+	if is != absent && (n.upload != 0 && n.upload != upload || upload > n.marked) {
+		return false
 	}
 	for _, h := range slices.Concat(s.past, s.held) {
-		switch {
-		case h.upload == upload && h.name != unnamed:
-			return s, h.name == is
-		case h.name == is && is != absent:
-			return s, false
+		if h.upload == upload && h.name != unnamed && h.name != is || h.upload != upload && h.name == is && is != absent {
+			return false
 		}
 	}
-	if n := c.names[is]; is != absent && (n.upload != 0 && n.upload != upload || upload > n.marked) {
-		return s, false
+	return true
+}
+
+// named are the states in which an upload is called so, of those in which it may be.
+func (c *contents) named(from []state, upload, is int) (all []state) {
+	for _, s := range from {
+		if !c.mayBe(s, upload, is) {
+			continue
+		}
+		if i := slices.IndexFunc(s.held, func(h content) bool { return h.upload == upload }); i >= 0 {
+			s.held = slices.Clone(s.held)
+			s.held[i].name = is
+		} else if !slices.ContainsFunc(s.past, func(h content) bool { return h.upload == upload }) {
+			s.past = append(slices.Clone(s.past), content{upload: upload, name: is})
+		}
+		all = append(all, s)
 	}
-	if held < 0 {
-		s.past = append(slices.Clone(s.past), content{upload: upload, name: is})
-		return s, true
-	}
-	s.held = slices.Clone(s.held)
-	s.held[held].name = is
-	return s, true
+	return all
 }
 
 // trimmed is a state without what no later question can have asked about.
 func (c *contents) trimmed(s state) state {
-	over := 0
-	for over < len(s.held)-1 && s.held[over].to.Before(c.oldest) {
-		over++
-	}
-	if over > 0 {
-		s.past, s.held = slices.Concat(s.past, s.held[:over]), s.held[over:]
+	last := len(s.held) - 1
+	over := func(h content) bool { return h.to.Before(c.oldest) }
+	if slices.ContainsFunc(s.held[:last], over) {
+		var held []content
+		for _, h := range s.held[:last] {
+			if over(h) {
+				s.past = append(slices.Clip(s.past), h)
+			} else {
+				held = append(held, h)
+			}
+		}
+		s.held = append(held, s.held[last])
 	}
 	if slices.ContainsFunc(s.past, func(h content) bool { return !c.matters(s, h) }) {
 		s.past = slices.DeleteFunc(slices.Clone(s.past), func(h content) bool { return !c.matters(s, h) })
@@ -103,13 +133,12 @@ func (c *contents) matters(s state, past content) bool {
 // has that one.
 type collection struct {
 	*contents
-	all     []state
-	changed []int // which of them are new
-	places  map[string][]int
-	key     []byte
+	all    []state
+	places map[string][]int
+	key    []byte
 }
 
-func (c *contents) collect() *collection { return &collection{contents: c, places: map[string][]int{}} }
+func (c *contents) collect() *collection { return &collection{contents: c} }
 
 // add adds a state.
 func (c *collection) add(s state) {
@@ -119,16 +148,15 @@ func (c *collection) add(s state) {
 		case old.covers(s):
 			return
 		case s.covers(old):
-			c.all[i], c.changed = s, append(c.changed, i)
-			return
-		case slices.Equal(old.waiting, s.waiting):
-			c.all[i], c.changed = old.merged(s), append(c.changed, i)
+			c.all[i] = s
 			return
 		}
 	}
-	i := len(c.all)
-	c.places[string(c.key)] = append(c.places[string(c.key)], i)
-	c.all, c.changed = append(c.all, s), append(c.changed, i)
+	if c.places == nil {
+		c.places = map[string][]int{}
+	}
+	c.places[string(c.key)] = append(c.places[string(c.key)], len(c.all))
+	c.all = append(c.all, s)
 }
 
 // appendKey appends what tells states apart, but for when contents were replaced, and
@@ -162,15 +190,4 @@ func (s state) covers(other state) bool {
 		}
 	}
 	return true
-}
-
-// merged is a state for two that differ in nothing but when contents were replaced.
-func (s state) merged(other state) state {
-	s.held = slices.Clone(s.held)
-	for i, h := range other.held {
-		if h.to.After(s.held[i].to) {
-			s.held[i].to = h.to
-		}
-	}
-	return s
 }
