@@ -131,7 +131,7 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 		}
 	}
 	if o.net != "unit" {
-		simulated, err = o.look(list, dir, "test/simulation", fmt.Sprint("-seeds=", o.seeds), "-reduce=false", "-failures=1")
+		simulated, err = o.look(list, dir, "test/simulation", fmt.Sprint("-seeds=", o.seeds), "-test.v", "-reduce=false", "-failures=1")
 	}
 	if err == nil && strings.HasPrefix(unit, uncaught) && strings.HasPrefix(simulated, uncaught) {
 		err = errUncaught
@@ -162,7 +162,7 @@ func (o options) look(list, dir, p string, flags ...string) (string, error) {
 	case err == nil:
 		return uncaught, nil
 	case took >= o.limit && !strings.Contains(out, "SEED="):
-		return uncaught + ", cut by time", nil
+		return fmt.Sprintf("%s, cut by time in seed %d", uncaught, strings.Count(out, "=== CONT ")), nil
 	}
 	return fmt.Sprintf("%s %s, %.1f s", p, found(out), took.Seconds()), nil
 }
