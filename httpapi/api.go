@@ -115,6 +115,7 @@ type API struct {
 	// bodies bounds the bytes of bodies that are held at once.
 	bodies *budget.Pool
 	routes []route
+	kinds  []kind
 	// foreign refuses what the pages of other sites make a browser send.
 	foreign *http.CrossOriginProtection
 	// draining makes each answer the last of its connection.
@@ -136,6 +137,7 @@ func New(cfg Config, r Reader, w Writer, l Lister, a Authenticator) *API {
 		cfg: cfg, read: r, wrt: w, list: l, auth: a,
 		bodies:  budget.NewPool("bodies of writes", cfg.bodyMemory(cfg.BodyMemory), cfg.ChunkSize+1),
 		routes:  routes(),
+		kinds:   newKinds(),
 		foreign: http.NewCrossOriginProtection(),
 		refused: newSampler(),
 		failed:  newSampler(),

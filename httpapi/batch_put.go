@@ -52,7 +52,7 @@ func (a *API) batchPut(c *call, boundary string) error {
 	whole := io.MultiReader(body, strings.NewReader("\r\n"), tooEarly{})
 	b := &putBatch{api: a, call: c, under: make(chan struct{}, batchAhead), seen: map[string]bool{}, from: &headerGate{r: whole}}
 	if err := b.read(multipart.NewReader(b.from, boundary)); err != nil {
-		p := problemOf(err)
+		p := a.problemOf(err)
 		b.add(putLine{Status: p.Status, Type: &p.Type, Detail: p.Detail})
 	}
 	b.running.Wait()

@@ -131,7 +131,7 @@ func (a *API) lineOf(c *call, s builds.State, granted bool) (line any, last bool
 	case builds.Lost:
 		return nil, true, nil // its holder hears more when it attaches again
 	default:
-		p := problemOf(refusedBuild(s))
+		p := a.problemOf(refusedBuild(s))
 		return event{Event: string(builds.Refused), Type: p.Type, Status: p.Status, Detail: p.Detail}, true, nil
 	}
 }

@@ -94,7 +94,7 @@ func (a *API) dropPage(c *call, d *drop) (more bool, err error) {
 			page.Bytes += o.Bytes
 		}
 		if o.Err != nil {
-			p := problemOf(o.Err)
+			p := a.problemOf(o.Err)
 			page.Failed = append(page.Failed, dropFailure{ks[i].Name, p.Type})
 			if p.Status >= http.StatusInternalServerError {
 				err = o.Err
@@ -147,7 +147,7 @@ func (a *API) auditDrop(c *call, k keys.Key, o writepath.Dropped, dry bool) {
 	case dry, !o.Done && o.Err == nil:
 		return
 	case o.Err != nil:
-		verdict = strings.TrimPrefix(problemOf(o.Err).Type, problemType)
+		verdict = strings.TrimPrefix(a.problemOf(o.Err).Type, problemType)
 	}
 	e := a.audit.Info()
 	if e == nil {

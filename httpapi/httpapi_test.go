@@ -162,6 +162,7 @@ func TestFilter(t *testing.T) {
 
 // Each error of the parts below has one status.
 func TestStatuses(t *testing.T) {
+	a := &API{kinds: newKinds()}
 	for err, status := range map[error]int{
 		keys.ErrBadKey:           400,
 		store.ErrMetadata:        400,
@@ -187,7 +188,7 @@ func TestStatuses(t *testing.T) {
 		fmt.Errorf("%w: %w", writepath.ErrUnknown, context.DeadlineExceeded): 503,
 		context.DeadlineExceeded: 504,
 	} {
-		if p := problemOf(fmt.Errorf("wrapped: %w", err)); p.Status != status || p.Type == "" || p.Title == "" || p.Detail == "" {
+		if p := a.problemOf(fmt.Errorf("wrapped: %w", err)); p.Status != status || p.Type == "" || p.Title == "" || p.Detail == "" {
 			t.Errorf("%v: %+v, want status %d", err, p, status)
 		}
 	}

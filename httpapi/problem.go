@@ -77,8 +77,8 @@ type kind struct {
 	hide bool
 }
 
-// kinds turn errors into statuses: the first that the error is decides.
-func kinds() []kind { return slices.Concat(requestKinds(), buildKinds(), objectKinds()) }
+// newKinds turn errors into statuses: the first that the error is decides.
+func newKinds() []kind { return slices.Concat(requestKinds(), buildKinds(), objectKinds()) }
 
 // requestKinds are of requests that are refused for what they are, and whose.
 func requestKinds() []kind {
@@ -174,8 +174,8 @@ func objectKinds() []kind {
 const retryAfter = 3 * time.Second
 
 // problemOf is the one function that turns an error into a status.
-func problemOf(err error) problem {
-	for _, k := range kinds() {
+func (a *API) problemOf(err error) problem {
+	for _, k := range a.kinds {
 		if !errors.Is(err, k.err) {
 			continue
 		}
@@ -213,7 +213,7 @@ func (a *API) fail(c *call, err error) {
 		a.log.Debug().Err(err).Str("request", c.id).Str("path", shownPath(c)).Msg("answer broken off")
 		panic(http.ErrAbortHandler)
 	}
-	p := problemOf(err)
+	p := a.problemOf(err)
 	p.Request = c.id
 	more, _ := errors.AsType[*buildError](err)
 	if more != nil {

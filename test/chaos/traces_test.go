@@ -26,8 +26,12 @@ func (r *running) checkTraces(t *testing.T) {
 		ns := int64(at.Sub(began))
 		return !slices.ContainsFunc(r.windows, func(w window) bool { return w.from <= ns && ns <= w.to })
 	}}
+	givenUp := 0
 	for _, key := range slices.Concat(r.keys, r.built) {
-		b := trace.Check(p, key, events)
+		b, followed := trace.Check(p, key, events)
+		if !followed {
+			givenUp++
+		}
 		if b == nil {
 			continue
 		}
@@ -39,7 +43,7 @@ func (r *running) checkTraces(t *testing.T) {
 		}
 		t.Errorf("%v\n%s", b, strings.Join(story[max(0, len(story)-told):], "\n"))
 	}
-	t.Logf("%d events", len(events))
+	t.Logf("%d events; the traces of %d keys were given up", len(events), givenUp)
 }
 
 // traced is what all nodes traced, in order, with the names of their starts by their IDs.

@@ -25,6 +25,9 @@ import (
 // buildLimit bounds each build.
 const buildLimit = 10 * time.Minute
 
+// uncaught is how the answer of a net begins that has found nothing.
+const uncaught = "no"
+
 var (
 	errUncaught = errors.New("not caught")
 	failedTest  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
@@ -37,6 +40,8 @@ type options struct {
 	net   string
 	check bool
 	limit time.Duration
+	seeds int
+	base  string
 }
 
 func main() {
@@ -45,6 +50,8 @@ func main() {
 	flag.StringVar(&o.net, "net", "", "unit or simulation; both if empty")
 	flag.BoolVar(&o.check, "check", false, "only see whether every change applies and compiles")
 	flag.DurationVar(&o.limit, "limit", time.Minute, "how long each net may look; a busy machine needs more")
+	flag.IntVar(&o.seeds, "seeds", 1000, "how many seeds the simulation may try")
+	flag.StringVar(&o.base, "overlay", "", "an overlay to build under as well, such as that of test/simulation/runtime")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -108,12 +115,15 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 		return "", "", err
 	}
 	list, err := overlay.Write(dir, root, m.code)
+	if err == nil && o.base != "" {
+		err = overlay.Merge(list, o.base)
+	}
 	if err != nil {
 		return "", "", err
 	}
-	unit, simulated = "no", "no"
+	unit, simulated = uncaught, uncaught
 	for _, p := range m.packages() {
-		if unit != "no" || o.net == "simulation" {
+		if !strings.HasPrefix(unit, uncaught) || o.net == "simulation" {
 			break
 		}
 		if unit, err = o.look(list, dir, p, "-test.failfast", "-test.count=1"); err != nil {
@@ -121,9 +131,9 @@ func (m mutation) try(o options) (unit, simulated string, err error) {
 		}
 	}
 	if o.net != "unit" {
-		simulated, err = o.look(list, dir, "test/simulation", "-seeds=1000", "-reduce=false", "-failures=1")
+		simulated, err = o.look(list, dir, "test/simulation", fmt.Sprint("-seeds=", o.seeds), "-test.v", "-reduce=false", "-failures=1")
 	}
-	if err == nil && unit == "no" && simulated == "no" {
+	if err == nil && strings.HasPrefix(unit, uncaught) && strings.HasPrefix(simulated, uncaught) {
 		err = errUncaught
 	}
 	return unit, simulated, err
@@ -139,7 +149,7 @@ func (m mutation) packages() []string {
 }
 
 // look builds the tests of a package under the overlay, runs them, and returns which
-// failed and after how long, or no.
+// failed and after how long, or that none did.
 func (o options) look(list, dir, p string, flags ...string) (string, error) {
 	test := filepath.Join(dir, filepath.Base(p))
 	if out, err := command(".", buildLimit, "go", "test", "-overlay", list, "-vet=off", "-c", "-o", test, "./"+p); err != nil {
@@ -149,8 +159,10 @@ func (o options) look(list, dir, p string, flags ...string) (string, error) {
 	out, err := command(p, o.limit, test, flags...)
 	took := time.Since(began)
 	switch {
-	case err == nil, took >= o.limit && !strings.Contains(out, "SEED="):
-		return "no", nil
+	case err == nil:
+		return uncaught, nil
+	case took >= o.limit && !strings.Contains(out, "SEED="):
+		return fmt.Sprintf("%s, cut by time in seed %d", uncaught, strings.Count(out, "=== CONT ")), nil
 	}
 	return fmt.Sprintf("%s %s, %.1f s", p, found(out), took.Seconds()), nil
 }

@@ -5,6 +5,7 @@ package overlay
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,10 +52,33 @@ func Write(dir, root string, changes []Change) (string, error) {
 			return "", fmt.Errorf("overlay: %w", err)
 		}
 	}
-	b, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", fmt.Errorf("overlay: %w", err)
-	}
 	list := filepath.Join(dir, "overlay.json")
-	return list, os.WriteFile(list, b, 0o600)
+	return list, write(list, listed{Replace: replace})
+}
+
+// Merge adds what another such file replaces to a file that Write has written.
+func Merge(list, other string) error {
+	var all, more listed
+	for path, into := range map[string]*listed{list: &all, other: &more} {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(b, into)
+		}
+		if err != nil {
+			return fmt.Errorf("overlay %s: %w", path, err)
+		}
+	}
+	maps.Copy(all.Replace, more.Replace)
+	return write(list, all)
+}
+
+// listed is what -overlay reads.
+type listed struct{ Replace map[string]string }
+
+func write(list string, l listed) error {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("overlay: %w", err)
+	}
+	return os.WriteFile(list, b, 0o600)
 }

@@ -14,11 +14,12 @@ type conn struct {
 	peer          *conn
 	listener      *listener // at the end that dialled
 	local, remote net.Addr
+	out           *link // to the other end
 	arrives       []segment
-	woken         chan struct{} // holds a token when its reader has to look again
-	closed        bool          // by this end
-	broken        bool          // by the network, or by the other end's kernel
-	deadline      time.Time     // of reads
+	alarm                   // wakes its reader
+	closed        bool      // by this end
+	broken        bool      // by the network, or by the other end's kernel
+	deadline      time.Time // of reads
 }
 
 // segment is what one write sent. Without bytes it is the end.
@@ -27,7 +28,8 @@ type segment struct {
 	bytes []byte
 }
 
-func newConn(h *host) *conn { return &conn{host: h, woken: make(chan struct{}, 1)} }
+// newConn is an end of a connection that sends over a link.
+func newConn(h *host, out *link) *conn { return &conn{host: h, out: out, alarm: newAlarm()} }
 
 // reset breaks this end. The caller holds the network's mutex.
 func (c *conn) reset() {
@@ -38,14 +40,14 @@ func (c *conn) reset() {
 // forget has the host forget this end. The caller holds the network's mutex.
 func (c *conn) forget() {
 	delete(c.host.conns, c)
-	wake(c.woken)
+	c.wake()
 }
 
 // arrived is the first segment, if it is there by now; otherwise when to look
 // again, zero if something else has to happen first. The caller holds the
 // network's mutex.
 func (c *conn) arrived(now time.Time) (s *segment, again time.Time) {
-	if len(c.arrives) == 0 || c.host.network.blocked(c.peer.host, c.host) {
+	if len(c.arrives) == 0 || c.peer.blocked() {
 		return nil, time.Time{}
 	}
 	if s = &c.arrives[0]; s.due.After(now) {
@@ -54,57 +56,51 @@ func (c *conn) arrived(now time.Time) (s *segment, again time.Time) {
 	return s, time.Time{}
 }
 
+// blocked reports whether nothing passes from this end to the other now. The caller holds
+// the network's mutex.
+func (c *conn) blocked() bool {
+	from, to := c.host, c.peer.host
+	return from.gone || to.gone || from.held || to.held || c.out.cut
+}
+
 // Read reads what has come.
 func (c *conn) Read(b []byte) (int, error) {
 	for {
-		n, again, err := c.tryRead(b)
+		n, err := c.tryRead(b)
 		if n > 0 || err != nil || len(b) == 0 {
 			return n, err
 		}
-		wait(c.woken, again)
+		c.wait()
 	}
 }
 
-// wait returns at a time, unless that is zero, or when it is woken.
-func wait(woken <-chan struct{}, until time.Time) {
-	if until.IsZero() {
-		<-woken
-		return
-	}
-	t := time.NewTimer(time.Until(until))
-	defer t.Stop()
-	select {
-	case <-woken:
-	case <-t.C:
-	}
-}
-
-// tryRead reads what is there, and otherwise says when to look again.
-func (c *conn) tryRead(b []byte) (n int, again time.Time, err error) {
+// tryRead reads what is there, and otherwise sets the alarm.
+func (c *conn) tryRead(b []byte) (n int, err error) {
 	c.host.network.mu.Lock()
 	defer c.host.network.mu.Unlock()
 	now := time.Now()
 	s, again := c.arrived(now)
 	switch {
 	case c.closed:
-		return 0, again, net.ErrClosed
+		return 0, net.ErrClosed
 	case c.broken:
-		return 0, again, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	case !c.deadline.IsZero() && !now.Before(c.deadline):
-		return 0, again, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	case s == nil:
 		if !c.deadline.IsZero() && (again.IsZero() || c.deadline.Before(again)) {
 			again = c.deadline
 		}
-		return 0, again, nil
+		c.set(again)
+		return 0, nil
 	case len(s.bytes) == 0:
-		return 0, again, io.EOF
+		return 0, io.EOF
 	}
 	n = copy(b, s.bytes)
 	if s.bytes = s.bytes[n:]; len(s.bytes) == 0 {
 		c.arrives = c.arrives[1:]
 	}
-	return n, again, nil
+	return n, nil
 }
 
 // Peek implements peer.Peeker.
@@ -135,7 +131,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.ECONNRESET}
 	case len(b) == 0:
 		return 0, nil
-	case c.peer.closed && !n.blocked(c.host, c.peer.host): // the other end's kernel refuses what comes
+	case c.peer.closed && !c.blocked(): // the other end's kernel refuses what comes
 		c.reset()
 		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
 	}
@@ -145,20 +141,21 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // send puts a segment on its way. The caller holds the network's mutex.
 func (c *conn) send(b []byte) {
-	l := c.host.network.between(c.host.addr, c.peer.host.addr)
-	due := time.Now().Add(l.delay())
-	for again, try := resend, 0; !l.cut && l.lost(try); again, try = 2*again, try+1 {
+	l, now := c.out, time.Now()
+	due := now.Add(l.delay(now))
+	for again, try := resend, 0; !l.cut && l.lost(now, try); again, try = 2*again, try+1 {
 		due = due.Add(again)
 	}
-	if now := time.Now(); l.stalled > 0 && l.chance.share(now, -1) < l.stalled {
+	if l.stalled > 0 && l.chance.share(now, -1) < l.stalled {
 		due = due.Add(l.chance.between(now, -2, 0, l.stall))
 	}
 	to := c.peer
 	if last := len(to.arrives) - 1; last >= 0 && to.arrives[last].due.After(due) {
 		due = to.arrives[last].due
 	}
-	to.arrives = append(to.arrives, segment{due: due, bytes: b})
-	wake(to.woken)
+	if to.arrives = append(to.arrives, segment{due: due, bytes: b}); len(to.arrives) == 1 {
+		to.set(due)
+	}
 }
 
 // Close ends both directions.
@@ -193,7 +190,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 		return net.ErrClosed
 	}
 	c.deadline = t
-	wake(c.woken)
+	c.wake()
 	return nil
 }
 

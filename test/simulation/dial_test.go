@@ -94,15 +94,16 @@ func (h *host) dial(addr string) (c *conn, wait time.Duration, err error) {
 		return nil, 0, err
 	}
 	there, way, back := n.hosts[on], n.between(h.addr, on), n.between(on, h.addr)
-	if there == nil || there.gone && there.silent || h.gone || h.held || way.lost(0) || back.lost(0) {
+	now := time.Now()
+	if there == nil || there.gone && there.silent || h.gone || h.held || way.lost(now, 0) || back.lost(now, 0) {
 		return nil, resend, nil
 	}
-	wait = way.delay() + back.delay()
+	wait = way.delay(now) + back.delay(now)
 	l := there.ports[port]
 	if there.gone || l == nil {
 		return nil, wait, syscall.ECONNREFUSED
 	}
-	here, far := newConn(h), newConn(there)
+	here, far := newConn(h, way), newConn(there, back)
 	here.local, here.remote = address(h.addr, n.port()), address(on, port)
 	far.local, far.remote = here.remote, here.local
 	here.peer, far.peer, here.listener = far, here, l

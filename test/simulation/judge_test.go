@@ -14,6 +14,9 @@ import (
 	"larder/test/trace"
 )
 
+// tracesLine is what a seed's process prints of the keys whose traces were checked.
+const tracesLine = "traces=%d given-up=%d\n"
+
 // judge holds what clients were told, and what nodes traced, to what the protocol
 // promises.
 func judge(t *testing.T, w *world) {
@@ -40,6 +43,7 @@ func judge(t *testing.T, w *world) {
 		t.Logf("%s\n%s", w.plan, w.tale())
 	}
 	t.Logf("%d operations, %d while members may have disagreed; %d events", all, relaxed, len(w.events))
+	fmt.Printf(tracesLine, len(w.history.ByKey()), w.givenUp)
 	for _, f := range w.failures {
 		t.Error(f)
 	}
@@ -72,7 +76,11 @@ func (w *world) judgeTrace(key string) {
 		ns := int64(at.Sub(w.history.Began))
 		return !w.relaxed(ns, ns)
 	}
-	if b := trace.Check(trace.Protocol{Lease: lease, Revalidate: revalidate, Agreed: agreed}, key, w.events); b != nil {
+	b, followed := trace.Check(trace.Protocol{Lease: lease, Revalidate: revalidate, Agreed: agreed}, key, w.events)
+	if !followed {
+		w.givenUp++
+	}
+	if b != nil {
 		w.blame(key, "%s %s", b.Event.Line(w.history.Began, w.names), b.Why)
 	}
 }

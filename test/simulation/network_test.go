@@ -75,13 +75,13 @@ func (n *network) between(from, to string) *link {
 }
 
 // delay is how long a message takes that is sent now. The caller holds mu.
-func (l *link) delay() time.Duration {
-	return l.chance.between(time.Now(), 0, l.latency, 2*l.latency) + l.slower
+func (l *link) delay(now time.Time) time.Duration {
+	return l.chance.between(now, 0, l.latency, 2*l.latency) + l.slower
 }
 
 // lost reports whether a packet is that is sent now, at this try. The caller holds mu.
-func (l *link) lost(try int) bool {
-	return l.cut || l.loss > 0 && l.chance.share(time.Now(), 1+try) < l.loss
+func (l *link) lost(now time.Time, try int) bool {
+	return l.cut || l.loss > 0 && l.chance.share(now, 1+try) < l.loss
 }
 
 // change changes the link from one address to another.
@@ -96,15 +96,45 @@ func (n *network) change(from, to string, do func(*link)) {
 func (n *network) wakeAll() {
 	for _, h := range n.hosts {
 		for c := range h.conns {
-			wake(c.woken)
+			c.wake()
 		}
 	}
 }
 
-func wake(woken chan struct{}) {
+// alarm wakes who reads. The network's mutex guards its time.
+type alarm struct {
+	woken chan struct{} // holds a token when there is something to look at
+	timer *time.Timer
+}
+
+func newAlarm() alarm {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return alarm{make(chan struct{}, 1), t}
+}
+
+// set has it ring at a time, unless that is zero, and not when it was to ring before.
+func (a *alarm) set(at time.Time) {
+	if at.IsZero() {
+		a.timer.Stop()
+		return
+	}
+	a.timer.Reset(time.Until(at))
+}
+
+// wake has it ring now.
+func (a *alarm) wake() {
 	select {
-	case woken <- struct{}{}:
+	case a.woken <- struct{}{}:
 	default:
+	}
+}
+
+// wait returns when it rings.
+func (a *alarm) wait() {
+	select {
+	case <-a.woken:
+	case <-a.timer.C:
 	}
 }
 

@@ -16,8 +16,8 @@ const maxPackets = 1024
 type packetPort struct {
 	host   *host
 	port   string
-	woken  chan struct{} // holds a token when its reader has to look again
-	queue  []packet      // by due
+	alarm           // wakes its reader
+	queue  []packet // by due
 	closed bool
 }
 
@@ -39,7 +39,7 @@ func (h *host) ListenPacket(_, addr string) (net.PacketConn, error) {
 	if on != h.addr || h.packets[port] != nil {
 		return nil, fmt.Errorf("listen %s: %w", addr, syscall.EADDRINUSE)
 	}
-	p := &packetPort{host: h, port: port, woken: make(chan struct{}, 1)}
+	p := &packetPort{host: h, port: port, alarm: newAlarm()}
 	h.packets[port] = p
 	return p, nil
 }
@@ -47,30 +47,32 @@ func (h *host) ListenPacket(_, addr string) (net.PacketConn, error) {
 // ReadFrom waits for a packet.
 func (p *packetPort) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
-		n, from, again, err := p.tryRead(b)
+		n, from, err := p.tryRead(b)
 		if err != nil || from != nil {
 			return n, from, err
 		}
-		wait(p.woken, again)
+		p.wait()
 	}
 }
 
-// tryRead reads a packet that is there, and otherwise says when to look again.
-func (p *packetPort) tryRead(b []byte) (n int, from net.Addr, again time.Time, err error) {
+// tryRead reads a packet that is there, and otherwise sets the alarm.
+func (p *packetPort) tryRead(b []byte) (n int, from net.Addr, err error) {
 	p.host.network.mu.Lock()
 	defer p.host.network.mu.Unlock()
 	if p.closed {
-		return 0, nil, again, net.ErrClosed
+		return 0, nil, net.ErrClosed
 	}
 	if len(p.queue) == 0 {
-		return 0, nil, again, nil
+		p.set(time.Time{})
+		return 0, nil, nil
 	}
 	first := p.queue[0]
 	if first.due.After(time.Now()) {
-		return 0, nil, first.due, nil
+		p.set(first.due)
+		return 0, nil, nil
 	}
 	p.queue = p.queue[1:]
-	return copy(b, first.bytes), first.from, again, nil
+	return copy(b, first.bytes), first.from, nil
 }
 
 // WriteTo sends a packet, which may be lost.
@@ -85,8 +87,8 @@ func (p *packetPort) WriteTo(b []byte, to net.Addr) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	there, l := n.hosts[on], n.between(p.host.addr, on)
-	if there == nil || n.blocked(p.host, there) || l.lost(0) {
+	there, l, now := n.hosts[on], n.between(p.host.addr, on), time.Now()
+	if there == nil || n.blocked(p.host, there) || l.lost(now, 0) {
 		return len(b), nil
 	}
 	at := there.packets[port]
@@ -94,14 +96,14 @@ func (p *packetPort) WriteTo(b []byte, to net.Addr) (int, error) {
 		return len(b), nil
 	}
 	from := address(p.host.addr, p.port)
-	next := packet{due: time.Now().Add(l.delay()), from: &net.UDPAddr{IP: from.IP, Port: from.Port}, bytes: append([]byte(nil), b...)}
+	next := packet{due: now.Add(l.delay(now)), from: &net.UDPAddr{IP: from.IP, Port: from.Port}, bytes: append([]byte(nil), b...)}
 	i := len(at.queue)
 	for i > 0 && at.queue[i-1].due.After(next.due) {
 		i--
 	}
 	at.queue = slices.Insert(at.queue, i, next)
 	if i == 0 {
-		wake(at.woken)
+		at.set(next.due)
 	}
 	return len(b), nil
 }
@@ -115,7 +117,7 @@ func (p *packetPort) Close() error {
 	}
 	p.closed = true
 	delete(p.host.packets, p.port)
-	wake(p.woken)
+	p.wake()
 	return nil
 }
 

@@ -45,7 +45,7 @@ func TestSeeds(t *testing.T) {
 	if from == 0 {
 		from = rand.Uint64N(1_000_000)
 	}
-	var failures atomic.Int64
+	var failures, traces, givenUp atomic.Int64
 	work := make(chan struct{}, runtime.GOMAXPROCS(0)) // holds an element for each seed under way
 	t.Run("seeds", func(t *testing.T) {
 		for i := range *seeds * *repeats {
@@ -57,7 +57,11 @@ func TestSeeds(t *testing.T) {
 				if *repeats == 1 && failures.Load() >= *most {
 					return
 				}
-				if story, ok := elsewhere(t, whole(p)); !ok {
+				story, ok := elsewhere(t, whole(p))
+				all, lost := tracesOf(story)
+				traces.Add(all)
+				givenUp.Add(lost)
+				if !ok {
 					failures.Add(1)
 					fmt.Printf("SEED=%d failed\n", p.seed)
 					report(t, p, story)
@@ -66,6 +70,15 @@ func TestSeeds(t *testing.T) {
 		}
 	})
 	fmt.Printf("seeds=%d failures=%d from SEED=%d\n", *seeds**repeats, failures.Load(), from)
+	fmt.Printf("the traces of %d keys were checked, and %d given up\n", traces.Load(), givenUp.Load())
+}
+
+// tracesOf is how many keys' traces a seed's process has checked, and given up, by its story.
+func tracesOf(story string) (all, givenUp int64) {
+	if _, line, ok := strings.Cut("\n"+story, "\ntraces="); ok {
+		_, _ = fmt.Sscanf("traces="+line, tracesLine, &all, &givenUp) // both stay 0 if it did not come so far
+	}
+	return all, givenUp
 }
 
 // kinds are those of the flag.

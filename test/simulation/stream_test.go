@@ -14,7 +14,7 @@ const (
 	// lineLimit is how long who holds a stream waits for a line.
 	lineLimit = 20 * time.Second
 	// maxLines is how many lines of a stream may wait for their reader.
-	maxLines = 1 << 10
+	maxLines = 64
 )
 
 // event is what a node says of a build, in a line of a stream or in an answer.
@@ -23,8 +23,9 @@ type event struct{ Event, Claim, Type, Detail string }
 // stream is an answer of a node that comes line by line.
 type stream struct {
 	node   *node
+	ended  <-chan struct{} // closed by its reader
 	cancel context.CancelFunc
-	lines  chan event // closed when the answer ends
+	lines  chan *event // closed when the answer ends
 	header http.Header
 	text   bytes.Buffer // what is no whole line yet
 	status int          // of the answer
@@ -46,7 +47,7 @@ func buildRequest(ctx context.Context, method, key, claim string, say map[string
 // attach opens a stream at a node.
 func attach(n *node, key, claim string, say map[string]any) *stream {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stream{node: n, cancel: cancel, lines: make(chan event, maxLines), header: http.Header{}}
+	s := &stream{node: n, ended: ctx.Done(), cancel: cancel, lines: make(chan *event, maxLines), header: http.Header{}}
 	r := buildRequest(ctx, http.MethodPost, key, claim, say)
 	r.Header.Set("Accept", "application/x-ndjson")
 	go func() { // ends with the stream, or with its host
@@ -74,11 +75,14 @@ func (s *stream) Flush() {
 		if !whole {
 			return
 		}
-		var e event
-		if err := json.Unmarshal(line, &e); err != nil {
+		e := new(event)
+		if err := json.Unmarshal(line, e); err != nil {
 			panic(err)
 		}
-		s.lines <- e
+		select {
+		case s.lines <- e:
+		case <-s.ended:
+		}
 		s.text.Next(s.text.Len() - len(rest))
 	}
 }
@@ -91,8 +95,11 @@ func (s *stream) next(limit time.Duration) (e event, ok bool) {
 	ended := s.node.host.ended
 	for {
 		select {
-		case e, ok = <-s.lines:
-			return e, ok && s.node.host.runs(context.Background())
+		case said, open := <-s.lines:
+			if open {
+				e = *said
+			}
+			return e, open && s.node.host.runs(context.Background())
 		case <-ended:
 			if !s.node.host.isSilent() {
 				return event{}, false

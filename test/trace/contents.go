@@ -2,45 +2,46 @@ package trace
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// forget is how long what the store held before is of interest: longer than any
-// question whose answer is kept.
-const forget = time.Minute
-
-// maxStates is how many states are followed of a key. Many uploads of unknown outcome at
-// once may be applied in any order, and have more; then nothing more is said of the key.
+// maxStates is how many states are followed of a key. Many uploads of unknown outcome may
+// have more; then nothing more is said of the key.
 const maxStates = 1000
 
 // contents are the states in which the store may be, as far as one key goes.
 type contents struct {
-	states []state
-	open   map[int]time.Time // uploads that may yet be applied, and until when; zero is without end
-	lost   bool              // there were too many
+	states  []state
+	open    map[int]time.Time // uploads that may yet be applied, and until when; zero is without end
+	names   []name
+	numbers map[string]int // of the names
+	marked  int            // the last upload
+	oldest  time.Time      // what the store held only before is of no interest to what follows
+	lost    bool           // there were too many
 }
 
-// state is one of them.
-type state struct {
-	held    []content      // what it held, the last now
-	waiting []int          // uploads that are not applied, in order
-	names   map[int]string // of the uploads that are known
+// name is what the outcome of an upload is called. Each write has a name of its own, but
+// for those that remove.
+type name struct {
+	text   string
+	upload int // whose it is; 0 if it has not been said
+	marked int // the last upload when it was seen first: it is of none that came later
 }
 
-// content is an upload, or absence (0), and when it was replaced at the latest.
-type content struct {
-	upload int
-	to     time.Time
-}
+// These are the first names.
+const (
+	unnamed = iota
+	absent
+)
 
 func newContents() *contents {
 	return &contents{
-		states: []state{{held: []content{{}}, names: map[int]string{0: "absent"}}},
-		open:   map[int]time.Time{},
+		states:  []state{{held: []content{{name: absent}}}},
+		open:    map[int]time.Time{},
+		names:   []name{unnamed: {}, absent: {text: "absent"}},
+		numbers: map[string]int{"absent": absent},
 	}
 }
 
@@ -50,201 +51,144 @@ func (c *contents) String() string {
 	for _, s := range c.states {
 		var held []string
 		for _, h := range s.held {
-			held = append(held, fmt.Sprintf("%d %s", h.upload, s.names[h.upload]))
+			held = append(held, fmt.Sprintf("%d %s", h.upload, c.names[h.name].text))
 		}
 		all = append(all, fmt.Sprintf("it held %s, and %d may follow", strings.Join(held, ", then "), s.waiting))
 	}
 	return strings.Join(all, "; or ")
 }
 
-// merged is a state for two that differ in nothing but when contents were replaced.
-func (s state) merged(other state) state {
-	s.held = slices.Clone(s.held)
-	for i, h := range other.held {
-		if h.to.After(s.held[i].to) {
-			s.held[i].to = h.to
-		}
+// number is the number of a name.
+func (c *contents) number(text string) int {
+	n, known := c.numbers[text]
+	if !known {
+		n = len(c.names)
+		c.numbers[text], c.names = n, append(c.names, name{text: text, marked: c.marked})
 	}
-	return s
+	return n
 }
 
-// appendKey appends what tells states apart, but for when contents were replaced.
-func (s state) appendKey(b []byte) []byte {
-	for _, h := range s.held {
-		b = append(strconv.AppendInt(b, int64(h.upload), 10), ' ')
-		b = append(append(b, s.names[h.upload]...), ' ')
-	}
-	for _, upload := range s.waiting {
-		b = append(strconv.AppendInt(b, int64(upload), 10), '?')
-	}
-	return b
-}
-
-// mark adds an upload that may be applied from now on.
-func (c *contents) mark(upload int) {
-	c.open[upload] = time.Time{}
+// mark adds an upload that may be applied from now on. Its number is higher than those
+// before.
+func (c *contents) mark(upload int, now time.Time) {
+	c.settle(now)
+	c.marked, c.open[upload] = upload, time.Time{}
 	for i := range c.states {
 		s := &c.states[i]
 		s.waiting = append(slices.Clone(s.waiting), upload)
 	}
 }
 
-// leave says that an upload may be applied until then.
+// leave says that an upload may be applied until then, and that nothing more will be
+// heard of it.
 func (c *contents) leave(upload int, until time.Time) { c.open[upload] = until }
 
 // undone keeps the states that did not apply an upload, and reports whether there are any.
 func (c *contents) undone(upload int, now time.Time) bool {
-	return c.filter(now, func(s state) (state, bool) { return s.without(upload), slices.Contains(s.waiting, upload) })
+	c.settle(now)
+	delete(c.open, upload)
+	return c.each(func(s state) (all []state) {
+		if slices.Contains(s.waiting, upload) {
+			all = append(all, s.without(upload))
+		}
+		return all
+	})
 }
 
-// done keeps the states that applied an upload, which is called so.
-func (c *contents) done(upload int, name string, now time.Time) bool {
+// done keeps the states that applied an upload, which is called so, and reports whether
+// there are any.
+func (c *contents) done(upload int, text string, now time.Time) bool {
+	is := c.number(text)
+	c.settle(now)
 	delete(c.open, upload)
-	return c.filter(now, func(s state) (state, bool) {
+	some := c.each(func(s state) (all []state) {
+		from := []state{s}
 		if slices.Contains(s.waiting, upload) {
-			return s, false
+			from = c.after(s, upload, now)
 		}
-		return s.named(upload, name)
+		return c.named(from, upload, is)
 	})
+	if is != absent {
+		c.names[is].upload = upload
+	}
+	return some
 }
 
 // holds keeps the states that held what is called so at some time since, or hold it
 // if that is now, and reports whether there are any.
-func (c *contents) holds(name string, since, now time.Time) bool {
-	var all []state
-	from := c.reachable(now)
-	if c.lost {
-		return true
-	}
-	for _, s := range from {
-		for i, h := range s.held {
-			if i < len(s.held)-1 && (since.Equal(now) || h.to.Before(since)) {
-				continue
-			}
-			if next, ok := s.named(h.upload, name); ok {
-				all = append(all, next)
-			}
-		}
-	}
-	return c.set(all)
+func (c *contents) holds(text string, since, now time.Time) bool {
+	is := c.number(text)
+	c.settle(now)
+	return c.each(func(s state) []state { return c.holding(s, is, since, now) })
 }
 
-func (c *contents) filter(now time.Time, keep func(state) (state, bool)) bool {
-	var all []state
-	from := c.reachable(now)
-	if c.lost {
-		return true
-	}
-	for _, s := range from {
-		if next, ok := keep(s); ok {
-			all = append(all, next)
+// holding is a state, if it held what has this name, or else what it is if one of the
+// uploads whose names are not known has it.
+func (c *contents) holding(s state, is int, since, now time.Time) (all []state) {
+	for i, h := range s.held {
+		switch {
+		case i < len(s.held)-1 && (since.Equal(now) || h.to.Before(since)):
+		case h.name == is:
+			return []state{s}
+		case h.name == unnamed:
+			all = append(all, c.named([]state{s}, h.upload, is)...)
 		}
 	}
-	return c.set(all)
-}
-
-// set replaces the states, each once. If there are none, what was stays to be told.
-func (c *contents) set(all []state) bool {
-	if len(all) == 0 {
-		return false
-	}
-	if len(all) == 1 {
-		c.states = all
-		return true
-	}
-	c.states = nil
-	seen, b := map[string]int{}, []byte(nil)
-	for _, s := range all {
-		b = s.appendKey(b[:0])
-		if i, known := seen[string(b)]; known {
-			c.states[i] = c.states[i].merged(s)
-			continue
-		}
-		seen[string(b)] = len(c.states)
-		c.states = append(c.states, s)
-	}
-	return true
-}
-
-// reachable are the states in which the store may be now. An upload whose time is over
-// was applied within it, or never will be.
-func (c *contents) reachable(now time.Time) []state {
-	var all []state
-	for _, s := range c.states {
-		all = append(all, s.forgetting(now))
-	}
-	for i := 0; i < len(all); i++ { // it grows meanwhile
-		if len(all) > maxStates {
-			c.lost, c.states = true, nil
-		}
-		if c.lost {
-			return nil
-		}
-		for _, upload := range all[i].waiting {
-			at := now
-			if c.isOver(upload, now) {
-				at = c.open[upload]
-			}
-			all = append(all, all[i].apply(upload, at))
-		}
-	}
-	for i := range all {
-		for _, upload := range all[i].waiting {
-			if c.isOver(upload, now) {
-				all[i] = all[i].without(upload)
-			}
+	for _, upload := range s.waiting {
+		if c.mayBe(s, upload, is) {
+			all = append(all, c.named(c.after(s, upload, now), upload, is)...)
 		}
 	}
 	return all
 }
 
-// isOver reports whether the time is over in which an upload may be applied.
-func (c *contents) isOver(upload int, now time.Time) bool {
-	until := c.open[upload]
-	return !until.IsZero() && now.After(until)
-}
-
-// forgetting is a state without what it held long ago.
-func (s state) forgetting(now time.Time) state {
-	if len(s.held) == 1 || now.Sub(s.held[0].to) <= forget {
-		return s
+// settle decides of the uploads whose time is over: each was applied within it, or never
+// will be. All others wait until it matters.
+func (c *contents) settle(now time.Time) {
+	for upload, until := c.firstOver(now); upload > 0; upload, until = c.firstOver(now) {
+		c.each(func(s state) []state {
+			if !slices.Contains(s.waiting, upload) {
+				return []state{s}
+			}
+			return append(c.after(s, upload, until), s.without(upload))
+		})
+		delete(c.open, upload)
 	}
-	s.names = maps.Clone(s.names)
-	for len(s.held) > 1 && now.Sub(s.held[0].to) > forget {
-		if s.held[0].upload > 0 {
-			delete(s.names, s.held[0].upload)
-		}
-		s.held = s.held[1:]
+	for i := range c.states {
+		c.states[i] = c.trimmed(c.states[i])
 	}
-	return s
 }
 
-// apply is the state after an upload was applied.
-func (s state) apply(upload int, now time.Time) state {
-	s = s.without(upload)
-	s.held = slices.Clone(s.held)
-	s.held[len(s.held)-1].to = now
-	s.held = append(s.held, content{upload: upload})
-	return s
-}
-
-// without is the state in which an upload will not be applied any more.
-func (s state) without(upload int) state {
-	s.waiting = slices.DeleteFunc(slices.Clone(s.waiting), func(u int) bool { return u == upload })
-	return s
-}
-
-// named is the state in which an upload is called so, if it may be.
-func (s state) named(upload int, name string) (state, bool) {
-	if known, ok := s.names[upload]; ok {
-		return s, known == name
-	}
-	for other, known := range s.names {
-		if known == name && name != "absent" && other != upload {
-			return s, false // each write has a name of its own
+// firstOver is the upload whose time was over first, if any is, and when that was.
+func (c *contents) firstOver(now time.Time) (first int, at time.Time) {
+	for upload, until := range c.open {
+		if !until.IsZero() && now.After(until) && (first == 0 || until.Before(at)) {
+			first, at = upload, until
 		}
 	}
-	s.names = maps.Clone(s.names)
-	s.names[upload] = name
-	return s, true
+	return first, at
+}
+
+// each replaces each state by what follows from it, and reports whether that is any. If
+// not, what was stays to be told.
+func (c *contents) each(follows func(state) []state) bool {
+	next := c.collect()
+	for _, s := range c.states {
+		all := follows(s)
+		if len(c.states) == 1 && len(all) == 1 { // as nearly always
+			c.states = []state{c.trimmed(all[0])}
+			return true
+		}
+		for _, after := range all {
+			next.add(c.trimmed(after))
+		}
+		if len(next.all) > maxStates {
+			c.lost, c.states = true, nil
+		}
+	}
+	if len(next.all) == 0 || c.lost {
+		return c.lost
+	}
+	c.states = next.all
+	return true
 }

@@ -14,6 +14,7 @@ package trace
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"larder/heads"
@@ -66,19 +67,40 @@ func (b *Broken) Error() string {
 }
 
 // Check returns the first event of the key of this name, or of all keys, that breaks a
-// rule; nil if there is none.
-func Check(p Protocol, key string, events []Event) *Broken {
+// rule, nil if there is none, and whether the key was followed to its end: it is given up
+// where too much may have happened.
+func Check(p Protocol, key string, events []Event) (b *Broken, followed bool) {
 	c := checker{Protocol: p, nodes: map[string]*node{}, leases: map[lease]time.Time{}, store: newContents()}
+	var mine []*Event
 	for i := range events {
-		e := &events[i]
-		if e.Key.Name != key && e.Key.Name != "" {
-			continue
-		}
-		if why := c.take(e); why != "" {
-			return &Broken{Event: *e, Why: why}
+		if e := &events[i]; e.Key.Name == key || e.Key.Name == "" {
+			mine = append(mine, e)
 		}
 	}
-	return nil
+	oldest := oldestAsked(mine)
+	for i, e := range mine {
+		c.store.oldest = oldest[i]
+		if why := c.take(e); why != "" {
+			return &Broken{Event: *e, Why: why}, true
+		}
+	}
+	return nil, !c.store.lost
+}
+
+// oldestAsked is when the oldest question was asked whose answer is trusted in an event or
+// in one that follows, for each event.
+func oldestAsked(events []*Event) []time.Time {
+	all := make([]time.Time, len(events))
+	for i, e := range slices.Backward(events) {
+		all[i] = e.At
+		if e.Kind == heads.Hit || e.Kind == heads.Kept || e.Kind == heads.Granted {
+			all[i] = e.Asked
+		}
+		if i < len(events)-1 && all[i+1].Before(all[i]) {
+			all[i] = all[i+1]
+		}
+	}
+	return all
 }
 
 // checker is the state of the protocol for one key.
@@ -320,6 +342,6 @@ func (c *checker) marked(n *node, e *Event) string {
 	}
 	c.writes++
 	n.upload, n.marked = c.writes, e.At
-	c.store.mark(n.upload)
+	c.store.mark(n.upload, e.At)
 	return ""
 }

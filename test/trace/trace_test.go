@@ -190,7 +190,7 @@ func TestCheck(t *testing.T) {
 			s := &script{now: time.Unix(0, 0)}
 			c.do(s)
 			p := Protocol{Lease: 10 * time.Second, Revalidate: time.Minute, Agreed: func(time.Time) bool { return true }}
-			b := Check(p, "k", s.events)
+			b, _ := Check(p, "k", s.events)
 			switch {
 			case b == nil && c.want == "":
 			case b == nil:
