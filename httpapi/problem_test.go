@@ -56,7 +56,7 @@ func TestWordsOfTheInside(t *testing.T) {
 
 // A write that the store does not allow says what an operator has to give.
 func TestDeniedWrites(t *testing.T) {
-	p := problemOf(fmt.Errorf("put k: %w", store.ErrDenied))
+	p := (&API{kinds: newKinds()}).problemOf(fmt.Errorf("put k: %w", store.ErrDenied))
 	if p.Status != http.StatusBadGateway || !strings.HasSuffix(p.Type, "store-unexpected") || !strings.Contains(p.Detail, "--s3-sse") {
 		t.Errorf("the problem is %+v", p)
 	}

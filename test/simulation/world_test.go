@@ -32,26 +32,14 @@ type world struct {
 
 	mu       sync.Mutex // guards all below
 	failures []string
-<<<<<<< HEAD
 	concerns map[string]bool // the keys of the failures
 	story    bytes.Buffer    // what happened, and what the nodes said of it
-	events   []trace.Event
-	apart    []window       // when members disagreed
-	open     int64          // since when they do; 0 if they do not
-	ended    bool           // and whether one of them has ended since
-	changed  time.Time      // when a ring changed last
-	spans    []history.Span // of claims of keys that only their holders write
-=======
-	concerns map[string]bool  // the keys of the failures
-	story    bytes.Buffer     // what happened, and what the nodes said of it
-	events   []trace.Event    // with room for all, since they are large
-	over     map[string]int64 // by value: from when on nobody may be answered with it
-	apart    []window         // when members disagreed
-	open     int64            // since when they do; 0 if they do not
-	ended    bool             // and whether one of them has ended since
-	changed  time.Time        // when a ring changed last
-	spans    []history.Span   // of claims of keys that only their holders write
->>>>>>> simspeed
+	events   []trace.Event   // with room for all, since they are large
+	apart    []window        // when members disagreed
+	open     int64           // since when they do; 0 if they do not
+	ended    bool            // and whether one of them has ended since
+	changed  time.Time       // when a ring changed last
+	spans    []history.Span  // of claims of keys that only their holders write
 	refusals []history.Refusal
 	givenUp  int // keys whose trace was too much for the checker
 	// disturbances are when nodes were away, or cut off from each other.
@@ -70,11 +58,7 @@ type slot struct {
 type window struct{ from, to int64 }
 
 func newWorld(p plan, verbose bool) *world {
-<<<<<<< HEAD
-	w := &world{plan: p, network: newNetwork(p.seed), bucket: newBucket(), history: history.New(), verbose: verbose, concerns: map[string]bool{}, names: map[string]string{}}
-=======
-	w := &world{plan: p, network: newNetwork(p.seed), bucket: newBucket(), history: history.New(), verbose: verbose, concerns: map[string]bool{}, names: map[string]string{}, over: map[string]int64{}, events: make([]trace.Event, 0, 64<<10)}
->>>>>>> simspeed
+	w := &world{plan: p, network: newNetwork(p.seed), bucket: newBucket(), history: history.New(), verbose: verbose, concerns: map[string]bool{}, names: map[string]string{}, events: make([]trace.Event, 0, 64<<10)}
 	for i := range p.nodes + p.spare {
 		w.slots = append(w.slots, &slot{index: i, name: fmt.Sprint("node-", i+1), addr: fmt.Sprintf("10.0.0.%d", i+1)})
 	}
