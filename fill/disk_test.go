@@ -29,14 +29,14 @@ func (d cachedFiles) Remove(name string) error { return os.Remove(filepath.Join(
 
 func (f cachedFile) Size() (int64, error) { return f.Seek(0, 2) }
 
-func (f cachedFile) ReadCached(pieces [][]byte, off int64) bool {
+func (f cachedFile) ReadCached(pieces [][]byte, off int64) (n int) {
 	for _, p := range pieces {
-		if _, err := f.ReadAt(p, off); err != nil {
-			return false
+		m, err := f.ReadAt(p, off+int64(n))
+		if n += m; err != nil {
+			return n
 		}
-		off += int64(len(p))
 	}
-	return true
+	return n
 }
 
 // withDisk is a node with memory for four chunks, and a disk that keeps files in a
