@@ -10,11 +10,11 @@ import (
 
 // memory is a directory in memory, which fails as a test wants.
 type memory struct {
-	mu    sync.Mutex // guards all below
-	files map[string][]byte
-	fail  func(op string) error // nil fails nothing; op is open, list, remove, read, write or sync
-	block chan struct{}         // reads wait for its end, unless nil
-	away  int                   // from this offset on no file is in the system's memory, unless 0
+	mu     sync.Mutex // guards all below
+	files  map[string][]byte
+	fail   func(op string) error // nil fails nothing; op is open, list, remove, read, write or sync
+	block  chan struct{}         // reads wait for its end, unless nil
+	cached int                   // how many bytes of each file, from its start on, the system has in memory
 }
 
 func newMemory() *memory { return &memory{files: map[string][]byte{}} }
@@ -121,17 +121,11 @@ func (f *memoryFile) Size() (n int64, err error) {
 	return n, err
 }
 
-// A file that blocks, or that may fail, has nothing in memory.
 func (f *memoryFile) ReadCached(pieces [][]byte, off int64) (n int) {
 	f.in.mu.Lock()
 	defer f.in.mu.Unlock()
 	b := f.in.files[f.name]
-	if f.in.block != nil || f.in.fail != nil {
-		b = nil
-	}
-	if f.in.away > 0 {
-		b = b[:min(len(b), f.in.away)]
-	}
+	b = b[:min(len(b), f.in.cached)]
 	for _, p := range pieces {
 		n += copy(p, b[min(int(off)+n, len(b)):])
 	}
