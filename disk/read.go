@@ -27,9 +27,9 @@ type cachedFile interface {
 type reading struct {
 	place
 	file   File
-	before []byte // the chunk's bytes
-	b      []byte
-	n      int // bytes of both that were read
+	before []byte // what is before the chunk's bytes
+	b      []byte // those bytes
+	n      int    // bytes of both that were read
 	room   [recordHead + usualName]byte
 }
 
@@ -121,21 +121,23 @@ func (d *Disk) GetInto(slot uint64, name string, b []byte) (ok, lost bool) {
 		return copy(b, waits) == len(b) && len(b) == len(waits), false
 	}
 	r, ok := d.find(slot, name, b)
-	if !ok || d.reads.rests() {
+	if !ok {
 		return false, false
 	}
-	var err error
 	if !r.cached() {
-		err = d.readSoon(r)
+		if d.reads.rests() {
+			return false, false
+		}
+		if err := d.readSoon(r); err != nil {
+			d.readFailed(err, slot, r.place)
+			return false, errors.Is(err, errSlow)
+		}
+		d.reads.isWell()
 	}
-	if err == nil {
-		err = verify(r.before, slot, name, b)
-	}
-	if err != nil {
+	if err := verify(r.before, slot, name, b); err != nil {
 		d.readFailed(err, slot, r.place)
-		return false, errors.Is(err, errSlow)
+		return false, false
 	}
-	d.reads.isWell()
 	d.index.read(slot, fingerprint(name))
 	return true, false
 }

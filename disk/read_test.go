@@ -89,3 +89,21 @@ func TestGetIntoOfADiskThatFails(t *testing.T) {
 	}
 	close(m.block)
 }
+
+// While a disk that fails is left alone, what the system has of it in memory can be read.
+func TestGetIntoOfADiskThatIsLeftAlone(t *testing.T) {
+	m := newMemory()
+	d := open(t, inMemory(m))
+	d.put(1)
+	for range failuresInARow {
+		d.reads.failed(syscall.EIO, "a test")
+	}
+	b := make([]byte, len(bytesOf(1)))
+	if ok, _ := d.GetInto(slotOf(1), nameOf(1), b); ok {
+		t.Error("the disk was asked")
+	}
+	m.cached = 1 << 20
+	if ok, _ := d.GetInto(slotOf(1), nameOf(1), b); !ok || !bytes.Equal(b, bytesOf(1)) || !d.reads.rests() {
+		t.Errorf("there is %t, and the disk is left alone: %t", ok, d.reads.rests())
+	}
+}
