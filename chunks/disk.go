@@ -35,7 +35,7 @@ func (s *Chunks) MayHaveFirst(k keys.Key) bool {
 // the chunk was compared with its digest before it was written.
 func (s *Chunks) fromDisk(p place) ([]byte, bool) {
 	slot, name := p.slot(), onDisk(p.name)
-	if !s.disk.Has(slot, name) {
+	if p.noDisk || !s.disk.Has(slot, name) {
 		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)
@@ -59,19 +59,29 @@ func (s *Chunks) staysOnDisk(c Chunk, name string) bool {
 // alone it may stay on the disk.
 func (s *Chunks) ownOf(p place, alone bool) (Data, error) {
 	if alone && s.staysOnDisk(p.Chunk, p.name) {
-		if d, ok := s.fromPageCache(p.Chunk, p.name); ok {
+		if d, ok := s.fromDiskAlone(p.Chunk, p.name, true); ok {
 			return d, nil
 		}
+		p.noDisk = true
 	}
 	return s.load(p)
 }
 
-// fromPageCache returns a chunk of this node's disk, in memory that one caller alone has, if
-// it can be read without waiting for the disk.
-func (s *Chunks) fromPageCache(c Chunk, name string) (Data, bool) {
+// fromDiskAlone returns a chunk of this node's disk, in memory that one caller alone has. If
+// it may not wait for the disk, the chunk has to be in the system's page cache.
+func (s *Chunks) fromDiskAlone(c Chunk, name string, wait bool) (Data, bool) {
 	d := Data{Source: Disk, buffer: s.buffers.get(c.length)}
 	d.View = d.buffer.bytes[:c.length]
-	if !s.disk.GetCached(c.slot(), onDisk(name), d.View) {
+	var ok, lost bool
+	if wait {
+		ok, lost = s.disk.GetInto(c.slot(), onDisk(name), d.View)
+	} else {
+		ok = s.disk.GetCached(c.slot(), onDisk(name), d.View)
+	}
+	if !ok {
+		if lost {
+			d.buffer.pool = nil // nobody uses it again
+		}
 		d.Close()
 		return Data{}, false
 	}
@@ -91,7 +101,7 @@ func (s *Chunks) cachedAtHand(user string, c Chunk, name string) (Data, bool) {
 			return Data{}, false
 		}
 	}
-	d, ok := s.fromPageCache(c, name)
+	d, ok := s.fromDiskAlone(c, name, false)
 	if !ok {
 		grant.Release()
 		return Data{}, false

@@ -89,6 +89,8 @@ type place struct {
 	name  string // in the memory tier
 	owner Owner
 	Data  // the chunk, if the tier has it
+	// noDisk is set once this node's disk was asked and did not give it.
+	noDisk bool
 }
 
 // locate looks for a chunk. If its owner is known already, the ring is not asked.
@@ -212,8 +214,8 @@ func (s *Chunks) reserve(ctx context.Context, user string, p *place, ahead bool)
 
 // fetch returns a chunk from wherever it is to be had. If the store no longer has
 // its version: store.ErrPrecondition. For a caller who is alone, a chunk that another node
-// owns is relayed, unless somebody else here is likely to want it soon, and one that is in
-// the page cache of the disk is read from there.
+// owns is relayed, unless somebody else here is likely to want it soon, and one that is on
+// this node's disk is read from there.
 func (s *Chunks) fetch(p place, alone bool) (Data, error) {
 	switch {
 	case p.IsHere():

@@ -14,7 +14,9 @@ func (o *opened) cached(n int) ([]byte, bool) {
 
 // What the system has in its page cache is the chunk, or not there.
 func TestGetCached(t *testing.T) {
-	d := open(t, inMemory(newMemory()))
+	m := newMemory()
+	m.cached = 1 << 20
+	d := open(t, inMemory(m))
 	if _, ok := d.cached(1); ok {
 		t.Error("chunk 1 is there before it was written")
 	}
@@ -45,6 +47,7 @@ func TestGetCached(t *testing.T) {
 // Whichever bit was flipped since it was written, and read, a chunk is not there.
 func TestGetCachedOfFlippedBits(t *testing.T) {
 	m := newMemory()
+	m.cached = 1 << 20
 	d := open(t, inMemory(m))
 	d.put(1)
 	d.cached(1)

@@ -4,14 +4,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -173,98 +169,10 @@ func (d *Disk) Put(slot uint64, name string, b []byte) {
 	}
 }
 
-// Get returns a chunk, in memory of its own. A chunk that cannot be read, or not soon,
-// is not there.
-func (d *Disk) Get(slot uint64, name string) ([]byte, bool) {
-	if d == nil {
-		return nil, false
-	}
-	if b, ok := d.behind.get(slot, name); ok {
-		return b, true
-	}
-	e, ok := d.index.read(slot, fingerprint(name))
-	if !ok || d.reads.rests() {
-		return nil, false
-	}
-	s := d.segmentOf(e.place)
-	if s == nil { // it was evicted just now
-		return nil, false
-	}
-	b, err := d.readSoon(s.file, e.place, slot, name)
-	switch {
-	case err == nil:
-		d.reads.isWell()
-		return b, true
-	case errors.Is(err, os.ErrClosed): // the same
-	case errors.Is(err, errCorrupt), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		d.index.remove(slot, e.place)
-		d.counts.corrupt.Add(1)
-		d.reads.log.Error().Err(err).Str("file", segmentName(e.segment)).Uint32("offset", e.offset).
-			Msg("a chunk on the disk is not what was written, reading it from elsewhere")
-	default:
-		d.counts.reading.Add(1)
-		d.reads.failed(err, "the disk gave no chunk, reading it from elsewhere")
-	}
-	return nil, false
-}
-
 func (d *Disk) segmentOf(p place) *segment {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.segments[p.segment]
-}
-
-var errSlow = errors.New("the disk does not answer in time")
-
-// readSoon is read for whoever does not wait for ever: a read from a disk that hangs
-// cannot be ended.
-func (d *Disk) readSoon(f File, p place, slot uint64, name string) ([]byte, error) {
-	late := time.NewTimer(d.limit + time.Duration(p.size)*time.Second/leastSpeed)
-	defer late.Stop()
-	select {
-	case d.reading <- struct{}{}:
-	case <-late.C:
-		return nil, errSlow
-	}
-	var b []byte
-	done := make(chan error, 1)
-	go func() {
-		defer func() { <-d.reading }()
-		got, err := read(f, p, slot, name)
-		b = got // seen by whoever receives what follows
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return b, err
-	case <-late.C:
-		return nil, errSlow
-	}
-}
-
-// read reads a chunk whose record is at a place.
-func read(f File, p place, slot uint64, name string) ([]byte, error) {
-	length := int64(p.size) - recordSize(name, nil)
-	if length <= 0 {
-		return nil, errCorrupt
-	}
-	before, b := make([]byte, recordSize(name, nil)), uncleared(int(length))
-	if _, err := f.ReadAt(before, int64(p.offset)); err != nil {
-		return nil, err
-	}
-	if _, err := f.ReadAt(b, int64(p.offset)+int64(len(before))); err != nil {
-		return nil, err
-	}
-	return b, verify(before, slot, name, b)
-}
-
-// uncleared is memory, of one byte or more, whose user writes all of it before anybody
-// reads it: make would clear it first.
-func uncleared(n int) []byte {
-	var b strings.Builder
-	b.Grow(n)
-	_ = b.WriteByte(0) // never fails
-	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }
 
 // Stats of what a disk holds, and of what it did since it was opened.

@@ -57,20 +57,15 @@ func (x *index) get(slot uint64) (entry, bool) {
 	return e, ok
 }
 
-// read is get for whoever reads the chunk of that name, which it counts.
-func (x *index) read(slot uint64, print uint32) (entry, bool) {
+// read counts that the chunk of that name was read.
+func (x *index) read(slot uint64, print uint32) {
 	s := x.of(slot)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.entries[slot]
-	if !ok || !e.isOf(print) {
-		return entry{}, false
-	}
-	if e.tag&countMask < countMask {
+	if e, ok := s.entries[slot]; ok && e.isOf(print) && e.tag&countMask < countMask {
 		e.tag++
 		s.entries[slot] = e
 	}
-	return e, true
 }
 
 // set puts a chunk into a slot, unless what is there was written later.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,28 +17,49 @@ import (
 	"larder/test/testcluster"
 )
 
-// cachedFiles are a directory of which the system has all in its page cache.
-type cachedFiles struct{ dir string }
-
-type cachedFile struct{ *os.File }
-
-func (d cachedFiles) Open(name string, _ bool) (disk.File, error) {
-	f, err := os.OpenFile(filepath.Join(d.dir, name), os.O_RDWR|os.O_CREATE, 0o600)
-	return cachedFile{f}, err
+// someFiles are a directory of which the system has all in its page cache, or nothing.
+type someFiles struct {
+	dir    string
+	cached bool
+	fails  *atomic.Bool // reads fail
 }
-func (d cachedFiles) List() ([]string, error)  { return nil, nil }
-func (d cachedFiles) Remove(name string) error { return os.Remove(filepath.Join(d.dir, name)) }
 
-func (f cachedFile) Size() (int64, error) { return f.Seek(0, 2) }
+func filesOf(t *testing.T, cached bool) someFiles {
+	return someFiles{t.TempDir(), cached, &atomic.Bool{}}
+}
 
-func (f cachedFile) ReadCached(pieces [][]byte, off int64) bool {
-	for _, p := range pieces {
-		if _, err := f.ReadAt(p, off); err != nil {
-			return false
-		}
-		off += int64(len(p))
+type someFile struct {
+	*os.File
+	of someFiles
+}
+
+func (d someFiles) Open(name string, _ bool) (disk.File, error) {
+	f, err := os.OpenFile(filepath.Join(d.dir, name), os.O_RDWR|os.O_CREATE, 0o600)
+	return someFile{f, d}, err
+}
+func (d someFiles) List() ([]string, error)  { return nil, nil }
+func (d someFiles) Remove(name string) error { return os.Remove(filepath.Join(d.dir, name)) }
+
+func (f someFile) Size() (int64, error) { return f.Seek(0, 2) }
+
+func (f someFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.of.fails.Load() {
+		return 0, syscall.EIO
 	}
-	return true
+	return f.File.ReadAt(p, off)
+}
+
+func (f someFile) ReadCached(pieces [][]byte, off int64) (n int) {
+	for _, p := range pieces {
+		if !f.of.cached {
+			break
+		}
+		m, err := f.ReadAt(p, off+int64(n))
+		if n += m; err != nil {
+			break
+		}
+	}
+	return n
 }
 
 // withDisk is a node with memory for four chunks, and a disk that keeps files in a
@@ -60,26 +83,35 @@ func withDisk(t *testing.T, trust heads.Config, files disk.Files) (f *Filler, as
 	return f, asked, d
 }
 
-// onDisk is a node with a key of a chunk that its disk has, and its memory has not.
-func onDisk(t *testing.T) (f *Filler, k keys.Key, body string) {
+// diskNode is a node with a key of a chunk that its disk has, and its memory has not.
+type diskNode struct {
+	*Filler
+	key   keys.Key
+	body  string
+	asked *counted
+	disk  *disk.Disk
+}
+
+func onDisk(t *testing.T, files someFiles) (n diskNode) {
 	t.Helper()
-	f, _, d := withDisk(t, heads.Config{Lease: 1 << 40, Revalidate: 1 << 41}, cachedFiles{t.TempDir()})
-	k, body = newKey(t), strings.Repeat("x", testChunk)
-	put(t, k, body)
-	read(t, f, k)
+	n.Filler, n.asked, n.disk = withDisk(t, heads.Config{Lease: 1 << 40, Revalidate: 1 << 41}, files)
+	n.key, n.body = newKey(t), strings.Repeat("x", testChunk)
+	put(t, n.key, n.body)
+	read(t, n.Filler, n.key)
 	for range 16 { // far more than memory holds, or remembers
 		other := newKey(t)
-		put(t, other, body)
-		read(t, f, other)
+		put(t, other, n.body)
+		read(t, n.Filler, other)
 	}
-	testcluster.Holds(t, "all is written", func() bool { return d.Stats().Written == 17 })
-	return f, k, body
+	testcluster.Holds(t, "all is written", func() bool { return n.disk.Stats().Written == 17 })
+	return n
 }
 
 // What is on the disk is ready without memory of the tier, the first time. The second time
 // lately it is worth that memory, where Open puts it.
 func TestReadyFromDisk(t *testing.T) {
-	f, k, body := onDisk(t)
+	n := onDisk(t, filesOf(t, true))
+	f, k, body := n.Filler, n.key, n.body
 	kept := f.Stats().Own
 	r, ok := f.Ready(k, "ada")
 	if !ok || string(r.View) != body || r.Source != chunks.Disk {
@@ -101,29 +133,51 @@ func TestReadyFromDisk(t *testing.T) {
 	r.Close()
 }
 
-// A caller who is alone reads from the disk without memory of the tier, too.
+// A caller who is alone reads from the disk without memory of the tier, too, whether or not
+// the disk has to be waited for.
 func TestOpenFromDisk(t *testing.T) {
-	f, k, body := onDisk(t)
-	for _, want := range []chunks.Source{chunks.Disk, chunks.Disk, chunks.Memory} { // the second has it kept
-		o, err := f.Open(t.Context(), k, Options{})
-		if err != nil {
-			t.Fatal(err)
+	for _, cached := range []bool{true, false} {
+		n := onDisk(t, filesOf(t, cached))
+		for _, want := range []chunks.Source{chunks.Disk, chunks.Disk, chunks.Memory} { // the second has it kept
+			n.opens(t, want)
 		}
-		var b strings.Builder
-		if err := o.Send(t.Context(), &b); err != nil || b.String() != body || o.Source != want {
-			t.Errorf("%d bytes from %s, want them from %s: %v", b.Len(), o.Source, want, err)
+		if isHeld(n.Filler) {
+			t.Error("memory is held when all was sent")
 		}
-		o.Close()
 	}
-	if isHeld(f) {
-		t.Error("memory is held when all was sent")
+}
+
+// opens opens and sends the object, whose bytes come from there.
+func (n diskNode) opens(t *testing.T, want chunks.Source) {
+	t.Helper()
+	o, err := n.Open(t.Context(), n.key, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	var b strings.Builder
+	if err := o.Send(t.Context(), &b); err != nil || b.String() != n.body || o.Source != want {
+		t.Errorf("%d bytes from %s, want them from %s: %v", b.Len(), o.Source, want, err)
+	}
+}
+
+// A disk that fails is asked once for a chunk, and then the store.
+func TestOpenFromADiskThatFails(t *testing.T) {
+	files := filesOf(t, false)
+	n := onDisk(t, files)
+	before := n.asked.asked.Load()
+	files.fails.Store(true)
+	n.opens(t, chunks.S3)
+	if asked, failed := n.asked.asked.Load()-before, n.disk.Stats().Reading; asked != 1 || failed != 1 {
+		t.Errorf("the store was asked %d times, and the disk failed %d times; want 1 of each", asked, failed)
 	}
 }
 
 // To look what a batch has to ask for is no use of it: a batch that reads once leaves the
 // memory of the tier alone, as one read does.
 func TestGatherIsNoUse(t *testing.T) {
-	f, k, _ := onDisk(t)
+	n := onDisk(t, filesOf(t, true))
+	f, k := n.Filler, n.key
 	if found := f.Gather(t.Context(), []keys.Key{k}); found[0].Here {
 		t.Error("what is on the disk is in memory")
 	}

@@ -1,6 +1,7 @@
 package testcluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -37,6 +38,8 @@ type Options struct {
 	Embedded bool
 	// S3Addr is the host:port of an S3 to use in place of one of New's own.
 	S3Addr string
+	// S3Dir is where New's own S3 keeps its data; a folder of the test's if empty.
+	S3Dir string
 	// S3Via returns the address that the nodes use to reach the S3 at addr.
 	S3Via func(addr string) string
 	// Wrap is a command that runs the process which holds the data, the S3 or
@@ -168,7 +171,7 @@ func (c *Cluster) WaitMembers(n int) {
 func (c *Cluster) startS3() {
 	c.t.Helper()
 	c.S3 = NewProcess(c.t, "s3", c.Dir, c.env(), func() []string {
-		return append(append([]string{}, c.opts.Wrap...), c.binary, "s3", "--addr", c.s3Bound, "--data-dir", "s3-data")
+		return append(append([]string{}, c.opts.Wrap...), c.binary, "s3", "--addr", c.s3Bound, "--data-dir", cmp.Or(c.opts.S3Dir, "s3-data"))
 	})
 	for range startTries {
 		c.s3Bound = FreeAddr(c.t)
