@@ -12,6 +12,9 @@ type Traits struct {
 	// CompleteVersion is true if completing an upload answers the ETag that
 	// the object has from then on.
 	CompleteVersion bool
+	// TypeKept is true if an object of the type application/octet-stream keeps it,
+	// whatever its name ends in.
+	TypeKept bool
 	// AbortKeeps is true if aborting an upload does no harm to an object of
 	// the same name.
 	AbortKeeps bool

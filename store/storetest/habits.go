@@ -6,7 +6,9 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +48,9 @@ type Habits struct {
 	// NoMetadata: none is kept. Underscores: they come back as dashes.
 	// OldMetadata: what a write does not name stays from the object before.
 	NoMetadata, Underscores, OldMetadata bool
+	// GuessesTypes: application/octet-stream is taken for no type, and the end of the
+	// name for one.
+	GuessesTypes bool
 	// ComposesNames: a decomposed character in a name is the composed one, as on
 	// file systems that do not tell them apart.
 	ComposesNames bool
@@ -241,6 +246,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	for name, values := range there.header {
 		w.Header()[name] = values
+	}
+	if s.GuessesTypes && there.header.Get("Content-Type") == "application/octet-stream" {
+		w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(key)))
 	}
 	w.Header().Set("ETag", `"`+there.tag+`"`)
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(there.body)))
