@@ -17,7 +17,7 @@ const (
 	probeRounds = 3
 )
 
-// Probe finds out how far the server does as S3 does: some eighteen requests
+// Probe finds out how far the server does as S3 does: some twenty requests
 // under a name of its own, which is removed afterwards. Traits returns what was
 // found, and the differences are for people to read. ErrUnavailable and context
 // errors say that the server could not be probed, since it does not answer or

@@ -50,6 +50,7 @@ func TestProbe(t *testing.T) {
 		}, []string{"a put with If-Match", "completed with"}},
 		"no ETag":      {storetest.Habits{CompleteTag: &empty}, func(t *store.Traits) { t.CompleteVersion = false }, []string{"the object's ETag"}},
 		"another ETag": {storetest.Habits{CompleteTag: &other}, func(t *store.Traits) { t.CompleteVersion = false }, []string{"the object's ETag"}},
+		"forgotten":    {storetest.Habits{ForgottenSucceeds: true}, func(t *store.Traits) { t.CompleteVersion = false }, []string{"that was aborted is completed"}},
 		"abort":        {storetest.Habits{AbortRemoves: true}, func(t *store.Traits) { t.AbortKeeps = false }, []string{"removes an object"}},
 		"no prefix":    {storetest.Habits{NoUploadPrefix: true}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"of the whole bucket"}},
 		"encoded":      {storetest.Habits{EncodesUploads: true}, func(*store.Traits) {}, nil},
@@ -79,7 +80,7 @@ func TestProbe(t *testing.T) {
 					t.Errorf("told %q, want %q", d, told)
 				}
 			}
-			if asked := server.Asked(); len(asked) > 20 {
+			if asked := server.Asked(); len(asked) > 21 {
 				t.Errorf("%d requests: %q", len(asked), asked)
 			}
 			if left := server.Names(); len(left) > 0 {
@@ -194,6 +195,29 @@ func TestCompleteForgotten(t *testing.T) {
 	}
 	if _, err := s.Complete(t.Context(), u, parts, store.Conditions{}); !errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestCompleteForgottenAsDone wants an upload that is gone not told as done where the
+// server says that it is.
+func TestCompleteForgottenAsDone(t *testing.T) {
+	for _, probed := range []bool{false, true} {
+		_, s := serve(t, storetest.Habits{ForgottenSucceeds: true})
+		if probed {
+			if _, err := s.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.Put(t.Context(), "v1/a", store.Write{Body: []byte("old")}); err != nil {
+			t.Fatal(err)
+		}
+		u, parts := beginOne(t, s, "v1/a", store.Head{})
+		if err := s.Abort(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		if head, err := s.Complete(t.Context(), u, parts, store.Conditions{}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("probed %v: %+v, %v", probed, head, err)
+		}
 	}
 }
 

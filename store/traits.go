@@ -10,7 +10,7 @@ type Traits struct {
 	// CompleteIfAbsent and CompleteIfMatch are the same of completing an upload.
 	CompleteIfAbsent, CompleteIfMatch bool
 	// CompleteVersion is true if completing an upload answers the ETag that
-	// the object has from then on.
+	// the object has from then on, and an error if the upload is gone.
 	CompleteVersion bool
 	// TypeKept is true if an object of the type application/octet-stream keeps it,
 	// whatever its name ends in.

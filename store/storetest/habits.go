@@ -34,7 +34,8 @@ type Habits struct {
 	// CompleteBroken: what completing an upload answers ends too early.
 	CompleteBroken bool
 	// ForgottenFails: completing an upload that is not there is answered 500.
-	ForgottenFails bool
+	// ForgottenSucceeds: it is answered as if it were done, if the object is there.
+	ForgottenFails, ForgottenSucceeds bool
 	// AbortRemoves: aborting an upload removes the object.
 	AbortRemoves bool
 	// NoUploadPrefix: a prefix that is not a whole key finds no upload.
