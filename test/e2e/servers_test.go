@@ -190,7 +190,7 @@ func (l life) overwritten() {
 					_, err = fmt.Sscanf(string(a.body[:8]), "%d", &got)
 				}
 				if err != nil || a.status != http.StatusOK || got < least || !bytes.Equal(a.body, version(got)) {
-					l.t.Errorf("after write %d: %d %.80s %v", least, a.status, a.body, err)
+					l.t.Errorf("after write %d: %d, %d bytes, %.80s %v", least, a.status, len(a.body), a.body, err)
 					return
 				}
 			}
