@@ -96,7 +96,7 @@ clients: $(BIN)/clients/installed ## the programs and libraries that docs/client
 	go test -tags clients -count 1 -v ./test/clients -python $(BIN)/clients/bin/python -modules $(BIN)/clients/node_modules
 
 # docs/s3.md has what was seen of each, and which were not run.
-s3: ## what s3-suite tries, and the life of two nodes, on a server that is installed and started for it; SERVER=ceph|gofakes3|minio|moto|rclone|s3mock|s3proxy|s3rver|swift|versitygw
+s3: ## what s3-suite tries, and the life of two nodes, on a server that is installed and started for it; SERVER=ceph|gofakes3|minio|moto|rclone|s3mock|s3proxy|s3rver|seaweedfs|swift|versitygw
 	scripts/s3-server $(SERVER)
 
 s3-policy: ## SERVER=ceph: nodes with the policy of docs/s3.md, and without each of its actions; SERVER=minio: where encryption is demanded

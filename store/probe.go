@@ -17,7 +17,7 @@ const (
 	probeRounds = 3
 )
 
-// Probe finds out how far the server does as S3 does: some eighteen requests
+// Probe finds out how far the server does as S3 does: some twenty requests
 // under a name of its own, which is removed afterwards. Traits returns what was
 // found, and the differences are for people to read. ErrUnavailable and context
 // errors say that the server could not be probed, since it does not answer or
@@ -35,9 +35,10 @@ func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 	if err != nil {
 		return nil, err
 	}
+	own.traits.Store(&Traits{TypeKept: true}) // so that the type that comes back is the server's
 	for round := 1; ; round++ {
 		p := &probe{s3: own, folder: probeRoot + rand.Text()}
-		p.name = p.folder + "/a b+é"
+		p.name = p.folder + "/a b+é.html"
 		if err := p.run(ctx); err != nil {
 			return nil, fmt.Errorf("probe the store: %w", err)
 		}
@@ -203,10 +204,15 @@ func (p *probe) metadata(ctx context.Context) {
 		}
 		return
 	}
+	p.traits.TypeKept = got.ContentType == defaultContentType
 	if got.Digest != p.head.Digest || got.Writer != p.head.Writer || got.Meta["with-dash"] != "dash" {
 		p.differs(nil, "the metadata of an object is lost",
 			"objects come back without Content-Type, Larder-Meta-*, Larder-Writer and a digest to compare their bytes with, and two contents of one ETag are taken for one")
 		return
+	}
+	if !p.traits.TypeKept {
+		p.differs(nil, "the type application/octet-stream comes back as "+got.ContentType+" if the name ends in .html",
+			"it is kept in the object's metadata")
 	}
 	if got.Version != p.head.Version {
 		p.differs(nil, "a put answers another ETag than a read", "If-Match needs the ETag of a read")

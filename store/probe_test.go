@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"net/http/httptest"
 	"strings"
@@ -25,7 +26,7 @@ func serve(t *testing.T, h storetest.Habits) (*storetest.Server, *store.S3) {
 func asS3() store.Traits {
 	return store.Traits{
 		PutIfAbsent: true, PutIfMatch: true, CompleteIfAbsent: true, CompleteIfMatch: true,
-		CompleteVersion: true, AbortKeeps: true, UploadsByPrefix: true,
+		CompleteVersion: true, TypeKept: true, AbortKeeps: true, UploadsByPrefix: true,
 	}
 }
 
@@ -49,12 +50,14 @@ func TestProbe(t *testing.T) {
 		}, []string{"a put with If-Match", "completed with"}},
 		"no ETag":      {storetest.Habits{CompleteTag: &empty}, func(t *store.Traits) { t.CompleteVersion = false }, []string{"the object's ETag"}},
 		"another ETag": {storetest.Habits{CompleteTag: &other}, func(t *store.Traits) { t.CompleteVersion = false }, []string{"the object's ETag"}},
+		"forgotten":    {storetest.Habits{ForgottenSucceeds: true}, func(t *store.Traits) { t.CompleteVersion = false }, []string{"that was aborted is completed"}},
 		"abort":        {storetest.Habits{AbortRemoves: true}, func(t *store.Traits) { t.AbortKeeps = false }, []string{"removes an object"}},
 		"no prefix":    {storetest.Habits{NoUploadPrefix: true}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"of the whole bucket"}},
 		"encoded":      {storetest.Habits{EncodesUploads: true}, func(*store.Traits) {}, nil},
 		"underscores":  {storetest.Habits{Underscores: true}, func(*store.Traits) {}, []string{"an underscore"}},
 		"no metadata":  {storetest.Habits{NoMetadata: true}, func(*store.Traits) {}, []string{"without Content-Type"}},
 		"old metadata": {storetest.Habits{OldMetadata: true}, func(*store.Traits) {}, []string{"of a replaced object"}},
+		"types":        {storetest.Habits{GuessesTypes: true}, func(t *store.Traits) { t.TypeKept = false }, []string{"as text/html"}},
 		"composes":     {storetest.Habits{ComposesNames: true}, func(*store.Traits) {}, []string{"two forms of one character"}},
 		"no listing":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
 		"no abort":     {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
@@ -77,7 +80,7 @@ func TestProbe(t *testing.T) {
 					t.Errorf("told %q, want %q", d, told)
 				}
 			}
-			if asked := server.Asked(); len(asked) > 20 {
+			if asked := server.Asked(); len(asked) > 21 {
 				t.Errorf("%d requests: %q", len(asked), asked)
 			}
 			if left := server.Names(); len(left) > 0 {
@@ -139,7 +142,7 @@ func TestComplete(t *testing.T) {
 			if _, err := s.Put(t.Context(), "v1/a", store.Write{Head: store.Head{Writer: "before"}}); err != nil {
 				t.Fatal(err)
 			}
-			u, parts := beginOne(t, s, "v1/a")
+			u, parts := beginOne(t, s, "v1/a", store.Head{Writer: "ann"})
 			head, err := s.Complete(t.Context(), u, parts, store.Conditions{})
 			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
 				t.Errorf("%s: the error is %v, want %v", name, err, test.want)
@@ -152,6 +155,34 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// TestTypes wants an object's type kept where the server takes the usual one for none.
+func TestTypes(t *testing.T) {
+	for _, probed := range []bool{false, true} {
+		_, s := serve(t, storetest.Habits{GuessesTypes: true})
+		if probed {
+			if _, err := s.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, given := range []string{"", "application/octet-stream", "text/plain"} {
+			want := cmp.Or(given, "application/octet-stream")
+			if _, err := s.Put(t.Context(), "v1/small.html", store.Write{Head: store.Head{ContentType: given}}); err != nil {
+				t.Fatal(err)
+			}
+			u, parts := beginOne(t, s, "v1/large.html", store.Head{ContentType: given})
+			if _, err := s.Complete(t.Context(), u, parts, store.Conditions{}); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"v1/small.html", "v1/large.html"} {
+				got, err := s.Head(t.Context(), name)
+				if err != nil || got.ContentType != want || len(got.Meta) > 0 {
+					t.Errorf("%s was put as %q: %+v, %v", name, given, got, err)
+				}
+			}
+		}
+	}
+}
+
 // TestCompleteForgotten wants an upload that is gone told as such where the
 // server answers 500, and the object of the name left alone.
 func TestCompleteForgotten(t *testing.T) {
@@ -159,7 +190,7 @@ func TestCompleteForgotten(t *testing.T) {
 	if _, err := s.Put(t.Context(), "v1/a", store.Write{Body: []byte("old")}); err != nil {
 		t.Fatal(err)
 	}
-	u, parts := beginOne(t, s, "v1/a")
+	u, parts := beginOne(t, s, "v1/a", store.Head{Writer: "ann"})
 	if err := s.Abort(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
@@ -168,9 +199,32 @@ func TestCompleteForgotten(t *testing.T) {
 	}
 }
 
-func beginOne(t *testing.T, s *store.S3, name string) (store.Upload, []store.Part) {
+// TestCompleteForgottenAsDone wants an upload that is gone not told as done where the
+// server says that it is.
+func TestCompleteForgottenAsDone(t *testing.T) {
+	for _, probed := range []bool{false, true} {
+		_, s := serve(t, storetest.Habits{ForgottenSucceeds: true})
+		if probed {
+			if _, err := s.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.Put(t.Context(), "v1/a", store.Write{Body: []byte("old")}); err != nil {
+			t.Fatal(err)
+		}
+		u, parts := beginOne(t, s, "v1/a", store.Head{})
+		if err := s.Abort(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		if head, err := s.Complete(t.Context(), u, parts, store.Conditions{}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("probed %v: %+v, %v", probed, head, err)
+		}
+	}
+}
+
+func beginOne(t *testing.T, s *store.S3, name string, h store.Head) (store.Upload, []store.Part) {
 	t.Helper()
-	u, err := s.Begin(t.Context(), name, store.Head{Writer: "ann"})
+	u, err := s.Begin(t.Context(), name, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +249,7 @@ func TestAbandonedElsewhere(t *testing.T) {
 		_, s := serve(t, test.habits)
 		names := map[string]bool{"v1/a b": true, "v1/a+é": true, "v1/c|d": true}
 		for name := range names {
-			beginOne(t, s, name)
+			beginOne(t, s, name, store.Head{Writer: "ann"})
 		}
 		found, err := s.Abandoned(t.Context(), "v1/", time.Now().Add(time.Hour))
 		if err != nil || len(found) != test.want {

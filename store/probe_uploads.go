@@ -94,8 +94,21 @@ func (p *probe) abort(ctx context.Context) {
 	if p.traits.AbortKeeps = err == nil && got.Version == p.head.Version; !p.traits.AbortKeeps {
 		p.differs(err, "aborting an upload removes an object of the same name", "no upload is aborted, and "+leftBehind)
 	}
+	if aborted == nil && p.traits.AbortKeeps {
+		p.afterAbort(ctx, u)
+	}
 	if aborted != nil && !p.denied(aborted, "s3:AbortMultipartUpload", leftBehind) {
 		p.differs(aborted, "an upload cannot be aborted", leftBehind)
+	}
+}
+
+// afterAbort tries to complete what was aborted.
+func (p *probe) afterAbort(ctx context.Context, u Upload) {
+	part := Part{Number: 1, Tag: "d41d8cd98f00b204e9800998ecf8427e"}
+	if _, err := p.s3.complete(ctx, u, []Part{part}, Conditions{}); err == nil {
+		p.traits.CompleteVersion = false
+		p.differs(nil, "an upload that was aborted is completed without an error",
+			"the owner of the key asks what is there, one request more for each large object")
 	}
 }
 

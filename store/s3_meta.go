@@ -18,6 +18,7 @@ import (
 //	larder-piece     Piece
 //	larder-claim     Claim
 //	larder-expires   Expires, as unix seconds
+//	larder-type      ContentType, if it is the default and the server was not seen to keep that
 //	larder-encoding  "percent" if the values are encoded; else it is absent
 //	anything else    Meta, names as they are
 //
@@ -40,6 +41,7 @@ const (
 	ownPiece     = ownPrefix + "piece"
 	ownClaim     = ownPrefix + "claim"
 	ownExpires   = ownPrefix + "expires"
+	ownType      = ownPrefix + "type"
 	ownEncoding  = ownPrefix + "encoding"
 	encodingName = "percent"
 
@@ -60,9 +62,10 @@ const (
 	hexDigits  = "0123456789ABCDEF"
 )
 
-// toMetadata is the user metadata of a head. Its error is ErrMetadata.
-func toMetadata(h Head) (map[string]string, error) {
-	values := make(map[string]string, len(h.Meta)+7)
+// toMetadata is the user metadata of a head for a server of these traits. Its error
+// is ErrMetadata.
+func toMetadata(h Head, t Traits) (map[string]string, error) {
+	values := make(map[string]string, len(h.Meta)+8)
 	for name, value := range h.Meta {
 		if name == "" || strings.Trim(name, nameBytes) != "" {
 			return nil, fmt.Errorf("%w: the name %q is not a lower-case header name", ErrMetadata, name)
@@ -93,6 +96,9 @@ func toMetadata(h Head) (map[string]string, error) {
 	}
 	if !h.Expires.IsZero() {
 		values[ownExpires] = strconv.FormatInt(h.Expires.Unix(), 10)
+	}
+	if h.ContentType == defaultContentType && !t.TypeKept {
+		values[ownType] = h.ContentType
 	}
 	size := 0
 	for name, value := range values {
@@ -125,6 +131,9 @@ func fromMetadata(h *Head, values map[string]string) {
 		h.Piece = piece
 	}
 	h.Writer = values[ownWriter]
+	if values[ownType] == defaultContentType {
+		h.ContentType = defaultContentType
+	}
 	if modified, ok := moment(values[ownModified]); ok {
 		h.Modified = modified
 	}

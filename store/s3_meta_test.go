@@ -18,7 +18,7 @@ func FuzzMetadata(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, one, two, writer string) {
 		head := Head{Meta: map[string]string{"one": one, "two": two}, Writer: writer, Modified: time.Unix(1643500000, 0).UTC()}
-		values, err := toMetadata(head)
+		values, err := toMetadata(head, Traits{})
 		if errors.Is(err, ErrMetadata) {
 			return
 		}
@@ -40,7 +40,7 @@ func FuzzMetadata(f *testing.F) {
 
 func TestPlainMetadataIsKeptAsItIs(t *testing.T) {
 	head := Head{Meta: map[string]string{"note": `100% <of> "it" & more`}, Writer: "ann@example.com", Digest: strings.Repeat("0", 64)}
-	values, err := toMetadata(head)
+	values, err := toMetadata(head, Traits{})
 	if err != nil {
 		t.Fatal(err)
 	}

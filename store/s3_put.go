@@ -28,7 +28,7 @@ func (s *S3) Put(ctx context.Context, name string, w Write) (Head, error) {
 	if err != nil {
 		return Head{}, fmt.Errorf("put %s: %w", name, err)
 	}
-	metadata, err := toMetadata(head)
+	metadata, err := toMetadata(head, s.Traits())
 	if err != nil {
 		return Head{}, fmt.Errorf("put %s: %w", name, err)
 	}

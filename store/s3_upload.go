@@ -34,7 +34,7 @@ func (s *S3) Begin(ctx context.Context, name string, h Head) (Upload, error) {
 			return Upload{}, fmt.Errorf("begin upload of %s: %w", name, err)
 		}
 	}
-	metadata, err := toMetadata(head)
+	metadata, err := toMetadata(head, s.Traits())
 	if err != nil {
 		return Upload{}, fmt.Errorf("begin upload of %s: %w", name, err)
 	}

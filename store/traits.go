@@ -10,8 +10,11 @@ type Traits struct {
 	// CompleteIfAbsent and CompleteIfMatch are the same of completing an upload.
 	CompleteIfAbsent, CompleteIfMatch bool
 	// CompleteVersion is true if completing an upload answers the ETag that
-	// the object has from then on.
+	// the object has from then on, and an error if the upload is gone.
 	CompleteVersion bool
+	// TypeKept is true if an object of the type application/octet-stream keeps it,
+	// whatever its name ends in.
+	TypeKept bool
 	// AbortKeeps is true if aborting an upload does no harm to an object of
 	// the same name.
 	AbortKeeps bool

@@ -6,7 +6,9 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -32,7 +34,8 @@ type Habits struct {
 	// CompleteBroken: what completing an upload answers ends too early.
 	CompleteBroken bool
 	// ForgottenFails: completing an upload that is not there is answered 500.
-	ForgottenFails bool
+	// ForgottenSucceeds: it is answered as if it were done, if the object is there.
+	ForgottenFails, ForgottenSucceeds bool
 	// AbortRemoves: aborting an upload removes the object.
 	AbortRemoves bool
 	// NoUploadPrefix: a prefix that is not a whole key finds no upload.
@@ -46,6 +49,9 @@ type Habits struct {
 	// NoMetadata: none is kept. Underscores: they come back as dashes.
 	// OldMetadata: what a write does not name stays from the object before.
 	NoMetadata, Underscores, OldMetadata bool
+	// GuessesTypes: application/octet-stream is taken for no type, and the end of the
+	// name for one.
+	GuessesTypes bool
 	// ComposesNames: a decomposed character in a name is the composed one, as on
 	// file systems that do not tell them apart.
 	ComposesNames bool
@@ -263,6 +269,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	for name, values := range there.header {
 		w.Header()[name] = values
+	}
+	if s.GuessesTypes && there.header.Get("Content-Type") == "application/octet-stream" {
+		w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(key)))
 	}
 	w.Header().Set("ETag", `"`+there.tag+`"`)
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(there.body)))

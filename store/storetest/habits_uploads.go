@@ -30,6 +30,9 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, key string) {
 	case !there && s.ForgottenFails:
 		fail(w, http.StatusInternalServerError, "UnknownError")
 		return
+	case !there && s.ForgottenSucceeds && s.objects[key].tag != "":
+		answer(w, "CompleteMultipartUploadResult", "<ETag>&quot;0123-1&quot;</ETag>")
+		return
 	case !there:
 		fail(w, http.StatusNotFound, "NoSuchUpload")
 		return

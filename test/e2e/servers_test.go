@@ -190,7 +190,7 @@ func (l life) overwritten() {
 					_, err = fmt.Sscanf(string(a.body[:8]), "%d", &got)
 				}
 				if err != nil || a.status != http.StatusOK || got < least || !bytes.Equal(a.body, version(got)) {
-					l.t.Errorf("after write %d: %d %.80s %v", least, a.status, a.body, err)
+					l.t.Errorf("after write %d: %d, %d bytes, %.80s %v", least, a.status, len(a.body), a.body, err)
 					return
 				}
 			}
@@ -227,6 +227,7 @@ func (l life) restart() {
 	small, large := []byte("small"), noise(4, 11<<20)
 	do(l.t, "PUT", l.object(0, "restart/small"), small, "Content-Type", "text/plain", "Larder-Meta-Kind", "first").want(l.t, 201)
 	do(l.t, "PUT", l.object(1, "restart/large"), large, "Content-Type", "text/plain", "Larder-Meta-Kind", "first").want(l.t, 201)
+	do(l.t, "PUT", l.object(0, "restart/small.html"), small).want(l.t, 201)
 	for _, n := range l.Nodes {
 		n.Kill()
 	}
@@ -242,5 +243,8 @@ func (l life) restart() {
 		if got := a.header.Get("Content-Type") + " " + a.header.Get("Larder-Meta-Kind"); got != "text/plain first" {
 			l.t.Errorf("%s came back as %q", key, strings.TrimSpace(got))
 		}
+	}
+	if got := do(l.t, "GET", l.object(0, "restart/small.html"), nil).wantBody(l.t, small).header.Get("Content-Type"); got != "application/octet-stream" {
+		l.t.Errorf("what was put without a type came back as %q", got)
 	}
 }
