@@ -127,9 +127,10 @@ func TestBuildsOutliveNodes(t *testing.T) {
 	}
 }
 
-// TestBuildsWhileScaled grows a cluster from three nodes to five, and back.
-func TestBuildsWhileScaled(t *testing.T) {
-	t.Parallel()
+// TestBuildsWhileScaled grows a cluster from three nodes to five, and back. It runs alone:
+// a node that gets no processor for some seconds while owners change may cost a build
+// (docs/decisions/0103-starved-nodes.md), and five that start are much for a small machine.
+func TestBuildsWhileScaled(t *testing.T) { //nolint:paralleltest // see above
 	const callers, keysHeld = 6, 4
 	c := testcluster.New(t, testcluster.Options{})
 	var all []*held
