@@ -130,7 +130,7 @@ func TestBuildsOutliveNodes(t *testing.T) {
 // TestBuildsWhileScaled grows a cluster from three nodes to five, and back. It runs alone:
 // a node that gets no processor for some seconds while owners change may cost a build
 // (docs/decisions/0103-starved-nodes.md), and five that start are much for a small machine.
-func TestBuildsWhileScaled(t *testing.T) { //nolint:paralleltest // see above
+func TestBuildsWhileScaled(t *testing.T) {
 	const callers, keysHeld = 6, 4
 	c := testcluster.New(t, testcluster.Options{})
 	var all []*held
