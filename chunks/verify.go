@@ -72,14 +72,16 @@ type passing struct {
 // passing is for a chunk whose owner says this XXH3 of it, if it is summed; nil if nothing
 // is known of its digest.
 func (v *digests) passing(c Chunk, sum uint64, summed bool) *passing {
-	p := &passing{digests: v, chunk: c, make: sha256.New}
-	if want, known := v.of(context.Background(), c); summed && c.n == 0 {
+	p := &passing{digests: v, chunk: c}
+	if summed && c.n == 0 {
 		p.want, p.make = binary.BigEndian.AppendUint64(nil, sum), func() hash.Hash { return xxh3.New() }
-	} else if known {
-		p.want = want[:]
 	} else {
-		v.unknown.Add(1)
-		return nil
+		want, known := v.of(context.Background(), c) // may ask the store for a list
+		if !known {
+			v.unknown.Add(1)
+			return nil
+		}
+		p.want, p.make = want[:], sha256.New
 	}
 	p.sum = p.make()
 	return p

@@ -93,8 +93,11 @@ func (c *checksums) blamed(op string, err error) bool {
 // mayBeForChecksums reports whether a server, or a proxy before it that drops the
 // headers which were signed, may have answered so because of the headers.
 func (f *failure) mayBeForChecksums(op string) bool {
-	if op == "complete" && (f.status != http.StatusBadRequest || f.code == "MalformedXML") { // other statuses are for its conditions
-		return f.code == "MalformedXML"
+	switch {
+	case op == "complete" && f.code == "MalformedXML": // they are in its body
+		return true
+	case op == "complete" && f.status != http.StatusBadRequest: // which is for its conditions
+		return false
 	}
 	if f.status == http.StatusForbidden {
 		return f.code == "SignatureDoesNotMatch"

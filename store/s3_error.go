@@ -265,9 +265,10 @@ func advice(op string, f *failure, header http.Header) string {
 }
 
 // isForKey reports whether a request was refused for the key that its object is
-// to be, or is, encrypted with. A permission for it that is missing is not meant.
+// to be, or is, encrypted with. A permission for it that is missing is not meant, nor is
+// an object that is not there: the words of some servers have its name.
 func (f *failure) isForKey() bool {
-	return f.code != "AccessDenied" && !throttles(f.code) && strings.Contains(strings.ToLower(f.code+" "+f.words), "kms")
+	return f.code != "AccessDenied" && f.status != http.StatusNotFound && !throttles(f.code) && strings.Contains(strings.ToLower(f.code+" "+f.words), "kms")
 }
 
 // orEncryption says why else a write may be denied.

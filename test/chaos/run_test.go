@@ -65,7 +65,7 @@ func run(t *testing.T, s scenario, begun func()) {
 		}
 	})
 	r.windows = s.apart(i.troubles, r.looks)
-	time.Sleep(history.MostLife + time.Second) // what expires does so before the last reads, and not between two of them
+	sleep(t.Context(), history.MostLife+time.Second) // what expires does so before the last reads, and not between two of them
 	r.finish(t)
 	r.tellExpired(t)
 	r.check(t)
