@@ -155,6 +155,7 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		{400, "InvalidArgument", "SSE with KMS managed key requires HTTP header", store.ErrUnexpected, "--s3-sse-kms-key"},
 		{400, "KMS.ThrottlingException", "told so", store.ErrNotWritten, "KMS.ThrottlingException"},
 		{403, "AccessDenied", "not authorized to perform: kms:GenerateDataKey", store.ErrDenied, "kms:GenerateDataKey"},
+		{404, "kms:KeyNotFound", "key with given key ID does not exist", store.ErrUnexpected, "--s3-sse-kms-key"}, // as MinIO says it
 		{404, "NoSuchKey", "there is no v1/acme/objects/kms", store.ErrNotFound, "NoSuchKey"},
 	} {
 		s := startFake(t, &fake{before: func(w http.ResponseWriter, _ *http.Request) bool {
@@ -163,7 +164,7 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 			return true
 		}}, store.S3Config{Encryption: "aws:kms"})
 		_, err := s.Put(t.Context(), "a", store.Write{})
-		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) || c.status == http.StatusNotFound && strings.Contains(err.Error(), "--s3-sse") {
+		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) || c.code == "NoSuchKey" && strings.Contains(err.Error(), "--s3-sse") {
 			t.Errorf("%s: the error is %v", c.code, err)
 		}
 	}

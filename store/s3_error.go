@@ -265,10 +265,14 @@ func advice(op string, f *failure, header http.Header) string {
 }
 
 // isForKey reports whether a request was refused for the key that its object is
-// to be, or is, encrypted with. A permission for it that is missing is not meant, nor is
-// an object that is not there: the words of some servers have its name.
+// to be, or is, encrypted with. A permission for it that is missing is not meant. Of what
+// is not there only the code tells: the words of some servers have the object's name.
 func (f *failure) isForKey() bool {
-	return f.code != "AccessDenied" && f.status != http.StatusNotFound && !throttles(f.code) && strings.Contains(strings.ToLower(f.code+" "+f.words), "kms")
+	if f.code == "AccessDenied" || throttles(f.code) {
+		return false
+	}
+	names := func(text string) bool { return strings.Contains(strings.ToLower(text), "kms") }
+	return names(f.code) || f.status != http.StatusNotFound && names(f.words)
 }
 
 // orEncryption says why else a write may be denied.
