@@ -18,7 +18,7 @@ import (
 	"larder/test/testcluster"
 )
 
-// buildLimit bounds the wait of one caller for a value.
+// buildLimit bounds each wait of a test about builds.
 const buildLimit = time.Minute
 
 // errMoved says that a stream ended without a word of what became of its caller.
@@ -111,8 +111,6 @@ type caller struct {
 
 // run returns the value, and whether this caller built it.
 func (c caller) run(ctx context.Context) (value []byte, own bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, buildLimit)
-	defer cancel()
 	err = errMoved
 	for i := 0; err != nil && ctx.Err() == nil; i++ {
 		if i > 0 {

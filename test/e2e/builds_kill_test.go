@@ -15,10 +15,11 @@ import (
 
 // held is a crowd of callers of whom the first builds until it is let go.
 type held struct {
-	t     *testing.T
-	built atomic.Int64
-	goOn  chan struct{}
-	all   sync.WaitGroup
+	t      *testing.T
+	built  atomic.Int64
+	goOn   chan struct{}
+	giveUp context.CancelFunc
+	all    sync.WaitGroup
 
 	mu     sync.Mutex // guards values
 	values map[string]string
@@ -29,7 +30,8 @@ type held struct {
 // callers end with the test.
 func hold(t *testing.T, c *testcluster.Cluster, first int, key string, callers, alreadyWaiting int) *held {
 	t.Helper()
-	h := &held{t: t, goOn: make(chan struct{}), values: map[string]string{}}
+	ctx, giveUp := context.WithCancel(t.Context())
+	h := &held{t: t, goOn: make(chan struct{}), giveUp: giveUp, values: map[string]string{}}
 	t.Cleanup(h.all.Wait)
 	for i := range callers {
 		who := caller{key: key, id: fmt.Sprint("caller-", i), built: &h.built, build: h.build}
@@ -37,7 +39,7 @@ func hold(t *testing.T, c *testcluster.Cluster, first int, key string, callers, 
 			who.nodes = append(who.nodes, c.Nodes[(first+i+j)%len(c.Nodes)])
 		}
 		h.all.Go(func() {
-			value, own, err := who.run(t.Context())
+			value, own, err := who.run(ctx)
 			switch {
 			case t.Context().Err() != nil || own: // another's value may have come first
 				return
@@ -83,6 +85,7 @@ func (h *held) want(c *testcluster.Cluster, waiters int) error {
 // the same value.
 func (h *held) release() int64 {
 	h.t.Helper()
+	defer time.AfterFunc(buildLimit, h.giveUp).Stop()
 	close(h.goOn)
 	h.all.Wait()
 	if len(h.values) != 1 {

@@ -59,6 +59,8 @@ func pause(ctx context.Context) {
 // test unless all get the same value. It returns how many builds there were.
 func crowd(t *testing.T, nodes []*testcluster.Node, key string, callers int, build func(context.Context)) int {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), buildLimit)
+	defer cancel()
 	var built atomic.Int64
 	values := make([]string, callers)
 	var all sync.WaitGroup
@@ -69,7 +71,7 @@ func crowd(t *testing.T, nodes []*testcluster.Node, key string, callers int, bui
 				nodes: append(append([]*testcluster.Node{}, nodes[at:]...), nodes[:at]...),
 				key:   key, id: fmt.Sprint("caller-", i), built: &built, build: build,
 			}
-			value, _, err := who.run(t.Context())
+			value, _, err := who.run(ctx)
 			if err != nil {
 				t.Errorf("%s: %v", who.id, err)
 			}
