@@ -5,7 +5,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
-	"larder/overview"
+	"larder/httpapi/overview"
 )
 
 // Numbers reads from the metrics what an overview of the cluster needs of this node.

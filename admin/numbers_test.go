@@ -9,11 +9,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/chunks"
-	"larder/disk"
 	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
 	"larder/store"
+	"larder/tier/disk"
 	"larder/usage"
 	"larder/writepath"
 )

@@ -7,10 +7,10 @@ import (
 
 	"larder/builds"
 	"larder/cluster"
-	"larder/disk"
 	"larder/fill"
 	"larder/heads"
 	"larder/tier"
+	"larder/tier/disk"
 	"larder/usage"
 	"larder/writepath"
 )

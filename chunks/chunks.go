@@ -13,11 +13,11 @@ import (
 
 	"larder/budget"
 	"larder/cluster"
-	"larder/disk"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
 	"larder/tier"
+	"larder/tier/disk"
 )
 
 // ErrPanic says that a fetch panicked; the panic was logged with its stack.

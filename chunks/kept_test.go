@@ -7,9 +7,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/budget"
-	"larder/disk"
 	"larder/keys"
 	"larder/tier"
+	"larder/tier/disk"
 )
 
 // Chunks are counted wherever memory has them, and on disk, but those of another version, of

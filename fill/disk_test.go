@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"larder/chunks"
-	"larder/disk"
 	"larder/heads"
 	"larder/keys"
 	"larder/test/testcluster"
+	"larder/tier/disk"
 )
 
 // someFiles are a directory of which the system has all in its page cache, or nothing.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"larder/auth"
-	"larder/overview"
+	"larder/httpapi/overview"
 )
 
 // cluster answers an operator how the cluster is.

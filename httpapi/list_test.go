@@ -13,9 +13,9 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/expiry"
 	"larder/keys"
 	"larder/store"
+	"larder/store/expiry"
 )
 
 // The store is asked for as many places as there are keys missing, but for a hundred at least,

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"larder/auth"
+	"larder/httpapi/why"
 	"larder/keys"
 	"larder/store"
-	"larder/why"
 )
 
 const (

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"larder/expiry"
 	"larder/fill"
 	"larder/keys"
 	"larder/store"
+	"larder/store/expiry"
 	"larder/test/testcluster"
 )
 

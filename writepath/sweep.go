@@ -9,10 +9,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"larder/expiry"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/store/expiry"
 )
 
 const (

@@ -10,10 +10,10 @@ import (
 
 	"larder/budget"
 	"larder/cluster"
-	"larder/expiry"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
+	"larder/store/expiry"
 	"larder/usage"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"larder/disk"
+	"larder/tier/disk"
 )
 
 // checkDisk checks the flags of the disk.

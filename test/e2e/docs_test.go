@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"path/filepath"
@@ -198,7 +199,7 @@ func TestReadmeNamesTheFolders(t *testing.T) {
 			t.Errorf("README names the folder %s, which is not there", name)
 		}
 	}
-	for _, pattern := range []string{"../../*/*.go", "../../test/*/*.go"} {
+	for _, pattern := range []string{"../../*/*.go", "../../httpapi/*/*.go", "../../test/*/*.go", "../../tier/*/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -243,13 +244,14 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 func TestArchitectureNamesTheQuestions(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../*/*.go")
-	if err != nil {
+	below, err2 := filepath.Glob("../../*/*/*.go")
+	if err := cmp.Or(err, err2); err != nil {
 		t.Fatal(err)
 	}
 	page := readDoc(t, "docs/architecture.md")
 	route := regexp.MustCompile(`(?m)^(?:const )?\s*(?:[a-zA-Z]+R|r)oute\s+= "([a-z/0-9-]+)"`)
 	found := 0
-	for _, file := range files {
+	for _, file := range append(files, below...) {
 		code, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
