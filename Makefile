@@ -15,7 +15,7 @@ PLATFORMS := linux/$(shell go env GOARCH)
 # axe-core is under the MPL-2.0 and is used by tests alone; the wheel that bears it needs nothing else of what it depends on.
 AXE := $(BIN)/axe-0.1.8/axe_playwright_python/axe.min.js
 
-.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable lifecycle kubernetes keeping issuer bench scale chart image vuln tools clean
+.PHONY: help build build-race test test-go test-python test-more clients s3 s3-policy s3-suite wheel axe page screenshots lint cluster chaos simulate mutations crowds durable audits lifecycle kubernetes keeping issuer bench scale chart image vuln tools clean
 
 help: ## the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,7 @@ KILLS ?= 500
 CROWDS ?= 100
 SEEDS ?= 200
 KEYS ?= 100000
+AUDITS ?= 10000000
 
 chaos: ## kill, pause, cut off and restart nodes under load; SEED=… DURATION=…
 	go test -race -v -count 1 -timeout 0 -run TestFaults ./test/chaos -seed $(SEED) -duration $(DURATION)
@@ -70,6 +71,9 @@ crowds: ## 200 callers at three nodes want one key, again and again: one build e
 
 durable: ## kill a node under load again and again, and look for every acknowledged write; KILLS=… SEED=…
 	go test -v -count 1 -timeout 0 -run TestDurable ./test/chaos -seed $(SEED) -kills $(KILLS)
+
+audits: ## compare reads with S3's own answers while nodes are killed, stopped and held up; a night for ten million; AUDITS=… SEED=…
+	go test -v -count 1 -timeout 0 -run TestAudits ./test/chaos -seed $(SEED) -audits $(AUDITS)
 
 bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; tables in test/bench/results; ROWS='memory|peer' SHORT=1
 	ROWS='$(ROWS)' SHORT=$(SHORT) scripts/bench

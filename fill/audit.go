@@ -37,12 +37,19 @@ const (
 )
 
 // audits counts the verdicts, and those that are to come.
-type audits struct{ underWay, same, changed, differs, failed atomic.Int64 }
+type audits struct {
+	every                                    uint32
+	underWay, same, changed, differs, failed atomic.Int64
+}
+
+// AuditOneIn has one in so many reads under a live head compared with the store, for tests
+// that want more of them. It is called before the first read.
+func (f *Filler) AuditOneIn(reads uint32) { f.audits.every = reads }
 
 // sample chooses a few of the reads that a live head answered, and compares each with
 // the store, after its answer and on nobody's time but its own.
 func (f *Filler) sample(k keys.Key) {
-	if rand.Uint32N(auditEvery) != 0 {
+	if rand.Uint32N(f.audits.every) != 0 {
 		return
 	}
 	if f.audits.underWay.Add(1) > auditsAtOnce {

@@ -50,6 +50,7 @@ func New(cfg Config, st Store, table *heads.Table, ring Ring) (*Filler, error) {
 	f := &Filler{size: cfg.ChunkSize, store: st, ring: ring, heads: table, chunks: c, log: cfg.Log}
 	f.foreign = f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	f.lookups.init()
+	f.AuditOneIn(auditEvery)
 	return f, nil
 }
 

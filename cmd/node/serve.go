@@ -113,6 +113,9 @@ func (c *serveCmd) build(ctx context.Context) (n *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := auditMore(n.fill); err != nil {
+		return nil, err
+	}
 	if err := n.makeBuilds(); err != nil {
 		return nil, err
 	}

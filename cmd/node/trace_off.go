@@ -5,6 +5,7 @@ package main
 import (
 	"time"
 
+	"larder/fill"
 	"larder/heads"
 )
 
@@ -13,3 +14,6 @@ func traced(string) (func(heads.Event), error) { return nil, nil } //nolint:niln
 
 // expireSoon leaves it at writepath's defaults how soon what has expired is removed.
 func expireSoon() (every, grace time.Duration, err error) { return 0, 0, nil }
+
+// auditMore leaves it at fill's default how many reads are compared with the store.
+func auditMore(*fill.Filler) error { return nil }

@@ -4,8 +4,10 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"time"
 
+	"larder/fill"
 	"larder/heads"
 	"larder/test/trace"
 )
@@ -29,4 +31,15 @@ func expireSoon() (every, grace time.Duration, err error) {
 	}
 	every, err = time.ParseDuration(text)
 	return every, every / 3, err
+}
+
+// auditMore has one read in LARDER_AUDIT_EVERY compared with the store.
+func auditMore(f *fill.Filler) error {
+	text := os.Getenv("LARDER_AUDIT_EVERY")
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	f.AuditOneIn(uint32(max(n, 1)))
+	return err
 }
