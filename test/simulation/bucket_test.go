@@ -218,10 +218,11 @@ func (d *door) request(ctx context.Context, writes bool, do func() error) error 
 	return err
 }
 
-// later does a write some time after its answer, unless its node is gone by then.
+// later does a write some time after its answer, also while its node stands still, but not if
+// that is gone by then.
 func (d *door) later(after time.Duration, asked time.Time, do func() error) {
 	time.Sleep(after)
-	if !d.host.runs(context.Background()) {
+	if d.host.isGone() {
 		return
 	}
 	d.bucket.mu.Lock()

@@ -26,7 +26,7 @@ type caller struct {
 
 // run works until ctx ends.
 func (c *caller) run(ctx context.Context) {
-	for sleep(ctx, time.Duration(c.rng.Int64N(int64(4*c.world.pause)))) {
+	for c.world.rest(ctx, c.rng, 4*c.world.pause) {
 		k := c.world.builds[c.rng.IntN(len(c.world.builds))]
 		n := c.anyNode(0)
 		switch chance := c.rng.IntN(100); {

@@ -27,7 +27,7 @@ type client struct {
 
 // run works until ctx ends.
 func (c *client) run(ctx context.Context) {
-	for sleep(ctx, time.Duration(c.rng.Int64N(int64(2*c.world.pause)))) {
+	for c.world.rest(ctx, c.rng, 2*c.world.pause) {
 		n := c.slot.node.Load()
 		if n == nil || !n.serving.Load() {
 			continue

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -19,7 +20,10 @@ func (w *world) inflict(ctx context.Context) {
 				if f.track == i && sleep(ctx, time.Until(w.history.Began.Add(f.at))) {
 					w.tell("%s", f)
 					since := w.history.Now()
+					w.suffering.Add(1)
 					w.suffer(ctx, f)
+					w.suffered.Store(int64(time.Since(w.history.Began)))
+					w.suffering.Add(-1)
 					w.disturbing(f, since)
 					w.tell("over: %s", f)
 				}
@@ -27,6 +31,33 @@ func (w *world) inflict(ctx context.Context) {
 		})
 	}
 	all.Wait()
+}
+
+const (
+	// calmAfter is how long after a fault little can come of it any more.
+	calmAfter = revalidate + 2*lease
+	// busyBefore is how long before a fault clients are busy again, so that it meets what
+	// is under way and trusted.
+	busyBefore = 2 * lease
+	// calmRests is by how much clients rest longer while all is calm.
+	calmRests = 6
+)
+
+// rest waits for a while, at most so long, and reports whether ctx goes on. While all is
+// calm it is longer: what is to be found is found around faults.
+func (w *world) rest(ctx context.Context, rng *rand.Rand, most time.Duration) bool {
+	d := time.Duration(rng.Int64N(int64(most)))
+	now := time.Since(w.history.Began)
+	if w.suffering.Load() > 0 || now-time.Duration(w.suffered.Load()) < calmAfter {
+		return sleep(ctx, d)
+	}
+	long := calmRests * d
+	for _, f := range w.faults {
+		if f.at > now {
+			long = min(long, max(0, f.at-busyBefore-now)+d)
+		}
+	}
+	return sleep(ctx, long)
 }
 
 // suffer carries out one fault.

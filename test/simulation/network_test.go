@@ -217,6 +217,13 @@ func (h *host) runs(ctx context.Context) bool {
 	}
 }
 
+// isGone reports whether the host has ended.
+func (h *host) isGone() bool {
+	h.network.mu.Lock()
+	defer h.network.mu.Unlock()
+	return h.gone
+}
+
 // bound is addr with a port of its own in place of port 0. The caller holds mu.
 func (n *network) bound(addr string) (host, port string, err error) {
 	if host, port, err = net.SplitHostPort(addr); err == nil && port == "0" {

@@ -95,7 +95,7 @@ type plan struct {
 // planOf makes up a plan, of faults of these kinds or of any. It is a pure function.
 func planOf(seed uint64, kinds ...kind) plan {
 	rng := rand.New(rand.NewPCG(seed, 'p'))
-	p := plan{seed: seed, nodes: 3 + rng.IntN(3), spare: 1, clients: 2, pause: time.Duration(300+rng.IntN(1200)) * time.Millisecond}
+	p := plan{seed: seed, nodes: 3 + rng.IntN(3), spare: 1, clients: 2, pause: time.Duration(500+rng.IntN(1500)) * time.Millisecond}
 	for i := range 2 + rng.IntN(5) {
 		p.keys = append(p.keys, fmt.Sprint("key-", i))
 	}

@@ -30,6 +30,9 @@ type world struct {
 	names   map[string]string // of their IDs
 	verbose bool
 
+	suffering atomic.Int32 // faults that are under way
+	suffered  atomic.Int64 // since the history began: when the last one was over
+
 	mu       sync.Mutex // guards all below
 	failures []string
 	concerns map[string]bool // the keys of the failures
