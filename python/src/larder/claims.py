@@ -23,7 +23,7 @@ from urllib.parse import quote
 from larder.answers import is_ndjson
 from larder.client import Client
 from larder.errors import BadRequest, ConfigError, Conflict, LarderError, Unavailable
-from larder.http1 import Connection, Malformed, Response
+from larder.http1 import Connection, Malformed
 from larder.raw import path_of
 from larder.transport import Request, Transport
 
