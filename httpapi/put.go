@@ -174,7 +174,7 @@ func (a *API) delete(c *call) error {
 	if cond.IfAbsent {
 		return fmt.Errorf("%w: If-None-Match has no meaning for a DELETE; use If-Match", errHeader)
 	}
-	if err := a.wrt.Delete(c.Context(), c.key, cond.IfMatch); err != nil {
+	if err := a.wrt.Delete(c.Context(), c.key, c.who.User, cond.IfMatch); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,11 +23,11 @@ const (
 // found, and the differences are for people to read. ErrUnavailable and context
 // errors say that the server could not be probed, since it does not answer or
 // takes no object; another try later may succeed. Once there is a verdict Probe
-// asks no more.
+// asks no more, unless a permission was missing, which may be given meanwhile.
 func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 	s.probing.Lock()
 	defer s.probing.Unlock()
-	if s.verdict != nil {
+	if s.verdict != nil && !slices.ContainsFunc(s.verdict.differences, Difference.denied) {
 		return s.verdict.differences, nil
 	}
 	cfg := s.cfg
@@ -76,7 +77,7 @@ func (p *probe) denied(err error, action, costs string) bool {
 	if !isDenied(err) {
 		return false
 	}
-	p.differs(nil, "the credentials lack the permission "+action, costs)
+	p.differences = append(p.differences, Difference{Lacks: "the credentials lack the permission " + action, Instead: costs, Permission: action})
 	return true
 }
 

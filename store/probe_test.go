@@ -60,7 +60,10 @@ func TestProbe(t *testing.T) {
 		"types":        {storetest.Habits{GuessesTypes: true}, func(t *store.Traits) { t.TypeKept = false }, []string{"as text/html"}},
 		"composes":     {storetest.Habits{ComposesNames: true}, func(*store.Traits) {}, []string{"two forms of one character"}},
 		"no listing":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
-		"no abort":     {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
+		"no reading": {storetest.Habits{Denies: []string{"get", "head"}}, func(t *store.Traits) {
+			t.CompleteVersion, t.TypeKept, t.AbortKeeps = false, false, false
+		}, []string{"s3:ListBucket", "s3:GetObject"}},
+		"no abort": {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, s := serve(t, test.habits)
@@ -80,14 +83,21 @@ func TestProbe(t *testing.T) {
 					t.Errorf("told %q, want %q", d, told)
 				}
 			}
-			if asked := server.Asked(); len(asked) > 21 {
+			if asked := server.Asked(); len(asked) > 23 {
 				t.Errorf("%d requests: %q", len(asked), asked)
 			}
 			if left := server.Names(); len(left) > 0 {
 				t.Errorf("left behind: %q", left)
 			}
-			if _, err := s.Probe(t.Context()); err != nil || len(server.Asked()) > 0 {
+			if _, err := s.Probe(t.Context()); err != nil || (len(server.Asked()) > 0) != (len(test.habits.Denies) > 0) {
 				t.Errorf("probed twice: %v", err)
+			}
+			server.Denies = nil // the permission is given
+			if _, err := s.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(test.habits.Denies) > 0 && s.Traits() != asS3() {
+				t.Errorf("with the permission found %+v", s.Traits())
 			}
 		})
 	}

@@ -146,6 +146,15 @@ def test_a_listing_that_does_not_go_on(server: Server) -> None:
     assert len(handler.seen) == 2
 
 
+def test_a_listing_whose_pages_lead_in_a_circle(server: Server) -> None:
+    objects, handler = server
+    pages = [b'{"keys":[],"cursor":"%s"}' % cursor for cursor in (b"a", b"b", b"a")]
+    handler.script += [answer(200, page, Content_Type="application/json") for page in pages]
+    with pytest.raises(larder.ServerError, match="does not go on"):
+        objects.keys("")
+    assert len(handler.seen) == 3
+
+
 @pytest.mark.parametrize(
     ("reply", "error", "text"),
     [

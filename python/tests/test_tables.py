@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import platform
 import subprocess
 import sys
@@ -23,12 +24,17 @@ DAYS = pd.date_range("2020-01-01", periods=3, freq="D")
 
 def put(value: Any) -> tuple[str, bytes]:
     made = codec.encode(value)
-    sealed = frame.seal({"format": made.format, "python": platform.python_version(), **made.about}, made.segments, PLACE, None)
-    return made.format, b"".join(sealed.parts)
+    whole = frame.seal({"format": made.format, "python": platform.python_version(), **made.about}, made.segments, PLACE, None)
+    return made.format, b"".join(whole.parts)
 
 
 def get(data: bytes, *, allow_pickle: bool = False) -> Any:
     return codec.decode(frame.read(io.BytesIO(data), len(data), PLACE, []), "table", allow_pickle=allow_pickle)
+
+
+def sealed(format: str, data: list[bytes]) -> bytes:
+    """A frame of segments that nobody has made of a value."""
+    return b"".join(map(bytes, frame.seal({"format": format}, [frame.Segment(d, len(d)) for d in data], PLACE, None).parts))
 
 
 def with_attrs() -> pd.DataFrame:
@@ -230,6 +236,53 @@ def test_a_slice_within_another_object_is_stored_without_the_rest(more: list[Any
     got = get(data, allow_pickle=True)[0]
     assert all(one.equals(part) for one, part in zip(got, parts, strict=True))
     got[0].validate(full=True)
+
+
+COUNT = {"type": "range", "start": 0, "stop": 4, "step": 1, "names": [None]}
+TEXT = {"type": "text", "dtype": "object", "default": False, "offsets": 1, "missing": None, "data": 2}
+STAMPS = {"type": "datetimetz", "unit": "ns", "zone": "UTC", "data": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "buffers"),
+    [
+        ([TEXT], [np.array([0, 9, 0, 9, 0], "<i8"), b"123456789"]),
+        ([TEXT], [np.array([0, 9, 0, 9, 9], "<i8"), b"123456789"]),
+        ([TEXT], [np.array([0, 2, 4, 6, 10], "<i8"), b"123456789"]),
+        ([TEXT], [np.array([-9, 2, 4, 6, 8], "<i8"), b"123456789"]),
+        ([TEXT | {"dtype": "string", "storage": "python"}], [np.array([0, 9, 0, 9, 9], "<i8"), b"123456789"]),
+        ([TEXT] * 2, [np.array([0, 2, 4, 6, 8], "<i8"), b"123456789"]),
+        ([STAMPS] * 2, [np.zeros(4, "<i8")]),
+        ([STAMPS, STAMPS | {"data": -2}], [np.zeros(4, "<i8"), b""]),
+    ],
+)
+def test_few_bytes_are_not_made_many(values: list[Any], buffers: list[Any]) -> None:
+    """Texts that overlap, and buffers that several columns name, would be more than came."""
+    spec = {"index": COUNT, "attrs": {}, "type": "frame", "columns": COUNT | {"stop": len(values)}, "values": values}
+    data = [json.dumps(spec).encode(), *map(bytes, buffers)]
+    with pytest.raises(larder.DecodeError):
+        get(sealed("pandas", data))
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+@pytest.mark.parametrize("kind", ["pyarrow.Table", "pyarrow.Array", "polars.DataFrame", "polars.Series"])
+@pytest.mark.parametrize("values", [pa.array([0] * 10_000), pa.array(["a" * 10_000]).dictionary_encode()], ids=["batch", "dictionary"])
+def test_a_stream_that_compresses_by_itself_is_refused(values: Any, kind: str, compression: str) -> None:
+    """Each of its buffers says how much memory is to be taken for it."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema({"": values.type}), options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write(pa.table({"": values}))
+    with pytest.raises(larder.DecodeError, match="compressed"):
+        get(sealed("arrow", [kind.encode(), sink.getvalue().to_pybytes()]))
+
+
+@pytest.mark.parametrize("end", [4, 12, 100, -100])
+def test_a_stream_that_is_cut(end: int) -> None:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema({"a": pa.int64()})) as writer:
+        writer.write(pa.table({"a": range(1000)}))
+    with pytest.raises(larder.DecodeError):
+        get(sealed("arrow", [b"pyarrow.Table", sink.getvalue().to_pybytes()[:end]]))
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
