@@ -219,7 +219,7 @@ func (a *API) batchNames(c *call) ([]string, error) {
 		body.done()
 		c.received += body.received
 	}()
-	list, err := a.receive(c, body, maxBatchList)
+	list, err := a.receive(c, body, maxBatchList, nil)
 	if err != nil {
 		return nil, err
 	}
