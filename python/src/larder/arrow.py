@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from typing import Any
 
@@ -81,8 +82,55 @@ def reduce_slice(value: Any) -> Any:
         return NotImplemented
 
 
+class _Table:
+    """A table of a flatbuffer, in which the headers of Arrow's messages are written."""
+
+    def __init__(self, data: memoryview, at: int) -> None:
+        self._data, self._at = data, at
+        self._fields = at - struct.unpack_from("<i", data, at)[0]
+
+    def find(self, number: int) -> int:
+        """Where a field is; 0 if it is not there."""
+        place = 4 + 2 * number
+        known = place < struct.unpack_from("<H", self._data, self._fields)[0]
+        offset: int = struct.unpack_from("<H", self._data, self._fields + place)[0] if known else 0
+        return self._at + offset if offset else 0
+
+    def table(self, number: int) -> _Table:
+        at = self.find(number)
+        return _Table(self._data, at + struct.unpack_from("<I", self._data, at)[0])
+
+
+_DICTIONARY, _BATCH = 2, 3  # kinds of messages that have buffers
+
+
+def _check_uncompressed(data: Buffer) -> None:
+    """Raise ValueError for a stream with compressed buffers: a few bytes of them may be any number. None are written here."""
+    view, at = memoryview(data).cast("B"), 0
+    while at + 4 <= view.nbytes:
+        size = struct.unpack_from("<i", view, at)[0]
+        at += 4
+        if size == -1:  # it is left out by writers before Arrow 0.15
+            size = struct.unpack_from("<i", view, at)[0]
+            at += 4
+        if size <= 0:
+            return
+        head = view[at : at + size]
+        message = _Table(head, struct.unpack_from("<I", head, 0)[0])
+        kind, length = message.find(1), message.find(3)
+        if kind and head[kind] in (_DICTIONARY, _BATCH):
+            batch = message.table(2).table(1) if head[kind] == _DICTIONARY else message.table(2)
+            if batch.find(3):
+                raise ValueError("it is compressed within, and may have any size: write it without")
+        body = struct.unpack_from("<q", head, length)[0] if length else 0
+        if body < 0:
+            raise ValueError("a message of a negative length")
+        at += size + body
+
+
 def read(kind: str, data: Buffer) -> Any:
     """The table of a stream. Raises ImportError, or ValueError."""
+    _check_uncompressed(data)
     library, _, name = kind.partition(".")
     if library == "polars" and name in _POLARS:
         import polars
