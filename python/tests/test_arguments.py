@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import collections.abc
 import dataclasses
 import enum
 import functools
@@ -78,6 +79,22 @@ class Measured(np.ndarray):  # type: ignore[type-arg]
 
 class Quoted(pd.DataFrame):
     _metadata = ("unit",)  # type: ignore[assignment]
+
+
+class Looks(collections.abc.Mapping):  # type: ignore[type-arg]
+    """A mapping that no known class is beneath."""
+
+    def __init__(self, **items: Any) -> None:
+        self.items_, self.lock = items, threading.Lock()
+
+    def __getitem__(self, name: str) -> Any:
+        return self.items_[name]
+
+    def __iter__(self) -> Any:
+        return iter(self.items_)
+
+    def __len__(self) -> int:
+        return len(self.items_)
 
 
 class Slots(list):  # type: ignore[type-arg]
@@ -179,6 +196,7 @@ GROUPS: list[list[Any]] = [
     [(1, 2)],
     [{1, 2}, {2, 1}, frozenset({1, 2})],
     [{"a": 1, "b": 2}, {"b": 2, "a": 1}],
+    [Looks(a=1, b=2), Looks(b=2, a=1)],
     [{"a": 1, "b": 3}],
     [list(range(100))],
     [range(100)],

@@ -18,7 +18,7 @@ import sys
 import types
 import uuid
 import zoneinfo
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, UserDict, defaultdict
 from collections.abc import Iterable, Mapping, Set
 from datetime import date, time, timedelta, timezone
 from decimal import Decimal
@@ -67,7 +67,7 @@ def _encode(value: Any, path: str, depth: int) -> bytes:
     for encode in (_scalar, _container, _standard, _numpy, _pandas, _columnar):
         encoded = encode(value, path, depth)
         if encoded is not None:
-            return encoded if not _is_foreign(type(value)) else _with_state(value, encoded, path, depth)
+            return _with_state(value, encoded, path, depth) if _is_derived(value) else encoded
     for encode in (_code, _fields):
         encoded = encode(value, path, depth)
         if encoded is not None:
@@ -90,6 +90,12 @@ def _tagged(tag: str, *parts: str | bytes) -> bytes:
 def _name(kind: Any) -> str:
     module = "__main__" if kind.__module__ in MAIN else kind.__module__
     return f"{module}.{kind.__qualname__}"
+
+
+def _is_derived(value: Any) -> bool:
+    """Reports whether a class builds on a known one. What only behaves like a mapping or a set consists of nothing else."""
+    is_abstract = isinstance(value, (Mapping, Set)) and not isinstance(value, (dict, set, frozenset, UserDict))
+    return _is_foreign(type(value)) and not is_abstract
 
 
 def _is_foreign(kind: type) -> bool:

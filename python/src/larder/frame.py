@@ -351,7 +351,7 @@ def _read_header(text: bytes, place: Place, limit: int | None) -> tuple[dict[str
     """The header of a frame, and its segments."""
     try:
         header, listed = _parsed(text) if len(text) <= _COMMON else _parsed.__wrapped__(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DecodeError(f"{place.key!r} has a header that {error}") from None
     check_size(sum([raw for _, raw, _ in listed]), place.key, limit)
     return header.copy(), listed
@@ -366,7 +366,7 @@ def _parsed(text: bytes) -> tuple[dict[str, Any], Sequence[_Listed]]:
     """As _read_header. Objects that are alike have the same header. Raises ValueError."""
     try:
         header = json.loads(text.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"is not JSON: {error}") from None
     if not isinstance(header, dict):
         raise ValueError("is no object")
