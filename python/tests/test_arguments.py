@@ -71,14 +71,14 @@ def with_state(value: Any, **state: Any) -> Any:
     return made
 
 
-class Measured(np.ndarray):  # type: ignore[type-arg]
+class Measured(np.ndarray):
     @functools.cached_property
     def total(self) -> float:
         return float(np.asarray(self).sum())
 
 
 class Quoted(pd.DataFrame):
-    _metadata = ("unit",)  # type: ignore[assignment]
+    _metadata = ("unit",)
 
 
 class Looks(collections.abc.Mapping):  # type: ignore[type-arg]
@@ -116,7 +116,7 @@ def summed() -> Any:
 
 
 def quoted(unit: str) -> Any:
-    made = Quoted({"x": [1]})
+    made: Any = Quoted({"x": [1]})
     made.unit = unit
     return made
 
@@ -144,7 +144,7 @@ def counting(n: int) -> Any:
 def nanoseconds(n: int, kind: str) -> Any:
     """A column whose values differ in nanoseconds."""
     if kind in ("polars.Time", "polars.Datetime", "polars.Duration", "polars.List", "polars.Struct"):
-        inner = {"polars.Time": pl.Time, "polars.Duration": pl.Duration("ns")}.get(kind, pl.Datetime("ns"))
+        inner: Any = {"polars.Time": pl.Time, "polars.Duration": pl.Duration("ns")}.get(kind, pl.Datetime("ns"))
         column = pl.Series([n], dtype=pl.Int64).cast(inner)
         if kind == "polars.Struct":
             return pl.DataFrame({"x": column}).to_struct()
@@ -160,7 +160,7 @@ TIMES = ["polars.Time", "polars.Datetime", "polars.Duration", "polars.List", "po
 TIMES += [f"{library}.{kind}" for library in ("pyarrow", "pandas") for kind in ("time", "duration", "timestamp")]
 ORDERED = [collections.OrderedDict([("a", 1), ("b", 2)]), collections.OrderedDict([("b", 2), ("a", 1)])]
 HOLIDAYS = [pd.offsets.CustomBusinessDay(holidays=[f"2020-01-0{n}"]) for n in (1, 2)]
-SHORT = [enum.Enum("Window", {"SHORT": n}, module="settings", qualname="Window")["SHORT"] for n in (20, 30)]
+WINDOWS: list[Any] = [enum.Enum("Window", {"SHORT": n}, module="settings", qualname="Window") for n in (20, 30)]
 
 FRAME = pd.DataFrame({"x": [1.0, 2.0], "t": ["a", "b"]}, index=pd.date_range("2020-01-01", periods=2, tz="UTC"))
 
@@ -253,9 +253,10 @@ GROUPS: list[list[Any]] = [
     [Slots("m"), Slots("m")],
     [Slots("s")],
     *([ordered] for ordered in ORDERED),
-    *([collections.defaultdict(kind, a=1)] for kind in (int, list)),
+    [collections.defaultdict(int, a=1)],
+    [collections.defaultdict(list, a=1)],
     *([memoryview(bytes(6)).cast("B", shape)] for shape in ((2, 3), (3, 2))),
-    *([member] for member in SHORT),
+    *([window.SHORT] for window in WINDOWS),
     *([reading("lambda x: x * K", K=k), reading("lambda x: x * K", K=k, L=3)] for k in (1, 2)),
     [reading("lambda x: x * K", K=[1]), reading("lambda x: x * K", K=[2])],  # which it may fill as it runs
     [counting(1), counting(2)],
