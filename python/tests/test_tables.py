@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 import larder
-from larder import arrow, codec, frame
+from larder import arrow, codec, columns, frame
 
 PLACE = frame.Place("acme", "objects", "table")
 DAYS = pd.date_range("2020-01-01", periods=3, freq="D")
@@ -227,6 +227,13 @@ def arrow_stream(compression: Any, column: Any, **options: Any) -> bytes:
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression, **options)) as writer:
         writer.write(table)
     return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize("offsets", [[0, 3, 0, 3], [0, 4], [0, 2], [1, 3], [-1, 3], []])
+def test_texts_that_overlap_are_refused(offsets: list[int]) -> None:
+    spec = {"type": "text", "dtype": "str", "storage": "python", "offsets": 0, "missing": None, "data": 1}
+    with pytest.raises(ValueError, match="overlap"):
+        columns.read_values(spec, [np.array(offsets, "<i8").data, b"abc"])
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])

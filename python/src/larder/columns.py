@@ -253,6 +253,8 @@ def _read_text(spec: Spec, buffers: Sequence[Buffer]) -> Any:
     data = buffers[spec["data"]]
     if dtype is not None and dtype.storage == "pyarrow":
         return _read_arrow_text(dtype, offsets, data, missing)
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != memoryview(data).nbytes or (np.diff(offsets) < 0).any():
+        raise ValueError("texts that overlap, or do not fill their buffer")  # a few bytes of which may be any number
     ends, held = offsets.tolist(), bytes(data)
     texts = [held[a:b].decode() for a, b in itertools.pairwise(ends)]
     array = _objects(texts)
