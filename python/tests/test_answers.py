@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,6 +74,23 @@ def test_statuses_that_nodes_do_not_have(server: Server, call: str, status: int)
     handler.script += [answer(status, b"{}", Content_Type="application/json")]
     with pytest.raises(larder.ConfigError, match=str(status)):
         CALLS[call](objects)
+
+
+@pytest.mark.parametrize("call", ["get", "get_raw", "keys", "whoami"])
+def test_a_proxy_that_compresses(server: Server, call: str) -> None:
+    objects, handler = server
+    page = gzip.compress(b'{"keys":[],"cursor":"","org":"o","user":"u","role":"r"}')
+    handler.script += [answer(200, page, Content_Type="application/json", Content_Encoding="gzip")]
+    with pytest.raises(larder.ConfigError, match="Content-Encoding gzip, which nobody asked for"):
+        CALLS[call](objects)
+
+
+@pytest.mark.parametrize("status", [400, 404, 407, 410, 451])
+def test_nobody_else_says_that_a_key_is_not_there(server: Server, status: int) -> None:
+    objects, handler = server
+    handler.script += [answer(status, mark=False)]
+    with pytest.raises(larder.BadRequest, match="is LARDER_URL right"):
+        assert "k" in objects
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,9 @@ def _zone(tz: Any) -> str | int:
     name = getattr(tz, "key", None) or getattr(tz, "zone", None)
     if isinstance(name, str):
         return name
-    offset = tz.utcoffset(None)
-    if not isinstance(offset, timedelta) or offset.microseconds:
+    offset = tz.utcoffset(None)  # which other libraries answer for zones whose offset changes, too
+    known = isinstance(tz, timezone) or type(tz).__module__.partition(".")[0] == "pytz"
+    if not known or not isinstance(offset, timedelta) or offset.microseconds or tz.tzname(None) not in (None, str(timezone(offset))):
         raise Uncovered(str(tz))
     return offset.days * 86400 + offset.seconds
 
@@ -180,9 +181,17 @@ def write_index(index: Any, buffers: Buffers) -> Spec:
     if type(index).__module__.partition(".")[0] != "pandas":
         raise Uncovered(type(index).__qualname__)
     freq = getattr(index, "freq", None) if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) else None
-    if freq is not None and pd.tseries.frequencies.to_offset(freq.freqstr) != freq:
+    if freq is not None and not _has_name(freq):
         raise Uncovered(f"the frequency {freq}")
     return write_values(index, buffers) | {"names": names, "freq": freq and freq.freqstr}
+
+
+def _has_name(freq: Any) -> bool:
+    """Reports whether the name of a frequency says all of it."""
+    try:
+        return bool(pd.tseries.frequencies.to_offset(freq.freqstr) == freq)
+    except ValueError:  # of a pd.DateOffset
+        return False
 
 
 def read_index(spec: Spec, buffers: Held) -> Any:
