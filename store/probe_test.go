@@ -59,7 +59,8 @@ func TestProbe(t *testing.T) {
 		"old metadata": {storetest.Habits{OldMetadata: true}, func(*store.Traits) {}, []string{"of a replaced object"}},
 		"types":        {storetest.Habits{GuessesTypes: true}, func(t *store.Traits) { t.TypeKept = false }, []string{"as text/html"}},
 		"composes":     {storetest.Habits{ComposesNames: true}, func(*store.Traits) {}, []string{"two forms of one character"}},
-		"no listing":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
+		"no uploads":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
+		"mtime":        {storetest.Habits{KeepsMtime: true}, func(*store.Traits) {}, []string{"metadata in memory"}},
 		"no abort":     {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestProbe(t *testing.T) {
 					t.Errorf("told %q, want %q", d, told)
 				}
 			}
-			if asked := server.Asked(); len(asked) > 21 {
+			if asked := server.Asked(); len(asked) > 24 {
 				t.Errorf("%d requests: %q", len(asked), asked)
 			}
 			if left := server.Names(); len(left) > 0 {
@@ -90,6 +91,15 @@ func TestProbe(t *testing.T) {
 				t.Errorf("probed twice: %v", err)
 			}
 		})
+	}
+}
+
+// TestProbeWithoutListings wants it told that listings fail, after some tries.
+func TestProbeWithoutListings(t *testing.T) {
+	_, s := serve(t, storetest.Habits{FailsListing: true})
+	differences, err := s.Probe(t.Context())
+	if err != nil || len(differences) != 1 || !strings.Contains(differences[0].Lacks, "is not listed") || s.Traits() != asS3() {
+		t.Errorf("told %q, found %+v, %v", differences, s.Traits(), err)
 	}
 }
 
