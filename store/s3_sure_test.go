@@ -44,7 +44,7 @@ func TestTornReads(t *testing.T) {
 		} {
 			t.Run(op+" "+name, func(t *testing.T) {
 				var asked atomic.Int64
-				s := startFake(t, &fake{before: func(w http.ResponseWriter, r *http.Request) bool {
+				s := startFake(t, &fake{before: func(w http.ResponseWriter, _ *http.Request) bool {
 					if asked.Add(1) == 1 {
 						answer.give(w)
 						return true
