@@ -77,6 +77,7 @@ func TestNoETagYet(t *testing.T) {
 		s := startFake(t, &fake{before: func(w http.ResponseWriter, _ *http.Request) bool {
 			if asked++; asked > 1 {
 				w.Header().Set("ETag", `"v"`)
+				w.Header().Set("X-Amz-Meta-Larder-Writer", "ann")
 			}
 			return true
 		}}, store.S3Config{})
