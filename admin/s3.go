@@ -50,7 +50,8 @@ func s3Result(err error) string {
 		return "ok"
 	case errors.Is(err, store.ErrNotFound):
 		return "not_found"
-	case errors.Is(err, store.ErrPrecondition), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrMetadata):
+	case errors.Is(err, store.ErrPrecondition), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrMetadata),
+		errors.Is(err, store.ErrName):
 		return "refused"
 	case errors.Is(err, context.Canceled):
 		return "cancelled"

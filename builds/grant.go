@@ -74,7 +74,7 @@ func (t *table) lose(st *state, why string) {
 	}
 	names := t.passed[st.key]
 	t.passed[st.key] = append(names[max(0, len(names)-maxPassed+1):], st.claim.Name)
-	st.tookOver = true
+	st.tookOver = len(st.waiters()) > 0 // whoever asks later takes nothing over
 	t.dropClaim(st)
 }
 

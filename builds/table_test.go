@@ -196,6 +196,22 @@ func TestPassingOn(t *testing.T) {
 	}
 }
 
+// A claim that is given up while nobody waits is passed on to nobody: who asks later, while
+// the former builder's node still names him, begins a build of its own.
+func TestNobodyNext(t *testing.T) {
+	b := newBench(t)
+	b.say("A", who("w1"))
+	c := b.want("A", "w1", Granted).Claim
+	if err := b.tbl.giveUp(b.now, key, *c, Verdict{}); err != nil {
+		t.Fatal(err)
+	}
+	b.say("B", who("w2"))
+	b.want("B", "w2", Granted)
+	if s := b.tbl.stats(); s.TookOver != 0 {
+		t.Errorf("%d taken over", s.TookOver)
+	}
+}
+
 // Rule 24: a builder who was gone and comes back before another has the claim keeps it.
 func TestComesBack(t *testing.T) {
 	b := newBench(t)

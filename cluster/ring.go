@@ -125,11 +125,12 @@ func (c *Cluster) Members() []Member { return slices.Clone(c.ring.Load().members
 // it.
 func (c *Cluster) Member(id string) (m Member, ok bool) {
 	members := c.ring.Load().members
-	i := slices.IndexFunc(members, func(m Member) bool { return m.ID == id })
-	if i < 0 {
-		return Member{}, false
+	for i := range members { // without a copy of each
+		if members[i].ID == id {
+			return members[i], true
+		}
 	}
-	return members[i], true
+	return Member{}, false
 }
 
 // rebuild replaces the ring if the members have changed. c.mu must be held.

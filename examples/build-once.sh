@@ -54,10 +54,11 @@ while :; do
 done
 
 if [ -n "$claim" ]; then
-	# A claim is lost 15 seconds after its last beat.
+	# A claim is lost 15 seconds after its last beat. The output is closed here: who reads it
+	# would wait for the last sleep.
 	while sleep 5; do
 		ask PUT "/v1/builds/objects/$key" --header "Larder-Claim: $claim" >"$work/beat"
-	done &
+	done >/dev/null 2>&1 &
 	beats=$!
 fi
 "$@" >"$work/value" || {

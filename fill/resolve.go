@@ -255,7 +255,7 @@ func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string,
 // noteForeign says in the log that an object lacks all that Larder writes beside
 // one: some servers lose it.
 func (f *Filler) noteForeign(k keys.Key, is heads.Known) {
-	if h := is.Head; !is.Absent && h.Write == "" && h.Digest == "" && h.Writer == "" {
+	if h := is.Head; !is.Absent && h.Foreign() {
 		f.foreign.Warn().Stringer("key", k).Str("version", h.Version).
 			Msg("object without what Larder writes beside it: another tool wrote it, or S3 has lost its metadata")
 	}

@@ -63,9 +63,8 @@ func (t *Table) handleRevoke(ctx context.Context, asked cluster.Asked) cluster.A
 		t.counts.refused.Add(1)
 		return refusal(http.StatusServiceUnavailable, "was seen dead, and has not settled yet")
 	}
-	ctx, cancel := context.WithTimeout(ctx, busyWithin)
-	defer cancel()
-	if !t.revoked(ctx, asked.From, k) {
+	until := time.Now().Add(busyWithin)
+	if !t.revoked(ctx, asked.From, k, until) {
 		return refusal(http.StatusConflict, "still writing "+k.String())
 	}
 	return cluster.Answer{Status: http.StatusNoContent}
@@ -83,14 +82,13 @@ func (t *Table) handleRevokeMany(ctx context.Context, asked cluster.Asked) clust
 		return refusal(http.StatusServiceUnavailable, "was seen dead, and has not settled yet")
 	}
 	var busy []string
-	ctx, cancel := context.WithTimeout(ctx, busyWithin)
-	defer cancel()
+	until := time.Now().Add(busyWithin)
 	for place := range strings.SplitSeq(string(body), "\n") {
 		k, err := keys.FromPlace(place)
 		if err != nil {
 			return refusal(http.StatusBadRequest, err.Error())
 		}
-		if !t.revoked(ctx, asked.From, k) {
+		if !t.revoked(ctx, asked.From, k, until) {
 			busy = append(busy, place)
 		}
 	}
@@ -98,18 +96,28 @@ func (t *Table) handleRevokeMany(ctx context.Context, asked cluster.Asked) clust
 }
 
 // revoked drops the head of a key that a peer is about to write, and reports whether
-// this node does not write it itself any more. It waits until ctx ends.
-func (t *Table) revoked(ctx context.Context, from string, k keys.Key) bool {
+// this node does not write it itself any more. It waits so long, or until ctx ends.
+func (t *Table) revoked(ctx context.Context, from string, k keys.Key, until time.Time) bool {
 	for uploaded := t.giveWay(k, from); uploaded != nil; uploaded = t.giveWay(k, from) {
-		select {
-		case <-uploaded:
-		case <-ctx.Done():
+		if !uploadEnded(ctx, uploaded, until) {
 			t.counts.refused.Add(1)
 			return false
 		}
 	}
 	t.counts.dropped.Add(1)
 	return true
+}
+
+// uploadEnded waits for the end of an upload, and reports whether it came in time.
+func uploadEnded(ctx context.Context, uploaded <-chan struct{}, until time.Time) bool {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	select {
+	case <-uploaded:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // isBackUnsettled reports whether a member was seen dead, is there again, and

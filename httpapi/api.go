@@ -41,7 +41,7 @@ type Reader interface {
 type Writer interface {
 	Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c writepath.Conditions) (writepath.Result, error)
 	PutLarge(ctx context.Context, k keys.Key, u writepath.Upload) (writepath.Result, error)
-	Delete(ctx context.Context, k keys.Key, ifMatch []string) error
+	Delete(ctx context.Context, k keys.Key, user string, ifMatch []string) error
 	Drop(ctx context.Context, d writepath.Drop, ks []keys.Key) []writepath.Dropped
 }
 

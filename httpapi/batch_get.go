@@ -5,12 +5,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -48,8 +48,8 @@ func (a *API) batchGet(c *call) error {
 	defer holder.Done()
 	c.w.taker = holder
 	buffered := bufio.NewWriterSize(newCallerWriter(c.w, holder), heldPart)
-	b := &getBatch{api: a, call: c, buffered: buffered, out: multipart.NewWriter(buffered)}
-	c.w.Header().Set("Content-Type", "multipart/mixed; boundary="+b.out.Boundary())
+	b := &getBatch{api: a, call: c, buffered: buffered, out: &parts{to: buffered, boundary: rand.Text()}}
+	c.w.Header().Set("Content-Type", "multipart/mixed; boundary="+b.out.boundary)
 	c.w.WriteHeader(http.StatusOK)
 	ctx, cancel := context.WithCancel(c.Context())
 	defer b.running.Wait() // each read is bounded
@@ -65,7 +65,7 @@ func (a *API) batchGet(c *call) error {
 			}
 		}
 	}
-	if err := b.out.Close(); err != nil {
+	if err := b.out.end(); err != nil {
 		return err
 	}
 	return buffered.Flush()
@@ -76,7 +76,7 @@ type getBatch struct {
 	api      *API
 	call     *call
 	buffered *bufio.Writer // of the parts, which are written in many small pieces
-	out      *multipart.Writer
+	out      *parts
 	running  sync.WaitGroup
 }
 
@@ -219,7 +219,7 @@ func (a *API) batchNames(c *call) ([]string, error) {
 		body.done()
 		c.received += body.received
 	}()
-	list, err := a.receive(c, body, maxBatchList)
+	list, err := a.receive(c, body, maxBatchList, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -268,15 +268,41 @@ func (w *callerWriter) Write(p []byte) (int, error) {
 	return w.to.Write(p)
 }
 
+// parts writes a body of several parts (RFC 2046, section 5.1.1). mime/multipart takes longer
+// for the header of a part than all else takes that is done for a small object.
+type parts struct {
+	to       *bufio.Writer
+	boundary string
+	begun    bool
+}
+
+// begin ends the part before, if there is one, and writes the header of the next.
+func (p *parts) begin(h http.Header) error {
+	if p.begun {
+		_, _ = p.to.WriteString("\r\n") // an error of a bufio.Writer is returned by all that follows
+	}
+	p.begun = true
+	_, _ = p.to.WriteString("--" + p.boundary + "\r\n")
+	_ = h.Write(p.to)
+	_, err := p.to.WriteString("\r\n")
+	return err
+}
+
+// end ends the last part, and the body.
+func (p *parts) end() error {
+	_, err := p.to.WriteString("\r\n--" + p.boundary + "--\r\n")
+	return err
+}
+
 // partWriter writes an answer as a part of a batch. The first bytes of an answer without
 // a length are all of it.
 type partWriter struct {
-	out      *multipart.Writer
+	out      *parts
 	header   http.Header
 	location string
 	conn     *recorder // by which it is sent; nil if nobody cuts it off
 	status   int
-	part     io.Writer
+	begun    bool
 	err      error
 }
 
@@ -293,18 +319,19 @@ func (p *partWriter) Header() http.Header { return p.header }
 func (p *partWriter) WriteHeader(status int) { p.status = status }
 
 func (p *partWriter) Write(b []byte) (int, error) {
-	if p.part == nil && p.err == nil {
+	if !p.begun {
+		p.begun = true
 		p.header.Set("Content-Location", p.location)
 		p.header.Set("Larder-Status", strconv.Itoa(cmp.Or(p.status, http.StatusOK)))
 		if p.header.Get("Content-Length") == "" {
 			p.header.Set("Content-Length", strconv.Itoa(len(b)))
 		}
-		p.part, p.err = p.out.CreatePart(map[string][]string(p.header))
+		p.err = p.out.begin(p.header)
 	}
 	if p.err != nil {
 		return 0, p.err
 	}
-	n, err := p.part.Write(b)
+	n, err := p.out.to.Write(b)
 	p.err = err
 	return n, err
 }

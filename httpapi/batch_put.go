@@ -32,8 +32,8 @@ type putLine struct {
 	Detail string  `json:"detail,omitempty"`
 }
 
-// batchPut puts each part, and answers a line of JSON for each, in the order in which
-// they ended. The lines are sent when the body has come, since many clients do not
+// batchPut puts each part, and answers a line of JSON for each, in the order of the parts.
+// The lines are sent when the body has come, since many clients do not
 // read before. A body that ends too early leaves what came before it stored, and says
 // so in a last line, which has no key.
 func (a *API) batchPut(c *call, boundary string) error {
@@ -53,11 +53,16 @@ func (a *API) batchPut(c *call, boundary string) error {
 	b := &putBatch{api: a, call: c, under: make(chan struct{}, batchAhead), seen: map[string]bool{}, from: &headerGate{r: whole}}
 	if err := b.read(multipart.NewReader(b.from, boundary)); err != nil {
 		p := a.problemOf(err)
-		b.add(putLine{Status: p.Status, Type: &p.Type, Detail: p.Detail})
+		b.lines = append(b.lines, &putLine{Status: p.Status, Type: &p.Type, Detail: p.Detail})
 	}
 	b.running.Wait()
+	var answer bytes.Buffer
+	encoder := json.NewEncoder(&answer)
+	for _, line := range b.lines {
+		_ = encoder.Encode(line) // strings and numbers, to memory: never fails
+	}
 	c.w.Header().Set("Content-Type", ndjson)
-	_, err = c.w.Write(b.lines.Bytes())
+	_, err = c.w.Write(answer.Bytes())
 	return err
 }
 
@@ -68,16 +73,8 @@ type putBatch struct {
 	under   chan struct{} // an element for each that is under way
 	running sync.WaitGroup
 	seen    map[string]bool // the keys so far
+	lines   []*putLine      // of the parts so far; each is filled in by its own put
 	from    *headerGate
-
-	mu    sync.Mutex // guards lines
-	lines bytes.Buffer
-}
-
-func (b *putBatch) add(l putLine) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_ = json.NewEncoder(&b.lines).Encode(l) // strings and numbers, to memory: never fails
 }
 
 // read puts each part as it comes: short ones beside each other, a long one alone.
@@ -100,8 +97,10 @@ func (b *putBatch) read(parts *multipart.Reader) error {
 			return fmt.Errorf("%w: %w", errBody, err)
 		}
 		name, err := b.nameOf(part)
+		line := &putLine{Key: name}
+		b.lines = append(b.lines, line)
 		if len(first) > heldPart { // there may be more
-			b.put(name, err, part, io.MultiReader(bytes.NewReader(first), part), b.call.w)
+			b.put(line, err, part, io.MultiReader(bytes.NewReader(first), part), b.call.w)
 			if _, err := io.Copy(io.Discard, part); err != nil { // of one that was refused
 				return fmt.Errorf("%w: %w", errBody, err)
 			}
@@ -110,7 +109,7 @@ func (b *putBatch) read(parts *multipart.Reader) error {
 		b.under <- struct{}{}
 		b.running.Go(func() {
 			defer func() { <-b.under }()
-			b.put(name, err, part, bytes.NewReader(first), nil)
+			b.put(line, err, part, bytes.NewReader(first), nil)
 		})
 	}
 }
@@ -151,14 +150,14 @@ func (b *putBatch) nameOf(part *multipart.Part) (string, error) {
 	return name, nil
 }
 
-// put puts one part, unless there is something wrong with its key already. conn is by
-// what its body still comes; nil if all of it is here.
-func (b *putBatch) put(name string, wrong error, part *multipart.Part, body io.Reader, conn *recorder) {
+// put puts one part, unless there is something wrong with its key already, and fills in its
+// line. conn is by what its body still comes; nil if all of it is here.
+func (b *putBatch) put(line *putLine, wrong error, part *multipart.Part, body io.Reader, conn *recorder) {
 	answer := newHeldAnswer(heldPart)
 	answer.conn = conn
 	k := keys.Key{}
 	if wrong == nil {
-		k, wrong = keys.New(b.call.who.Org, b.call.service, name)
+		k, wrong = keys.New(b.call.who.Org, b.call.service, line.Key)
 	}
 	if wrong == nil {
 		wrong = b.call.who.May(auth.Write, k.Service, k.Name)
@@ -178,7 +177,7 @@ func (b *putBatch) put(name string, wrong error, part *multipart.Part, body io.R
 		}
 		return b.api.put(sub)
 	})
-	line := putLine{Key: name, Status: answer.status}
+	line.Status = answer.status
 	if etag := answer.header.Get("Etag"); etag != "" {
 		line.ETag = &etag
 	}
@@ -187,7 +186,6 @@ func (b *putBatch) put(name string, wrong error, part *multipart.Part, body io.R
 		_ = json.Unmarshal(answer.body.Bytes(), &p) // as fail wrote it
 		line.Type, line.Detail = &p.Type, p.Detail
 	}
-	b.add(line)
 }
 
 // partBody is the body of a part, and ends with an error if it has not the length that

@@ -1,10 +1,16 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"larder/keys"
+	"larder/store"
+	"larder/writepath"
 )
 
 // sendBatch puts a batch, and returns its lines.
@@ -43,6 +49,39 @@ func TestBatchCutOff(t *testing.T) {
 		if failed != 1 {
 			t.Errorf("%q: %d lines say that it ended too early, want one", whole[:cut], failed)
 		}
+	}
+}
+
+// lastFirst is a write path whose writes of other keys wait for the one of the key z.
+type lastFirst struct {
+	kept
+	wrote chan struct{}
+}
+
+func (l *lastFirst) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c writepath.Conditions) (writepath.Result, error) {
+	if k.Name == "z" {
+		defer close(l.wrote)
+	} else {
+		<-l.wrote
+	}
+	return l.kept.Put(ctx, k, h, body, c)
+}
+
+// TestBatchOrder has the last of some writes end first: the lines are in the order of the
+// parts, one that is refused among them.
+func TestBatchOrder(t *testing.T) {
+	s := serve(t, 1000, ada{})
+	s.api.wrt = &lastFirst{wrote: make(chan struct{})}
+	want, body := []string{"b", "a", "b", "c", "z"}, ""
+	for _, k := range want {
+		body += "--b\r\nContent-Location: /v1/objects/" + k + "\r\n\r\n1\r\n"
+	}
+	var got []string
+	for _, l := range sendBatch(s, body+"--b--") {
+		got = append(got, l.Key)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("lines of %q, want %q", got, want)
 	}
 }
 

@@ -36,8 +36,9 @@ type chunkBody struct {
 }
 
 // receive reads a body of up to most bytes, and takes memory for it as it
-// arrives: what is only announced takes none.
-func (a *API) receive(c *call, body *pacedBody, most int64) (r chunkBody, err error) {
+// arrives: what is only announced takes none. All of it is written to sums, if there
+// are any, while the rest is on its way.
+func (a *API) receive(c *call, body *pacedBody, most int64, sums *hashes) (r chunkBody, err error) {
 	size := c.ContentLength
 	if size < 0 {
 		size = most + 1 // one more tells that the body goes on
@@ -47,9 +48,13 @@ func (a *API) receive(c *call, body *pacedBody, most int64) (r chunkBody, err er
 			r.grant.Release()
 		}
 	}()
+	from := io.Reader(body)
+	if sums != nil {
+		from = io.TeeReader(body, sums)
+	}
 	r.bytes = make([]byte, 0, min(size, freeBody))
 	for {
-		n, err := io.ReadFull(body, r.bytes[len(r.bytes):cap(r.bytes)])
+		n, err := io.ReadFull(from, r.bytes[len(r.bytes):cap(r.bytes)])
 		r.bytes = r.bytes[:len(r.bytes)+n]
 		switch {
 		case err == nil && int64(len(r.bytes)) == size:

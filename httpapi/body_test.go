@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -49,11 +51,16 @@ func TestBodyGrows(t *testing.T) {
 		c := &call{Request: httptest.NewRequest(http.MethodPut, "/", nil), w: &recorder{ResponseWriter: httptest.NewRecorder(), last: new(atomic.Bool)}}
 		c.ContentLength = tt.announced
 		body := &pacedBody{r: o, deadline: func(time.Time) error { return nil }, most: size}
-		r, err := a.receive(c, body, size)
+		sums := digests{}.hashes(c.Request)
+		sum := sums.sum("sha-256")
+		r, err := a.receive(c, body, size, sums)
 		body.done()
 		r.grant.Release()
 		if err != nil || len(r.bytes) != size || r.more {
 			t.Errorf("announced %d: %d bytes, more %t: %v", tt.announced, len(r.bytes), r.more, err)
+		}
+		if want := sha256.Sum256(r.bytes); !bytes.Equal(sum.Sum(nil), want[:]) {
+			t.Errorf("announced %d: what was hashed is not what came", tt.announced)
 		}
 		if !slices.Equal(o.steps, tt.want) {
 			t.Errorf("announced %d: memory was taken when so much was there: %v, want %v", tt.announced, o.steps, tt.want)

@@ -37,7 +37,7 @@ func (b broken) PutLarge(context.Context, keys.Key, writepath.Upload) (writepath
 	return writepath.Result{}, b.fail()
 }
 
-func (b broken) Delete(context.Context, keys.Key, []string) error { return b.fail() }
+func (b broken) Delete(context.Context, keys.Key, string, []string) error { return b.fail() }
 
 func (b broken) Drop(_ context.Context, _ writepath.Drop, ks []keys.Key) []writepath.Dropped {
 	return slices.Repeat([]writepath.Dropped{{Err: b.fail()}}, len(ks))

@@ -72,12 +72,12 @@ func joined(h http.Header, name string) string {
 const dateMargin = 2 * time.Second
 
 // lastModified is the object's date for callers, to the second: the end of the
-// second in which it was written. It is zero while another version may still get
-// the same one. So a caller who has this date has the last version of its second. One who
+// second in which it was written. It is zero if the store has told none, and while
+// another version may still get the same one. So a caller who has this date has the last version of its second. One who
 // got an earlier version got no date with it; if he takes the time of his own clock instead,
 // that is earlier than this date.
 func lastModified(o store.Head, now time.Time) time.Time {
-	if now.Sub(o.Modified) < dateMargin {
+	if o.Modified.IsZero() || now.Sub(o.Modified) < dateMargin {
 		return time.Time{}
 	}
 	return endOfSecond(o.Modified)

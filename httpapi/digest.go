@@ -101,6 +101,13 @@ func (h *hashes) sum(algorithm string) hash.Hash {
 	return h.sums[algorithm]
 }
 
+// also computes one digest more of a body that is all there.
+func (h *hashes) also(algorithm string, all []byte) {
+	if h.sums[algorithm] == nil {
+		_, _ = h.sum(algorithm).Write(all) // a hash takes everything
+	}
+}
+
 func (h *hashes) Write(b []byte) (int, error) {
 	for _, s := range h.sums {
 		_, _ = s.Write(b) // a hash takes everything

@@ -153,11 +153,9 @@ func (a *API) auditDrop(c *call, k keys.Key, o writepath.Dropped, dry bool) {
 	if e == nil {
 		return
 	}
-	e.Str("request", c.id).Str("org", c.who.Org)
-	oneLine(e, "user", c.who.User)
-	oneLine(e, "credential", c.who.TokenID)
-	e.Str("from", c.RemoteAddr).Str("method", c.Method).Str("op", c.op).Int64("bytes", o.Bytes)
-	oneLine(e.Str("service", k.Service), "key", k.Name).Str("verdict", verdict).Msg("audit")
+	e.Str("request", c.id).Str("org", c.who.Org).Str("user", c.who.User).Str("credential", c.who.TokenID).
+		Str("from", c.RemoteAddr).Str("method", c.Method).Str("op", c.op).Int64("bytes", o.Bytes).
+		Str("service", k.Service).Str("key", k.Name).Str("verdict", verdict).Msg("audit")
 }
 
 // dropSum is what became of some objects.

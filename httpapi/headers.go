@@ -65,7 +65,7 @@ func setHeaders(h http.Header, o store.Head, modified time.Time, source chunks.S
 		set("Content-Security-Policy", "sandbox")
 	}
 	for name, v := range o.Meta {
-		h.Set(textproto.CanonicalMIMEHeaderKey(metaPrefix+name), headerValue(v))
+		set(textproto.CanonicalMIMEHeaderKey(metaPrefix+name), headerValue(v))
 	}
 }
 

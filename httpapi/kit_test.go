@@ -46,7 +46,7 @@ func (k *kept) PutLarge(ctx context.Context, key keys.Key, u writepath.Upload) (
 	return k.Put(ctx, key, u.Head, all, u.Conditions)
 }
 
-func (*kept) Delete(context.Context, keys.Key, []string) error { return nil }
+func (*kept) Delete(context.Context, keys.Key, string, []string) error { return nil }
 
 func (*kept) Drop(_ context.Context, _ writepath.Drop, ks []keys.Key) []writepath.Dropped {
 	return make([]writepath.Dropped, len(ks))

@@ -91,6 +91,8 @@ func requestKinds() []kind {
 		{err: errMetadata, status: 400, name: "bad-metadata", title: "Bad metadata"},
 		{err: store.ErrMetadata, status: 400, name: "bad-metadata", title: "Bad metadata", hide: true,
 			advice: "the store does not take this Content-Type and these Larder-Meta-*: they are too long once encoded"},
+		{err: store.ErrName, status: 400, name: "bad-key", title: "Bad key", hide: true,
+			advice: "the key is longer than the store takes: use a shorter one"},
 		{err: auth.ErrNoCredential, status: 401, name: "no-credential", title: "No credential", hide: true,
 			advice: "send a token: 'Authorization: Bearer TOKEN', or Basic with the token as password"},
 		{err: auth.ErrExpired, status: 401, name: "expired-credential", title: "Credential expired", hide: true,

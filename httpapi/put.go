@@ -85,10 +85,13 @@ func (a *API) take(c *call, h store.Head, d digests, cond writepath.Conditions) 
 			a.cfg.Usage.ChargeLate(c.who.Org, c.who.User, body.received)
 		}
 	}()
+	sums := d.hashes(c.Request)
+	hashed := io.TeeReader(body, sums)
 	if c.ContentLength > a.cfg.ChunkSize {
-		return a.takeLarge(c, h, d, body, body, cond)
+		return a.takeLarge(c, h, d, sums, body, hashed, cond)
 	}
-	first, err := a.receive(c, body, min(a.cfg.ChunkSize, a.cfg.MaxObject))
+	sum := sums.sum("sha-256") // kept with the object, stated or not
+	first, err := a.receive(c, body, min(a.cfg.ChunkSize, a.cfg.MaxObject), sums)
 	if err != nil {
 		return writepath.Result{}, err
 	}
@@ -102,12 +105,12 @@ func (a *API) take(c *call, h store.Head, d digests, cond writepath.Conditions) 
 		return writepath.Result{}, tooLarge(a.cfg.MaxObject)
 	case first.more:
 		// What was read is given back once it has gone into a part.
-		return a.takeLarge(c, h, d, body, io.MultiReader(bytes.NewReader(first.bytes), atEnd(release), body), cond)
+		return a.takeLarge(c, h, d, sums, body, io.MultiReader(bytes.NewReader(first.bytes), atEnd(release), hashed), cond)
 	}
 	body.done() // nothing more is waited for from the client
-	sums := d.hashes(c.Request)
-	sum := sums.sum("sha-256")     // kept with the object, stated or not
-	_, _ = sums.Write(first.bytes) // hashes take everything
+	if len(c.Trailer) > 0 {
+		sums.also("sha-512", first.bytes) // it may state what it did not announce
+	}
 	if err := a.verify(c, sums); err != nil {
 		return writepath.Result{}, err
 	}
@@ -125,13 +128,13 @@ func (f atEnd) Read([]byte) (int, error) {
 }
 
 // takeLarge writes a body in parts while it is read. Its digest is kept with the
-// object only if the request states it, since the store wants to know it first.
-func (a *API) takeLarge(c *call, h store.Head, d digests, body *pacedBody, whole io.Reader, cond writepath.Conditions) (writepath.Result, error) {
-	sums := d.hashes(c.Request)
+// object only if the request states it, since the store wants to know it first. sums has
+// all of the body once whole is read.
+func (a *API) takeLarge(c *call, h store.Head, d digests, sums *hashes, body *pacedBody, whole io.Reader, cond writepath.Conditions) (writepath.Result, error) {
 	h.Digest = d.sha256()
 	c.digest = h.Digest
 	r, err := a.wrt.PutLarge(c.Context(), c.key, writepath.Upload{
-		Head: h, Conditions: cond, Body: io.TeeReader(whole, sums), Cut: body.cut,
+		Head: h, Conditions: cond, Body: whole, Cut: body.cut,
 		Verify: func() error { return a.verify(c, sums) },
 	})
 	if errors.Is(err, writepath.ErrTooLarge) {
@@ -174,7 +177,7 @@ func (a *API) delete(c *call) error {
 	if cond.IfAbsent {
 		return fmt.Errorf("%w: If-None-Match has no meaning for a DELETE; use If-Match", errHeader)
 	}
-	if err := a.wrt.Delete(c.Context(), c.key, cond.IfMatch); err != nil {
+	if err := a.wrt.Delete(c.Context(), c.key, c.who.User, cond.IfMatch); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)

@@ -1,15 +1,10 @@
 package httpapi
 
 import (
-	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 
@@ -77,44 +72,20 @@ const pathShown = 256
 // received by what is no read. The name of a credential is logged, never
 // the credential; a query is not logged.
 func describe(e *zerolog.Event, c *call) *zerolog.Event {
-	e.Str("request", c.id).Str("org", c.who.Org)
-	oneLine(e, "user", c.who.User)
-	oneLine(e, "credential", c.who.TokenID)
-	e.Str("from", c.RemoteAddr).Str("method", c.Method).Str("op", c.op).Int("status", c.w.status)
+	e.Str("request", c.id).Str("org", c.who.Org).Str("user", c.who.User).Str("credential", c.who.TokenID).
+		Str("from", c.RemoteAddr).Str("method", c.Method).Str("op", c.op).Int("status", c.w.status)
 	if c.reads() {
 		e.Int64("bytes", c.w.bytes)
 	} else {
 		e.Int64("bytes", c.received)
 	}
 	if c.key.Name != "" {
-		return oneLine(e.Str("service", c.key.Service), "key", c.key.Name)
+		return e.Str("service", c.key.Service).Str("key", c.key.Name)
 	}
 	if c.op == dropOp {
-		return oneLine(e.Str("service", c.service), "prefix", c.query.Get("prefix"))
+		return e.Str("service", c.service).Str("prefix", c.query.Get("prefix"))
 	}
-	return oneLine(e, "path", shownPath(c))
-}
-
-// oneLine adds a text of a caller's choosing. zerolog escapes what JSON demands; there
-// are more characters at which some programs begin a new line, or a terminal does more
-// than to show them.
-func oneLine(e *zerolog.Event, name, text string) *zerolog.Event {
-	special := func(r rune) bool { return r >= 0x7f && !strconv.IsPrint(r) }
-	if !strings.ContainsFunc(text, special) {
-		return e.Str(name, text)
-	}
-	quoted, _ := json.Marshal(text) // a string always marshals
-	escaped := make([]byte, 0, 2*len(quoted))
-	for _, r := range string(quoted) {
-		if special(r) {
-			for _, unit := range utf16.Encode([]rune{r}) {
-				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
-			}
-		} else {
-			escaped = utf8.AppendRune(escaped, r)
-		}
-	}
-	return e.RawJSON(name, escaped)
+	return e.Str("path", shownPath(c))
 }
 
 func shownPath(c *call) string { return c.URL.Path[:min(len(c.URL.Path), pathShown)] }

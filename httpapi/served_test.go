@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -9,10 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 
@@ -63,7 +60,7 @@ func (w writes) PutLarge(ctx context.Context, k keys.Key, u writepath.Upload) (w
 	return w.Put(ctx, k, u.Head, nil, u.Conditions)
 }
 
-func (w writes) Delete(_ context.Context, k keys.Key, _ []string) error {
+func (w writes) Delete(_ context.Context, k keys.Key, _ string, _ []string) error {
 	if !w.known[k.Name] {
 		return store.ErrNotFound
 	}
@@ -264,27 +261,4 @@ func TestCacheStatus(t *testing.T) {
 			t.Errorf("%s: %s", source, got)
 		}
 	}
-}
-
-// A text of a caller's choosing stays within its line, for every program that reads
-// lines, and is what it was once the JSON is read.
-func FuzzOneLine(f *testing.F) {
-	for _, s := range []string{"plain", "ärger", "a\u2028b\u2029c\u0085d\x7fe", "\u202egpj.exe", "\x1b[2J", "\U000e0001", "a\nb\r\x00", "\xff\xfe"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		var log bytes.Buffer
-		l := zerolog.New(&log)
-		oneLine(l.Log(), "key", s).Msg("")
-		line := strings.TrimSuffix(log.String(), "\n")
-		for _, r := range line {
-			if !strconv.IsPrint(r) && r != utf8.RuneError {
-				t.Fatalf("%q holds %q", line, r)
-			}
-		}
-		var read struct{ Key string }
-		if err := json.Unmarshal([]byte(line), &read); err != nil || read.Key != strings.ToValidUTF8(s, "\ufffd") && utf8.ValidString(s) {
-			t.Fatalf("%q is read as %q, %v", s, read.Key, err)
-		}
-	})
 }

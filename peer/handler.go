@@ -164,7 +164,7 @@ func (a *server) answer(ctx context.Context, c *answerConn, route string, asked 
 // reads the answer when all is sent, and a connection that is closed before
 // takes the answer with it.
 func (c *answerConn) finish(asked Asked, said Answer) error {
-	if err := c.say(said); err != nil {
+	if err := c.say(said); err != nil || asked.Size == 0 {
 		return err
 	}
 	_, err := io.Copy(io.Discard, asked.Body)

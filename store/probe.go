@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,11 +23,11 @@ const (
 // found, and the differences are for people to read. ErrUnavailable and context
 // errors say that the server could not be probed, since it does not answer or
 // takes no object; another try later may succeed. Once there is a verdict Probe
-// asks no more.
+// asks no more, unless a permission was missing, which may be given meanwhile.
 func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 	s.probing.Lock()
 	defer s.probing.Unlock()
-	if s.verdict != nil {
+	if s.verdict != nil && !slices.ContainsFunc(s.verdict.differences, Difference.denied) {
 		return s.verdict.differences, nil
 	}
 	cfg := s.cfg
@@ -76,7 +77,7 @@ func (p *probe) denied(err error, action, costs string) bool {
 	if !isDenied(err) {
 		return false
 	}
-	p.differs(nil, "the credentials lack the permission "+action, costs)
+	p.differences = append(p.differences, Difference{Lacks: "the credentials lack the permission " + action, Instead: costs, Permission: action})
 	return true
 }
 
@@ -101,6 +102,7 @@ func (p *probe) run(ctx context.Context) error {
 		return err
 	}
 	p.metadata(ctx)
+	p.listing(ctx)
 	p.names(ctx)
 	p.uploads(ctx)
 	p.abort(ctx)
@@ -140,7 +142,7 @@ func (p *probe) puts(ctx context.Context) error {
 		p.differs(errors.Join(refused, unlessRefused(again)), "a put with If-None-Match: * is not held to it", own)
 	}
 	was := p.head.Version
-	last := map[string]string{"with-dash": "dash", "with_line": "line"}
+	last := map[string]string{"with-dash": "dash", "with_line": "line", "mtime": oldMtime}
 	right := p.put(ctx, "two", last, Conditions{IfMatch: was})
 	if right != nil {
 		if err := p.put(ctx, "two", last, Conditions{}); err != nil {
@@ -192,6 +194,22 @@ func (p *probe) names(ctx context.Context) {
 	if err == nil {
 		p.differs(nil, "two forms of one character are not told apart in names",
 			"keys that differ in nothing but their Unicode normal form are one object, and removing one removes the other: write keys in one form")
+	}
+}
+
+// oldMtime is a time in seconds, long ago, as rclone keeps times in metadata. S3 makes nothing of it.
+const oldMtime = "1000000000"
+
+// listing looks for the object in a listing, and at the time that it has there.
+func (p *probe) listing(ctx context.Context) {
+	found, _, err := p.s3.List(ctx, p.name, "", 1)
+	switch {
+	case isDenied(err): // run has told it
+	case err != nil || len(found) == 0:
+		p.differs(err, "an object that was just put is not listed", "listings miss objects, and removal by prefix leaves them, or both fail")
+	case found[0].Modified.Unix() == 1_000_000_000:
+		p.differs(nil, "an object is as old as its metadata named mtime says, which rclone's server does",
+			"rclone keeps other metadata in memory: after its restart, and of more than 100,000 objects, they come back without Content-Type, Larder-Meta-*, Larder-Writer and digest, and those that expire never do")
 	}
 }
 

@@ -59,8 +59,12 @@ func TestProbe(t *testing.T) {
 		"old metadata": {storetest.Habits{OldMetadata: true}, func(*store.Traits) {}, []string{"of a replaced object"}},
 		"types":        {storetest.Habits{GuessesTypes: true}, func(t *store.Traits) { t.TypeKept = false }, []string{"as text/html"}},
 		"composes":     {storetest.Habits{ComposesNames: true}, func(*store.Traits) {}, []string{"two forms of one character"}},
-		"no listing":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
-		"no abort":     {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
+		"no uploads":   {storetest.Habits{Denies: []string{"list_uploads"}}, func(t *store.Traits) { t.UploadsByPrefix = false }, []string{"s3:ListBucketMultipartUploads"}},
+		"no reading": {storetest.Habits{Denies: []string{"get", "head"}}, func(t *store.Traits) {
+			t.CompleteVersion, t.TypeKept, t.AbortKeeps = false, false, false
+		}, []string{"s3:GetObject"}},
+		"mtime":    {storetest.Habits{KeepsMtime: true}, func(*store.Traits) {}, []string{"metadata in memory"}},
+		"no abort": {storetest.Habits{Denies: []string{"abort"}}, func(*store.Traits) {}, []string{"s3:AbortMultipartUpload"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, s := serve(t, test.habits)
@@ -77,19 +81,35 @@ func TestProbe(t *testing.T) {
 			}
 			for i, told := range test.told {
 				if d := differences[i]; !strings.Contains(d.Lacks+d.Instead, told) || d.Instead == "" {
-					t.Errorf("told %q, want %q", d, told)
+					t.Errorf("told %q, want %q; all %q", d, told, differences)
 				}
 			}
-			if asked := server.Asked(); len(asked) > 21 {
+			if asked := server.Asked(); len(asked) > 24 {
 				t.Errorf("%d requests: %q", len(asked), asked)
 			}
 			if left := server.Names(); len(left) > 0 {
 				t.Errorf("left behind: %q", left)
 			}
-			if _, err := s.Probe(t.Context()); err != nil || len(server.Asked()) > 0 {
+			if _, err := s.Probe(t.Context()); err != nil || (len(server.Asked()) > 0) != (len(test.habits.Denies) > 0) {
 				t.Errorf("probed twice: %v", err)
 			}
+			server.Denies = nil // the permission is given
+			if _, err := s.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(test.habits.Denies) > 0 && s.Traits() != asS3() {
+				t.Errorf("with the permission found %+v", s.Traits())
+			}
 		})
+	}
+}
+
+// TestProbeWithoutListings wants it told that listings fail, after some tries.
+func TestProbeWithoutListings(t *testing.T) {
+	_, s := serve(t, storetest.Habits{FailsListing: true})
+	differences, err := s.Probe(t.Context())
+	if err != nil || len(differences) != 1 || !strings.Contains(differences[0].Lacks, "is not listed") || s.Traits() != asS3() {
+		t.Errorf("told %q, found %+v, %v", differences, s.Traits(), err)
 	}
 }
 

@@ -12,6 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
+// maxUploadPages bounds what is read of a listing of uploads. The rest is found once
+// these are gone.
+const maxUploadPages = 100
+
 // Abandoned implements Uploads. It is one request for every 1,000 uploads under
 // the prefix, of any age; or in the whole bucket, where the server does not find
 // them by their prefix.
@@ -36,7 +40,8 @@ func (s *S3) listUploads(ctx context.Context, prefix string) (found []Upload, er
 	if prefix != "" {
 		in.Prefix = &prefix
 	}
-	for more := true; more; {
+	seen := map[string]bool{} // markers
+	for n, more := 0, true; more && n < maxUploadPages; n++ {
 		var page []Upload
 		err := s.read(ctx, "list_uploads", func(ctx context.Context, _ func()) error {
 			out, err := s.client.ListMultipartUploads(ctx, in)
@@ -44,7 +49,7 @@ func (s *S3) listUploads(ctx context.Context, prefix string) (found []Upload, er
 				return err
 			}
 			more = aws.ToBool(out.IsTruncated)
-			page, err = s.uploads(in, out)
+			page, err = s.uploads(in, out, seen)
 			return err
 		})
 		switch {
@@ -60,8 +65,9 @@ func (s *S3) listUploads(ctx context.Context, prefix string) (found []Upload, er
 	return found, nil
 }
 
-// uploads reads one page, and makes in ask for the next.
-func (s *S3) uploads(in *s3.ListMultipartUploadsInput, out *s3.ListMultipartUploadsOutput) ([]Upload, error) {
+// uploads reads one page, and makes in ask for the next, which begins at markers that
+// none of the pages before began at.
+func (s *S3) uploads(in *s3.ListMultipartUploadsInput, out *s3.ListMultipartUploadsOutput, seen map[string]bool) ([]Upload, error) {
 	uploads := make([]Upload, 0, len(out.Uploads))
 	for _, upload := range out.Uploads {
 		if name, ok := strings.CutPrefix(aws.ToString(upload.Key), s.prefix); ok {
@@ -72,9 +78,11 @@ func (s *S3) uploads(in *s3.ListMultipartUploadsInput, out *s3.ListMultipartUplo
 		return uploads, nil
 	}
 	next := aws.ToString(out.NextKeyMarker)
-	if next == aws.ToString(in.KeyMarker) && aws.ToString(out.NextUploadIdMarker) == aws.ToString(in.UploadIdMarker) {
+	markers := next + "\n" + aws.ToString(out.NextUploadIdMarker)
+	if next == "" || seen[markers] {
 		return nil, fmt.Errorf("%w: a listing of uploads that does not go on", errUnreadable)
 	}
+	seen[markers] = true
 	in.KeyMarker, in.UploadIdMarker = &next, out.NextUploadIdMarker
 	return uploads, nil
 }

@@ -9,7 +9,7 @@ import (
 
 // checksums keep whether the headers x-amz-checksum-* are sent. Not every S3
 // takes them, and those that do not refuse a write with an answer of no fixed
-// form. So the first write that is refused in such a way is sent again without
+// form. So a write that is refused in such a way is sent again without
 // them, and if that is taken they are left out from then on. The signature
 // covers the bytes by their SHA-256 then. Some servers take them with one
 // operation and not with another.
@@ -87,7 +87,10 @@ func (c *checksums) blamed(op string, err error) bool {
 		return false
 	}
 	of := c.of(op)
-	return of.state.CompareAndSwap(untried, suspected) || !of.sent()
+	// A server that has taken them may be another by now, or have a proxy before it. Its
+	// 403 is rather for credentials that have changed.
+	return of.state.CompareAndSwap(untried, suspected) ||
+		f.status != http.StatusForbidden && of.state.CompareAndSwap(taken, suspected) || !of.sent()
 }
 
 // mayBeForChecksums reports whether a server, or a proxy before it that drops the

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -147,8 +148,7 @@ func TestChecksumsRefusedInTheListOfParts(t *testing.T) {
 
 func last(requests []*http.Request) *http.Request { return requests[len(requests)-1] }
 
-// A write that is refused for something else is not taken for that, and once
-// the headers were taken they are never left out.
+// A write that is refused for something else is not taken for that.
 func TestChecksumsTaken(t *testing.T) {
 	server := &fake{}
 	s := startFake(t, server, store.S3Config{})
@@ -166,9 +166,49 @@ func TestChecksumsTaken(t *testing.T) {
 	}
 	server.before = all
 	_, _ = s.Put(t.Context(), "a", store.Write{})
-	puts := server.sent(http.MethodPut)
-	if len(puts) != 4 || sendsChecksum(puts[1]) || !sendsChecksum(puts[2]) || !sendsChecksum(puts[3]) {
-		t.Errorf("%d puts", len(puts))
+	server.before = nil
+	_, _ = s.Put(t.Context(), "a", store.Write{})
+	var sent []bool
+	for _, r := range server.sent(http.MethodPut) {
+		sent = append(sent, sendsChecksum(r))
+	}
+	if want := []bool{true, false, true, true, false, true}; !slices.Equal(sent, want) {
+		t.Errorf("puts with checksums: %v, want %v", sent, want)
+	}
+}
+
+// A server that took the headers, and refuses them after an update, is written to
+// without a restart.
+func TestChecksumsRefusedLater(t *testing.T) {
+	server := &fake{}
+	s := startFake(t, server, store.S3Config{})
+	upload := func() error {
+		u, err := s.Begin(t.Context(), "b", store.Head{})
+		if err != nil {
+			return err
+		}
+		part, err := s.Part(t.Context(), u, 1, []byte("part"))
+		if err != nil {
+			return err
+		}
+		_, err = s.Complete(t.Context(), u, []store.Part{part}, store.Conditions{})
+		return err
+	}
+	for _, updated := range []bool{false, true} {
+		if updated {
+			server.before = func(w http.ResponseWriter, r *http.Request) bool {
+				if sendsChecksum(r) {
+					refuse(http.StatusBadRequest, "InvalidArgument")(0, w, r)
+				}
+				return sendsChecksum(r)
+			}
+		}
+		if _, err := s.Put(t.Context(), "a", store.Write{Body: []byte("body")}); err != nil {
+			t.Errorf("put, updated %v: %v", updated, err)
+		}
+		if err := upload(); err != nil {
+			t.Errorf("upload, updated %v: %v", updated, err)
+		}
 	}
 }
 

@@ -25,11 +25,13 @@ const (
 // renewing are the credentials of the SDK's usual chain. The SDK renews those
 // that have an expiry, and reads those that stand in a file once: here the
 // chain is gone through again when such a file changes, and when S3 refuses
-// what it gave.
+// what it gave. What was found before stays good until there is something better:
+// a file may be gone, or empty, while another takes its place.
 type renewing struct {
 	load  func(ctx context.Context) (aws.CredentialsProvider, error)
 	files []string
 
+	making sync.Mutex // held while the chain is made anew, before mu; requests go on with the old one
 	mu     sync.Mutex // guards what follows
 	chain  aws.CredentialsProvider
 	seen   string // the files, as they were when the chain was made
@@ -92,25 +94,43 @@ func (r *renewing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 // current is the chain, made anew if a file has changed.
 func (r *renewing) current() aws.CredentialsProvider {
+	if state, due := r.changed(); due && r.making.TryLock() {
+		r.remake(state)
+		r.making.Unlock()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.looked) < lookEvery {
-		return r.chain
-	}
-	r.looked = time.Now()
-	if state := r.look(); state != r.seen {
-		r.remake(state)
-	}
 	return r.chain
 }
 
-// remake goes through the chain again, with r.mu held. A file that is just
-// being written may not be readable: what was there before is kept then.
+// changed reports whether the files are not as they were when the chain was made. It
+// looks once in a while.
+func (r *renewing) changed() (state string, changed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.looked) < lookEvery {
+		return "", false
+	}
+	r.looked = time.Now()
+	state = r.look()
+	return state, state != r.seen
+}
+
+// remake goes through the chain again, with r.making held. A file that is just being
+// written may not be readable, or hold nothing: what was there before is kept then.
 func (r *renewing) remake(state string) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadWithin)
 	defer cancel()
-	if chain, err := r.load(ctx); err == nil {
-		r.chain, r.seen = chain, state
+	chain, err := r.load(ctx)
+	if err != nil {
+		return // and looked for again
+	}
+	given, err := chain.Retrieve(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = state
+	if err == nil && given.HasKeys() {
+		r.chain = chain
 	}
 }
 
@@ -142,8 +162,10 @@ func (r *renewing) renew(used string) bool {
 		return false
 	}
 	r.renewed = time.Now()
-	r.remake(state)
 	r.mu.Unlock()
+	r.making.Lock()
+	r.remake(state)
+	r.making.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), loadWithin)
 	defer cancel()
 	_, err := r.Retrieve(ctx)

@@ -48,7 +48,7 @@ func sentinel(op string, err error, took time.Duration) error {
 	if refused, ok := errors.AsType[allocError](err); ok {
 		return refused.error
 	}
-	for _, known := range []error{ErrNotFound, ErrPrecondition, ErrConflict, ErrUnavailable, ErrUnexpected, ErrMetadata} {
+	for _, known := range []error{ErrNotFound, ErrPrecondition, ErrConflict, ErrUnavailable, ErrUnexpected, ErrMetadata, ErrName} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -159,6 +159,8 @@ func byCode(status int, code, words string) error {
 		return errRange
 	case "MetadataTooLarge", "RequestHeaderSectionTooLarge":
 		return ErrMetadata
+	case "KeyTooLongError", "KeyTooLong":
+		return ErrName
 	case "NoSuchBucket", "NotImplemented":
 		return ErrUnexpected
 	case "InternalError", "SlowDownWrite", "ExpiredToken", "TokenRefreshRequired":

@@ -21,14 +21,17 @@ func (s *S3) Get(ctx context.Context, name string, limit int64, alloc Alloc) (He
 		return head, nil, err
 	}
 	first := fmt.Sprintf("bytes=0-%d", limit-1)
-	head, body, err := s.getFirst(ctx, "get", name, &first, limit, alloc)
-	err = s.missing(ctx, name, err)
-	if errors.Is(err, errRange) {
-		// An object of no bytes has no first byte, so S3 refuses the range,
-		// and does not give the head with the refusal. By now there may be
-		// another object, of any size.
-		head, body, err = s.getFirst(ctx, "get", name, nil, limit, alloc)
-	}
+	var body []byte
+	head, err := s.sure(ctx, name, func() (head Head, err error) {
+		head, body, err = s.getFirst(ctx, "get", name, &first, limit, alloc)
+		if err = s.missing(ctx, name, err); errors.Is(err, errRange) {
+			// An object of no bytes has no first byte, so S3 refuses the range,
+			// and does not give the head with the refusal. By now there may be
+			// another object, of any size.
+			head, body, err = s.getFirst(ctx, "get", name, nil, limit, alloc)
+		}
+		return head, err
+	})
 	if err != nil {
 		return Head{}, nil, fmt.Errorf("get %s: %w", name, err)
 	}
@@ -57,7 +60,6 @@ func (s *S3) getFirst(ctx context.Context, op, name string, byteRange *string, l
 		if unquoted(out.ETag) == "" {
 			return errNoETag
 		}
-		s.look(name, out.Metadata)
 		head = headOf(out.ETag, total, out.ContentType, out.LastModified, out.Metadata)
 		if n := min(limit, total); body == nil || int64(len(body)) != n { // not the same again after a try that failed
 			if body, err = alloc.make(n); err != nil {

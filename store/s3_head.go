@@ -13,7 +13,16 @@ import (
 )
 
 // Head implements Store.
-func (s *S3) Head(ctx context.Context, name string) (head Head, err error) {
+func (s *S3) Head(ctx context.Context, name string) (Head, error) {
+	head, err := s.sure(ctx, name, func() (Head, error) { return s.headOnce(ctx, name) })
+	if err != nil {
+		return Head{}, fmt.Errorf("head %s: %w", name, err)
+	}
+	return head, nil
+}
+
+// headOnce is one answer, whatever it says.
+func (s *S3) headOnce(ctx context.Context, name string) (head Head, err error) {
 	err = s.read(ctx, "head", func(ctx context.Context, _ func()) error {
 		out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: s.object(name)})
 		if err != nil {
@@ -25,14 +34,10 @@ func (s *S3) Head(ctx context.Context, name string) (head Head, err error) {
 		if archived(out.StorageClass, out.Restore) {
 			return ErrArchived
 		}
-		s.look(name, out.Metadata)
 		head = headOf(out.ETag, aws.ToInt64(out.ContentLength), out.ContentType, out.LastModified, out.Metadata)
 		return nil
 	})
-	if err = s.missing(ctx, name, err); err != nil {
-		return Head{}, fmt.Errorf("head %s: %w", name, err)
-	}
-	return head, nil
+	return head, s.missing(ctx, name, err)
 }
 
 // archived reports whether an object's bytes cannot be read, which a HEAD of it
@@ -40,13 +45,6 @@ func (s *S3) Head(ctx context.Context, name string) (head Head, err error) {
 func archived(class types.StorageClass, restore *string) bool {
 	return (class == types.StorageClassGlacier || class == types.StorageClassDeepArchive) &&
 		!strings.Contains(aws.ToString(restore), `ongoing-request="false"`)
-}
-
-// look logs an object that lacks what Larder always writes.
-func (s *S3) look(name string, metadata map[string]string) {
-	if metadata[ownModified] == "" {
-		s.notes.odd("an object has none of the metadata that larder writes: something else wrote it, or the store has lost its metadata", name)
-	}
 }
 
 // missing finds out whether a read was forbidden only because the object is not

@@ -2,10 +2,12 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"larder/store"
 )
@@ -75,6 +77,7 @@ func TestNoETagYet(t *testing.T) {
 		s := startFake(t, &fake{before: func(w http.ResponseWriter, _ *http.Request) bool {
 			if asked++; asked > 1 {
 				w.Header().Set("ETag", `"v"`)
+				w.Header().Set("X-Amz-Meta-Larder-Writer", "ann")
 			}
 			return true
 		}}, store.S3Config{})
@@ -105,5 +108,31 @@ func TestNoETag(t *testing.T) {
 	}
 	if _, _, err := s.Get(t.Context(), "k1", 10, nil); !errors.Is(err, store.ErrUnexpected) {
 		t.Errorf("get: %v", err)
+	}
+}
+
+// A listing of uploads whose pages lead in a circle, or have no end, is left after some
+// pages: the rest is found once these uploads are gone.
+func TestUploadsThatDoNotGoOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		next func(n int) string
+		most int
+	}{
+		"the same marker":   {func(int) string { return "v1/a" }, 2},
+		"between two pages": {func(n int) string { return []string{"v1/a", "v1/b"}[n%2] }, 3},
+		"back to the start": {func(n int) string { return []string{"v1/a", "v1/b", ""}[n%3] }, 3},
+		"without an end":    {func(n int) string { return fmt.Sprintf("v1/%06d", n) }, 100},
+	} {
+		pages := 0
+		s := startFake(t, &fake{before: func(w http.ResponseWriter, _ *http.Request) bool {
+			fmt.Fprintf(w, "<R><IsTruncated>true</IsTruncated><NextKeyMarker>%s</NextKeyMarker>"+
+				"<Upload><Key>v1/a</Key><UploadId>u</UploadId></Upload></R>", test.next(pages))
+			pages++
+			return true
+		}}, store.S3Config{})
+		found, err := s.Abandoned(t.Context(), "v1/", time.Now())
+		if err != nil || len(found) == 0 || pages != test.most {
+			t.Errorf("%s: %d uploads of %d pages, %v", name, len(found), pages, err)
+		}
 	}
 }

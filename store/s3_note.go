@@ -65,7 +65,7 @@ func (n *notes) failed(op string, err error) {
 	if forbidsReading(op, err) {
 		return
 	}
-	for _, expected := range []error{ErrPrecondition, ErrConflict, ErrMetadata, errRange, context.Canceled} {
+	for _, expected := range []error{ErrPrecondition, ErrConflict, ErrMetadata, ErrName, errRange, context.Canceled} {
 		if errors.Is(err, expected) {
 			return
 		}

@@ -43,6 +43,7 @@ func TestRefusedWrites(t *testing.T) {
 		{400, "<Error><Code>EntityTooLarge</Code></Error>", store.ErrUnexpected, false},
 		{501, "<Error><Code>NotImplemented</Code></Error>", store.ErrUnexpected, false},
 		{400, "<Error><Code>MetadataTooLarge</Code></Error>", store.ErrMetadata, false},
+		{400, "<Error><Code>KeyTooLongError</Code></Error>", store.ErrName, false},
 		{400, "<Error><Code>InvalidRequest</Code><Message>Metadata value longer than 256</Message></Error>", store.ErrMetadata, false},
 		{431, "", store.ErrMetadata, false},
 		{403, "<Error><Code>InvalidObjectState</Code></Error>", store.ErrUnexpected, false},

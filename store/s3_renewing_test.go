@@ -13,7 +13,7 @@ import (
 )
 
 // A change of a file is seen before S3 refuses anything. What cannot be read,
-// since it is being written, does not replace what there was.
+// since it is being written, or holds no credentials, does not replace what there was.
 func TestCredentialsFileChanges(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credentials")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
@@ -33,6 +33,8 @@ func TestCredentialsFileChanges(t *testing.T) {
 		{"ab", "second", nil, "second"},
 		{"", "unread", nil, "second"},
 		{"abc", "third", nil, "third"},
+		{"an empty file", "", nil, "third"},
+		{"whole again", "fourth", nil, "fourth"},
 	} {
 		next, failing = step.next, step.err
 		if step.text != "" {

@@ -45,6 +45,9 @@ var (
 	// content type or digest that is none. Or the store itself said so of what
 	// it was sent: some take less.
 	ErrMetadata = errors.New("metadata cannot be kept")
+	// ErrName says that a store takes no name as long as this one: some take fewer bytes
+	// than the 1,024 of S3.
+	ErrName = errors.New("the name is too long for the store")
 )
 
 // Expired is an ErrNotFound: there was an object, whose moment has come.

@@ -28,7 +28,12 @@ type Difference struct {
 	Lacks string
 	// Instead is how a node makes up for it, or the promise that it costs.
 	Instead string
+	// Permission is the action that the credentials lack, if that is all: what is not
+	// allowed to be tried is taken for what the server does not do.
+	Permission string
 }
+
+func (d Difference) denied() bool { return d.Permission != "" }
 
 // Traits returns what Probe has found, or the zero value before that.
 func (s *S3) Traits() Traits {

@@ -113,7 +113,7 @@ func TestForwardedWritesAreAudited(t *testing.T) {
 	if _, err := asker.path.Put(t.Context(), k, h, []byte("hello"), Conditions{IfAbsent: true}); err == nil {
 		t.Error("created twice")
 	}
-	if err := asker.path.Delete(t.Context(), k, nil); err != nil {
+	if err := asker.path.Delete(t.Context(), k, "ada", nil); err != nil {
 		t.Error(err)
 	}
 	text, err := json.Marshal(forwarded{Place: k.Place()})
@@ -131,10 +131,11 @@ func TestForwardedWritesAreAudited(t *testing.T) {
 			t.Fatal(err)
 		}
 		verdicts = append(verdicts, l["op"].(string)+" "+l["verdict"].(string))
-		if l["peer"] != asker.name || l["peer_id"] != asker.cluster.Self().ID || l["org"] != k.Org || l["service"] != k.Service || l["key"] != k.Name {
+		if l["peer"] != asker.name || l["peer_id"] != asker.cluster.Self().ID || l["org"] != k.Org || l["service"] != k.Service || l["key"] != k.Name ||
+			l["verdict"] != "malformed" && l["user"] != "ada" {
 			t.Errorf("%v", l)
 		}
-		if put := l["verdict"] == "created"; put && (l["user"] != "ada" || l["digest"] != h.Digest || l["bytes"] != 5.0) {
+		if put := l["verdict"] == "created"; put && (l["digest"] != h.Digest || l["bytes"] != 5.0) {
 			t.Errorf("%v", l)
 		}
 	}

@@ -42,7 +42,7 @@ const (
 type op struct {
 	Delete bool
 	// Head is what is kept with the bytes of a put: content type, digest,
-	// writer, metadata.
+	// writer, metadata. Of a delete it has only who asks for it, as the writer.
 	Head store.Head
 	// IfMatch lets the write happen only if one of these versions is there;
 	// "*" is any version.

@@ -130,11 +130,11 @@ func (p promises) conditions() {
 	third := p.wantPut(k, "third", Conditions{IfMatch: []string{second}}, false)
 	p.wantPut(k, "fourth", Conditions{IfMatch: []string{"0123", third}}, false)
 	p.wantPut(k, "fifth", Conditions{IfMatch: []string{"*"}}, false)
-	if err := p.nodes[1].path.Delete(p.Context(), k, []string{first}); !errors.Is(err, store.ErrPrecondition) {
+	if err := p.nodes[1].path.Delete(p.Context(), k, "ada", []string{first}); !errors.Is(err, store.ErrPrecondition) {
 		p.Fatalf("delete: the error is %v", err)
 	}
 	p.wantThere(k, "fifth")
-	if err := p.nodes[1].path.Delete(p.Context(), k, nil); err != nil {
+	if err := p.nodes[1].path.Delete(p.Context(), k, "ada", nil); err != nil {
 		p.Fatal(err)
 	}
 	p.wantPut(k, "again", Conditions{IfAbsent: true}, true)

@@ -40,6 +40,7 @@ func failures() []failure {
 		{"conflict", store.ErrConflict},
 		{"quota", usage.ErrQuota},
 		{"metadata", store.ErrMetadata},
+		{"name", store.ErrName},
 		{"denied", store.ErrDenied}, // before what it wraps
 		{"unexpected", store.ErrUnexpected},
 		{"unavailable", store.ErrUnavailable},

@@ -25,9 +25,10 @@ func (p *Path) Put(ctx context.Context, k keys.Key, h store.Head, body []byte, c
 	})
 }
 
-// Delete removes an object. Absence is store.ErrNotFound.
-func (p *Path) Delete(ctx context.Context, k keys.Key, ifMatch []string) error {
-	_, err := p.route(ctx, k, op{Delete: true, IfMatch: ifMatch})
+// Delete removes an object for a user, whom auditors are told of. Absence is
+// store.ErrNotFound.
+func (p *Path) Delete(ctx context.Context, k keys.Key, user string, ifMatch []string) error {
+	_, err := p.route(ctx, k, op{Delete: true, Head: store.Head{Writer: user}, IfMatch: ifMatch})
 	return err
 }
 

@@ -39,7 +39,7 @@ func TestLargeObjectsLeaveTheirDigests(t *testing.T) {
 	for i, end := range []func() error{
 		func() error { _, err := nodes[0].put(t.Context(), k, "small"); return err },
 		func() error { _, err := putLarge(t, nodes[1], k, bytes.NewReader(body[1:]), Conditions{}); return err },
-		func() error { return nodes[1].path.Delete(t.Context(), k, nil) },
+		func() error { return nodes[1].path.Delete(t.Context(), k, "ada", nil) },
 	} {
 		r, err := putLarge(t, nodes[1], k, bytes.NewReader(body), Conditions{})
 		if err != nil {

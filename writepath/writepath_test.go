@@ -31,7 +31,7 @@ func TestWritesAreSeenEverywhereAtOnce(t *testing.T) {
 			}
 		}
 	}
-	if err := nodes[1].path.Delete(t.Context(), k, nil); err != nil {
+	if err := nodes[1].path.Delete(t.Context(), k, "ada", nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range nodes {
@@ -39,7 +39,7 @@ func TestWritesAreSeenEverywhereAtOnce(t *testing.T) {
 			t.Errorf("after the delete %s says %q", n.name, got)
 		}
 	}
-	if err := nodes[2].path.Delete(t.Context(), k, nil); !errors.Is(err, store.ErrNotFound) {
+	if err := nodes[2].path.Delete(t.Context(), k, "ada", nil); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a second delete: %v", err)
 	}
 }
@@ -169,7 +169,7 @@ func TestRefusedWriteChangesNothing(t *testing.T) {
 				_, err := n.path.Put(t.Context(), k, store.Head{}, []byte("x"), Conditions{IfMatch: []string{"one", "other"}})
 				return err
 			},
-			"delete if another": func() error { return n.path.Delete(t.Context(), k, []string{"another"}) },
+			"delete if another": func() error { return n.path.Delete(t.Context(), k, "ada", []string{"another"}) },
 		} {
 			if err := write(); !errors.Is(err, store.ErrPrecondition) {
 				t.Errorf("%s through %s: %v", name, n.name, err)

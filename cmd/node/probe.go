@@ -2,27 +2,42 @@ package main
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
+
+	"larder/store"
 )
 
 const (
-	// probeSoon is the pause before a store that could not be probed is probed
-	// again; it doubles up to probeLate.
+	// probeSoon is the pause before a store that could not be probed, or not whole for
+	// want of a permission, is probed again; it doubles up to probeLate.
 	probeSoon = 10 * time.Second
 	probeLate = time.Hour
 )
 
-// probe finds out what the store does otherwise than S3, and logs it once.
+// errNotAllowed says that a store could not be probed whole.
+var errNotAllowed = errors.New("the credentials lack permissions: once they are given, what depends on them is found out")
+
+// probe finds out what the store does otherwise than S3, and logs it when it is news.
 func (n *node) probe(ctx context.Context) error {
 	differences, err := n.store.Probe(ctx)
 	if err != nil {
 		return err
 	}
-	n.probed.Do(func() {
+	n.probed.Lock()
+	defer n.probed.Unlock()
+	if !slices.Equal(differences, n.differences) {
 		for _, d := range differences {
 			n.log.Warn().Str("component", "s3").Str("lacks", d.Lacks).Str("instead", d.Instead).Msg("this store does not do as S3 does")
 		}
-	})
+		if n.differences = differences; len(differences) == 0 {
+			n.log.Info().Str("component", "s3").Msg("this store does as S3 does")
+		}
+	}
+	if slices.ContainsFunc(differences, func(d store.Difference) bool { return d.Permission != "" }) {
+		return errNotAllowed
+	}
 	return nil
 }
 

@@ -57,7 +57,9 @@ type node struct {
 	door     *httpapi.Door // of the public server
 	hatch    *httpapi.Door // of the private one
 	seen     chan struct{} // closed once the store has been seen
-	probed   sync.Once     // the store, and what was found is logged
+
+	probed      sync.Mutex         // guards differences
+	differences []store.Difference // of the store from S3, as they were logged
 }
 
 // Run runs a node until ctx ends, then shuts it down.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -75,6 +76,23 @@ def test_statuses_that_nodes_do_not_have(server: Server, call: str, status: int)
         CALLS[call](objects)
 
 
+@pytest.mark.parametrize("call", ["get", "get_raw", "keys", "whoami"])
+def test_a_proxy_that_compresses(server: Server, call: str) -> None:
+    objects, handler = server
+    page = gzip.compress(b'{"keys":[],"cursor":"","org":"o","user":"u","role":"r"}')
+    handler.script += [answer(200, page, Content_Type="application/json", Content_Encoding="gzip")]
+    with pytest.raises(larder.ConfigError, match="Content-Encoding gzip, which nobody asked for"):
+        CALLS[call](objects)
+
+
+@pytest.mark.parametrize("status", [400, 404, 407, 410, 451])
+def test_nobody_else_says_that_a_key_is_not_there(server: Server, status: int) -> None:
+    objects, handler = server
+    handler.script += [answer(status, mark=False)]
+    with pytest.raises(larder.BadRequest, match="is LARDER_URL right"):
+        assert "k" in objects
+
+
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000, b"{}", b"[]", b"1", b'{"keys":[{}],"cursor":""}', b'{"keys":[],"cursor":1}', b"\xff", b""]
 )
@@ -144,6 +162,15 @@ def test_a_listing_that_does_not_go_on(server: Server) -> None:
     with pytest.raises(larder.ServerError, match="does not go on after 'a'"):
         objects.keys("")
     assert len(handler.seen) == 2
+
+
+def test_a_listing_whose_pages_lead_in_a_circle(server: Server) -> None:
+    objects, handler = server
+    pages = [b'{"keys":[],"cursor":"%s"}' % cursor for cursor in (b"a", b"b", b"a")]
+    handler.script += [answer(200, page, Content_Type="application/json") for page in pages]
+    with pytest.raises(larder.ServerError, match="does not go on"):
+        objects.keys("")
+    assert len(handler.seen) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import collections.abc
 import dataclasses
 import enum
 import functools
@@ -19,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import larder
@@ -59,6 +63,105 @@ def adder(n: int) -> Callable[[int], int]:
     return lambda x: x + n
 
 
+def with_state(value: Any, **state: Any) -> Any:
+    """A value of a class that is derived from its own, with attributes."""
+    derived = DERIVED[type(value)]
+    made = value.view(derived) if isinstance(value, np.ndarray) else derived(value)
+    vars(made).update(state)
+    return made
+
+
+class Measured(np.ndarray):
+    @functools.cached_property
+    def total(self) -> float:
+        return float(np.asarray(self).sum())
+
+
+class Quoted(pd.DataFrame):
+    _metadata = ("unit",)
+
+
+class Looks(collections.abc.Mapping):  # type: ignore[type-arg]
+    """A mapping that no known class is beneath."""
+
+    def __init__(self, **items: Any) -> None:
+        self.items_, self.lock = items, threading.Lock()
+
+    def __getitem__(self, name: str) -> Any:
+        return self.items_[name]
+
+    def __iter__(self) -> Any:
+        return iter(self.items_)
+
+    def __len__(self) -> int:
+        return len(self.items_)
+
+
+class Slots(list):  # type: ignore[type-arg]
+    __slots__ = ("unit",)
+
+    def __init__(self, unit: str) -> None:
+        super().__init__([1])
+        self.unit = unit
+
+
+DERIVED: dict[type, Any] = {kind: type(f"Derived{kind.__name__}", (kind,), {}) for kind in (list, dict, set, tuple, str, float, int)}
+DERIVED |= {np.ndarray: Measured, pd.DataFrame: Quoted}
+
+
+def summed() -> Any:
+    made = with_state(np.arange(3.0), unit="m")
+    assert made.total == 3
+    return made
+
+
+def quoted(unit: str) -> Any:
+    made: Any = Quoted({"x": [1]})
+    made.unit = unit
+    return made
+
+
+def told(table: Any, **attrs: Any) -> Any:
+    table.attrs.update(attrs)
+    return table
+
+
+def reading(source: str, **names: Any) -> Any:
+    """A function of a module that has these names."""
+    exec(f"f = {source}", names)
+    return names["f"]
+
+
+COUNTED = "def count():\n    global n\n    n += 1"
+
+
+def counting(n: int) -> Any:
+    names: dict[str, Any] = {"n": n}
+    exec(COUNTED, names)
+    return names["count"]
+
+
+def nanoseconds(n: int, kind: str) -> Any:
+    """A column whose values differ in nanoseconds."""
+    if kind in ("polars.Time", "polars.Datetime", "polars.Duration", "polars.List", "polars.Struct"):
+        inner: Any = {"polars.Time": pl.Time, "polars.Duration": pl.Duration("ns")}.get(kind, pl.Datetime("ns"))
+        column = pl.Series([n], dtype=pl.Int64).cast(inner)
+        if kind == "polars.Struct":
+            return pl.DataFrame({"x": column}).to_struct()
+        return column.implode() if kind == "polars.List" else column
+    dtype = {"time": pa.time64("ns"), "duration": pa.duration("ns"), "timestamp": pa.timestamp("ns")}[kind.rpartition(".")[2]]
+    column = pa.array([n], pa.int64()).cast(dtype)
+    if kind.startswith("pandas"):
+        return pd.Series(pd.arrays.ArrowExtensionArray(column))
+    return pa.array([[0]], pa.list_(pa.int64())).cast(pa.list_(dtype)) if n < 0 else column
+
+
+TIMES = ["polars.Time", "polars.Datetime", "polars.Duration", "polars.List", "polars.Struct"]
+TIMES += [f"{library}.{kind}" for library in ("pyarrow", "pandas") for kind in ("time", "duration", "timestamp")]
+ORDERED = [collections.OrderedDict([("a", 1), ("b", 2)]), collections.OrderedDict([("b", 2), ("a", 1)])]
+HOLIDAYS = [pd.offsets.CustomBusinessDay(holidays=[f"2020-01-0{n}"]) for n in (1, 2)]
+WINDOWS: list[Any] = [enum.Enum("Window", {"SHORT": n}, module="settings", qualname="Window") for n in (20, 30)]
+
 FRAME = pd.DataFrame({"x": [1.0, 2.0], "t": ["a", "b"]}, index=pd.date_range("2020-01-01", periods=2, tz="UTC"))
 
 # Values of one group are one argument; those of different groups are different ones.
@@ -93,6 +196,7 @@ GROUPS: list[list[Any]] = [
     [(1, 2)],
     [{1, 2}, {2, 1}, frozenset({1, 2})],
     [{"a": 1, "b": 2}, {"b": 2, "a": 1}],
+    [Looks(a=1, b=2), Looks(b=2, a=1)],
     [{"a": 1, "b": 3}],
     [list(range(100))],
     [range(100)],
@@ -125,6 +229,38 @@ GROUPS: list[list[Any]] = [
     [functools.partial(max, 2)],
     [max],
     [np.add],
+    *([nanoseconds(n, kind), nanoseconds(n, kind)] for kind in TIMES for n in (1, 2)),
+    *([pd.Categorical(["a"], ["a", other])] for other in ("b", "c")),
+    [pd.Categorical(["a"], ["a", "b"], ordered=True)],
+    *([pd.Series(["a"], dtype=pd.CategoricalDtype(["a", other]))] for other in ("b", "c")),
+    *([pd.CategoricalDtype(np.arange(1000) + 1000 * (np.arange(1000) == at))] for at in (500, 501)),
+    [pd.Timedelta(1)],
+    [pd.Timedelta(2)],
+    *([offset] for offset in HOLIDAYS),
+    [pd.offsets.BDay()],
+    [pd.offsets.BDay(normalize=True)],
+    [pd.Series([1], pd.date_range("2020-01-01", periods=1))],
+    [pd.Series([1], pd.DatetimeIndex(["2020-01-01"], dtype=pd.date_range("2020-01-01", periods=1).dtype))],
+    *([told(pd.Series([9]), unit=unit), told(pd.Series([9]), unit=unit)] for unit in ("EUR", "USD")),
+    [quoted("EUR"), quoted("EUR")],
+    [quoted("USD")],
+    [pd.DataFrame({"x": [1]})],
+    [with_state(np.arange(3.0), unit="m"), summed()],
+    [with_state(np.arange(3.0), unit="s")],
+    [np.array([[1, 2]]).view(np.matrix)],
+    [np.array([[1, 2]])],
+    *([with_state(value, unit=unit)] for value in ([1], {"a": 1}, {1}, (1,), "1", 1.0, 1) for unit in ("m", "s")),
+    [Slots("m"), Slots("m")],
+    [Slots("s")],
+    *([ordered] for ordered in ORDERED),
+    [collections.defaultdict(int, a=1)],
+    [collections.defaultdict(list, a=1)],
+    *([memoryview(bytes(6)).cast("B", shape)] for shape in ((2, 3), (3, 2))),
+    *([window.SHORT] for window in WINDOWS),
+    *([reading("lambda x: x * K", K=k), reading("lambda x: x * K", K=k, L=3)] for k in (1, 2)),
+    [reading("lambda x: x * K", K=[1]), reading("lambda x: x * K", K=[2])],  # which it may fill as it runs
+    [counting(1), counting(2)],
+    *([f"{n}".join] for n in (1, 2)),
     [Side],
     [Deal],
     [os],

@@ -89,6 +89,32 @@ def test_a_body_that_is_announced(size: int, call: str) -> None:
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + (200 << 10)  # KiB
 
 
+@pytest.mark.parametrize("call", ["put", "put_raw", "delete", "info"])
+@pytest.mark.parametrize("body", ["Content-Length: 4611686018427387904", "Content-Length: 3221225472", "Transfer-Encoding: chunked"])
+def test_a_body_that_nobody_reads(call: str, body: str) -> None:
+    """An answer whose head says all is not read for the sake of its body."""
+
+    def endless(h: Any) -> None:
+        h.send_response(204 if call == "delete" else 200)
+        for name, value in (("Larder-Request", "r"), ("ETag", '"e"'), body.split(": ")):
+            h.send_header(name, value)
+        h.end_headers()
+        try:
+            for _ in range(4000):
+                h.wfile.write(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+        except OSError:
+            pass
+        h.close_connection = True
+
+    with served() as (url, handler), larder.Client(url, retries=0) as client:
+        objects = larder.ObjectService(client)
+        handler.script.append(endless)
+        calls: dict[str, Any] = {"put": lambda: objects.put("k", 1), "put_raw": lambda: objects.put_raw("k", b"v")}
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        calls.get(call, lambda: getattr(objects, call)("k"))()
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + (100 << 10)  # KiB
+
+
 def test_memory_is_taken_as_bytes_come() -> None:
     """Nothing is set to zero first: of 8 GiB that are announced, two pages come, and the connection ends."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

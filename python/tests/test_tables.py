@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import platform
 import subprocess
 import sys
+from datetime import timedelta, timezone
 from typing import Any
 
+import dateutil.tz
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -15,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 import larder
-from larder import codec, frame
+from larder import arrow, codec, frame
 
 PLACE = frame.Place("acme", "objects", "table")
 DAYS = pd.date_range("2020-01-01", periods=3, freq="D")
@@ -23,12 +26,17 @@ DAYS = pd.date_range("2020-01-01", periods=3, freq="D")
 
 def put(value: Any) -> tuple[str, bytes]:
     made = codec.encode(value)
-    sealed = frame.seal({"format": made.format, "python": platform.python_version(), **made.about}, made.segments, PLACE, None)
-    return made.format, b"".join(sealed.parts)
+    whole = frame.seal({"format": made.format, "python": platform.python_version(), **made.about}, made.segments, PLACE, None)
+    return made.format, b"".join(whole.parts)
 
 
 def get(data: bytes, *, allow_pickle: bool = False) -> Any:
     return codec.decode(frame.read(io.BytesIO(data), len(data), PLACE, []), "table", allow_pickle=allow_pickle)
+
+
+def sealed(format: str, data: list[bytes]) -> bytes:
+    """A frame of segments that nobody has made of a value."""
+    return b"".join(map(bytes, frame.seal({"format": format}, [frame.Segment(d, len(d)) for d in data], PLACE, None).parts))
 
 
 def with_attrs() -> pd.DataFrame:
@@ -120,13 +128,17 @@ class OfOurs(pd.DataFrame):
         pd.Series(["half \ud800"], dtype=object),
         OfOurs({"a": [1]}),
         pd.DataFrame({"a": [1]}).set_flags(allows_duplicate_labels=False),
+        pd.Series([1], pd.date_range("2020-01-01", periods=1, freq=pd.DateOffset(months=1, days=2))),
+        pd.Series([1], pd.date_range("2020-01-01", periods=1, tz=dateutil.tz.tzlocal())),
+        pd.Series([1], pd.date_range("2020-01-01", periods=1, tz=timezone(timedelta(hours=5), "IST"))),
     ],
-    ids=["sets", "sparse", "arrow", "interval", "tuple as name", "surrogate", "subclass", "flags"],
+    ids=["sets", "sparse", "arrow", "interval", "tuple as name", "surrogate", "subclass", "flags", "offset", "local", "named"],
 )
 def test_what_is_pickled(value: Any) -> None:
     format, data = put(value)
     assert format == "pickle"
     got = get(data, allow_pickle=True)
+    assert str(got.index.dtype) == str(value.index.dtype)
     assert type(got) is type(value)
     assert got.equals(value)
     assert got.flags.allows_duplicate_labels == value.flags.allows_duplicate_labels
@@ -210,6 +222,35 @@ def test_pyarrow(value: Any) -> None:
     assert getattr(got, "schema", None) == getattr(value, "schema", None)
 
 
+def polars_stream(compression: Any) -> bytes:
+    file = io.BytesIO()
+    pl.DataFrame({"a": np.zeros(1 << 20)}).write_ipc_stream(file, compression=compression)
+    return file.getvalue()
+
+
+def arrow_stream(compression: Any, column: Any, **options: Any) -> bytes:
+    sink, table = pa.BufferOutputStream(), pa.table({"a": column})
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression, **options)) as writer:
+        writer.write(table)
+    return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_what_is_compressed_within_is_refused(codec: str) -> None:
+    zeros, words = np.zeros(1 << 20), pa.array(["x" * 10_000]).dictionary_encode()
+    for data in (
+        polars_stream(codec),
+        arrow_stream(codec, zeros),
+        arrow_stream(codec, words),
+        arrow_stream(codec, zeros, use_legacy_format=True),
+    ):
+        for kind in ("polars.DataFrame", "pyarrow.Table"):
+            with pytest.raises(ValueError, match="compressed"):
+                arrow.read(kind, data)
+    for data in (polars_stream("uncompressed"), arrow_stream(None, zeros), arrow_stream(None, zeros, use_legacy_format=True)):
+        assert len(arrow.read("pyarrow.Table", data)) == 1 << 20
+
+
 @pytest.mark.parametrize(
     "whole", [pa.table({"a": range(200_000), "b": ["text"] * 200_000}), pa.array(range(200_000))], ids=["table", "array"]
 )
@@ -230,6 +271,41 @@ def test_a_slice_within_another_object_is_stored_without_the_rest(more: list[Any
     got = get(data, allow_pickle=True)[0]
     assert all(one.equals(part) for one, part in zip(got, parts, strict=True))
     got[0].validate(full=True)
+
+
+COUNT = {"type": "range", "start": 0, "stop": 4, "step": 1, "names": [None]}
+TEXT = {"type": "text", "dtype": "object", "default": False, "offsets": 1, "missing": None, "data": 2}
+STAMPS = {"type": "datetimetz", "unit": "ns", "zone": "UTC", "data": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "buffers"),
+    [
+        ([TEXT], [np.array([0, 9, 0, 9, 0], "<i8"), b"123456789"]),
+        ([TEXT], [np.array([0, 9, 0, 9, 9], "<i8"), b"123456789"]),
+        ([TEXT], [np.array([0, 2, 4, 6, 10], "<i8"), b"123456789"]),
+        ([TEXT], [np.array([-9, 2, 4, 6, 8], "<i8"), b"123456789"]),
+        ([TEXT | {"dtype": "string", "storage": "python"}], [np.array([0, 9, 0, 9, 9], "<i8"), b"123456789"]),
+        ([TEXT] * 2, [np.array([0, 2, 4, 6, 8], "<i8"), b"123456789"]),
+        ([STAMPS] * 2, [np.zeros(4, "<i8")]),
+        ([STAMPS, STAMPS | {"data": -2}], [np.zeros(4, "<i8"), b""]),
+    ],
+)
+def test_few_bytes_are_not_made_many(values: list[Any], buffers: list[Any]) -> None:
+    """Texts that overlap, and buffers that several columns name, would be more than came."""
+    spec = {"index": COUNT, "attrs": {}, "type": "frame", "columns": COUNT | {"stop": len(values)}, "values": values}
+    data = [json.dumps(spec).encode(), *map(bytes, buffers)]
+    with pytest.raises(larder.DecodeError):
+        get(sealed("pandas", data))
+
+
+@pytest.mark.parametrize("end", [4, 12, 100, -100])
+def test_a_stream_that_is_cut(end: int) -> None:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema({"a": pa.int64()})) as writer:
+        writer.write(pa.table({"a": range(1000)}))
+    with pytest.raises(larder.DecodeError):
+        get(sealed("arrow", [b"pyarrow.Table", sink.getvalue().to_pybytes()[:end]]))
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,10 @@ type Habits struct {
 	// NoMetadata: none is kept. Underscores: they come back as dashes.
 	// OldMetadata: what a write does not name stays from the object before.
 	NoMetadata, Underscores, OldMetadata bool
+	// KeepsMtime: an object is as old as its metadata named mtime says.
+	KeepsMtime bool
+	// FailsListing: listings of objects are answered 500.
+	FailsListing bool
 	// GuessesTypes: application/octet-stream is taken for no type, and the end of the
 	// name for one.
 	GuessesTypes bool
@@ -158,6 +162,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, "ListPartsResult", "")
 	case "list_uploads":
 		s.listUploads(w, r)
+	case "list":
+		s.list(w, r)
 	case "ping":
 	default:
 		fail(w, http.StatusNotImplemented, "NotImplemented")
@@ -185,6 +191,8 @@ func operation(r *http.Request, key string) string {
 	switch {
 	case key == "" && query.Has("uploads"):
 		return "list_uploads"
+	case key == "" && query.Has("list-type"):
+		return "list"
 	case key == "" && r.Method == http.MethodHead:
 		return "ping"
 	case r.Method == http.MethodPost && query.Has("uploads"):

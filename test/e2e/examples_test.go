@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"larder/test/testcluster"
 )
@@ -33,7 +34,9 @@ func TestExamples(t *testing.T) {
 func testBuildOnce(t *testing.T, node *testcluster.Node) {
 	count := filepath.Join(t.TempDir(), "count")
 	once := func(key, command string) ([]byte, error) {
-		return exec.CommandContext(t.Context(), "../../examples/build-once.sh", node.URL(), key, "sh", "-c", command, "sh", count).Output()
+		cmd := exec.CommandContext(t.Context(), "../../examples/build-once.sh", node.URL(), key, "sh", "-c", command, "sh", count)
+		cmd.WaitDelay = 2 * time.Second // nothing that the script leaves behind may hold its output
+		return cmd.Output()
 	}
 	const command = `echo run >>"$1"; sleep 1; echo the value`
 	var all sync.WaitGroup

@@ -63,6 +63,14 @@ def check(response: Answer, method: str, what: str, also: Sequence[int] = (), *,
     if MARK not in response.headers and not _is_of_older_node(response, method, json):
         kind = response.headers.get("content-type", "no type").partition(";")[0]
         raise _error(errors.ConfigError, f"{what}: {status} with {kind}; {_IS_URL_RIGHT}", response)
+    coding = response.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity" and method in ("GET", "POST"):
+        raise _error(
+            errors.ConfigError,
+            f"{what}: what arrived has the Content-Encoding {coding}, which nobody asked for, and a node does not send: "
+            "have the proxy before the nodes leave bodies as they are",
+            response,
+        )
 
 
 def _is_of_older_node(response: Answer, method: str, json: bool) -> bool:

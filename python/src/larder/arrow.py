@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ from larder.frame import Buffer
 _SMALL = 4 << 10  # bytes of buffers that are not looked at
 _POLARS = ("DataFrame", "Series")
 _PYARROW = ("Table", "RecordBatch", "Array", "ChunkedArray")
+_DICTIONARY, _BATCH = 2, 3  # types of messages that have buffers
 
 
 def write(value: Any) -> tuple[str, Buffer] | None:
@@ -81,8 +83,65 @@ def reduce_slice(value: Any) -> Any:
         return NotImplemented
 
 
+def check_uncompressed(data: Buffer) -> None:
+    """Raise ValueError if buffers of a stream are compressed: each says how much memory is taken for it.
+
+    This client compresses streams as a whole, where that is bounded. "Encapsulated message format" in Arrow's columnar
+    format says where messages are; their heads are flatbuffers, in which a field that is not there is 0.
+    """
+    view = memoryview(data).cast("B")
+    at = 0
+    try:
+        while at + 8 <= view.nbytes:
+            mark, size = struct.unpack_from("<Ii", view, at)
+            at += 8 if mark == 0xFFFFFFFF else 4  # streams before version 0.15 have no mark
+            size = size if mark == 0xFFFFFFFF else mark
+            if size <= 0:
+                return
+            if at + size > view.nbytes:
+                raise ValueError("an Arrow stream that is cut")
+            at += size + _body_of(view[at : at + size])
+    except struct.error as error:
+        raise ValueError(f"an Arrow stream with a message that cannot be read: {error}") from None
+
+
+def _body_of(message: memoryview) -> int:
+    """How long the body of a message is. Raises ValueError if it is compressed."""
+    (root,) = struct.unpack_from("<I", message)
+    kind, head, length = (_field(message, root, n) for n in (1, 2, 3))
+    if kind and head and message[kind] in (_DICTIONARY, _BATCH):
+        batch = _table(message, head)
+        if message[kind] == _DICTIONARY:
+            data = _field(message, batch, 1)
+            batch = _table(message, data) if data else 0
+        if batch and _field(message, batch, 3):
+            raise ValueError("an Arrow stream whose buffers are compressed, which this client does not write")
+    (size,) = struct.unpack_from("<q", message, length) if length else (0,)
+    if size < 0:
+        raise ValueError("an Arrow stream with a body of negative length")
+    return int(size)
+
+
+def _field(message: memoryview, table: int, number: int) -> int:
+    """Where a field of a table is; 0 if it is not there."""
+    (back,) = struct.unpack_from("<i", message, table)
+    vtable = table - back
+    (size,) = struct.unpack_from("<H", message, vtable)
+    if 6 + 2 * number > size:
+        return 0
+    (offset,) = struct.unpack_from("<H", message, vtable + 4 + 2 * number)
+    return table + offset if offset else 0
+
+
+def _table(message: memoryview, field: int) -> int:
+    """Where the table is that a field names."""
+    (offset,) = struct.unpack_from("<I", message, field)
+    return field + int(offset)
+
+
 def read(kind: str, data: Buffer) -> Any:
     """The table of a stream. Raises ImportError, or ValueError."""
+    check_uncompressed(data)
     library, _, name = kind.partition(".")
     if library == "polars" and name in _POLARS:
         import polars

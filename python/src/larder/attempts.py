@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from larder.aside import result_of
 from larder.claims import Claim, Event, Visit
 from larder.client import Client
 from larder.config import Config
@@ -153,8 +153,8 @@ class Attempt:
 
         threading.Thread(target=run, name="larder waiter", daemon=True).start()
         try:
-            return await asyncio.shield(asyncio.wrap_future(done))
-        except asyncio.CancelledError:
+            return await result_of(done)
+        except BaseException:
             self._visit.end()
             done.add_done_callback(_end_claim)
             raise

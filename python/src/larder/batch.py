@@ -6,7 +6,6 @@ is left to requests of its own. Then, no batch is tried for a while.
 
 from __future__ import annotations
 
-import io
 import json
 import time
 import uuid
@@ -26,7 +25,6 @@ from larder.raw import Put
 from larder.transport import Request
 
 _MAX_LINE = 64 << 10
-_SMALL = 64 << 10  # bytes of a part that is read as a whole
 _OFF, _OFF_SHORT = 60.0, 5.0  # seconds without batches, after an answer that is none, and after no answer
 
 
@@ -87,18 +85,15 @@ def get(client: Client, service: str, keys: Sequence[str], max_age: float | None
 def _read(client: Client, service: str, key: str, part: Part, settled: Settled) -> None:
     """Note what a part says, once it is known that this was all of it."""
     try:
-        answers.check(part, "GET", f"get {key!r}")
-        if part.size <= _SMALL:  # which is faster read as a whole, and held once more
-            source = io.BytesIO(part.read())
-            part.end()
-            settled.done[key] = client.value_of(service, key, source, part.size, part.headers)
-        else:
-            value = client.value_of(service, key, part, part.size, part.headers)
-            part.end()
-            settled.done[key] = value
+        if part.status != 200:
+            answers.check(part, "GET", f"get {key!r}")
+        value = client.value_of(service, key, part, part.size, part.headers)
     except LarderError as error:
         part.end()
         settled.fail(key, error)
+    else:
+        part.end()
+        settled.done[key] = value
 
 
 def put(client: Client, service: str, puts: Sequence[Put]) -> Settled:

@@ -6,16 +6,14 @@ own. If the function raised, they get that; if its value could not be stored, al
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
-from contextvars import Context
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from larder import behind
+from larder.aside import begin, in_thread, is_cancelled, result_of
 from larder.attempts import Attempt, Decision, Wish, holding, new_attempt
 from larder.claims import Claim
 from larder.entry import Entry, Missing, Slot, Stale, is_interrupt
@@ -29,9 +27,6 @@ _ATTEMPTS = 3  # after that, what others build is never what is wanted
 
 # What a decorated function has beside the call.
 OPERATIONS = ("refresh", "bypass", "cached_only", "forget", "forget_all", "key", "info", "entries")
-
-
-_tasks: set[asyncio.Task[None]] = set()  # that nobody waits for; a loop alone would not keep them
 
 
 class Calls:
@@ -257,7 +252,7 @@ class CoroutineCalls(Calls):
         """What is kept in a slot, or else what the function returns."""
         while True:
             mark = self.flights.mark()
-            found = await asyncio.to_thread(self.entry.look, slot, stale=True)
+            found = await in_thread(self.entry.look, slot, stale=True)
             if isinstance(found, Stale):
                 self._rebuild(mark, self._behind(slot, args, kwargs), args, kwargs, Missing(store=True, max_age=found.max_age, behind=True))
                 return found.value
@@ -268,7 +263,7 @@ class CoroutineCalls(Calls):
                 return await self._lead(flight, mark, slot, args, kwargs, found)
             with waiting(flight):
                 try:
-                    outcome = await asyncio.wait_for(_outcome(flight.done), self.entry.options.wait)
+                    outcome = await result_of(flight.done, self.entry.options.wait)
                 except TimeoutError:
                     outcome = self._timed_out(flight)
             if outcome is Outcome.UNSTORED:
@@ -283,18 +278,12 @@ class CoroutineCalls(Calls):
         async def run() -> None:
             try:
                 await self._lead(flight, mark, slot, args, kwargs, missing)
-            except asyncio.CancelledError:
-                raise  # the loop ends
             except BaseException as error:
+                if is_cancelled(error):  # the loop ends
+                    raise
                 behind.note(slot.key, error)
 
-        def end(task: asyncio.Task[None]) -> None:
-            _tasks.discard(task)
-            self.flights.land(slot.flight, flight, Outcome.INTERRUPTED)  # of a task that was cancelled before it began
-
-        task = asyncio.get_running_loop().create_task(run(), context=Context())
-        _tasks.add(task)
-        task.add_done_callback(end)
+        begin(run, lambda: self.flights.land(slot.flight, flight, Outcome.INTERRUPTED))
 
     async def _lead(self, flight: Flight, mark: int, slot: Slot, args: Any, kwargs: Any, missing: Missing) -> Any:
         outcome: Outcome | BaseException = Outcome.INTERRUPTED
@@ -302,14 +291,14 @@ class CoroutineCalls(Calls):
         attempt: Attempt | None = None
         try:
             if self.flights.mark() != mark:
-                found = await asyncio.to_thread(self.entry.look, slot)
+                found = await in_thread(self.entry.look, slot)
                 if not isinstance(found, Missing):
                     outcome = Outcome.STORED
                     return found
             for attempt in self._attempts(flight, slot, missing):
                 decision = await attempt.decided()
                 if decision.built:
-                    found = await asyncio.to_thread(self.entry.look, slot)
+                    found = await in_thread(self.entry.look, slot)
                     if not isinstance(found, Missing):
                         outcome = Outcome.STORED
                         return found
@@ -338,11 +327,11 @@ class CoroutineCalls(Calls):
             if is_interrupt(error):
                 self.entry.give_up(claim, error)
             else:
-                await asyncio.to_thread(self.entry.give_up, claim, error)
+                await in_thread(self.entry.give_up, claim, error)
             raise
         slot = replace(slot, checks=(*slot.checks, pin.complaint)) if pin else slot
         self.entry.took = time.perf_counter() - began
-        return value, store and await asyncio.to_thread(self.entry.keep, slot, value, self.entry.took, claim)
+        return value, store and await in_thread(self.entry.keep, slot, value, self.entry.took, claim)
 
     async def _plain(self, args: Any, kwargs: Any) -> Any:
         with self.entry.session():
@@ -356,30 +345,21 @@ class CoroutineCalls(Calls):
 
     @short_traceback
     async def cached_only(self, *args: Any, **kwargs: Any) -> Any:
-        return await asyncio.to_thread(self._cached_only, self._slot(args, kwargs))
+        return await in_thread(self._cached_only, self._slot(args, kwargs))
 
     @short_traceback
     async def forget(self, *args: Any, **kwargs: Any) -> bool:
         slot = self._slot(args, kwargs)
-        return await asyncio.to_thread(self.entry.forget, slot.client, slot.key)
+        return await in_thread(self.entry.forget, slot.client, slot.key)
 
     @short_traceback
     async def forget_all(self) -> int:
-        return await asyncio.to_thread(self._forget_all)
+        return await in_thread(self._forget_all)
 
     @short_traceback
     async def info(self, *args: Any, **kwargs: Any) -> Info:
-        return await asyncio.to_thread(self._info, self._slot(args, kwargs))
+        return await in_thread(self._info, self._slot(args, kwargs))
 
     @short_traceback
     async def entries(self) -> Keys:
-        return await asyncio.to_thread(self.entry.listed)
-
-
-def _outcome(done: Future[Outcome]) -> Coroutine[Any, Any, Outcome]:
-    """Wait for a build of whichever loop. Who is cancelled meanwhile cancels nobody else."""
-
-    async def wait() -> Outcome:
-        return await asyncio.shield(asyncio.wrap_future(done))
-
-    return wait()
+        return await in_thread(self.entry.listed)

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from larder.answers import is_ndjson
 from larder.client import Client
 from larder.errors import BadRequest, ConfigError, Conflict, LarderError, Unavailable
-from larder.http1 import Connection, Malformed, Response
+from larder.http1 import Connection, Malformed
 from larder.raw import path_of
 from larder.transport import Request, Transport
 
@@ -210,7 +210,7 @@ class Visit:
     def send(self, method: str, token: str, body: Mapping[str, Any] | None) -> None:
         """Tell of a claim. Raises LarderError."""
         headers = {"Larder-Claim": token, **({"Content-Type": "application/json"} if body is not None else {})}
-        self._transport.send(self._request(method, headers, body), Response.read)
+        self._transport.send(self._request(method, headers, body), lambda _: None)
 
 
 class Claim:

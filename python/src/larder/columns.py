@@ -41,9 +41,23 @@ class Buffers(list[Buffer]):
         return len(self) - 1
 
 
-def array_of(buffers: Sequence[Buffer], number: int, dtype: Any) -> Any:
+class Held:
+    """Buffers that were read, by number. Each is given once: else a short description could make much of few bytes."""
+
+    def __init__(self, buffers: Sequence[Buffer]) -> None:
+        self._left = dict(enumerate(buffers))
+
+    def take(self, number: int) -> Buffer:
+        """A buffer. Raises ValueError if it was given before, or is not there."""
+        try:
+            return self._left.pop(number)
+        except KeyError:
+            raise ValueError(f"the buffer {number!r} is not there, or is named twice") from None
+
+
+def array_of(buffers: Held, number: int, dtype: Any) -> Any:
     """The array of a buffer, in the buffer's own memory."""
-    data = buffers[number]
+    data = buffers.take(number)
     return np.frombuffer(data, dtype=dtype) if memoryview(data).nbytes else np.empty(0, dtype=dtype)
 
 
@@ -86,8 +100,9 @@ def _zone(tz: Any) -> str | int:
     name = getattr(tz, "key", None) or getattr(tz, "zone", None)
     if isinstance(name, str):
         return name
-    offset = tz.utcoffset(None)
-    if not isinstance(offset, timedelta) or offset.microseconds:
+    offset = tz.utcoffset(None)  # which other libraries answer for zones whose offset changes, too
+    known = isinstance(tz, timezone) or type(tz).__module__.partition(".")[0] == "pytz"
+    if not known or not isinstance(offset, timedelta) or offset.microseconds or tz.tzname(None) not in (None, str(timezone(offset))):
         raise Uncovered(str(tz))
     return offset.days * 86400 + offset.seconds
 
@@ -166,12 +181,20 @@ def write_index(index: Any, buffers: Buffers) -> Spec:
     if type(index).__module__.partition(".")[0] != "pandas":
         raise Uncovered(type(index).__qualname__)
     freq = getattr(index, "freq", None) if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) else None
-    if freq is not None and pd.tseries.frequencies.to_offset(freq.freqstr) != freq:
+    if freq is not None and not _has_name(freq):
         raise Uncovered(f"the frequency {freq}")
     return write_values(index, buffers) | {"names": names, "freq": freq and freq.freqstr}
 
 
-def read_index(spec: Spec, buffers: Sequence[Buffer]) -> Any:
+def _has_name(freq: Any) -> bool:
+    """Reports whether the name of a frequency says all of it."""
+    try:
+        return bool(pd.tseries.frequencies.to_offset(freq.freqstr) == freq)
+    except ValueError:  # of a pd.DateOffset
+        return False
+
+
+def read_index(spec: Spec, buffers: Held) -> Any:
     """The index of a description."""
     names = spec["names"]
     if spec["type"] == "range":
@@ -187,7 +210,7 @@ def read_index(spec: Spec, buffers: Sequence[Buffer]) -> Any:
     return index
 
 
-def read_values(spec: Spec, buffers: Sequence[Buffer]) -> Any:
+def read_values(spec: Spec, buffers: Held) -> Any:
     """The array of a description: numpy's where numpy has the dtype, else one of pandas."""
     match spec["type"]:
         case "numpy":
@@ -237,11 +260,12 @@ def _text_dtype(spec: Spec) -> Any:
         return make("python")
 
 
-def _read_text(spec: Spec, buffers: Sequence[Buffer]) -> Any:
+def _read_text(spec: Spec, buffers: Held) -> Any:
     dtype = _text_dtype(spec)
     offsets = array_of(buffers, spec["offsets"], "<i8")
     missing = None if spec["missing"] is None else array_of(buffers, spec["missing"], np.int8)
-    data = buffers[spec["data"]]
+    data = buffers.take(spec["data"])
+    _check_offsets(offsets, memoryview(data).nbytes)
     if dtype is not None and dtype.storage == "pyarrow":
         return _read_arrow_text(dtype, offsets, data, missing)
     ends, held = offsets.tolist(), bytes(data)
@@ -253,6 +277,12 @@ def _read_text(spec: Spec, buffers: Sequence[Buffer]) -> Any:
         for kind in (_NONE, _NAN, _NA):
             array[missing == kind] = absent.get(kind, usual)
     return array if dtype is None else pd.array(array, dtype=dtype)
+
+
+def _check_offsets(offsets: Any, size: int) -> None:
+    """Raise ValueError unless texts follow one another: of those that overlap, few bytes could make many."""
+    if not len(offsets) or offsets[0] < 0 or offsets[-1] > size or (offsets[1:] < offsets[:-1]).any():
+        raise ValueError("a column of text says that its texts lie otherwise than one after the other")
 
 
 def _read_arrow_text(dtype: Any, offsets: Any, data: Buffer, missing: Any) -> Any:

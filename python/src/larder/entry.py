@@ -5,7 +5,6 @@ Nothing that goes wrong here may fail a call: it is a warning, once for each cau
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +14,7 @@ from typing import Any
 
 from larder import carried
 from larder.arguments import Arguments
+from larder.aside import is_cancelled
 from larder.claims import Claim
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.codedigest import code_digest
@@ -125,7 +125,7 @@ class Unbound(Exception):
 
 def is_interrupt(error: BaseException) -> bool:
     """Reports whether an error is for whoever called, and no failure of the cache."""
-    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError))
+    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)) or is_cancelled(error)
 
 
 def title_of(function: Callable[..., Any]) -> str:

@@ -145,6 +145,8 @@ def _scalar(value: Any, path: str) -> bytes:
         case date():
             return f"D{value.year:04d}-{value.month:02d}-{value.day:02d}".encode()
         case timedelta():
+            if getattr(value, "nanoseconds", 0):
+                raise SettingError(f"{path} is {value}, which has no defined hash; use a timedelta in microseconds")
             return b"p%d;" % ((value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds)
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     raise SettingError(f"{path} is a {kind}, which has no defined hash; use {_LISTED} (an array: its tolist())")

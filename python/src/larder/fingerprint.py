@@ -10,6 +10,7 @@ process.
 from __future__ import annotations
 
 import dataclasses
+import dis
 import enum
 import functools
 import re
@@ -17,6 +18,7 @@ import sys
 import types
 import uuid
 import zoneinfo
+from collections import OrderedDict, UserDict, defaultdict
 from collections.abc import Iterable, Mapping, Set
 from datetime import date, time, timedelta, timezone
 from decimal import Decimal
@@ -60,13 +62,13 @@ def _encode(value: Any, path: str, depth: int) -> bytes:
     if callable(getattr(type(value), "larder_key", None)):
         return _tagged("key", _name(type(value)), _encode(value.larder_key(), f"{path}.larder_key()", depth + 1))
     if isinstance(value, enum.Enum):
-        return _tagged("enum", _name(type(value)), str(value.name if value.name is not None else value.value))
-    if value is None or isinstance(value, _SCALARS):
-        try:
-            return envhash.canonical(value, path)
-        except SettingError:
-            return _odd_scalar(value, path)
-    for encode in (_container, _standard, _numpy, _pandas, _columnar, _code, _fields):
+        name = str(value.name if value.name is not None else value.value)
+        return _tagged("enum", _name(type(value)), name, *_settled(value.value))
+    for encode in (_scalar, _container, _standard, _numpy, _pandas, _columnar):
+        encoded = encode(value, path, depth)
+        if encoded is not None:
+            return _with_state(value, encoded, path, depth) if _is_derived(value) else encoded
+    for encode in (_code, _fields):
         encoded = encode(value, path, depth)
         if encoded is not None:
             return encoded
@@ -90,6 +92,50 @@ def _name(kind: Any) -> str:
     return f"{module}.{kind.__qualname__}"
 
 
+def _is_derived(value: Any) -> bool:
+    """Reports whether a class builds on a known one. What only behaves like a mapping or a set consists of nothing else."""
+    is_abstract = isinstance(value, (Mapping, Set)) and not isinstance(value, (dict, set, frozenset, UserDict))
+    return _is_foreign(type(value)) and not is_abstract
+
+
+def _is_foreign(kind: type) -> bool:
+    """Reports whether a class is neither Python's own nor that of a library whose values are known here."""
+    top = kind.__module__.partition(".")[0]
+    return top not in sys.stdlib_module_names and top not in ("numpy", "pandas", "polars", "pyarrow")
+
+
+def _with_state(value: Any, encoded: bytes, path: str, depth: int) -> bytes:
+    """A value of a class that was derived from a known one, such as an array with a unit: what that is, and its attributes."""
+    kind = type(value)
+    names = [name for cls in kind.__mro__ if _is_foreign(cls) for name in _texts(vars(cls).get("__slots__", ()))]
+    names += [name for name in getattr(value, "__dict__", ()) if not isinstance(getattr(kind, name, None), functools.cached_property)]
+    if hasattr(kind, "_metadata"):  # of pandas, whose other attributes are its own
+        names = [name for name in names if not name.startswith("_")] + list(kind._metadata)
+    state = {name: getattr(value, name) for name in dict.fromkeys(names) if hasattr(value, name)}
+    return _tagged("derived", _name(kind), encoded, _encode(state, f"{path}.__dict__", depth + 1))
+
+
+def _texts(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _settled(value: Any) -> list[bytes]:
+    """The encoding of a value that settings may have; nothing for any other."""
+    try:
+        return [envhash.canonical(value)]
+    except (SettingError, ValueError):
+        return []
+
+
+def _scalar(value: Any, path: str, depth: int) -> bytes | None:
+    if value is not None and not isinstance(value, _SCALARS):
+        return None
+    try:
+        return envhash.canonical(value, path)
+    except SettingError:
+        return _odd_scalar(value, path)
+
+
 def _odd_scalar(value: Any, path: str) -> bytes:
     """A scalar that settings refuse: nanoseconds, NaT, a Decimal that is not finite, half of a surrogate pair."""
     if isinstance(value, str):
@@ -111,6 +157,11 @@ def _container(value: Any, path: str, depth: int) -> bytes | None:
         return _tagged("list", *_items(value, path, depth))
     if isinstance(value, Set):
         return _tagged("set", *sorted(_encode(v, f"an item of {path}", depth + 1) for v in value))
+    if isinstance(value, OrderedDict):
+        return _tagged("ordered", *_items(value.items(), path, depth))
+    if isinstance(value, defaultdict) and value.default_factory is not None:
+        parts = _encode(value.default_factory, f"{path}.default_factory", depth + 1), _encode(dict(value), path, depth + 1)
+        return _tagged("defaults", *parts)
     if isinstance(value, Mapping):
         pairs = [(_encode(k, f"a key of {path}", depth + 1), _encode(v, f"{path}[{k!r}]", depth + 1)) for k, v in value.items()]
         return _tagged("mapping", *(part for pair in sorted(pairs) for part in pair))
@@ -122,8 +173,10 @@ def _standard(value: Any, path: str, depth: int) -> bytes | None:
     match value:
         case complex():
             return _tagged("complex", envhash.canonical(value.real, path), envhash.canonical(value.imag, path))
-        case bytearray() | memoryview():
+        case bytearray():
             return _tagged("buffer", bytes(value))
+        case memoryview():
+            return _tagged("memory", value.format, repr(value.shape), value.tobytes())
         case range() | slice():
             return _tagged(type(value).__name__, *_items((value.start, value.stop, value.step), path, depth))
         case time() | timezone() | Fraction() | uuid.UUID() | zoneinfo.ZoneInfo():
@@ -145,7 +198,10 @@ def _numpy(value: Any, path: str, depth: int) -> bytes | None:
         return _tagged("dtype", repr(value.descr))
     if isinstance(value, numpy.ma.MaskedArray):
         return _tagged("masked", _array(numpy, value.filled(), path, depth), _array(numpy, numpy.ma.getmaskarray(value), path, depth))
-    return _array(numpy, numpy.asarray(value), path, depth)
+    encoded = _array(numpy, numpy.asarray(value), path, depth)
+    if isinstance(value, (numpy.matrix, numpy.recarray)):  # which calculate otherwise
+        return _tagged("derived", _name(type(value)), encoded)
+    return encoded
 
 
 def _array(numpy: Any, array: Any, path: str, depth: int) -> bytes:
@@ -163,34 +219,50 @@ def _pandas(value: Any, path: str, depth: int) -> bytes | None:
     pandas = sys.modules.get("pandas")
     if pandas is None:
         return None
-    if isinstance(value, pandas.DataFrame):
-        columns = [_column(value.iloc[:, i].array, f"{path}.iloc[:, {i}]", depth) for i in range(value.shape[1])]
-        return _tagged("frame", _encode(value.index, path, depth + 1), _encode(value.columns, path, depth + 1), *columns)
-    if isinstance(value, pandas.Series):
-        column = _column(value.array, path, depth)
-        return _tagged("series", _encode(value.name, path, depth + 1), _encode(value.index, path, depth + 1), column)
+    if isinstance(value, (pandas.DataFrame, pandas.Series)):
+        return _table(pandas, value, path, depth)
     if isinstance(value, pandas.MultiIndex):
         levels = [_encode(value.get_level_values(i), path, depth + 1) for i in range(value.nlevels)]
         return _tagged("multiindex", *levels)
     if isinstance(value, pandas.Index):
-        return _tagged("index", _encode(value.name, path, depth + 1), _column(value.array, path, depth))
+        freq = value.freq if isinstance(value, (pandas.DatetimeIndex, pandas.TimedeltaIndex)) else None
+        more = [] if freq is None else [_encode(freq, f"{path}.freq", depth + 1)]
+        return _tagged("index", _encode(value.name, path, depth + 1), _column(value.array, path, depth), *more)
     if isinstance(value, pandas.api.extensions.ExtensionArray):
         return _column(value, path, depth)
     if value is pandas.NA or value is pandas.NaT:
         return _tagged("missing", repr(value))
-    kinds = (pandas.Interval, pandas.Period, pandas.tseries.offsets.BaseOffset, pandas.api.extensions.ExtensionDtype)
-    if isinstance(value, kinds):
+    if isinstance(value, pandas.tseries.offsets.BaseOffset):  # whose repr leaves holidays out
+        given = {name: v for name, v in value.kwds.items() if name != "calendar"}
+        return _tagged("offset", _name(type(value)), *_items((value.n, value.normalize, given), path, depth))
+    if isinstance(value, pandas.CategoricalDtype):  # whose repr leaves out some of many categories
+        return _tagged("categories", *_items((value.ordered, value.categories), path, depth))
+    if isinstance(value, (pandas.Interval, pandas.Period, pandas.api.extensions.ExtensionDtype)):
         return _tagged("pandas", _name(type(value)), repr(value))
     return None
+
+
+def _table(pandas: Any, value: Any, path: str, depth: int) -> bytes:
+    attrs = [_encode(value.attrs, f"{path}.attrs", depth + 1)] if value.attrs else []
+    if isinstance(value, pandas.Series):
+        column = _column(value.array, path, depth)
+        return _tagged("series", _encode(value.name, path, depth + 1), _encode(value.index, path, depth + 1), column, *attrs)
+    columns = [_column(value.iloc[:, i].array, f"{path}.iloc[:, {i}]", depth) for i in range(value.shape[1])]
+    return _tagged("frame", _encode(value.index, path, depth + 1), _encode(value.columns, path, depth + 1), *columns, *attrs)
 
 
 def _column(array: Any, path: str, depth: int) -> bytes:
     """The values of a column: numpy's as they lie in memory, others one by one."""
     import numpy
+    import pandas
 
     dtype = str(array.dtype)
     if isinstance(array.dtype, numpy.dtype):
         return _tagged("column", dtype, _array(numpy, numpy.asarray(array), path, depth))
+    if isinstance(array.dtype, pandas.CategoricalDtype):
+        return _tagged("categorical", _encode(array.dtype, path, depth + 1), _array(numpy, array.codes.astype("i8"), path, depth))
+    if isinstance(array.dtype, pandas.ArrowDtype):
+        return _tagged("column", dtype, _encode(array.__arrow_array__(), path, depth + 1))
     if dtype.startswith("datetime64"):
         return _tagged("column", dtype, _array(numpy, numpy.asarray(array.asi8), path, depth))
     return _tagged("column", dtype, _array(numpy, numpy.asarray(array, dtype=object), path, depth))
@@ -202,13 +274,48 @@ def _columnar(value: Any, path: str, depth: int) -> bytes | None:
     if polars is not None and isinstance(value, polars.DataFrame):
         return _tagged("polars", *_items(value.get_columns(), path, depth))
     if polars is not None and isinstance(value, polars.Series):
-        return _tagged("polars column", value.name, str(value.dtype), *_items(value.to_list(), path, depth))
+        return _tagged("polars column", value.name, str(value.dtype), *_items(_polars_items(polars, value), path, depth))
     if pyarrow is not None and isinstance(value, (pyarrow.Table, pyarrow.RecordBatch)):
         names = [str(name) for name in value.schema.names]
-        return _tagged("arrow", *names, *_items(value.columns, path, depth))
+        stated = {k: v for k, v in (value.schema.metadata or {}).items() if k != b"pandas"}  # which names versions
+        more = [_encode(stated, f"{path}.schema.metadata", depth + 1)] if stated else []
+        return _tagged("arrow", *names, *_items(value.columns, path, depth), *more)
     if pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
-        return _tagged("arrow column", str(value.type), *_items(value.to_pylist(), path, depth))
+        exact = "[ns" in str(value.type)
+        items = map(_arrow_item, value) if exact else value.to_pylist()
+        return _tagged("arrow column", str(value.type), *_items(items, path, depth))
     return None
+
+
+def _polars_items(polars: Any, column: Any) -> list[Any]:
+    """The values of a column. Those of times of day, and of what counts nanoseconds, are numbers, since Python's have no nanoseconds."""
+    dtype = column.dtype
+    if dtype == polars.Time or getattr(dtype, "time_unit", "") == "ns":
+        return list(column.to_physical().to_list())
+    if isinstance(dtype, polars.Array):
+        column, dtype = column.arr.to_list(), polars.List(dtype.inner)
+    if isinstance(dtype, polars.List):
+        return [column.list.len().to_list(), _polars_items(polars, column.explode())]
+    if isinstance(dtype, polars.Struct):
+        fields = [_polars_items(polars, column.struct.field(name)) for name in column.struct.fields]
+        return [column.is_null().to_list(), *fields]
+    return list(column.to_list())
+
+
+def _arrow_item(scalar: Any) -> Any:
+    """A scalar of pyarrow as Python values, with all of its nanoseconds."""
+    import pyarrow
+
+    if not scalar.is_valid:
+        return None
+    kind = scalar.type
+    if pyarrow.types.is_timestamp(kind) or pyarrow.types.is_duration(kind) or pyarrow.types.is_time64(kind):
+        return scalar.value
+    if pyarrow.types.is_struct(kind):
+        return [_arrow_item(scalar[i]) for i in range(kind.num_fields)]
+    if pyarrow.types.is_nested(kind) and hasattr(scalar, "values"):
+        return list(map(_arrow_item, scalar.values))
+    return _arrow_item(scalar.value) if isinstance(scalar, pyarrow.DictionaryScalar) else scalar.as_py()
 
 
 def _code(value: Any, path: str, depth: int) -> bytes | None:
@@ -221,7 +328,9 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
         case types.FunctionType():
             cells = [cell.cell_contents for cell in value.__closure__ or () if not _empty(cell)]
             carried = (value.__defaults__, value.__kwdefaults__, [c for c in cells if c is not value])
-            return _tagged("function", code_digest(value), *_items(carried, f"{path}, or what it carries,", depth))
+            return _tagged("function", code_digest(value), *_items(carried, f"{path}, or what it carries,", depth), *_globals_of(value))
+        case types.BuiltinFunctionType() if not isinstance(value.__self__, (type, types.ModuleType, type(None))):
+            return _tagged("method", value.__name__, _encode(value.__self__, f"{path}.__self__", depth + 1))
         case type() | types.BuiltinFunctionType():
             return _tagged("named", _name(value))
         case types.ModuleType():
@@ -230,6 +339,19 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
     if numpy is not None and isinstance(value, numpy.ufunc):
         return _tagged("ufunc", value.__name__)
     return _tagged("named", _name(value)) if _is_named(value) else None
+
+
+def _globals_of(function: types.FunctionType) -> list[bytes]:
+    """The constants of its module that a function reads: what cannot change in place, and that it does not set itself."""
+    names, written, codes = set[str](), set[str](), [function.__code__]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        written.update(i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"))
+        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    read = {name: function.__globals__[name] for name in sorted((names - written) & function.__globals__.keys())}
+    constants = {name: v for name, v in read.items() if v is None or isinstance(v, (*_SCALARS, tuple, frozenset))}
+    return [_tagged("global", name, *encoded) for name, v in constants.items() if (encoded := _settled(v))]
 
 
 def _is_named(value: Any) -> bool:

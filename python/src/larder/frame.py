@@ -19,6 +19,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from blake3 import blake3
@@ -37,8 +38,10 @@ _SMALL = 64 << 10  # a frame of no more bytes is received before it is looked at
 _WHOLE = 1 << 20  # more bytes are received by pieces
 _PIECE = 1 << 20  # bytes that are received, hashed and reported at a time
 _MOST = 32 << 10  # times as large as a segment is what zstd can make of it: 128 KiB of four bytes (RFC 8878, section 3.1.1.2)
+_COMMON = 1 << 10  # bytes of a header that is remembered
 _DOMAIN = b"larder-frame-2\0"
 Buffer = bytes | bytearray | memoryview
+_Listed = tuple[int, int, str]  # size, size before compression and codec of a segment
 
 
 class Place(NamedTuple):
@@ -285,9 +288,9 @@ def _read_large(
     hashed = _hash(signed)
     hashed.update(prelude)
     incoming = _Incoming(source, size - _PRELUDE.size, hashed, progress)
-    header = _read_header(incoming.take(length), place)
+    header, listed = _read_header(incoming.take(length), place, limit)
     segments: list[Segment] = []
-    for n, raw, codec in _listed(header, place, limit):
+    for n, raw, codec in listed:
         # What a value is made of comes in the later segments, and shall be the caller's to change.
         data = incoming.take_writable(n) if segments and not codec else incoming.take(n)
         segments.append(Segment(data, raw, codec))
@@ -305,9 +308,9 @@ def _read_small(source: Source, size: int, place: Place, limit: int | None) -> t
     at, end = _PRELUDE.size + length, size - _seal_size(signed)
     if at > size:
         raise _too_long(length, size - _PRELUDE.size)
-    header = _read_header(data[_PRELUDE.size : at], place)
+    header, listed = _read_header(data[_PRELUDE.size : at], place, limit)
     segments: list[Segment] = []
-    for n, raw, codec in _listed(header, place, limit):
+    for n, raw, codec in listed:
         if n > size - at:
             raise _too_long(n, size - at)
         part = data[at : at + n]
@@ -344,35 +347,41 @@ def _read_prelude(prelude: bytes, place: Place) -> tuple[bool, int]:
     return bool(flags & SIGNED), length
 
 
-def _read_header(text: bytes, place: Place) -> dict[str, Any]:
+def _read_header(text: bytes, place: Place, limit: int | None) -> tuple[dict[str, Any], Sequence[_Listed]]:
+    """The header of a frame, and its segments."""
     try:
-        header = json.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(f"{place.key!r} has a header that is not JSON: {error}") from None
-    if not isinstance(header, dict):
-        raise DecodeError(f"{place.key!r} has a header that is no object")
-    return header
+        header, listed = _parsed(text) if len(text) <= _COMMON else _parsed.__wrapped__(text)
+    except ValueError as error:
+        raise DecodeError(f"{place.key!r} has a header that {error}") from None
+    check_size(sum([raw for _, raw, _ in listed]), place.key, limit)
+    return header.copy(), listed
 
 
 def _not_a_frame(place: Place) -> NotAFrame:
     return NotAFrame(f"{place.key!r} was not written by this client; get_raw returns its bytes")
 
 
-def _listed(header: dict[str, Any], place: Place, limit: int | None) -> list[tuple[int, int, str]]:
-    """Size, size before compression and codec of each segment."""
+@lru_cache(maxsize=128)
+def _parsed(text: bytes) -> tuple[dict[str, Any], Sequence[_Listed]]:
+    """As _read_header. Objects that are alike have the same header. Raises ValueError."""
+    try:
+        header = json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {error}") from None
+    if not isinstance(header, dict):
+        raise ValueError("is no object")
     segments = header.pop("segments", None)
     if not isinstance(segments, list):
-        raise DecodeError("the header of a frame lists no segments")
+        raise ValueError("lists no segments")
     listed = []
     for s in segments:
         size, raw, codec = (s.get("size"), s.get("raw"), s.get("codec")) if isinstance(s, dict) else (None, None, None)
         if type(size) is not int or type(raw) is not int or type(codec) is not str or size < 0 or raw < 0:
-            raise DecodeError("the header of a frame lists a segment without size, raw and codec")
+            raise ValueError("lists a segment without size, raw and codec")
         if raw > size * (_MOST if codec else 1):
-            raise DecodeError(f"{place.key!r} says that {size} bytes of it are {raw} before compression, which cannot be")
+            raise ValueError(f"says that {size} bytes of it are {raw} before compression, which cannot be")
         listed.append((size, raw, codec))
-    check_size(sum(raw for _, raw, _ in listed), place.key, limit)
-    return listed
+    return header, listed
 
 
 def check_size(size: int, key: str, limit: int | None) -> None:

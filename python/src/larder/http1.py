@@ -150,12 +150,12 @@ class Response:
         buffer[: len(data)] = data
         return len(data)
 
-    def read1(self) -> bytes:
-        """What has come of the body, a byte at least; empty at its end."""
+    def read_pieces(self) -> list[bytes]:
+        """What has come of the body, a byte at least; nothing at its end."""
         if self._left >= 0:
             data = self._reader.read1(min(_PIECE, self._left))
             self._count(len(data), min(1, self._left))
-            return data
+            return [data] if data else []
         message = self._message
         pieces = message.pieces = [bytes(message.body)] if message.body else []
         message.body.clear()
@@ -164,7 +164,7 @@ class Response:
                 self._parse_more()
         finally:
             message.pieces = None
-        return b"".join(pieces)
+        return pieces
 
     def _count(self, got: int, wanted: int) -> None:
         if got < wanted:

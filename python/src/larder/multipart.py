@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 
 from larder.answers import MARK
 from larder.errors import ConfigError
+from larder.frame import Buffer
 from larder.http1 import Malformed, Response
 
 _MAX_HEAD = 64 << 10
@@ -25,9 +25,16 @@ class _Body:
 
     def more(self) -> bool:
         """Wait for more of the body, and report whether there was any."""
-        piece = self._answer.read1()
-        self.data, self.at = self.data[self.at :] + piece, 0
-        return bool(piece)
+        return self._await(1)
+
+    def _await(self, size: int) -> bool:
+        """Wait for so many bytes beside those that are here, and report whether they came."""
+        pieces: list[Buffer] = [memoryview(self.data)[self.at :]]
+        while size > 0 and (came := self._answer.read_pieces()):
+            pieces += came
+            size -= sum(map(len, came))
+        self.data, self.at = b"".join(pieces), 0
+        return size <= 0
 
     def until(self, mark: bytes) -> bytes:
         """All up to the end of the next mark. Raises EOFError, Malformed."""
@@ -36,25 +43,18 @@ class _Body:
                 raise Malformed("the head of a part is too long")
             if not self.more():
                 raise EOFError("the connection ended within a part of a batch")
-        found = self.data[self.at : end + len(mark)]
-        self.at = end + len(mark)
+        end += len(mark)
+        found = self.data[self.at : end]
+        self.at = end
         return found
 
     def take(self, size: int) -> bytes:
         """So many bytes. Raises EOFError."""
         missing = self.at + size - len(self.data)
-        if missing > 0:
-            pieces = [self.data[self.at :]]
-            while missing > 0:
-                piece = self._answer.read1()
-                if not piece:
-                    raise EOFError("the connection ended within a part of a batch")
-                pieces.append(piece)
-                missing -= len(piece)
-            self.data, self.at = b"".join(pieces), 0
-        found = self.data[self.at : self.at + size]
-        self.at += size
-        return found
+        if missing > 0 and not self._await(missing):
+            raise EOFError("the connection ended within a part of a batch")
+        begin, self.at = self.at, self.at + size
+        return self.data[begin : self.at]
 
 
 class Part:
@@ -121,13 +121,10 @@ def parts(answer: Response, what: str) -> Iterator[Part]:
 
 def _fields(head: bytes) -> dict[str, str]:
     """The header fields of a part, by name in lower case."""
-    return dict(map(_field, head[:-4].decode("latin-1").split("\r\n")))  # each is there once
-
-
-@lru_cache(maxsize=256)
-def _field(line: str) -> tuple[str, str]:
-    """A header field. Most of a part's are those of the part before it."""
-    name, colon, value = line.partition(":")
-    if not colon:
-        raise Malformed("a part of a batch has a line that is no field")
-    return name.lower(), value.strip()
+    fields = {}
+    for line in head[:-4].decode("latin-1").split("\r\n"):  # each is there once
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise Malformed("a part of a batch has a line that is no field")
+        fields[name.lower()] = value.strip()
+    return fields

@@ -130,7 +130,7 @@ class RawClient:
         __tracebackhide__ = True
         show = partial(bar, f"put {put.key}", put.size, self._config.progress)
         request = Request("PUT", path_of(put.service, put.key), put.headers, put.parts, f"put {put.key!r}", show, patient=patient)
-        self._transport.send(request, Response.read)
+        self._transport.send(request, lambda _: None)  # it says all in its head, and has no body
 
     # What is there.
 
@@ -206,16 +206,17 @@ L = TypeVar("L", bound=_Listed)
 
 
 def _all(page: Callable[[str], tuple[Sequence[L], str]], what: str) -> Iterator[L]:
-    """The entries of all pages of a listing."""
+    """The entries of all pages of a listing. Raises ServerError if a page comes again: the listing would have no end."""
     cursor = ""
+    seen = {cursor}
     while True:
-        (entries, next_), last = page(cursor), cursor
+        entries, cursor = page(cursor)
         yield from entries
-        cursor = next_
         if not cursor:
             return
-        if cursor == last:
+        if cursor in seen:
             raise ServerError(f"{what}: the listing does not go on after {entries[-1].key if entries else ''!r}")
+        seen.add(cursor)
 
 
 # What some proxy or other decodes, merges or strips in a path: then two keys would be one.

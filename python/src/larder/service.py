@@ -48,7 +48,11 @@ class Service:
             return False
         try:
             self._client.stat(self._name, key)
-        except (NotFound, BadRequest):
+        except NotFound:
+            return False
+        except BadRequest as error:
+            if error.status is not None and error.request_id is None:  # that is no node's word
+                raise
             return False
         return True
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from larder.columns import FIXED, Buffers, Spec, Uncovered, array_of, read_index, read_values, write_index, write_values
+from larder.columns import FIXED, Buffers, Held, Spec, Uncovered, array_of, read_index, read_values, write_index, write_values
 from larder.frame import Buffer
 from larder.plain import is_plain_dtype, is_plain_json
 
@@ -46,13 +46,14 @@ def _write_columns(table: Any, buffers: Buffers) -> Spec:
 def read(data: Sequence[Buffer]) -> Any:
     """The DataFrame or Series of segments."""
     spec = json.loads(bytes(data[0]))
-    index = read_index(spec["index"], data)
+    buffers = Held(data)
+    index = read_index(spec["index"], buffers)
     if spec["type"] == "series":
-        table = _series(read_values(spec["values"][0], data), index)
+        table = _series(read_values(spec["values"][0], buffers), index)
         table.name = spec["name"]
     else:
-        table = _read_columns(spec, index, data)
-        table.columns = read_index(spec["columns"], data)
+        table = _read_columns(spec, index, buffers)
+        table.columns = read_index(spec["columns"], buffers)
     table.attrs = spec["attrs"]
     return table
 
@@ -61,8 +62,8 @@ def _series(values: Any, index: Any) -> Any:
     return pd.Series(values, index=index, dtype=values.dtype, copy=False)
 
 
-def _read_columns(spec: Spec, index: Any, data: Sequence[Buffer]) -> Any:
+def _read_columns(spec: Spec, index: Any, buffers: Held) -> Any:
     if block := spec.get("block"):
-        values = array_of(data, block["data"], block["dtype"]).reshape(block["shape"], order=block["order"])
+        values = array_of(buffers, block["data"], block["dtype"]).reshape(block["shape"], order=block["order"])
         return pd.DataFrame(values, index=index, copy=False)
-    return pd.DataFrame({i: _series(read_values(s, data), index) for i, s in enumerate(spec["values"])}, index=index, copy=False)
+    return pd.DataFrame({i: _series(read_values(s, buffers), index) for i, s in enumerate(spec["values"])}, index=index, copy=False)
