@@ -57,6 +57,17 @@ def test_a_bomb_stops_at_the_limit(node: Node) -> None:
         objects.get_raw("large")
 
 
+@pytest.mark.parametrize("kind", ["json", "pandas"])
+def test_json_that_becomes_much_more(node: Node, kind: str) -> None:
+    """Some hundred bytes of compressed empty dicts would take a gigabyte as Python objects."""
+    text = b"[" + b",".join([b"{}"] * (1 << 20)) + b"]"
+    larder.ObjectService(larder.Client(node.url)).put_raw(kind, framed([compress.compress(text)], kind))
+    with pytest.raises(DecodeError, match=r"would take some \d+ bytes of memory.*max_object"):
+        larder.ObjectService(larder.Client(node.url, max_object=16 << 20)).get(kind)
+    if kind == "json":
+        assert len(larder.ObjectService(larder.Client(node.url, max_object=256 << 20)).get(kind)) == 1 << 20
+
+
 @pytest.mark.parametrize("mutable", [True, False])
 @pytest.mark.parametrize("told", [0, 1, 1000, (1 << 20) - 1, (1 << 20) + 1, 5 << 20])
 def test_more_or_less_than_was_said(mutable: bool, told: int) -> None:

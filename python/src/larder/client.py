@@ -277,7 +277,7 @@ class Client(RawClient):
         self._warn_if_unsigned()
         with _enough_memory(key):
             received, headers = self._receive(service, key, self._tier, judge, patient, fields)
-            return codec.decode(received, key, allow_pickle=self._config.allow_pickle), headers
+            return codec.decode(received, key, allow_pickle=self._config.allow_pickle, limit=self._config.max_object), headers
 
     def value_of(self, service: str, key: str, source: frame.Source, size: int, headers: Mapping[str, str]) -> Any:
         """The value in an answer to a GET whose body has so many bytes."""
@@ -285,7 +285,7 @@ class Client(RawClient):
         place = self._place(service, key, f"get {key!r}", True)
         try:  # as _enough_memory, which takes longer than a small value
             found = self._read_frame(place, source, size, headers)
-            return codec.decode(found, key, allow_pickle=self._config.allow_pickle)
+            return codec.decode(found, key, allow_pickle=self._config.allow_pickle, limit=self._config.max_object)
         except (MemoryError, OverflowError) as error:
             raise _too_large(key, error) from error
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from larder import arrow, compress, pickling
 from larder.errors import DecodeError
-from larder.frame import Buffer, Frame, Segment
+from larder.frame import Buffer, Frame, Segment, read_json
 from larder.libraries import distribution, versions
 from larder.plain import is_plain_dtype, is_plain_json
 
@@ -93,8 +93,8 @@ def _encode_pickle(value: Any) -> Encoded:
     return Encoded("pickle", [compress.compress(d) for d in data], about)
 
 
-def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
-    """The value of a verified frame. Raises DecodeError, or VersionMismatch, which is one."""
+def decode(frame: Frame, key: str, *, allow_pickle: bool, limit: int | None = None) -> Any:
+    """The value of a verified frame, of so many bytes at most. Raises DecodeError, or VersionMismatch, which is one."""
     kind = frame.header.get("format")
     if kind not in FORMATS:
         raise DecodeError(f"{key!r} has the format {kind!r}, which this larder does not know: install a newer one")
@@ -111,7 +111,7 @@ def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
     if not data or (kind != "pandas" and len(data) != _SEGMENTS.get(kind, 1)):
         raise DecodeError(f"{key!r} has {len(data)} segments, which is wrong for the format {kind}")
     try:
-        return _decode_plain(kind, data)
+        return _decode_plain(kind, data, key, limit)
     except ModuleNotFoundError as error:
         missing = distribution(error.name or "")
         raise DecodeError(f"{key!r} needs {missing}, which is not installed here: pip install {missing}") from None
@@ -121,18 +121,18 @@ def decode(frame: Frame, key: str, *, allow_pickle: bool) -> Any:
         raise DecodeError(f"{key!r} cannot be read as {kind}, which its header says it is: {type(error).__name__}: {error}") from None
 
 
-def _decode_plain(kind: str, data: Sequence[Buffer]) -> Any:
+def _decode_plain(kind: str, data: Sequence[Buffer], key: str, limit: int | None) -> Any:
     match kind:
         case "bytes":
             return data[0] if isinstance(data[0], bytes) else bytes(data[0])
         case "text":
             return str(data[0], "utf-8")
         case "json":
-            return json.loads(bytes(data[0]))
+            return read_json(data[0], key, limit)
         case "pandas":
             from larder import tables
 
-            return tables.read(data)
+            return tables.read(data, read_json(data[0], key, limit))
         case "arrow":
             return arrow.read(str(data[0], "ascii"), data[1])
     return _decode_npy(data[0], data[1])

@@ -384,6 +384,11 @@ def _parsed(text: bytes) -> tuple[dict[str, Any], Sequence[_Listed]]:
     return header, listed
 
 
+# Bytes that CPython takes for an empty dict or list with its place in another, and for a small value with its place.
+_CONTAINER = 72
+_ITEM = 32
+
+
 def check_size(size: int, key: str, limit: int | None) -> None:
     """Raise DecodeError if a value of so many bytes is not to be read here."""
     if limit is not None and size > limit:
@@ -391,6 +396,18 @@ def check_size(size: int, key: str, limit: int | None) -> None:
             f"{key!r} has {size} bytes, and this client reads at most {limit}; "
             "larder.Client(max_object=...) or LARDER_MAX_OBJECT allows more"
         )
+
+
+def read_json(text: Buffer, key: str, limit: int | None) -> Any:
+    """The value of JSON. Raises DecodeError if its objects would take more memory than ``limit``."""
+    held = bytes(text)
+    taken = len(held) + _CONTAINER * (held.count(b"{") + held.count(b"[")) + _ITEM * held.count(b",")
+    if limit is not None and taken > limit:
+        raise DecodeError(
+            f"{key!r} would take some {taken} bytes of memory, and this client reads at most {limit}; "
+            "larder.Client(max_object=...) or LARDER_MAX_OBJECT allows more"
+        )
+    return json.loads(held)
 
 
 def _verify(found: bytes, content: bytes, signed: bool, place: Place, signing_keys: Sequence[bytes]) -> None:

@@ -43,9 +43,8 @@ def _write_columns(table: Any, buffers: Buffers) -> Spec:
     return {"values": [write_values(table.iloc[:, i], buffers) for i in range(table.shape[1])]}
 
 
-def read(data: Sequence[Buffer]) -> Any:
-    """The DataFrame or Series of segments."""
-    spec = json.loads(bytes(data[0]))
+def read(data: Sequence[Buffer], spec: Any) -> Any:
+    """The DataFrame or Series of segments, of which the first is the JSON of ``spec``."""
     buffers = Held(data)
     index = read_index(spec["index"], buffers)
     if spec["type"] == "series":
