@@ -14,7 +14,7 @@ from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from larder import codec, config, credentials, frame, local
+from larder import bounds, codec, config, credentials, frame, local
 from larder.describe import META, info_of, stated_digest
 from larder.errors import ConfigError, Conflict, DecodeError, LarderError, NotAFrame, NotFound, short_tracebacks, warn
 from larder.http1 import Response
@@ -340,7 +340,7 @@ class Client(RawClient):
         if size < 0 and isinstance(source, Response):
             data = self._read(source, place.key)
             return frame.read(io.BytesIO(data), len(data), place, keys, digest=digest, limit=limit)
-        frame.check_size(size, place.key, limit)
+        bounds.check_size(size, place.key, limit)
         if size < SHOWN:
             return frame.read(source, size, place, keys, digest=digest, limit=limit)
         with bar(f"get {place.key}", size, self._config.progress) as report:

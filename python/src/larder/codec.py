@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from larder import arrow, compress, pickling
+from larder.bounds import read_json
 from larder.errors import DecodeError
-from larder.frame import Buffer, Frame, Segment, read_json
+from larder.frame import Buffer, Frame, Segment
 from larder.libraries import distribution, versions
 from larder.plain import is_plain_dtype, is_plain_json
 
@@ -128,11 +129,11 @@ def _decode_plain(kind: str, data: Sequence[Buffer], key: str, limit: int | None
         case "text":
             return str(data[0], "utf-8")
         case "json":
-            return read_json(data[0], key, limit)
+            return read_json(bytes(data[0]), key, limit)
         case "pandas":
             from larder import tables
 
-            return tables.read(data, read_json(data[0], key, limit))
+            return tables.read(data, read_json(bytes(data[0]), key, limit))
         case "arrow":
             return arrow.read(str(data[0], "ascii"), data[1])
     return _decode_npy(data[0], data[1])

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Protocol
 from blake3 import blake3
 from xxhash import xxh3_128
 
+from larder.bounds import check_size
 from larder.errors import DecodeError, EncodeError, IntegrityError, NotAFrame
 
 MAGIC = b"\x89LARDER\n"
@@ -41,7 +42,6 @@ _MOST = 32 << 10  # times as large as a segment is what zstd can make of it: 128
 _COMMON = 1 << 10  # bytes of a header that is remembered
 _DOMAIN = b"larder-frame-2\0"
 Buffer = bytes | bytearray | memoryview
-_Listed = tuple[int, int, str]  # size, size before compression and codec of a segment
 
 
 class Place(NamedTuple):
@@ -347,7 +347,7 @@ def _read_prelude(prelude: bytes, place: Place) -> tuple[bool, int]:
     return bool(flags & SIGNED), length
 
 
-def _read_header(text: bytes, place: Place, limit: int | None) -> tuple[dict[str, Any], Sequence[_Listed]]:
+def _read_header(text: bytes, place: Place, limit: int | None) -> tuple[dict[str, Any], Sequence[tuple[int, int, str]]]:
     """The header of a frame, and its segments."""
     try:
         header, listed = _parsed(text) if len(text) <= _COMMON else _parsed.__wrapped__(text)
@@ -362,7 +362,7 @@ def _not_a_frame(place: Place) -> NotAFrame:
 
 
 @lru_cache(maxsize=128)
-def _parsed(text: bytes) -> tuple[dict[str, Any], Sequence[_Listed]]:
+def _parsed(text: bytes) -> tuple[dict[str, Any], Sequence[tuple[int, int, str]]]:
     """As _read_header. Objects that are alike have the same header. Raises ValueError."""
     try:
         header = json.loads(text.decode())
@@ -382,32 +382,6 @@ def _parsed(text: bytes) -> tuple[dict[str, Any], Sequence[_Listed]]:
             raise ValueError(f"says that {size} bytes of it are {raw} before compression, which cannot be")
         listed.append((size, raw, codec))
     return header, listed
-
-
-# Bytes that CPython takes for an empty dict or list with its place in another, and for a small value with its place.
-_CONTAINER = 72
-_ITEM = 32
-
-
-def check_size(size: int, key: str, limit: int | None) -> None:
-    """Raise DecodeError if a value of so many bytes is not to be read here."""
-    if limit is not None and size > limit:
-        raise DecodeError(
-            f"{key!r} has {size} bytes, and this client reads at most {limit}; "
-            "larder.Client(max_object=...) or LARDER_MAX_OBJECT allows more"
-        )
-
-
-def read_json(text: Buffer, key: str, limit: int | None) -> Any:
-    """The value of JSON. Raises DecodeError if its objects would take more memory than ``limit``."""
-    held = bytes(text)
-    taken = len(held) + _CONTAINER * (held.count(b"{") + held.count(b"[")) + _ITEM * held.count(b",")
-    if limit is not None and taken > limit:
-        raise DecodeError(
-            f"{key!r} would take some {taken} bytes of memory, and this client reads at most {limit}; "
-            "larder.Client(max_object=...) or LARDER_MAX_OBJECT allows more"
-        )
-    return json.loads(held)
 
 
 def _verify(found: bytes, content: bytes, signed: bool, place: Place, signing_keys: Sequence[bytes]) -> None:

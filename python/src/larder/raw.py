@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
-from larder import answers, frame
+from larder import answers, bounds, frame
 from larder.config import Config
 from larder.describe import info_of, infos_of, page_of, repr_digest
 from larder.errors import BadRequest, DecodeError, IntegrityError, NotFound, ServerError, short_tracebacks
@@ -115,7 +115,7 @@ class RawClient:
         """The body of an answer, whose size may not be announced."""
         limit = self._config.max_object
         if answer.size >= 0:
-            frame.check_size(answer.size, key, limit)
+            bounds.check_size(answer.size, key, limit)
             try:
                 return answer.read()
             except (MemoryError, OverflowError):
@@ -123,7 +123,7 @@ class RawClient:
         data = bytearray()
         while piece := answer.read(_PIECE):
             data += piece
-            frame.check_size(len(data), key, limit)
+            bounds.check_size(len(data), key, limit)
         return bytes(data)
 
     def _put(self, put: Put, patient: bool) -> None:
