@@ -163,7 +163,8 @@ type Alloc func(n int64) ([]byte, error)
 // stable storage and every later call, anywhere, sees it or a newer one.
 type Store interface {
 	// Get reads the first limit bytes of an object, all of it if it is
-	// smaller, together with its head, in one request. Head.Size is the size
+	// smaller, together with its head, in one request; a foreign object takes a
+	// second look. Head.Size is the size
 	// of the whole object. An object of no bytes is not an error.
 	// Absence is ErrNotFound.
 	//

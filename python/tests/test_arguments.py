@@ -81,7 +81,7 @@ class Quoted(pd.DataFrame):
     _metadata = ("unit",)
 
 
-class Looks(collections.abc.Mapping):  # type: ignore[type-arg]
+class Looks(collections.abc.Mapping[str, Any]):
     """A mapping that no known class is beneath."""
 
     def __init__(self, **items: Any) -> None:
@@ -97,7 +97,7 @@ class Looks(collections.abc.Mapping):  # type: ignore[type-arg]
         return len(self.items_)
 
 
-class Slots(list):  # type: ignore[type-arg]
+class Slots(list[int]):
     __slots__ = ("unit",)
 
     def __init__(self, unit: str) -> None:

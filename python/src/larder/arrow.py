@@ -83,7 +83,7 @@ def reduce_slice(value: Any) -> Any:
         return NotImplemented
 
 
-def check_uncompressed(data: Buffer) -> None:
+def _check_uncompressed(data: Buffer) -> None:
     """Raise ValueError if buffers of a stream are compressed: each says how much memory is taken for it.
 
     This client compresses streams as a whole, where that is bounded. "Encapsulated message format" in Arrow's columnar
@@ -141,7 +141,7 @@ def _table(message: memoryview, field: int) -> int:
 
 def read(kind: str, data: Buffer) -> Any:
     """The table of a stream. Raises ImportError, or ValueError."""
-    check_uncompressed(data)
+    _check_uncompressed(data)
     library, _, name = kind.partition(".")
     if library == "polars" and name in _POLARS:
         import polars

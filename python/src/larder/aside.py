@@ -19,9 +19,9 @@ _tasks: set[asyncio.Task[None]] = set()  # that nobody waits for; a loop alone w
 
 def _trio() -> Any:
     """The library trio, if it runs the present task."""
-    trio = sys.modules.get("trio")
+    trio: Any = sys.modules.get("trio")
     try:
-        trio.lowlevel.current_task()  # type: ignore[union-attr]
+        trio.lowlevel.current_task()
     except (AttributeError, RuntimeError):
         return None
     return trio
