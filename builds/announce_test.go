@@ -66,8 +66,8 @@ func startRemote(t *testing.T) (*remote, *Builds) {
 	r := &remote{asked: make(chan question), over: make(chan struct{})}
 	b := New(Config{}, nothing{}, r)
 	t.Cleanup(func() {
-		b.drain()
 		close(r.over)
+		b.stop()
 	})
 	return r, b
 }

@@ -67,12 +67,12 @@ func (b *Builds) hear(k keys.Key) {
 // touch has the node say anew, after a pause, who is attached for a key. The caller
 // holds mu.
 func (b *Builds) touch(g *group, pause time.Duration) {
-	if g.scheduled || b.leaving {
+	if g.scheduled || b.over {
 		return
 	}
 	g.scheduled = true
 	pause = max(pause, g.pause())
-	b.saying.Add(1) // none is added once Run waits, since the node is leaving then
+	b.saying.Add(1) // none is added once stop waits
 	time.AfterFunc(pause, func() {
 		defer b.saying.Done()
 		b.say(g)
@@ -87,7 +87,7 @@ func (g *group) pause() time.Duration { return max(0, time.Until(g.said.Add(sayE
 // something was said less than sayEvery ago, it does what touch does. The caller holds mu,
 // which sayNow unlocks.
 func (b *Builds) sayNow(g *group) {
-	if _, self := b.cluster.Owner(g.key.Hash()); !self || g.scheduled || b.leaving || g.pause() > 0 {
+	if _, self := b.cluster.Owner(g.key.Hash()); !self || g.scheduled || b.over || g.pause() > 0 {
 		b.touch(g, 0)
 		b.mu.Unlock()
 		return
@@ -221,7 +221,7 @@ func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, 
 		return
 	case errors.Is(err, errFull):
 		for _, visit := range g.visits {
-			b.tell(g, visit, Verdict{Kind: Troubled, Error: ErrFull.Error()})
+			b.tell(g, visit, told{Verdict: Verdict{Kind: Troubled, Error: ErrFull.Error()}})
 		}
 		return
 	case err != nil:
@@ -241,7 +241,7 @@ func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, 
 		visit.took(v, now)
 		if t, ok := v.Told[id]; ok && t.Nonce == visit.nonce {
 			visit.state.Ahead = t.Ahead
-			b.tell(g, visit, t.Verdict)
+			b.tell(g, visit, t)
 		}
 		visit.wake()
 	}
@@ -251,9 +251,15 @@ func (b *Builds) take(g *group, s statement, ring uint64, owner string, v view, 
 }
 
 // tell tells one who is attached what has become of it. The caller holds mu.
-func (b *Builds) tell(g *group, v *Visit, said Verdict) {
+func (b *Builds) tell(g *group, v *Visit, said told) {
 	now := time.Now()
 	switch {
+	case v.state.Kind == Moved:
+		if said.final() || said.Elsewhere {
+			delete(g.visits, v.id)
+			b.touch(g, 0)
+		}
+		return
 	case v.state.final():
 		return // nobody was there to hear it
 	case said.Kind == Granted && v.claim == nil:
@@ -262,56 +268,68 @@ func (b *Builds) tell(g *group, v *Visit, said Verdict) {
 			return
 		}
 		v.claim = said.Claim
-		v.state.Verdict = said
+		v.state.Verdict = said.Verdict
 		g.now = true
 		b.touch(g, 0) // the owner hears that it was taken
 	case said.final():
-		v.state.Verdict = said
+		v.state.Verdict = said.Verdict
 		if v.conns > 0 || v.claim != nil {
 			delete(g.visits, v.id)
 		}
 		b.touch(g, 0)
 	case said.Kind == Waits:
-		v.state.Verdict = said
+		v.state.Verdict = said.Verdict
 	}
 	v.wake()
 }
 
-// drain ends all streams and all who wait with Moved, and gives nothing up.
-//
-// Rule 28: a node that leaves does this first, and lets nobody attach any more.
+// drain ends all streams and all who wait with Moved, and lets nobody attach any more.
 func (b *Builds) drain() {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.leaving = true
 	for _, g := range b.groups {
 		for _, v := range g.visits {
-			if !v.state.final() {
-				v.state.Verdict = Verdict{Kind: Moved}
+			if v.state.final() {
+				continue
 			}
+			v.state.Verdict = Verdict{Kind: Moved}
 			v.wake()
+			if v.conns == 0 {
+				v.leave()
+			}
 		}
 	}
-	b.mu.Unlock()
-	b.owner.with(func(t *table, _ time.Time) { t.leave() })
 }
 
-// Drain ends the streams of this node with Moved, which gives nothing up, and waits
-// until the builders of keys that this node owns are attached elsewhere, or for as long
-// as they keep their claims: the next owner hears of them from there.
+// Drain ends the streams of this node with Moved, which gives nothing up.
+//
+// Rule 28: a node that leaves does this first. It speaks for its builders until their
+// owners know them attached elsewhere, or for as long as an owner would wait for them.
 func (b *Builds) Drain(ctx context.Context) error {
 	b.drain()
 	ctx, cancel := context.WithTimeout(ctx, absence)
 	defer cancel()
-	for {
-		here := false
-		b.owner.with(func(t *table, _ time.Time) { here = t.onlyHere() })
-		if !here {
-			return nil
-		}
+	for b.speaks() {
 		select {
 		case <-time.After(drainLook):
 		case <-ctx.Done():
 			return nil
 		}
 	}
+	return nil
+}
+
+// speaks reports whether a builder is attached here.
+func (b *Builds) speaks() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, g := range b.groups {
+		for _, v := range g.visits {
+			if v.claim != nil {
+				return true
+			}
+		}
+	}
+	return false
 }

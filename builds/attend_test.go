@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -176,9 +177,14 @@ func TestDrainWaits(t *testing.T) {
 	for lasts, elsewhere := range map[time.Duration]bool{goes: true, absence: false} {
 		synctest.Test(t, func(t *testing.T) {
 			b := startBuilds(t, &alone{})
-			v := attach(t, b, key, Request{User: "ada", Writer: true, Waiter: "w", Stream: true})
+			request := Request{User: "ada", Writer: true, Waiter: "w", Stream: true}
+			v := attach(t, b, key, request)
 			there := attached{ID: v.id, Nonce: 1, User: "ada", Writer: true, Claim: until(t, v, Granted).Claim}
 			began := time.Now()
+			go func() { // ends with the stream
+				until(t, v, Moved)
+				v.Detach(request, false)
+			}()
 			if elsewhere {
 				time.AfterFunc(goes, func() {
 					b.owner.with(func(tbl *table, now time.Time) {
@@ -196,6 +202,49 @@ func TestDrainWaits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Rule 28: a node that leaves names its builder to the owner, and to a new one that asks,
+// until the owner knows it attached elsewhere.
+func TestDrainSpeaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, b := startRemote(t)
+		request := Request{User: "ada", Writer: true, Waiter: "w", Stream: true}
+		v := attach(t, b, key, request)
+		is := told{Nonce: v.nonce, Verdict: Verdict{Kind: Granted, Claim: &Claim{Name: "c"}}}
+		(<-r.asked).answer <- view{Version: 1, Told: map[string]told{v.id: is}}
+		until(t, v, Granted)
+		<-r.asked
+		drained := make(chan struct{})
+		go func() { // ends with Drain
+			defer close(drained)
+			_ = b.Drain(t.Context()) // it has no error
+		}()
+		until(t, v, Moved)
+		v.Detach(request, false)
+		left := <-r.asked
+		status, all := attachedAt(t, b)
+		if status != http.StatusOK || len(all) != 1 {
+			t.Fatalf("a new owner is answered %d %+v", status, all)
+		}
+		for _, said := range [][]attached{left.said.Attached, all[0].Attached} {
+			if len(said) != 1 || said[0].Claim == nil || !said[0].Away {
+				t.Fatalf("it says of its builder: %+v", said)
+			}
+		}
+		again := <-r.asked
+		select {
+		case <-drained:
+			t.Fatal("it has left a builder who is attached nowhere")
+		case <-time.After(absence / 2):
+		}
+		is.Elsewhere = true
+		again.answer <- view{Version: 2, Told: map[string]told{v.id: is}}
+		<-drained
+		if last := <-r.asked; len(last.said.Attached) != 0 {
+			t.Errorf("it says at last: %+v", last.said)
+		}
+	})
 }
 
 // Rule 25: a grant from before the ring changed is not taken.

@@ -104,7 +104,8 @@ type Builds struct {
 	streams map[string]int // by org
 	number  uint64         // of the last statement
 	nonce   uint64
-	leaving bool
+	leaving bool // nobody may attach any more
+	over    bool // nothing is said any more
 }
 
 // New makes Builds.
@@ -166,7 +167,7 @@ func (b *Builds) Run(ctx context.Context) error {
 // stop ends what is under way, and lets nothing begin any more.
 func (b *Builds) stop() {
 	b.mu.Lock()
-	b.leaving = true
+	b.leaving, b.over = true, true
 	b.mu.Unlock()
 	b.end()
 	b.saying.Wait()

@@ -52,6 +52,8 @@ type told struct {
 	Nonce uint64
 	Verdict
 	Ahead int `json:",omitempty"` // how many wait longer
+	// Elsewhere says that it is attached at another node too.
+	Elsewhere bool `json:",omitempty"`
 }
 
 // Build is one that is under way.

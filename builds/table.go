@@ -218,8 +218,8 @@ func (t *table) attach(now time.Time, node string, st *state, a attached, seen u
 	}
 	was, there := p.seats[node]
 	p.seats[node] = seat{a.Nonce, a.Away}
-	if known && (!there || was.nonce != a.Nonce) {
-		t.bump(st) // the node has to hear what is decided already
+	if known && (!there || was.nonce != a.Nonce || was.away != a.Away) {
+		t.bump(st) // the node has to hear what is decided already, and whether it is elsewhere
 	}
 	if !a.Away {
 		p.MaxAge, p.Retry, p.Writer, p.Stream, p.Expect, p.Message = a.MaxAge, a.Retry, a.Writer, a.Stream, a.Expect, a.Message
@@ -251,6 +251,16 @@ func (p *party) away() bool {
 		}
 	}
 	return true
+}
+
+// elsewhere reports whether another node than this has a connection of the party.
+func (p *party) elsewhere(node string) bool {
+	for other, s := range p.seats {
+		if other != node && !s.away {
+			return true
+		}
+	}
+	return false
 }
 
 func (st *state) find(id string) *party {
@@ -320,7 +330,7 @@ func (st *state) view(now time.Time, node string) view {
 		case !here:
 		case !waits && !p.verdict.final():
 			c := st.claim.Claim
-			v.Told[p.ID] = told{Nonce: s.nonce, Verdict: Verdict{Kind: Granted, Claim: &c}}
+			v.Told[p.ID] = told{Nonce: s.nonce, Verdict: Verdict{Kind: Granted, Claim: &c}, Elsewhere: s.away && p.elsewhere(node)}
 		case p.verdict.final() || p.verdict.Kind == Waits:
 			v.Told[p.ID] = told{Nonce: s.nonce, Verdict: p.verdict, Ahead: v.Waiting}
 		}
@@ -357,26 +367,4 @@ func (st *state) waiters() (all []*party) {
 		}
 	}
 	return all
-}
-
-// leave takes in that this node will not say any more who is attached to it.
-func (t *table) leave() {
-	for _, st := range t.keys {
-		if sp := st.speakers[t.self]; sp != nil {
-			sp.until = t.running + absence
-		}
-	}
-}
-
-// onlyHere reports whether some builder is attached at no other node than this.
-func (t *table) onlyHere() bool {
-	for _, st := range t.keys {
-		if st.claim == nil {
-			continue
-		}
-		if _, here := st.claim.holder.seats[t.self]; here && len(st.claim.holder.seats) == 1 {
-			return true
-		}
-	}
-	return false
 }

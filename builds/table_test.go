@@ -165,6 +165,38 @@ func TestSpeaking(t *testing.T) {
 
 // Rule 24: the oldest waiter who is there is next when a builder is gone, gives up or
 // is silent; but not while the key is marked.
+// Rule 28: a node that has ended a builder's stream hears when another node has one, which
+// does not leave too.
+func TestElsewhere(t *testing.T) {
+	b := newBench(t)
+	b.say("A", who("w"))
+	holder := b.takes("A", "w")
+	away := holder
+	away.Away = true
+	b.say("A", holder)
+	for _, step := range []struct {
+		node string
+		is   attached
+		want map[string]bool
+	}{
+		{"B", holder, map[string]bool{"A": false, "B": false}}, // A may still have its stream
+		{"A", away, map[string]bool{"A": true, "B": false}},
+		{"B", away, map[string]bool{"A": false, "B": false}},
+		{"C", holder, map[string]bool{"A": true, "B": true, "C": false}},
+	} {
+		before := b.tbl.version
+		b.say(step.node, step.is)
+		if b.tbl.version == before {
+			t.Errorf("nobody hears that %s names %+v", step.node, step.is)
+		}
+		for node, want := range step.want {
+			if got := b.tbl.keys[key].view(b.now, node).Told["w"].Elsewhere; got != want {
+				t.Errorf("after %s: %s hears that the builder is elsewhere: %t", step.node, node, got)
+			}
+		}
+	}
+}
+
 func TestPassingOn(t *testing.T) {
 	b := newBench(t)
 	b.say("A", who("w1"))

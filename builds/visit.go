@@ -161,6 +161,9 @@ func (v *Visit) Detach(r Request, broken bool) {
 	}
 	keep, there := time.Duration(0), time.Duration(0)
 	switch {
+	case v.state.Kind == Moved:
+		v.leave()
+		return
 	case v.state.final():
 	case v.claim != nil && (r.Stream || r.Beat && v.claim.Stream):
 		keep, there = brokenBuilder, brokenBuilder
@@ -186,6 +189,18 @@ func (v *Visit) keep(place, there time.Duration) {
 	}
 	if there == 0 { // else nothing has changed for the owner
 		v.b.touch(v.g, 0)
+	}
+}
+
+// leave has a node that leaves speak for who can come back: a builder, who is attached
+// elsewhere then, and a waiter with a name, whose place is kept. The caller holds the
+// Builds' mu.
+func (v *Visit) leave() {
+	v.thereUntil, v.placeUntil = time.Time{}, time.Time{}
+	if v.claim != nil || v.named {
+		v.keep(absence, 0)
+	} else {
+		v.keep(0, 0)
 	}
 }
 

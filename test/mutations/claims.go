@@ -7,6 +7,7 @@ const (
 	claimTable    = "builds/table.go"
 	claimAttend   = "builds/attend.go"
 	claimAnnounce = "builds/announce.go"
+	claimVisit    = "builds/visit.go"
 	fence         = "writepath/claim.go"
 )
 
@@ -52,7 +53,13 @@ func ofClaims() []mutation {
 			{claimGrant, "		if !owns(k) {", "		if !owns(k) && false {"},
 		}},
 		{"28", "who leaves waits for nobody", []overlay.Change{
-			{claimAttend, "		if !here {", "		if !here || true {"},
+			{claimAttend, "	for b.speaks() {", "	for b.speaks() && false {"},
+		}},
+		{"28", "who leaves speaks for nobody", []overlay.Change{
+			{claimVisit, "	if v.claim != nil || v.named {", "	if false {"},
+		}},
+		{"28", "who leaves takes another that leaves for elsewhere", []overlay.Change{
+			{claimTable, "		if other != node && !s.away {", "		if other != node && (!s.away || true) {"},
 		}},
 	}
 }

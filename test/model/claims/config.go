@@ -7,11 +7,11 @@ type Config struct {
 	PutVia  Node    // through whom values are put; Nobody is who the caller is attached to
 	Old     bool    // S3 holds an older version than anybody wants at first, instead of none
 
-	Joining  Node // who is alone at first
-	Leaving  Node // who may leave
-	Crashing Node // who may die
-	Pausing  Node // who may be paused once
-	Returns  int  // members that may be taken for dead while they are paused, each by each other member
+	Joining  Node    // who is alone at first
+	Leaving  members // who may leave
+	Crashing Node    // who may die
+	Pausing  Node    // who may be paused once
+	Returns  int     // members that may be taken for dead while they are paused, each by each other member
 
 	Cuts    int // streams that may break
 	Deaths  int // callers that may die
@@ -56,4 +56,5 @@ type Mutations struct {
 	KeepForeign       bool // rule 27: keeps the claims of a key that it does not own any more
 	LeaveAsGiveUp     bool // rule 28: names nobody any more when it ends its streams
 	LeaveBeforeThey   bool // rule 28: leaves before those who were attached are attached elsewhere
+	LeavingElsewhere  bool // rule 28: takes another node that leaves for elsewhere
 }

@@ -23,7 +23,7 @@ func (c *Config) fate(s *state, n Node, yield yield) {
 		next.crash(n)
 		yield(may, event{kind: evCrash, n: n}, next, "")
 	}
-	if n == c.Leaving {
+	if c.Leaving.has(n) {
 		c.leave(s, n, yield)
 	}
 	for m := A; m <= C; m++ {
@@ -50,8 +50,8 @@ func (s *state) crash(n Node) {
 	}
 }
 
-// leave is a node's goodbye: it ends its streams, and when those who were attached
-// are attached elsewhere it leaves its own ring. Then the others may be told.
+// leave is a node's goodbye: it ends its streams, and when the owner knows their builders
+// attached elsewhere it leaves its own ring. Then the others may be told.
 func (c *Config) leave(s *state, n Node, yield yield) {
 	next := *s
 	p := &next.nodes[n]
@@ -63,18 +63,18 @@ func (c *Config) leave(s *state, n Node, yield yield) {
 				q.at = Nobody
 			}
 		}
+		before := p.attached
 		if c.LeaveAsGiveUp {
-			before := p.attached
 			p.attached = names{}
-			c.restate(&next, n, before)
 		}
+		c.restate(&next, n, before)
 		yield(may, event{kind: evMoved, n: n}, next, "")
 	case moving:
 		if p.write.phase != 0 {
 			return
 		}
-		away := s.moved(n)
-		if away && !c.LeaveBeforeThey {
+		speaks := s.speaks(n)
+		if speaks && !c.LeaveBeforeThey {
 			if s.slow == 0 {
 				return
 			}
@@ -84,18 +84,15 @@ func (c *Config) leave(s *state, n Node, yield yield) {
 		p.leaving = gone
 		p.attached = names{}
 		c.ringChanged(&next, n, p.view&^n.bit())
-		yield(must, event{kind: evLeave, n: n, alt: away && !c.LeaveBeforeThey}, next, "")
+		yield(must, event{kind: evLeave, n: n, alt: speaks && !c.LeaveBeforeThey}, next, "")
 	case gone:
 	}
 }
 
-// moved reports whether a builder who was attached to n, the owner, is not attached
-// elsewhere yet.
-func (s *state) moved(n Node) bool {
-	p := &s.nodes[n]
-	for x, is := range p.attached {
-		stage := s.callers[x].stage
-		if p.owns(n) && is > waiter && (stage == building || stage == putting) && !p.speaks(uint8(x), n) {
+// speaks reports whether n names a builder, who lives.
+func (s *state) speaks(n Node) bool {
+	for x, is := range s.nodes[n].attached {
+		if stage := s.callers[x].stage; is > waiter && (stage == building || stage == putting) {
 			return true
 		}
 	}
@@ -118,8 +115,12 @@ func (c *Config) hearOf(s *state, n, m Node, yield yield) {
 		other.absent |= n.bit()
 		c.ringChanged(&next, n, p.view&^m.bit())
 		yield(may, event{kind: evHearDead, n: n, m: m}, next, "")
-	case !p.view.has(m) && other.mode == running && other.leaving == staying && p.leaving == staying:
-		c.ringChanged(&next, n, p.view|m.bit())
+	case !p.view.has(m) && other.mode == running && other.leaving == staying && p.leaving != gone:
+		view := p.view | m.bit()
+		if p.view == n.bit() { // who joins is told of all members at once
+			view |= other.view
+		}
+		c.ringChanged(&next, n, view)
 		yield(must, event{kind: evHearJoin, n: n, m: m}, next, "")
 	case p.view.has(m) && p.absent.has(m) && other.mode == running && other.view.has(n):
 		p.absent &^= m.bit()

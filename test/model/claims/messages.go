@@ -21,7 +21,7 @@ func (c *Config) messages(s *state, n Node, yield yield) {
 	case answered:
 		next := *s
 		c.take(&next, n, p.ask.answer)
-		yield(must, event{kind: evAnswer, n: n, t: p.ask.answer.claim, alt: p.ask.answer.built}, next, "")
+		yield(must, event{kind: evAnswer, n: n, t: p.ask.answer.claim, alt: p.ask.answer.built || p.ask.answer.elsewhere}, next, "")
 		if s.lost > 0 {
 			next := *s
 			next.lost--
@@ -63,12 +63,12 @@ func (c *Config) restate(s *state, n Node, before names) {
 	case asked:
 		if before != (names{}) && s.strays > 0 {
 			s.strays--
-			p.stray = words{to: p.ask.to, num: p.num, names: before}
+			p.stray = words{to: p.ask.to, num: p.num, names: before, moved: p.leaving != staying}
 		}
 	case standing:
 		s.nodes[p.ask.to].said[n].open = false
 	case answered:
-		if t := p.ask.answer.claim; t != 0 && (p.attached[s.claims[t].holder] == waiter || c.TakeAfterBreak) {
+		if t := p.ask.answer.claim; t != 0 && !p.ask.answer.elsewhere && (p.attached[s.claims[t].holder] == waiter || c.TakeAfterBreak) {
 			p.late = p.ask.answer
 		}
 	case unasked:
@@ -98,7 +98,7 @@ func (p *node) owns(n Node) bool { return p.view.owner() == n }
 // hear is an owner hearing the latest question of n.
 func (s *state) hear(o, n Node) {
 	p := &s.nodes[n]
-	s.nodes[o].told(n, words{num: p.num, names: p.attached})
+	s.nodes[o].told(n, words{num: p.num, names: p.attached, moved: p.leaving != staying})
 	if p.ask.travel = standing; p.attached == (names{}) {
 		p.ask = question{}
 	}
@@ -116,7 +116,7 @@ func (p *node) told(n Node, w words) {
 			p.look.stale = p.look.on
 		}
 	}
-	p.said[n] = said{num: w.num, names: w.names, open: p.said[n].open && w.num == p.said[n].num}
+	p.said[n] = said{num: w.num, names: w.names, moved: w.moved, open: p.said[n].open && w.num == p.said[n].num}
 }
 
 // stray is the arrival of an earlier question.
@@ -153,11 +153,16 @@ func (c *Config) reported(s *state, n Node, yield yield) {
 func (c *Config) take(s *state, n Node, a answer) {
 	p := &s.nodes[n]
 	p.ask = question{}
-	if !a.built {
+	before := p.attached
+	switch {
+	case a.elsewhere:
+		p.attached[s.claims[a.claim].holder] = 0
+		c.restate(s, n, before)
+		return
+	case !a.built:
 		c.granted(s, n, a.claim)
 		return
 	}
-	before := p.attached
 	for x := range s.callers {
 		if q := &s.callers[x]; before[x] == waiter && (q.at != n || q.stage != waiting || s.s3.good) {
 			p.attached[x] = 0

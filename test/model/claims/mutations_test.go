@@ -10,7 +10,7 @@ import (
 func TestEveryRuleIsNeeded(t *testing.T) {
 	least := Config{Callers: 2, At: apart()}
 	joins := Config{Callers: 2, At: [3]Node{C, A}, Joining: A}
-	leaves := Config{Callers: 2, At: [3]Node{A, C}, Leaving: A}
+	leaves := Config{Callers: 2, At: [3]Node{A, C}, Leaving: A.bit()}
 	for _, m := range []struct {
 		name  string
 		with  Config // what may happen
@@ -32,12 +32,13 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		{"a grant is taken after the answer to a new owner", Config{Callers: 2, At: apart(), Pausing: A, Returns: 1}, Mutations{TakeAfterReport: true}},
 		{"a grant is taken by who was away", Config{Callers: 2, At: apart(), Cuts: 1}, Mutations{TakeAfterBreak: true}},
 		{"a new owner asks nobody", joins, Mutations{GrantUnasked: true}},
-		{"a member answers who sees others", joins, Mutations{AnswerInOtherRing: true}},
+		{"a member answers who sees others", Config{Callers: 2, At: apart(), Crashing: A}, Mutations{AnswerInOtherRing: true}},
 		{"an overtaken answer counts", joins, Mutations{UnnumberedReport: true}},
 		{"who was away asks nobody", Config{Callers: 2, At: [3]Node{C, A}, Pausing: A, Returns: 2}, Mutations{ForgetNothingAway: true}},
 		{"a former owner keeps its claims", leaves, Mutations{KeepForeign: true}},
 		{"a leaver gives up what its callers hold", leaves, Mutations{LeaveAsGiveUp: true}},
 		{"a leaver waits for nobody", leaves, Mutations{LeaveBeforeThey: true}},
+		{"two leavers rely on each other", Config{Callers: 2, At: [3]Node{A, C}, Leaving: A.bit() | B.bit()}, Mutations{LeavingElsewhere: true}},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			if r := Explore(m.with); r.Story != nil {

@@ -48,7 +48,7 @@ func (c *Config) ask(s *state, o, m Node, yield yield) {
 	next := *s
 	c.askAnew(&next, m, c.TakeAfterReport)
 	q = &next.nodes[m]
-	q.report = words{to: o, num: q.num}
+	q.report = words{to: o, num: q.num, moved: q.leaving != staying}
 	if q.view.owner() == o {
 		q.report.names = q.attached
 	}
@@ -210,15 +210,33 @@ func (s *state) built(o Node) bool {
 	return s.builds > 0
 }
 
-// answer is the answer to a question that names the holder of the live claim a waiter.
+// answer is the answer to a question that names the holder of the live claim: as a waiter,
+// or as a builder whose stream the node has ended, and who is attached elsewhere.
 func (c *Config) answer(s *state, o, m Node, yield yield) {
 	t := s.nodes[o].live
-	if w := s.nodes[o].said[m]; !w.open || w.names[s.claims[t].holder] != waiter {
+	w, a := s.nodes[o].said[m], answer{claim: t}
+	switch is := w.names[s.claims[t].holder]; {
+	case !w.open || is == 0:
 		return
+	case is > waiter:
+		if a.elsewhere = true; !w.moved || !c.elsewhere(&s.nodes[o], t, s.claims[t].holder, m) {
+			return
+		}
 	}
 	next := *s
-	c.reply(&next, o, m, answer{claim: t})
-	yield(must, event{kind: evReply, n: o, m: m, t: t}, next, "")
+	c.reply(&next, o, m, a)
+	yield(must, event{kind: evReply, n: o, m: m, t: t, alt: a.elsewhere}, next, "")
+}
+
+// elsewhere reports whether another node than m, which does not leave, names the builder
+// of a claim.
+func (c *Config) elsewhere(p *node, t, x uint8, m Node) bool {
+	for other := A; other <= C; other++ {
+		if w := p.said[other]; other != m && w.names[x] == builder(t) && (!w.moved || c.LeavingElsewhere) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Config) reply(s *state, o, m Node, a answer) {

@@ -176,10 +176,11 @@ type question struct {
 	answer answer
 }
 
-// answer is a grant, or that the value is there.
+// answer is a grant, that the value is there, or that a builder is attached elsewhere.
 type answer struct {
-	built bool
-	claim uint8 // a grant to the claim's holder, or 0
+	built     bool
+	elsewhere bool
+	claim     uint8 // to whose holder the grant is, or which the builder holds; else 0
 }
 
 // words are a message that names who is attached to a node.
@@ -187,6 +188,7 @@ type words struct {
 	to    Node
 	num   uint8
 	names names
+	moved bool // the node has ended their streams
 }
 
 // said is what a node last said to the owner.
@@ -194,6 +196,7 @@ type said struct {
 	num   uint8
 	open  bool // its question waits for an answer
 	names names
+	moved bool // the node has ended their streams
 }
 
 // look is a look at the key that is under way.
