@@ -165,6 +165,35 @@ func TestBuildsWhileScaled(t *testing.T) {
 	}
 }
 
+// A key's owner leaves, and with it the node that its builder is attached to. The builder
+// takes a moment to attach elsewhere, and keeps its claim.
+func TestTheOwnerLeavesWithTheBuildersNode(t *testing.T) {
+	c := testcluster.New(t, testcluster.Options{Nodes: 4})
+	key := owned(c, 1, "both-leave")
+	builder, err := attach(t.Context(), c.Nodes[0].URL(), key, "", map[string]any{"waiter": "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer builder.end()
+	claim := builder.wantEvent(t, "granted").Claim
+	waiter := waits(t, c.Nodes[2], key, map[string]any{"waiter": "w"})
+	var left sync.WaitGroup
+	for _, n := range c.Nodes[:2] {
+		left.Go(func() { n.Stop() })
+	}
+	builder.wantEvent(t, "moved")
+	time.Sleep(500 * time.Millisecond) // on its way; the nodes wait for it for 3.5 s
+	again, err := attach(t.Context(), c.Nodes[3].URL(), key, claim, map[string]any{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.end()
+	left.Wait()
+	c.WaitMembers(2)
+	do(t, http.MethodPut, object(c.Nodes[3], key), []byte("value"), "Larder-Claim", claim).want(t, http.StatusCreated)
+	waiter.wantEvent(t, "built")
+}
+
 // A builder's process that is killed is missed at once: the kernel closes its stream.
 func testBuilderKilled(t *testing.T, c *testcluster.Cluster) {
 	key := owned(c, 0, "killed")
