@@ -182,6 +182,11 @@ func (v *visit) hold(ctx context.Context, h *hold, until time.Time) {
 		e, ok := h.stream.next(time.Until(until))
 		if !ok || e.Event == "moved" || e.Event == "built" {
 			h.cut()
+			h.moved = 0
+		}
+		if e.Event == "moved" {
+			h.moved = v.world.history.Now()
+			sleep(ctx, time.Duration(v.rng.Int64N(int64(time.Second)))) // it is on its way
 		}
 	}
 }

@@ -13,6 +13,8 @@ const (
 	aftermath = 15 * time.Second
 	// longPut is a put that takes so long that its claim may be lost meanwhile.
 	longPut = 5 * time.Second
+	// movesFor is how long a builder keeps its claim whose node leaves, at least.
+	movesFor = 3 * time.Second
 )
 
 // buildKey is a key that callers build. A plain one is written by others too.
@@ -28,8 +30,9 @@ type hold struct {
 	token, base string
 	stream      *stream // nil if there is none
 	span        history.Span
-	lost        bool // a node has said so
-	wasCut      bool // there was a moment without a stream
+	lost        bool  // a node has said so
+	wasCut      bool  // there was a moment without a stream
+	moved       int64 // when its stream ended since the node left; 0 if the last one did not
 }
 
 func (w *world) newHold(v *visit, token string) *hold {
@@ -86,6 +89,11 @@ func (h *hold) again(s *stream, until time.Time) {
 	}
 	h.lost = !ok && s.status == http.StatusConflict
 	s.end()
+	if now := h.world.history.Now(); h.lost && h.moved != 0 && !h.visit.key.plain && time.Duration(now-h.moved) < movesFor {
+		h.world.mu.Lock()
+		defer h.world.mu.Unlock()
+		h.world.dropped = append(h.world.dropped, history.Span{Key: h.span.Key, Holder: h.span.Holder, Granted: h.span.Granted, From: h.moved, To: now})
+	}
 }
 
 // ended takes in what became of the put. One whose claim was held to the end is not
@@ -105,21 +113,27 @@ func (w *world) judgeClaims() {
 	for _, two := range history.TwoHolders(w.spans, w.disturbed) {
 		w.blame(two[0].Key, "two hold the claim of %s: %s, and %s", two[0].Key, two[0], two[1])
 	}
+	for _, s := range w.dropped {
+		if !w.disturbed(s.Granted, s.To) {
+			w.blame(s.Key, "its node left, and the claim was lost before it was attached elsewhere: %s", s)
+		}
+	}
 	for _, r := range history.WithoutReason(w.refusals, w.history.ByKey(), w.disturbed) {
 		w.blame(r.Put.Key, "without reason: %s", r)
 	}
 }
 
 // disturbed reports whether a claim may have been lost in a time though its holder did
-// nothing wrong: members disagreed, or could not reach each other.
+// nothing wrong: a node was lost, or members could not reach each other. A node that comes
+// or leaves takes no claim.
 func (w *world) disturbed(from, to int64) bool {
-	return w.relaxed(from, to) || slices.ContainsFunc(w.disturbances, func(d window) bool { return from <= d.to && to >= d.from })
+	return slices.ContainsFunc(w.disturbances, func(d window) bool { return from <= d.to && to >= d.from })
 }
 
 // disturbing notes that a fault has been since some time.
 func (w *world) disturbing(f fault, since int64) {
 	switch f.kind {
-	case off, hiccup, pause, blip, cut, apart, slow, loss, stall:
+	case kill, off, hiccup, pause, blip, cut, apart, slow, loss, stall:
 	default:
 		return // it takes no claim from a holder who is well
 	}

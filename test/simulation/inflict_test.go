@@ -138,9 +138,13 @@ func (w *world) ofNode(ctx context.Context, f fault, s *slot) {
 		sleep(ctx, f.lasts)
 		n.host.hold(false)
 	case roll:
-		w.leave(n)
-		w.start(s)
-		w.welcome(s)
+		w.again(s)
+	case rolls:
+		var both sync.WaitGroup
+		for _, s := range []*slot{s, w.slots[f.peer]} {
+			both.Go(func() { w.again(s) })
+		}
+		both.Wait()
 	default: // scale
 		s := w.slots[w.nodes]
 		n := w.start(s)
@@ -148,6 +152,13 @@ func (w *world) ofNode(ctx context.Context, f fault, s *slot) {
 		sleep(ctx, f.lasts)
 		w.leave(n)
 	}
+}
+
+// again has a node leave, and start again.
+func (w *world) again(s *slot) {
+	w.leave(s.node.Load())
+	w.start(s)
+	w.welcome(s)
 }
 
 // leave is a graceful end of a node, which its clients leave first.

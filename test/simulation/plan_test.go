@@ -18,6 +18,7 @@ const (
 	hiccup kind = "hiccup" // a node is stopped for less than a lease
 	pause  kind = "pause"  // a node is stopped until it is seen dead
 	roll   kind = "roll"   // a node leaves, and starts again
+	rolls  kind = "rolls"  // two nodes leave at once, and start again
 	scale  kind = "scale"  // a node comes, and leaves some time later
 
 	blip  kind = "blip"  // a cut that is over before anybody is seen dead
@@ -40,7 +41,7 @@ const (
 // of different ones overlap.
 func tracks() [][]kind {
 	return [][]kind{
-		{kill, off, hiccup, pause, roll, scale},
+		{kill, off, hiccup, pause, roll, rolls, scale},
 		{blip, cut, apart, slow, loss, stall, reset},
 		{s3Slow, s3Broken, s3Lost, s3Busy, s3Gone, s3Late},
 	}
@@ -63,6 +64,8 @@ func (f fault) String() string {
 	switch f.kind {
 	case kill, off, hiccup, pause, roll, reset:
 		return fmt.Sprintf("%s: node-%d", s, f.node+1)
+	case rolls:
+		return fmt.Sprintf("%s: node-%d and node-%d", f.kind, f.node+1, f.peer+1)
 	case blip, cut, slow:
 		s = fmt.Sprintf("%s: node-%d to node-%d", s, f.node+1, f.peer+1)
 	case apart:

@@ -43,6 +43,7 @@ type world struct {
 	ended    bool            // and whether one of them has ended since
 	changed  time.Time       // when a ring changed last
 	spans    []history.Span  // of claims of keys that only their holders write
+	dropped  []history.Span  // from the end of a stream until its holder heard that it has no claim
 	refusals []history.Refusal
 	givenUp  int // keys whose trace was too much for the checker
 	// disturbances are when nodes were away, or cut off from each other.
