@@ -57,6 +57,18 @@ def test_each_task_has_its_own() -> None:
     assert asof() == "2022-01-30"
 
 
+def test_the_main_thread_of_eventlet(monkeypatch: pytest.MonkeyPatch, client: larder.Client) -> None:
+    """It has a copy of the module threading, and so an object of its own for the main thread."""
+    other = type("_MainThread", (threading.Thread,), {})()
+    monkeypatch.setattr(threading, "current_thread", lambda: other)
+    environment = larder.init("2022-01-30", client=client)
+    seen: list[larder.Environment] = []
+    thread = threading.Thread(target=lambda: seen.append(larder.env()))
+    thread.start()
+    thread.join()
+    assert seen == [environment]
+
+
 def test_the_process_has_that_of_the_main_thread() -> None:
     larder.init("2022-01-30")
     assert in_thread(asof) == "2022-01-30"

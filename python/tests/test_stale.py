@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def rebuilds_end(client: larder.Client) -> Iterator[None]:
     """The client is closed when nothing uses it any more."""
     yield
     workers = behind._workers
-    until(lambda: workers._idle == workers._threads and workers._tasks.empty())
+    until(lambda: workers._threads == 0)
 
 
 class Counter:
@@ -181,6 +182,38 @@ def test_too_many_rebuilds_are_left_to_later_calls(monkeypatch: pytest.MonkeyPat
     go.set()
     until(lambda: len(done) == started)
     assert workers.start(task)
+
+
+def test_rebuilds_in_greenlets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where starting a thread runs it in this one, as gevent may once it has taken the place of threads."""
+    workers, done = behind._Workers(), list[int]()
+
+    class Greenlet(threading.Thread):
+        def start(self) -> None:
+            self.run()
+
+    def start() -> None:
+        for n in range(behind._THREADS + 1):
+            assert workers.start(partial(done.append, n))
+
+    with monkeypatch.context() as patched:
+        starter = threading.Thread(target=start, daemon=True)
+        patched.setattr(threading, "Thread", Greenlet)
+        starter.start()
+        starter.join(30)
+    assert done == list(range(behind._THREADS + 1))
+
+
+def test_no_rebuild_where_no_thread_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    workers, done = behind._Workers(), list[int]()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert not workers.start(lambda: done.append(1))
+    assert workers.start(lambda: done.append(2))
+    until(lambda: done == [2])
 
 
 def test_the_program_ends_though_a_rebuild_does_not(node: Node, unique: str) -> None:

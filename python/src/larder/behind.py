@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 
 _THREADS = 4
@@ -15,40 +15,48 @@ _log = logging.getLogger("larder")
 
 
 class _Workers:
-    """Daemon threads, which end with the interpreter. The child of a fork has its own."""
+    """Daemon threads, which end when nothing is to be done, or with the interpreter. The child of a fork has its own."""
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
         """Begin without threads: in a forked process there are none, and nobody may hold the parent's lock."""
-        self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        # Nobody waits here while he holds the lock: gevent may have made threads greenlets since, and it would stop them all.
         self._lock = threading.Lock()
-        self._threads = self._idle = 0  # guarded by the lock
+        self._tasks: deque[Callable[[], None]] = deque()  # guarded by the lock, as is
+        self._threads = 0
 
     def start(self, task: Callable[[], None]) -> bool:
         with self._lock:
-            if self._tasks.qsize() >= _WAITING:
+            if len(self._tasks) >= _WAITING:
                 return False
-            if self._threads < _THREADS and self._tasks.qsize() >= self._idle:
-                try:
-                    threading.Thread(target=self._work, name="larder rebuild", daemon=True).start()
-                except RuntimeError:  # the interpreter ends
+            self._tasks.append(task)
+            if self._threads == _THREADS:
+                return True
+            self._threads += 1
+        try:
+            threading.Thread(target=self._work, name="larder rebuild", daemon=True).start()
+        except RuntimeError:  # the interpreter ends
+            with self._lock:
+                self._threads -= 1
+                if task in self._tasks:  # else another thread has it
+                    self._tasks.remove(task)
                     return False
-                self._threads += 1
-                self._idle += 1
-            self._tasks.put(task)
         return True
 
     def _work(self) -> None:
-        while True:
-            task = self._tasks.get()
-            with self._lock:
-                self._idle -= 1
+        while (task := self._next()) is not None:
             task()
             del task  # with the arguments of the call
-            with self._lock:
-                self._idle += 1
+
+    def _next(self) -> Callable[[], None] | None:
+        """The next task; without one, the thread ends."""
+        with self._lock:
+            if self._tasks:
+                return self._tasks.popleft()
+            self._threads -= 1
+            return None
 
 
 _workers = _Workers()

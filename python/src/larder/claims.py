@@ -23,7 +23,7 @@ from urllib.parse import quote
 from larder.answers import is_ndjson
 from larder.client import Client
 from larder.errors import BadRequest, ConfigError, Conflict, LarderError, Unavailable
-from larder.http1 import Connection, Malformed
+from larder.http1 import Malformed
 from larder.raw import path_of
 from larder.transport import Request, Transport
 
@@ -45,22 +45,6 @@ _random = SystemRandom()
 _log = logging.getLogger("larder")
 
 
-class _Streams:
-    """The streams of this process. The child of a fork closes its copies: else they would outlive the builder."""
-
-    open: set[Connection] = set()  # noqa: RUF012  # it is one for the process
-
-    @classmethod
-    def close_copies(cls) -> None:
-        for connection in list(cls.open):
-            connection.close()  # without a shutdown, which would end the parent's
-        cls.open = set()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Streams.close_copies)
-
-
 def builds_path(service: str, key: str) -> str:
     """The path of what is about the building of a key."""
     path = path_of(service, key)
@@ -75,7 +59,6 @@ class Stream:
         self._open = threading.Lock()  # taken by who ends the stream, and never given back
         self.began = time.monotonic()
         self._connection, self._response = transport.open(request, _OPEN_WAIT)
-        _Streams.open.add(self._connection)
         self._heard = time.monotonic()
         if not is_ndjson(self._response):
             self.end()
@@ -108,7 +91,6 @@ class Stream:
         """Close a stream after its last line, unless it is ended: the connection may be used again, by others."""
         if not self._open.acquire(blocking=False):
             return
-        _Streams.open.discard(self._connection)
         with suppress(*_BROKEN):
             self._connection.expect(0.05)
             self._response.readline(_MAX_LINE)  # the end of the last chunk
@@ -117,7 +99,6 @@ class Stream:
     def end(self) -> None:
         """End a stream wherever it is, unless it is closed."""
         if self._open.acquire(blocking=False):
-            _Streams.open.discard(self._connection)
             self._connection.end()
 
 
@@ -129,14 +110,22 @@ class Visit:
         self._path = builds_path(service, key)
         self.what = f"build {key!r}"
         self._ask = {name: value for name, value in ask.items() if value is not None}
-        self._ask["waiter"] = uuid.uuid4().hex
+        self._name()
         self._stream: Stream | None = None  # that of who waits, or was granted the claim
         self._ended = False
         self._heard = time.monotonic()  # when a stream was seen to be open
         self._cut = 0  # streams since then
 
+    def _name(self) -> None:
+        self._pid = os.getpid()
+        self._ask["waiter"] = uuid.uuid4().hex
+
     def attach(self, claim: str = "") -> Stream:
         """A new stream. Raises LarderError."""
+        if self._pid != os.getpid():  # gevent goes on with its greenlets in the child of a fork
+            if claim:
+                raise Conflict(f"{self.what}: the claim is this process's parent's")
+            self._name()
         headers = {**_HEADERS, **({"Larder-Claim": claim} if claim else {})}
         return Stream(self._transport, self._request("POST", headers, self._ask))
 

@@ -190,7 +190,8 @@ class _State(NamedTuple):
 
 def _is_main() -> bool:
     """Reports whether the program itself runs here: the main thread outside of tasks, or the cell of a notebook."""
-    if threading.current_thread() is not threading.main_thread():
+    current = threading.current_thread()
+    if current is not threading.main_thread() and type(current).__name__ != "_MainThread":  # eventlet has another one
         return False
     try:
         return asyncio.current_task() is None or _in_cell()

@@ -7,6 +7,7 @@ it: such a body is received into the memory that keeps it.
 from __future__ import annotations
 
 import io
+import os
 import select
 import socket
 import ssl
@@ -14,6 +15,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import httptools
 
@@ -230,16 +232,33 @@ class _Arrived(io.RawIOBase):
         return self._size
 
 
+_sockets: WeakSet[socket.socket] = WeakSet()  # those of this process
+
+
+def _close_copies() -> None:
+    """Close a child's copies of its parent's sockets, which would hold open what the parent's end is to end, such as a claim."""
+    for sock in list(_sockets):
+        sock.close()  # without a shutdown, which would end the parent's
+    _sockets.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_copies)
+
+
 def connect(node: Node, address: Address, tls: ssl.SSLContext | None, connect_timeout: float, timeout: float) -> socket.socket:
     """Connect to a node at one of its addresses, and give each later wait its own timeout. Raises OSError."""
     family, kind, protocol, _, at = address
     sock = socket.socket(family, kind, protocol)
+    _sockets.add(sock)
     try:
         sock.settimeout(connect_timeout)
         sock.connect(at)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
-            sock = tls.wrap_socket(sock, server_hostname=node.host)
+            sock = tls.wrap_socket(sock, server_hostname=node.host, do_handshake_on_connect=False)
+            _sockets.add(sock)
+            sock.do_handshake()
         sock.settimeout(timeout)
     except BaseException:
         sock.close()

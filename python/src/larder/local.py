@@ -72,12 +72,12 @@ class Tier:
         self._limit = limit
         self._disk = Disk(folder, limit) if folder else None
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # the last used is last
-        self._size = 0
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """Make the lock anew: in a forked process nobody may hold that of the parent."""
+        """Make the lock anew: in a forked process nobody may hold that of the parent, who may have been about to count an entry."""
         self._lock = threading.Lock()  # of the entries and their size
+        self._size = sum(entry.size for entry in self._entries.values())
 
     def load(self, place: Place, scope: bytes, send: Send, read: Read) -> Frame:
         """The frame of a place: what is kept, if a node confirms it, else what the node sends."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +17,6 @@ from larder.definitions import MAIN, describe, own
 from larder.errors import warn
 from larder.frame import Buffer
 
-_lock = threading.Lock()
 _copies: dict[tuple[str, str], type] = {}  # by name and digest, so that equal definitions are one class here
 _warned: set[tuple[str, str]] = set()
 
@@ -70,8 +68,7 @@ class Classes:
 
     def _copy(self, name: str) -> type:
         mark = (name, str(self._described.get(name)))
-        with _lock:
-            known = _copies.get(mark)
+        known = _copies.get(mark)
         if known is not None:
             return known
         if not self._same_python:
@@ -83,8 +80,7 @@ class Classes:
                 "define it here, or have it stored again with cloudpickle, or from a module"
             )
         made: type = unpickle.run(Unpickler(io.BytesIO(data), (), self))
-        with _lock:
-            return _copies.setdefault(mark, made)
+        return _copies.setdefault(mark, made)
 
     def begin(self, name: str, make: Callable[..., type], *args: Any) -> type:
         """Make the class of a copy. From here on it is found, also by what it refers to."""
