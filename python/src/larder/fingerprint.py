@@ -18,7 +18,7 @@ import sys
 import types
 import uuid
 import zoneinfo
-from collections import OrderedDict, UserDict, defaultdict
+from collections import Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Iterable, Mapping, Set
 from datetime import date, time, timedelta, timezone
 from decimal import Decimal
@@ -30,10 +30,12 @@ from typing import Any
 from blake3 import blake3
 
 from larder import envhash
+from larder.attributes import attributes, is_foreign
 from larder.codedigest import code_digest
 from larder.definitions import MAIN
 from larder.errors import ArgumentError, SettingError
 from larder.importable import is_importable
+from larder.items import arrow_item, polars_items, sparse_entries
 
 _MAX_DEPTH = 100
 _SCALARS = (bool, int, float, Decimal, str, bytes, date, timedelta)
@@ -68,7 +70,7 @@ def _encode(value: Any, path: str, depth: int) -> bytes:
         encoded = encode(value, path, depth)
         if encoded is not None:
             return _with_state(value, encoded, path, depth) if _is_derived(value) else encoded
-    for encode in (_code, _fields):
+    for encode in (_sparse, _code, _fields):
         encoded = encode(value, path, depth)
         if encoded is not None:
             return encoded
@@ -95,28 +97,12 @@ def _name(kind: Any) -> str:
 def _is_derived(value: Any) -> bool:
     """Reports whether a class builds on a known one. What only behaves like a mapping or a set consists of nothing else."""
     is_abstract = isinstance(value, (Mapping, Set)) and not isinstance(value, (dict, set, frozenset, UserDict))
-    return _is_foreign(type(value)) and not is_abstract
-
-
-def _is_foreign(kind: type) -> bool:
-    """Reports whether a class is neither Python's own nor that of a library whose values are known here."""
-    top = kind.__module__.partition(".")[0]
-    return top not in sys.stdlib_module_names and top not in ("numpy", "pandas", "polars", "pyarrow")
+    return is_foreign(type(value)) and not is_abstract
 
 
 def _with_state(value: Any, encoded: bytes, path: str, depth: int) -> bytes:
     """A value of a class that was derived from a known one, such as an array with a unit: what that is, and its attributes."""
-    kind = type(value)
-    names = [name for cls in kind.__mro__ if _is_foreign(cls) for name in _texts(vars(cls).get("__slots__", ()))]
-    names += [name for name in getattr(value, "__dict__", ()) if not isinstance(getattr(kind, name, None), functools.cached_property)]
-    if hasattr(kind, "_metadata"):  # of pandas, whose other attributes are its own
-        names = [name for name in names if not name.startswith("_")] + list(kind._metadata)
-    state = {name: getattr(value, name) for name in dict.fromkeys(names) if hasattr(value, name)}
-    return _tagged("derived", _name(kind), encoded, _encode(state, f"{path}.__dict__", depth + 1))
-
-
-def _texts(given: Any) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
+    return _tagged("derived", _name(type(value)), encoded, _encode(attributes(value), f"{path}.__dict__", depth + 1))
 
 
 def _settled(value: Any) -> list[bytes]:
@@ -162,6 +148,8 @@ def _container(value: Any, path: str, depth: int) -> bytes | None:
     if isinstance(value, defaultdict) and value.default_factory is not None:
         parts = _encode(value.default_factory, f"{path}.default_factory", depth + 1), _encode(dict(value), path, depth + 1)
         return _tagged("defaults", *parts)
+    if isinstance(value, Counter):
+        return _tagged("counter", _encode(dict(value), path, depth + 1))
     if isinstance(value, Mapping):
         pairs = [(_encode(k, f"a key of {path}", depth + 1), _encode(v, f"{path}[{k!r}]", depth + 1)) for k, v in value.items()]
         return _tagged("mapping", *(part for pair in sorted(pairs) for part in pair))
@@ -196,15 +184,24 @@ def _numpy(value: Any, path: str, depth: int) -> bytes | None:
         return None
     if isinstance(value, numpy.dtype):
         return _tagged("dtype", repr(value.descr))
+    if value is numpy.ma.masked:
+        return _tagged("missing", "masked")
     if isinstance(value, numpy.ma.MaskedArray):
         return _tagged("masked", _array(numpy, value.filled(), path, depth), _array(numpy, numpy.ma.getmaskarray(value), path, depth))
     encoded = _array(numpy, numpy.asarray(value), path, depth)
-    if isinstance(value, (numpy.matrix, numpy.recarray)):  # which calculate otherwise
+    if isinstance(value, (numpy.matrix, numpy.recarray)) or type(value).__name__ == "chararray":  # which calculate otherwise
         return _tagged("derived", _name(type(value)), encoded)
     return encoded
 
 
 def _array(numpy: Any, array: Any, path: str, depth: int) -> bytes:
+    """An array, and what its dtype states beside it, such as a unit."""
+    encoded = _content(numpy, array, path, depth)
+    stated = array.dtype.metadata
+    return _tagged("stated", _encode(dict(stated), f"{path}.dtype.metadata", depth + 1), encoded) if stated else encoded
+
+
+def _content(numpy: Any, array: Any, path: str, depth: int) -> bytes:
     shape = repr(tuple(array.shape))
     if array.dtype.char in "gG":  # long doubles have bytes that hold nothing
         return _tagged("array", str(array.dtype), shape, *map(repr, array.ravel()))
@@ -274,7 +271,7 @@ def _columnar(value: Any, path: str, depth: int) -> bytes | None:
     if polars is not None and isinstance(value, polars.DataFrame):
         return _tagged("polars", *_items(value.get_columns(), path, depth))
     if polars is not None and isinstance(value, polars.Series):
-        return _tagged("polars column", value.name, str(value.dtype), *_items(_polars_items(polars, value), path, depth))
+        return _tagged("polars column", value.name, str(value.dtype), *_items(polars_items(polars, value), path, depth))
     if pyarrow is not None and isinstance(value, (pyarrow.Table, pyarrow.RecordBatch)):
         names = [str(name) for name in value.schema.names]
         stated = {k: v for k, v in (value.schema.metadata or {}).items() if k != b"pandas"}  # which names versions
@@ -282,47 +279,25 @@ def _columnar(value: Any, path: str, depth: int) -> bytes | None:
         return _tagged("arrow", *names, *_items(value.columns, path, depth), *more)
     if pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
         exact = "[ns" in str(value.type)
-        items = map(_arrow_item, value) if exact else value.to_pylist()
+        items = map(arrow_item, value) if exact else value.to_pylist()
         return _tagged("arrow column", str(value.type), *_items(items, path, depth))
     return None
 
 
-def _polars_items(polars: Any, column: Any) -> list[Any]:
-    """The values of a column. Those of times of day, and of what counts nanoseconds, are numbers, since Python's have no nanoseconds."""
-    dtype = column.dtype
-    if dtype == polars.Time or getattr(dtype, "time_unit", "") == "ns":
-        return list(column.to_physical().to_list())
-    if isinstance(dtype, polars.Array):
-        column, dtype = column.arr.to_list(), polars.List(dtype.inner)
-    if isinstance(dtype, polars.List):
-        return [column.list.len().to_list(), _polars_items(polars, column.explode())]
-    if isinstance(dtype, polars.Struct):
-        fields = [_polars_items(polars, column.struct.field(name)) for name in column.struct.fields]
-        return [column.is_null().to_list(), *fields]
-    return list(column.to_list())
-
-
-def _arrow_item(scalar: Any) -> Any:
-    """A scalar of pyarrow as Python values, with all of its nanoseconds."""
-    import pyarrow
-
-    if not scalar.is_valid:
+def _sparse(value: Any, path: str, depth: int) -> bytes | None:
+    """Sparse matrices of scipy, by their class and entries."""
+    entries = sparse_entries(value)
+    if entries is None:
         return None
-    kind = scalar.type
-    if pyarrow.types.is_timestamp(kind) or pyarrow.types.is_duration(kind) or pyarrow.types.is_time64(kind):
-        return scalar.value
-    if pyarrow.types.is_struct(kind):
-        return [_arrow_item(scalar[i]) for i in range(kind.num_fields)]
-    if pyarrow.types.is_nested(kind) and hasattr(scalar, "values"):
-        return list(map(_arrow_item, scalar.values))
-    return _arrow_item(scalar.value) if isinstance(scalar, pyarrow.DictionaryScalar) else scalar.as_py()
+    return _tagged("sparse", type(value).__name__, repr(tuple(value.shape)), *_items(entries, path, depth))
 
 
 def _code(value: Any, path: str, depth: int) -> bytes | None:
     """Functions by their code, and what they carry; classes and builtin functions by name."""
     match value:
         case functools.partial():
-            return _tagged("partial", *_items((value.func, value.args, value.keywords), path, depth))
+            encoded = _tagged("partial", *_items((value.func, value.args, value.keywords), path, depth))
+            return _with_state(value, encoded, path, depth) if vars(value) or _is_derived(value) else encoded
         case types.MethodType():
             return _tagged("method", *_items((value.__func__, value.__self__), path, depth))
         case types.FunctionType():
@@ -331,6 +306,8 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
             return _tagged("function", code_digest(value), *_items(carried, f"{path}, or what it carries,", depth), *_globals_of(value))
         case types.BuiltinFunctionType() if not isinstance(value.__self__, (type, types.ModuleType, type(None))):
             return _tagged("method", value.__name__, _encode(value.__self__, f"{path}.__self__", depth + 1))
+        case type() if "<locals>" in value.__qualname__:  # others may have that name, and be made of other variables
+            return None
         case type() | types.BuiltinFunctionType():
             return _tagged("named", _name(value))
         case types.ModuleType():
@@ -372,7 +349,7 @@ def _empty(cell: Any) -> bool:
 
 
 def _fields(value: Any, path: str, depth: int) -> bytes | None:
-    """Objects that say which fields they consist of: dataclasses, attrs' and pydantic's classes."""
+    """Objects that say which fields they consist of: dataclasses, attrs' and pydantic's classes; and what else they have been given."""
     kind = type(value)
     if dataclasses.is_dataclass(kind):
         names = [f.name for f in dataclasses.fields(value)]
@@ -383,4 +360,6 @@ def _fields(value: Any, path: str, depth: int) -> bytes | None:
     else:
         return None
     parts = [_encode(getattr(value, name, None), f"{path}.{name}", depth + 1) for name in names]
-    return _tagged("fields", _name(kind), *(part for name, data in zip(names, parts, strict=True) for part in (name, data)))
+    others = {name: v for name, v in attributes(value).items() if name not in names}
+    more = [_encode(others, f"{path}.__dict__", depth + 1)] if others else []
+    return _tagged("fields", _name(kind), *(part for name, data in zip(names, parts, strict=True) for part in (name, data)), *more)
