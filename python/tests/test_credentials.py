@@ -13,7 +13,8 @@ import pytest
 
 import larder
 from larder import credentials
-from tests.scripted import Scripted, answer, problem, served
+from larder.claims import Visit
+from tests.scripted import Scripted, answer, lines, problem, served
 
 EXPIRED = problem(401, "expired-credential")
 TAKEN = answer(201)
@@ -34,7 +35,7 @@ def test_a_token_file_that_changes(server: type[Scripted], monkeypatch: pytest.M
     file = tmp_path / "token"
     file.write_text("first\n")
     monkeypatch.setenv("LARDER_TOKEN_FILE", str(file))
-    server.script += [TAKEN, TAKEN, EXPIRED]
+    server.script += [TAKEN, TAKEN, EXPIRED, TAKEN, EXPIRED]
     with larder.Client() as client:
         objects = larder.ObjectService(client)
         objects.put_raw("k", b"")
@@ -46,8 +47,62 @@ def test_a_token_file_that_changes(server: type[Scripted], monkeypatch: pytest.M
         assert len(server.seen) == 3
         assert "another" not in repr(client) + repr(client._config) + pickle.dumps(client).decode("latin-1")
         file.unlink()
+        objects.put_raw("k", b"")
+        assert sent(server)[2:] == ["another"] * 2
         with pytest.raises(larder.ConfigError, match="LARDER_TOKEN_FILE"):
             objects.put_raw("k", b"")
+
+
+@pytest.mark.parametrize("state", ["", "ab", None])
+def test_a_token_that_is_being_written(server: type[Scripted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str | None) -> None:
+    """Its file is empty, has half of it, or is not there: the last one counts, and when it is refused the new one is waited for."""
+    file, config = tmp_path / "token", tmp_path / "config.toml"
+    file.write_text("first")
+    config.write_text(f'token_file = "{file}"')
+    monkeypatch.setenv("LARDER_CONFIG", str(config))
+
+    def refuse(h: Scripted) -> None:
+        EXPIRED(h)
+        for path, text in ((config, f'token_file = "{file}"'), (file, "second")):
+            path.write_text(text)
+
+    with larder.Client() as client:
+        for path in (file, config):
+            path.unlink() if state is None else path.write_text(state)
+        server.script += [refuse, TAKEN]
+        larder.ObjectService(client).put_raw("k", b"")
+    assert sent(server) == ["ab" if state else "first", "second"]
+
+
+def test_a_token_that_is_replaced_while_a_build_is_awaited(server: type[Scripted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first")
+    monkeypatch.setenv("LARDER_TOKEN_FILE", str(file))
+
+    def refuse(h: Scripted) -> None:
+        file.write_text("second")
+        EXPIRED(h)
+
+    server.script += [refuse, lines('{"event": "unstored"}')]
+    with larder.Client() as client:
+        event = Visit(client, "objects", "k", {}).wait(lambda _: True)
+    assert isinstance(event, dict)
+    assert event["event"] == "unstored"
+    assert sent(server) == ["first", "second"]
+
+
+def test_a_configuration_that_is_being_written(
+    env: larder.Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unique: str
+) -> None:
+    monkeypatch.setenv("LARDER_CONFIG", str(tmp_path / "config.toml"))
+    calls: list[int] = []
+
+    @larder.object_service_cache(unique)
+    def build() -> int:
+        calls.append(1)
+        return 5
+
+    assert [build(), build(), len(calls)] == [5, 5, 1]
 
 
 def test_a_token_that_expires_is_asked_for_once_more(server: type[Scripted]) -> None:

@@ -73,11 +73,18 @@ class _Off:
 
 def new_attempt(client: Client, service: str, key: str, wish: Wish) -> Attempt | None:
     """A caller's attempt to get a claim; None if builds are not to be claimed."""
-    if not wish.single_build or setting("builds").lower() in ("off", "0", "false", "no"):
+    if not wish.single_build or _is_switched_off():
         return None
     if _Off.until.get(client.settings, 0.0) > time.monotonic():
         return None
     return Attempt(client, service, key, wish)
+
+
+def _is_switched_off() -> bool:
+    try:
+        return setting("builds").lower() in ("off", "0", "false", "no")
+    except ConfigError:  # the file cannot be read now: what the client has of it stays
+        return False
 
 
 class Attempt:

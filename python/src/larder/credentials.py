@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from larder.settings import File, setting
 
 # Where a pod's token for Larder is projected. It is not the pod's own token, which would open Kubernetes' API.
 PROJECTED = "/var/run/secrets/larder/token"
+
+_MOMENT = 0.5  # seconds in which a file that is written is whole
 
 Given = str | Callable[[], str] | None
 
@@ -39,9 +42,29 @@ class Token:
             return _checked(self._file[0].read(), f"the token in {self.path}")
         return self.text
 
-    def renewed(self) -> str:
-        """The token, looked for anew if nobody gave it. Raises ConfigError."""
-        return self.read() if self.given is not None else find(None).read()
+    def renewed(self, refused: str) -> str:
+        """The token, looked for anew if nobody gave it. One that is just being written is waited for. Raises ConfigError."""
+        if self.given is not None:
+            return self.read()
+        until = time.monotonic() + _MOMENT
+        while True:
+            try:
+                found = find(None)
+                text = found.read()
+                settled = not found.is_new() if text == refused else bool(text)
+                if settled or time.monotonic() > until:
+                    return text
+            except ConfigError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_MOMENT / 20)
+
+    def is_new(self) -> bool:
+        """Reports whether it is in a file that was changed a moment ago, and may not be whole."""
+        try:
+            return bool(self.path) and os.stat(self.path).st_mtime > time.time() - _MOMENT
+        except OSError:
+            return True
 
     def travels(self) -> bool:
         """Reports whether another process finds the same token in its environment."""

@@ -32,7 +32,10 @@ _SECRET = ("token", "signing_key")
 
 
 class File:
-    """The text of a file, which is read again when the file changes. Errors name it and show nothing of it."""
+    """The text of a file, which is read again when the file changes. Errors name it and show nothing of it.
+
+    Who replaces a file may empty or remove it for a moment: until it has text again, its last text counts.
+    """
 
     def __init__(self, path: str, variable: str) -> None:
         self.path = path
@@ -46,8 +49,12 @@ class File:
             stat = os.stat(self.path)
             seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             if seen != self._seen:
-                self._text, self._seen = Path(self.path).read_text(), seen
+                text = Path(self.path).read_text()
+                if text.strip() or not self._text:
+                    self._text, self._seen = text, seen
         except (OSError, UnicodeDecodeError) as error:
+            if self._text:
+                return self._text
             reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
             raise ConfigError(f"{self.variable} {self.path} cannot be read: {reason}") from None
         return self._text

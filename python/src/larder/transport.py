@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from random import SystemRandom
 from typing import TypeVar
 
@@ -102,14 +103,19 @@ class Transport:
         ``read`` may be called again with another answer if a connection breaks while it reads.
         """
         __tracebackhide__ = True
+        return self._with_token(partial(self._send, request, read))
+
+    def _with_token(self, use: Callable[[str], T]) -> T:
+        """What comes of a token, or of another one if that is refused."""
+        __tracebackhide__ = True
         token = self._config.token.read()
         try:
-            return self._send(request, read, token)
+            return use(token)
         except errors.AuthError as error:
             # A token that expired is replaced in its file, or by its function, while the client lives.
-            if error.status != 401 or (fresh := self._config.token.renewed()) == token:
+            if error.status != 401 or (fresh := self._config.token.renewed(token)) == token:
                 raise
-        return self._send(request, read, fresh)
+        return use(fresh)
 
     def _send(self, request: Request, read: Callable[[Response], T], token: str) -> T:
         __tracebackhide__ = True
@@ -159,7 +165,10 @@ class Transport:
         A node may take so many seconds to answer. Who is done with the answer calls ``finish``.
         """
         __tracebackhide__ = True
-        token = self._config.token.read()
+        return self._with_token(partial(self._open_any, request, seconds))
+
+    def _open_any(self, request: Request, seconds: float, token: str) -> tuple[Connection, Response]:
+        __tracebackhide__ = True
         failure: Exception = OSError("no node was asked")
         tried: list[Node] = []
         while len(tried) < len(self._config.nodes):
