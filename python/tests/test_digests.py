@@ -194,6 +194,13 @@ def reading(source: str, **names: Any) -> Any:
     return names["f"]
 
 
+def calling(expression: str, k: int = 1, wrapper: str = "") -> Any:
+    """A function that has another of its module do the work, which in turn calls it."""
+    names: dict[str, Any] = {"K": k, "cache": functools.lru_cache, "__name__": "calling"}
+    exec(f"{wrapper}\ndef work(x):\n    return f(x) if x > 9 else {expression}\ndef f(x):\n    return work(x)", names)
+    return names["f"]
+
+
 COUNTED = "def count():\n    global n\n    n += 1"
 
 
@@ -326,6 +333,9 @@ GROUPS: list[list[Any]] = [
     [Side],
     [Deal],
     [os],
+    *([calling(expression), calling(expression)] for expression in ("x + K", "x - K")),
+    [calling("x + K", 2)],
+    *([calling(expression, wrapper="@cache")] for expression in ("x + len(K)", "x - len(K)")),
     [Scaled(1, 1), Scaled(1), computed(Scaled(1))],
     [Scaled(1, 2)],
     *([Renamed(1, name)] for name in "ab"),

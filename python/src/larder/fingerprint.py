@@ -31,13 +31,14 @@ from blake3 import blake3
 
 from larder import envhash
 from larder.attributes import attributes, is_foreign
-from larder.codedigest import code_digest
+from larder.codedigest import code_digest, own_function, plain_digest
 from larder.definitions import MAIN
 from larder.errors import ArgumentError, SettingError
 from larder.importable import is_importable
 from larder.items import arrow_item, polars_items, sparse_entries
 
 _MAX_DEPTH = 100
+_FUNCTIONS = (types.FunctionType, type(functools.lru_cache(len)))
 _SCALARS = (bool, int, float, Decimal, str, bytes, date, timedelta)
 
 
@@ -318,8 +319,8 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
     return _tagged("named", _name(value)) if _is_named(value) else None
 
 
-def _globals_of(function: types.FunctionType) -> list[bytes]:
-    """The constants of its module that a function reads: what cannot change in place, and that it does not set itself."""
+def _globals_of(function: types.FunctionType, seen: set[types.FunctionType] | None = None) -> list[bytes]:
+    """What a function reads of its module: constants, which cannot change in place, and that it does not set itself; and functions."""
     names, written, codes = set[str](), set[str](), [function.__code__]
     while codes:
         code = codes.pop()
@@ -328,7 +329,14 @@ def _globals_of(function: types.FunctionType) -> list[bytes]:
         codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
     read = {name: function.__globals__[name] for name in sorted((names - written) & function.__globals__.keys())}
     constants = {name: v for name, v in read.items() if v is None or isinstance(v, (*_SCALARS, tuple, frozenset))}
-    return [_tagged("global", name, *encoded) for name, v in constants.items() if (encoded := _settled(v))]
+    found = [_tagged("global", name, *encoded) for name, v in constants.items() if (encoded := _settled(v))]
+    seen = {function} if seen is None else seen
+    for name, v in read.items():
+        helper = own_function(v) if isinstance(v, _FUNCTIONS) else None
+        if helper is not None and helper not in seen and helper.__module__ == function.__module__:
+            seen.add(helper)
+            found.append(_tagged("helper", name, plain_digest(helper), *_globals_of(helper, seen)))
+    return found
 
 
 def _is_named(value: Any) -> bool:
