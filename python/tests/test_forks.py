@@ -12,7 +12,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Any
 
@@ -92,7 +92,8 @@ def test_a_child_holds_no_connection_open(tls: bool) -> None:
         with ends[0] as end:
             end.settimeout(LIMIT / 2)
             mine.close()
-            assert end.recv(1) == b""
+            with suppress(ConnectionResetError):  # of what TLS had sent besides, nobody has read
+                assert end.recv(1) == b""
     finally:
         go.set()
         child.join(LIMIT)
