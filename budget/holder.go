@@ -23,7 +23,8 @@ const (
 // it, as fast as it likes: unless others wait.
 type Holder struct {
 	pool  *Pool
-	last  atomic.Int64 // when it moved last, as UnixNano
+	last  atomic.Int64 // when it moved last, as UnixNano; MaxInt64 while it is not waited for
+	spent int64        // for how long it had not moved when it was waited for last
 	bytes atomic.Int64 // since then
 	cut   func()
 }
@@ -51,11 +52,20 @@ func (h *Holder) Moved(n int) {
 	}
 }
 
-// Waits says that until the next Moved the caller is not waited for: it waits
-// itself, for memory or for the store.
+// Waits says that until Resumes the caller is not waited for: it waits itself, for
+// memory or for the store.
 func (h *Holder) Waits() {
-	h.bytes.Store(leastMove) // so that the next one counts, however little moves
-	h.last.Store(math.MaxInt64)
+	if last := h.last.Swap(math.MaxInt64); last != math.MaxInt64 {
+		h.spent = time.Now().UnixNano() - last
+	}
+}
+
+// Resumes says that the caller is waited for again, and has of its time what it had
+// before.
+func (h *Holder) Resumes() {
+	if h.last.Load() == math.MaxInt64 {
+		h.last.Store(time.Now().UnixNano() - h.spent)
+	}
 }
 
 // Done says that the transfer has ended.

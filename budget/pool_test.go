@@ -235,6 +235,43 @@ func TestWhoStallsIsCutOffForOthers(t *testing.T) {
 	})
 }
 
+// The time in which a holder waits itself is not held against him, and gives him none either.
+func TestOnlyTheTimeThatOthersWaitForAHolderCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool("tests", 10, 0)
+		g := take(t, p, "holds", 10)
+		isCut := make(chan struct{})
+		h := p.Hold(func() {
+			close(isCut)
+			go g.Release()
+		})
+		h.Waits()
+		taken := make(chan error, 1)
+		go func() {
+			other, err := p.Take(t.Context(), "waits", 10)
+			other.Release()
+			taken <- err
+		}()
+		for range 3 { // a second and a half in all
+			h.Resumes()
+			time.Sleep(stallLimit / 4)
+			h.Moved(1)
+			h.Waits()
+			h.Waits()
+			time.Sleep(2 * stallLimit)
+		}
+		select {
+		case <-isCut:
+			t.Fatal("cut off for the time in which it waited itself")
+		default:
+		}
+		h.Resumes()
+		if err := <-taken; err != nil {
+			t.Errorf("whoever moves one byte at a time is not cut off: %v", err)
+		}
+	})
+}
+
 // Nothing is lost or given twice, whatever comes when.
 func TestPoolAddsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

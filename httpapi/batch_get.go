@@ -263,7 +263,7 @@ func newCallerWriter(to io.Writer, holder *budget.Holder) *callerWriter {
 }
 
 func (w *callerWriter) Write(p []byte) (int, error) {
-	w.holder.Moved(0)
+	w.holder.Resumes()
 	defer w.holder.Waits()
 	return w.to.Write(p)
 }

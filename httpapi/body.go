@@ -83,9 +83,7 @@ func (a *API) grow(c *call, body *pacedBody, r *chunkBody, size int64) (err erro
 		r.grant, err = a.bodies.Take(c.Context(), c.who.Org+"/"+c.who.User, size)
 		body.watch(a.bodies)
 	} else {
-		body.holder.Waits()
 		err = r.grant.Grow(c.Context(), size-int64(cap(r.bytes)))
-		body.holder.Moved(0)
 	}
 	if err != nil {
 		return err
@@ -96,15 +94,19 @@ func (a *API) grow(c *call, body *pacedBody, r *chunkBody, size int64) (err erro
 	return nil
 }
 
-// pacedBody reads a body, and gives the client time for each megabyte of it.
+// pacedBody reads a body, and gives the client time for each megabyte of it. Only the
+// time of its Reads counts: between them the node waits for memory, or for the store.
 type pacedBody struct {
 	r        io.Reader
 	deadline func(time.Time) error
-	left     int   // bytes until the next megabyte
-	received int64 // bytes so far
-	err      error // what ended it: io.EOF if the client ended it
-	refused  error // why fits said that there may be no more of it
-	most     int64 // bytes, beyond which fits is asked again
+	left     int       // bytes until the next megabyte
+	until    time.Time // when they have to be here
+	armed    time.Time // what deadline was told last: until, or little before
+	ended    time.Time // when the last Read did
+	received int64     // bytes so far
+	err      error     // what ended it: io.EOF if the client ended it
+	refused  error     // why fits said that there may be no more of it
+	most     int64     // bytes, beyond which fits is asked again
 	fits     func(size int64) (most int64, err error)
 	holder   *budget.Holder // nil unless it holds memory that others may wait for
 	isCut    atomic.Bool
@@ -119,6 +121,7 @@ func newPacedBody(c *call, most int64, fits func(size int64) (int64, error)) *pa
 func (b *pacedBody) watch(p *budget.Pool) {
 	if b.holder == nil {
 		b.holder = p.Hold(b.cut)
+		b.holder.Waits()
 	}
 }
 
@@ -136,12 +139,35 @@ func (b *pacedBody) cut() {
 	_ = b.deadline(time.Now()) // a reader without deadlines ends with its next Read
 }
 
-func (b *pacedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 && !b.isCut.Load() {
-		b.left = 1 << 20
-		_ = b.deadline(time.Now().Add(recvStall)) // a reader without deadlines has none to keep
+// begin gives the client its time, before a Read.
+func (b *pacedBody) begin() {
+	now := time.Now()
+	if b.left <= 0 {
+		b.left, b.until = 1<<20, now.Add(recvStall)
+	} else {
+		b.until = b.until.Add(now.Sub(b.ended))
 	}
-	if b.isCut.Load() { // it may have been, between the two
+	if b.until.Sub(b.armed) > time.Second && !b.isCut.Load() {
+		b.armed = b.until
+		_ = b.deadline(b.until) // a reader without deadlines has none to keep
+	}
+	if b.holder != nil {
+		b.holder.Resumes()
+	}
+}
+
+// end is the end of a Read.
+func (b *pacedBody) end() {
+	b.ended = time.Now()
+	if b.holder != nil {
+		b.holder.Waits()
+	}
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	b.begin()
+	defer b.end()
+	if b.isCut.Load() { // it may have been, while the deadline was set
 		b.err = errCut
 		return 0, errCut
 	}

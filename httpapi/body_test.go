@@ -3,12 +3,15 @@ package httpapi
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"larder/budget"
@@ -66,4 +69,76 @@ func TestBodyGrows(t *testing.T) {
 			t.Errorf("announced %d: memory was taken when so much was there: %v, want %v", tt.announced, o.steps, tt.want)
 		}
 	}
+}
+
+// pipedBody is a body that comes by a connection, and the client's end of that.
+func pipedBody(t *testing.T) (*pacedBody, net.Conn) {
+	t.Helper()
+	here, client := net.Pipe()
+	t.Cleanup(func() { _, _ = here.Close(), client.Close() })
+	return &pacedBody{r: here, deadline: here.SetReadDeadline, most: 1 << 30}, client
+}
+
+// While the node itself waits, for memory or for a slow store, no time of the client's passes.
+func TestABodyHasTimeWhileTheNodeWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body, client := pipedBody(t)
+		go func() { _, _ = client.Write(make([]byte, 3000)) }()
+		piece := make([]byte, 1000)
+		for range 3 {
+			if _, err := io.ReadFull(body, piece); err != nil {
+				t.Fatalf("after %d bytes: %v", body.received, err)
+			}
+			time.Sleep(2 * recvStall)
+		}
+	})
+}
+
+func TestABodyThatStallsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body, client := pipedBody(t)
+		go func() {
+			_, _ = client.Write(make([]byte, 1000))
+			time.Sleep(2 * recvStall / 3)
+			_, _ = client.Write(make([]byte, 1000)) // which gives it no more time
+		}()
+		piece := make([]byte, 1000)
+		if _, err := io.ReadFull(body, piece); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * recvStall)
+		if _, err := io.ReadFull(body, piece); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(body, piece); !errors.Is(err, errBody) {
+			t.Errorf("a client that sends nothing any more: %v", err)
+		}
+	})
+}
+
+// A client that sends whatever is read of it is not cut off while others wait for memory,
+// however long the node reads nothing.
+func TestABodyIsNotCutOffWhileTheNodeWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool, grant := takeAll(t)
+		body, client := pipedBody(t)
+		go func() { _, _ = client.Write(make([]byte, 3000)) }()
+		go func() {
+			defer grant.Release()
+			body.watch(pool)
+			defer body.done()
+			piece := make([]byte, 1000)
+			for range 3 {
+				time.Sleep(5 * time.Second)
+				if _, err := io.ReadFull(body, piece); err != nil {
+					t.Errorf("after %d bytes: %v", body.received, err)
+				}
+			}
+		}()
+		other, err := pool.Take(t.Context(), "acme/next", 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.Release()
+	})
 }

@@ -78,6 +78,7 @@ func (p *Path) PutLarge(ctx context.Context, k keys.Key, w Upload) (Result, erro
 	}
 	t.holder = p.uploads.buffers.pool.Hold(w.Cut)
 	defer t.holder.Done()
+	t.holder.Waits()
 	if err := t.run(ctx, w.Body); err != nil {
 		p.abort(u)
 		return Result{}, notApplied(err)
@@ -201,12 +202,10 @@ func (t *transfer) readAll(ctx context.Context, body io.Reader, g *errgroup.Grou
 			return err
 		}
 		t.underWay.Add(1)
-		t.holder.Waits()
 		g.Go(func() error { // which waits while as many as may be are on their way
 			defer t.underWay.Add(-1)
 			return t.store(ctx, n, buf, size)
 		})
-		t.holder.Moved(0)
 		if last {
 			return nil
 		}
@@ -216,12 +215,10 @@ func (t *transfer) readAll(ctx context.Context, body io.Reader, g *errgroup.Grou
 // readPart reads the next part into a buffer, which may be none after an error.
 func (t *transfer) readPart(ctx context.Context, body io.Reader, lead []byte) (buf buffer, size int, err error) {
 	size, err = t.fill(body, lead)
-	if err != nil && err != io.EOF { //nolint:errorlint // as above
+	if size == 0 || err != nil && err != io.EOF { //nolint:errorlint // as above
 		return buf, size, err
 	}
-	t.holder.Waits()
 	buf, busy := t.path.uploads.buffers.take(ctx, t.user, func() bool { return t.underWay.Load() > 0 })
-	t.holder.Moved(0)
 	if busy != nil {
 		return buf, size, busy
 	}
@@ -236,7 +233,10 @@ func (t *transfer) readPart(ctx context.Context, body io.Reader, lead []byte) (b
 // fill reads until the buffer is full or the reader fails. io.ReadFull will not
 // do: its io.ErrUnexpectedEOF for a body that ends within a part is also the
 // error of a body that was cut short, which must never be taken for its end.
+// Its sender is waited for here and nowhere else.
 func (t *transfer) fill(r io.Reader, buf []byte) (n int, err error) {
+	t.holder.Resumes()
+	defer t.holder.Waits()
 	for n < len(buf) && err == nil {
 		var m int
 		m, err = r.Read(buf[n:])
