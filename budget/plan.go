@@ -1,5 +1,7 @@
 package budget
 
+import "cmp"
+
 // Plan says how many bytes are for what.
 //
 //	          of the tier  at least
@@ -33,10 +35,10 @@ type Plan struct {
 
 // Sizes are what a Plan is made of, in bytes.
 type Sizes struct {
-	// Tier is --memory; 0 takes Share of the limit, and without that half of it, or
-	// less where that would leave too little beside it.
+	// Tier is --memory; 0 takes Share of the limit, or less where that would leave too
+	// little beside it.
 	Tier int64
-	// Share of the limit that the tier has, above 0 and at most 1, or 0.
+	// Share of the limit that the tier has, above 0 and at most 1; 0 is half of it.
 	Share float64
 	// Limit is the memory that the process may use.
 	Limit int64
@@ -97,10 +99,9 @@ func New(s Sizes) Plan {
 	switch {
 	case s.Tier > 0:
 		p.Tier = s.Tier
-	case s.Share > 0:
-		p.Tier = max(int64(s.Share*float64(s.Limit)), 4*s.Chunk)
 	default:
-		p.Tier = max(min(s.Limit/2, room-p.tiny(s)), 4*s.Chunk)
+		share := int64(cmp.Or(s.Share, 0.5) * float64(s.Limit))
+		p.Tier = max(min(share, room-p.tiny(s)), 4*s.Chunk)
 	}
 	wanted := p.fill(s, 1, 1)
 	if scarce := room - p.Tier; wanted > scarce {

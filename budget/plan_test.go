@@ -33,6 +33,26 @@ func TestDefaultTierIsHalfTheLimit(t *testing.T) {
 	}
 }
 
+// A share that leaves too little beside it is less, as the default is; one that does not
+// is what it says.
+func TestAShareFitsItsLimit(t *testing.T) {
+	for _, c := range []struct {
+		limit int64
+		share float64
+		want  int64 // of the limit, in percent at most
+	}{{256, 0.8, 25}, {256, 0.6, 25}, {256, 0.2, 20}, {512, 0.8, 62}, {1024, 0.8, 76}, {4096, 0.8, 80}, {4096, 0.6, 60}} {
+		s := sizes(0, c.limit*mib, 8*mib)
+		s.Share = c.share
+		p := New(s)
+		if !p.Fits(s) {
+			t.Errorf("%.0f%% of %d MiB: a tier of %d MiB and %d MiB beside it do not fit", 100*c.share, c.limit, p.Tier/mib, p.Beside()/mib)
+		}
+		if percent := 100 * p.Tier / (c.limit * mib); percent < c.want-1 || percent > c.want {
+			t.Errorf("%.0f%% of %d MiB: a tier of %d %%, want %d", 100*c.share, c.limit, percent, c.want)
+		}
+	}
+}
+
 func TestScarceMemoryIsSaidToBe(t *testing.T) {
 	if s := sizes(0, 128*mib, 8*mib); New(s).Fits(s) {
 		t.Error("chunks of 8 MiB do not fit into 128 MiB")

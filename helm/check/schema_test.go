@@ -43,6 +43,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 		// What takes arithmetic is refused by the templates.
 		{"no limit and no tier", `{s3: {bucket: b-1}, resources: {limits: {memory: null}}}`, []string{"resources.limits.memory is not set", "give cache.memory"}},
 		{"a tier as large as the limit", `{s3: {bucket: b-1}, cache: {memory: 4Gi}}`, []string{"leave at least a fifth"}},
+		{"a tier that leaves a fifth of little", `{s3: {bucket: b-1}, cache: {memory: 160Mi}, resources: {limits: {memory: 256Mi}}}`, []string{"leave at least a fifth", "192Mi"}},
 		{"a limit too small", `{s3: {bucket: b-1}, resources: {limits: {memory: 40Mi}}}`, []string{"resources.limits.memory", "at least 256Mi"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -24,8 +24,8 @@
 {{- else if not $limit }}
 {{- fail "resources.limits.memory is not set: the memory tier is a share of it. Set it, or give cache.memory a size (for example 4Gi)" }}
 {{- end }}
-{{- if and $limit $tier (not $isShare) (gt (int64 $tier) (div (mul (int64 $limit) 80) 100)) }}
-{{- fail (printf "cache.memory is %s bytes of resources.limits.memory's %s: leave at least a fifth of the limit for requests, or the kernel kills the node" $tier $limit) }}
+{{- if and $limit $tier (not $isShare) (gt (int64 $tier) (sub (int64 $limit) (max (div (int64 $limit) 5) 201326592))) }}
+{{- fail (printf "cache.memory is %s bytes of resources.limits.memory's %s: leave at least a fifth of the limit for requests, and 192Mi, or the kernel kills the node" $tier $limit) }}
 {{- end }}
 {{- if and $limit (lt (int64 $limit) 268435456) }}
 {{- fail (printf "resources.limits.memory is %s bytes: a node needs at least 256Mi" $limit) }}
