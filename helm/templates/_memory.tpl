@@ -21,6 +21,9 @@
 {{- $isShare := hasSuffix "%" $tier }}
 {{- if and $tier (not $isShare) }}
 {{- $tier = include "larder.bytes" .Values.cache.memory }}
+{{- if lt (int64 $tier) 1048576 }}
+{{- fail (printf "cache.memory is %s bytes: write a share like 60%% and a size like 4Gi" $tier) }}
+{{- end }}
 {{- else if not $limit }}
 {{- fail "resources.limits.memory is not set: the memory tier is a share of it. Set it, or give cache.memory a size (for example 4Gi)" }}
 {{- end }}
@@ -31,4 +34,13 @@
 {{- fail (printf "resources.limits.memory is %s bytes: a node needs at least 256Mi" $limit) }}
 {{- end }}
 {{- $tier }}
+{{- end }}
+
+{{/* The node's --disk-size, of the size of a volume. */}}
+{{- define "larder.diskSize" -}}
+{{- $size := include "larder.bytes" . | int64 }}
+{{- if lt $size 268435456 }}
+{{- fail (printf "disk.size is %d bytes: a disk of less than 256Mi is no use; write a size like 200Gi" $size) }}
+{{- end }}
+{{- div (mul $size 9) 10 }}
 {{- end }}
