@@ -56,6 +56,9 @@ func (a *API) batchPut(c *call, boundary string) error {
 		b.lines = append(b.lines, &putLine{Status: p.Status, Type: &p.Type, Detail: p.Detail})
 	}
 	b.running.Wait()
+	if !body.isCut.Load() { // else others wait for its memory
+		a.discardBody(c) // what follows the last boundary, or what was wrong
+	}
 	var answer bytes.Buffer
 	encoder := json.NewEncoder(&answer)
 	for _, line := range b.lines {
@@ -87,14 +90,14 @@ func (b *putBatch) read(parts *multipart.Reader) error {
 		}
 		b.from.open()
 		if err != nil {
-			return fmt.Errorf("%w: %w", errBody, err)
+			return badBody(err)
 		}
 		if n == maxBatch {
 			return fmt.Errorf("%w: a batch of more than %d parts; the first %d were taken", errBody, maxBatch, maxBatch)
 		}
 		first, err := io.ReadAll(io.LimitReader(part, heldPart+1))
 		if err != nil {
-			return fmt.Errorf("%w: %w", errBody, err)
+			return badBody(err)
 		}
 		name, err := b.nameOf(part)
 		line := &putLine{Key: name}
@@ -102,7 +105,7 @@ func (b *putBatch) read(parts *multipart.Reader) error {
 		if len(first) > heldPart { // there may be more
 			b.put(line, err, part, io.MultiReader(bytes.NewReader(first), part), b.call.w)
 			if _, err := io.Copy(io.Discard, part); err != nil { // of one that was refused
-				return fmt.Errorf("%w: %w", errBody, err)
+				return badBody(err)
 			}
 			continue
 		}
@@ -112,6 +115,14 @@ func (b *putBatch) read(parts *multipart.Reader) error {
 			b.put(line, err, part, bytes.NewReader(first), nil)
 		})
 	}
+}
+
+// badBody says that an error is the body's, unless it says so itself.
+func badBody(err error) error {
+	if errors.Is(err, errBody) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errBody, err)
 }
 
 // nameOf is the key of a part, which its Content-Location names as a path. Two parts

@@ -52,6 +52,26 @@ func TestBatchCutOff(t *testing.T) {
 	}
 }
 
+// A sender who looks for the answer only when all is sent gets it, whatever of the body nobody
+// wants any more.
+func TestBatchIsReadToItsEnd(t *testing.T) {
+	s := serve(t, 1000, ada{})
+	const first = "--b\r\nContent-Location: /v1/objects/a\r\n\r\n1\r\n--b"
+	for name, c := range map[string]struct {
+		body string
+		want int
+	}{
+		"no header":                 {first + "\r\nno header\r\n\r\n", 400},
+		"a header that is too long": {first + "\r\nX: " + strings.Repeat("x", 2*maxPartHeader) + "\r\n\r\n", 400},
+		"after the last part":       {first + "--\r\n", 201},
+	} {
+		lines := sendBatch(s, c.body+strings.Repeat("rest", 5<<20))
+		if last := lines[len(lines)-1]; lines[0].Status != 201 || last.Status != c.want || strings.Count(last.Detail, "bad body") > 1 {
+			t.Errorf("%s: %+v, want the first stored and the last %d", name, lines, c.want)
+		}
+	}
+}
+
 // lastFirst is a write path whose writes of other keys wait for the one of the key z.
 type lastFirst struct {
 	kept
