@@ -23,11 +23,11 @@ const (
 // found, and the differences are for people to read. ErrUnavailable and context
 // errors say that the server could not be probed, since it does not answer or
 // takes no object; another try later may succeed. Once there is a verdict Probe
-// asks no more, unless a permission was missing, which may be given meanwhile.
+// asks no more, unless another probe may find otherwise (Difference.Again).
 func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 	s.probing.Lock()
 	defer s.probing.Unlock()
-	if s.verdict != nil && !slices.ContainsFunc(s.verdict.differences, Difference.denied) {
+	if s.verdict != nil && !slices.ContainsFunc(s.verdict.differences, Difference.Again) {
 		return s.verdict.differences, nil
 	}
 	cfg := s.cfg
@@ -46,6 +46,7 @@ func (s *S3) Probe(ctx context.Context) ([]Difference, error) {
 		if p.unanswered && round < probeRounds && pause(ctx, firstPause<<round) {
 			continue
 		}
+		p.traits.Sure = !p.unanswered
 		s.traits.Store(&p.traits)
 		s.verdict = p
 		return p.differences, nil
@@ -64,11 +65,12 @@ type probe struct {
 
 // differs notes a difference. Its reason may be nil.
 func (p *probe) differs(reason error, lacks, instead string) {
-	p.unanswered = p.unanswered || errors.Is(reason, ErrUnavailable)
+	unanswered := errors.Is(reason, ErrUnavailable)
+	p.unanswered = p.unanswered || unanswered
 	if reason != nil {
 		lacks += " (" + reason.Error() + ")"
 	}
-	p.differences = append(p.differences, Difference{Lacks: lacks, Instead: instead})
+	p.differences = append(p.differences, Difference{Lacks: lacks, Instead: instead, Unanswered: unanswered})
 }
 
 // denied reports whether the server refused a request for want of a

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +28,7 @@ func serve(t *testing.T, h storetest.Habits) (*storetest.Server, *store.S3) {
 // asS3 is what is found of a server that does all as S3 does.
 func asS3() store.Traits {
 	return store.Traits{
-		PutIfAbsent: true, PutIfMatch: true, CompleteIfAbsent: true, CompleteIfMatch: true,
+		Sure: true, PutIfAbsent: true, PutIfMatch: true, CompleteIfAbsent: true, CompleteIfMatch: true,
 		CompleteVersion: true, TypeKept: true, AbortKeeps: true, UploadsByPrefix: true,
 	}
 }
@@ -77,11 +80,11 @@ func TestProbe(t *testing.T) {
 				t.Errorf("found %+v, want %+v", s.Traits(), want)
 			}
 			if len(differences) < len(test.told) || (len(test.told) == 0) != (len(differences) == 0) {
-				t.Errorf("told %q", differences)
+				t.Errorf("told %+v", differences)
 			}
 			for i, told := range test.told {
 				if d := differences[i]; !strings.Contains(d.Lacks+d.Instead, told) || d.Instead == "" {
-					t.Errorf("told %q, want %q; all %q", d, told, differences)
+					t.Errorf("told %+v, want %q; all %+v", d, told, differences)
 				}
 			}
 			if asked := server.Asked(); len(asked) > 24 {
@@ -108,8 +111,42 @@ func TestProbe(t *testing.T) {
 func TestProbeWithoutListings(t *testing.T) {
 	_, s := serve(t, storetest.Habits{FailsListing: true})
 	differences, err := s.Probe(t.Context())
-	if err != nil || len(differences) != 1 || !strings.Contains(differences[0].Lacks, "is not listed") || s.Traits() != asS3() {
-		t.Errorf("told %q, found %+v, %v", differences, s.Traits(), err)
+	want := asS3()
+	want.Sure = false
+	if err != nil || len(differences) != 1 || !strings.Contains(differences[0].Lacks, "is not listed") || s.Traits() != want {
+		t.Errorf("told %+v, found %+v, %v", differences, s.Traits(), err)
+	}
+}
+
+// TestProbeUnanswered wants no verdict of what was not answered: the server is told all
+// conditions, none is relied on, and a later probe finds out.
+func TestProbeUnanswered(t *testing.T) {
+	server := storetest.NewServer(storetest.Habits{})
+	var loses atomic.Bool
+	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if loses.Load() && r.Header.Get("If-Match") != "" {
+			server.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		server.ServeHTTP(w, r)
+	}))
+	t.Cleanup(listening.Close)
+	s := newStore(t, store.S3Config{Endpoint: listening.URL})
+	all := store.Conditions{IfAbsent: true, IfMatch: "v"}
+	if told := s.Traits().Told(all); told != all || s.Traits() != (store.Traits{}) {
+		t.Errorf("before a probe it is told %+v, and found %+v", told, s.Traits())
+	}
+	loses.Store(true)
+	differences, err := s.Probe(t.Context())
+	if err != nil || !slices.ContainsFunc(differences, store.Difference.Again) {
+		t.Errorf("told %+v, %v", differences, err)
+	}
+	if found := s.Traits(); found.Told(all) != all || found.ToldByComplete(all) != all || found.PutIfMatch || !found.PutIfAbsent {
+		t.Errorf("found %+v", found)
+	}
+	loses.Store(false)
+	if differences, err := s.Probe(t.Context()); err != nil || len(differences) > 0 || s.Traits() != asS3() {
+		t.Errorf("with all answers it told %+v, found %+v, %v", differences, s.Traits(), err)
 	}
 }
 

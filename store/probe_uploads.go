@@ -87,7 +87,8 @@ func (p *probe) listed(ctx context.Context) {
 func (p *probe) abort(ctx context.Context) {
 	u, err := p.s3.Begin(ctx, p.name, Head{})
 	if err != nil {
-		return // told by uploads
+		p.differs(err, "an upload in parts cannot begin", "it cannot be seen what aborting one does: none is aborted")
+		return
 	}
 	aborted := p.s3.Abort(ctx, u)
 	got, err := p.s3.Head(ctx, p.name)

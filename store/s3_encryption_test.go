@@ -83,7 +83,7 @@ func TestUploadsWhereEncryptionIsDemanded(t *testing.T) {
 		t.Cleanup(listening.Close)
 		s := newStore(t, store.S3Config{Endpoint: listening.URL, Encryption: "aws:kms", KMSKey: "the-key"})
 		if differences, err := s.Probe(t.Context()); err != nil || len(differences) > 0 || s.Traits() != asS3() {
-			t.Fatalf("again %t: told %q, %v", again, differences, err)
+			t.Fatalf("again %t: told %+v, %v", again, differences, err)
 		}
 		uploadFourParts(t, s)
 		server.Asked()

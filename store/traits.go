@@ -3,6 +3,9 @@ package store
 // Traits is how far a server was seen to do as S3 does. The zero value is that
 // of a server that has not been probed: nothing is relied on.
 type Traits struct {
+	// Sure is true once every request of a probe was answered: what is false below was
+	// then seen not to be so.
+	Sure bool
 	// PutIfAbsent is true if a put with If-None-Match: * is refused where an
 	// object is, and PutIfMatch if one with If-Match is done for the version
 	// that is there and refused for any other.
@@ -31,9 +34,12 @@ type Difference struct {
 	// Permission is the action that the credentials lack, if that is all: what is not
 	// allowed to be tried is taken for what the server does not do.
 	Permission string
+	// Unanswered is true if it is not known, since the server gave no answer.
+	Unanswered bool
 }
 
-func (d Difference) denied() bool { return d.Permission != "" }
+// Again reports whether another probe may find otherwise.
+func (d Difference) Again() bool { return d.Permission != "" || d.Unanswered }
 
 // Traits returns what Probe has found, or the zero value before that.
 func (s *S3) Traits() Traits {
@@ -43,15 +49,15 @@ func (s *S3) Traits() Traits {
 	return Traits{}
 }
 
-// Held returns those of the conditions of a put that the server holds.
-func (t Traits) Held(c Conditions) Conditions {
-	return c.where(t.PutIfAbsent, t.PutIfMatch)
+// Told returns those of the conditions of a put that the server is told: those that it
+// holds, or may hold. It may do a put long after it was given up, over what came since.
+func (t Traits) Told(c Conditions) Conditions {
+	return c.where(t.PutIfAbsent || !t.Sure, t.PutIfMatch || !t.Sure)
 }
 
-// HeldByComplete returns those of the conditions that the server holds when it
-// completes an upload.
-func (t Traits) HeldByComplete(c Conditions) Conditions {
-	return c.where(t.CompleteIfAbsent, t.CompleteIfMatch)
+// ToldByComplete is Told for the completion of an upload.
+func (t Traits) ToldByComplete(c Conditions) Conditions {
+	return c.where(t.CompleteIfAbsent || !t.Sure, t.CompleteIfMatch || !t.Sure)
 }
 
 func (c Conditions) where(ifAbsent, ifMatch bool) Conditions {

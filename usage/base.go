@@ -112,7 +112,7 @@ func (u *Usage) read(ctx context.Context, place string) (body []byte, version st
 func (u *Usage) write(ctx context.Context, place string, body []byte, version string) (string, error) {
 	cond := store.Conditions{IfMatch: version, IfAbsent: version == ""}
 	h, err := u.store.Put(ctx, place, store.Write{
-		Head: store.Head{ContentType: "application/json"}, Body: body, Conditions: u.store.Traits().Held(cond),
+		Head: store.Head{ContentType: "application/json"}, Body: body, Conditions: u.store.Traits().Told(cond),
 	})
 	return h.Version, err
 }

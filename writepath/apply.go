@@ -167,21 +167,43 @@ func (p *Path) write(ctx context.Context, k keys.Key, o op, was before) (Result,
 		p.counts.whole.Add(1)
 		defer p.counts.whole.Add(-1)
 	}
-	switch w := (store.Write{Head: o.Head, Body: o.Body, Conditions: traits.Held(cond)}); {
+	switch w := (store.Write{Head: o.Head, Body: o.Body, Conditions: traits.Told(cond)}); {
 	case o.Delete:
 		return Result{}, was, p.store.Delete(ctx, k.Place())
 	case o.InParts:
-		h, err := p.store.Complete(ctx, o.Parts.Upload, o.Parts.Parts, traits.HeldByComplete(cond))
+		h, err := p.demand(ctx, k, traits, traits.ToldByComplete(cond), func(c store.Conditions) (store.Head, error) {
+			return p.store.Complete(ctx, o.Parts.Upload, o.Parts.Parts, c)
+		})
 		return Result{Head: h, Created: was.absent()}, was, err
 	case cond == store.Conditions{} && !present && traits.PutIfAbsent:
 		return p.putNew(ctx, k, w)
 	default:
-		h, err := p.store.Put(ctx, k.Place(), w)
+		h, err := p.demand(ctx, k, traits, w.Conditions, func(c store.Conditions) (store.Head, error) {
+			w.Conditions = c
+			return p.store.Put(ctx, k.Place(), w)
+		})
 		if w.IfAbsent && errors.Is(err, store.ErrPrecondition) {
 			return p.overExpired(ctx, k, w, err)
 		}
 		return Result{Head: h, Created: was.absent()}, was, err
 	}
+}
+
+// demand writes under conditions that the store is told. One that may be unable to hold them,
+// and refuses the write, is asked whether they hold: then the write is done without.
+func (p *Path) demand(
+	ctx context.Context, k keys.Key, traits store.Traits, c store.Conditions, write func(store.Conditions) (store.Head, error),
+) (store.Head, error) {
+	h, err := write(c)
+	refused := errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrUnexpected)
+	if traits.Sure || c == (store.Conditions{}) || !refused {
+		return h, err
+	}
+	is, lookErr := p.look(ctx, k)
+	if c.IfAbsent && !errors.Is(lookErr, store.ErrNotFound) || c.IfMatch != "" && (is.head == nil || is.head.Version != c.IfMatch) {
+		return h, err
+	}
+	return write(store.Conditions{})
 }
 
 // dateOf is a time as the store keeps it.

@@ -78,7 +78,7 @@ func (p *Path) overExpired(ctx context.Context, k keys.Key, w store.Write, refus
 	case !was.expired:
 		return Result{}, was, refused
 	}
-	w.Conditions = p.store.Traits().Held(was.asAbsent())
+	w.Conditions = p.store.Traits().Told(was.asAbsent())
 	put, err := p.store.Put(ctx, k.Place(), w)
 	return Result{Head: put, Created: true}, was, err
 }

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// probeSoon is the pause before a store that could not be probed, or not whole for
-	// want of a permission, is probed again; it doubles up to probeLate.
+	// probeSoon is the pause before a store that could not be probed, or not whole, is
+	// probed again; it doubles up to probeLate.
 	probeSoon = 10 * time.Second
 	probeLate = time.Hour
 )
 
-// errNotAllowed says that a store could not be probed whole.
-var errNotAllowed = errors.New("the credentials lack permissions: once they are given, what depends on them is found out")
+// errNotWhole says that a store could not be probed whole.
+var errNotWhole = errors.New("the store gave no answer, or the credentials lack permissions: what depends on that is found out later")
 
 // probe finds out what the store does otherwise than S3, and logs it when it is news.
 func (n *node) probe(ctx context.Context) error {
@@ -35,15 +35,15 @@ func (n *node) probe(ctx context.Context) error {
 			n.log.Info().Str("component", "s3").Msg("this store does as S3 does")
 		}
 	}
-	if slices.ContainsFunc(differences, func(d store.Difference) bool { return d.Permission != "" }) {
-		return errNotAllowed
+	if slices.ContainsFunc(differences, store.Difference.Again) {
+		return errNotWhole
 	}
 	return nil
 }
 
-// probeStore tries until the store has been probed. Until then the node serves,
-// the owners of keys check every condition by themselves, and no upload is
-// aborted.
+// probeStore tries until the store has been probed. Until then the node serves, the
+// owners of keys check every condition by themselves and tell the store too, and no
+// upload is aborted.
 func (n *node) probeStore(ctx context.Context) error {
 	for wait := probeSoon; ; wait = min(2*wait, probeLate) {
 		select {

@@ -23,7 +23,7 @@ var (
 // Traits are S3's own.
 func (*door) Traits() store.Traits {
 	return store.Traits{
-		PutIfAbsent: true, PutIfMatch: true, CompleteIfAbsent: true, CompleteIfMatch: true,
+		Sure: true, PutIfAbsent: true, PutIfMatch: true, CompleteIfAbsent: true, CompleteIfMatch: true,
 		CompleteVersion: true, AbortKeeps: true, UploadsByPrefix: true,
 	}
 }
