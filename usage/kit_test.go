@@ -113,7 +113,9 @@ func (m *memory) List(_ context.Context, prefix, after string, limit int) (entri
 	return entries, false, nil
 }
 
-func (m *memory) Traits() store.Traits { return store.Traits{Sure: true, PutIfAbsent: true, PutIfMatch: true} }
+func (m *memory) Traits() store.Traits {
+	return store.Traits{Sure: true, PutIfAbsent: true, PutIfMatch: true}
+}
 
 func (m *memory) names(prefix string) (names []string) {
 	entries, _, _ := m.List(context.Background(), prefix, "", 1000)
