@@ -166,7 +166,7 @@ func (v *Visit) Detach(r Request, broken bool) {
 		return
 	case v.state.final():
 	case v.claim != nil && (r.Stream || r.Beat && v.claim.Stream):
-		keep, there = brokenBuilder, brokenBuilder
+		keep = brokenBuilder // another node may have its stream: this one's is none to count on
 	case v.claim != nil && (v.named || !broken):
 		keep, there = TTL, TTL
 	case v.named && r.Stream:

@@ -211,7 +211,7 @@ func (c *claims) check(t *testing.T, ops map[string][]*history.Op, lost int, may
 	for _, w := range c.without {
 		t.Errorf("without a value: %s", w)
 	}
-	pairs := history.TwoHolders(c.spans, mayLose)
+	pairs := history.TwoHolders(c.spans, ops, mayLose)
 	for _, two := range pairs {
 		t.Logf("two hold the claim of %s: %s, and %s", two[0].Key, two[0], two[1])
 	}

@@ -38,7 +38,7 @@ func newHold(w *want, s *stream, token string) *hold {
 	base := w.claims.values[version]
 	w.claims.mu.Unlock()
 	h := &hold{want: w, token: token, base: base}
-	h.span = history.Span{Key: w.key, Holder: w.name, Granted: w.history.Now()}
+	h.span = history.Span{Key: w.key, Holder: w.name, Base: base, Granted: w.history.Now()}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.open(s)
 	h.kept.Go(func() { h.keep(ctx, s) })

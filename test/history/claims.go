@@ -13,6 +13,7 @@ import (
 // history began.
 type Span struct {
 	Key, Holder string
+	Base        string // the value that the claim is to replace
 	Granted     int64 // when the claim was granted
 	From, To    int64
 }
@@ -22,18 +23,27 @@ func (s Span) String() string {
 }
 
 // TwoHolders returns the spans of different claims of a key that overlap, the earlier
-// first, unless the first claim may have been lost between its grant and the other's.
-func TwoHolders(spans []Span, mayLose func(from, to int64) bool) (pairs [][2]Span) {
+// first, unless the first claim may have been lost between its grant and the other's, or was
+// ended by the put of one that had been passed on before, of which its holder was yet to hear.
+func TwoHolders(spans []Span, ops map[string][]*Op, mayLose func(from, to int64) bool) (pairs [][2]Span) {
 	spans = slices.Clone(spans)
 	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.From, b.From) })
 	for i, b := range spans {
 		for _, a := range spans[:i] {
-			if a.Key == b.Key && a.Holder != b.Holder && a.To > b.From && !mayLose(a.Granted, b.From) {
+			if a.Key == b.Key && a.Holder != b.Holder && a.To > b.From && !mayLose(a.Granted, b.From) && !a.endedBefore(b.From, ops[a.Key]) {
 				pairs = append(pairs, [2]Span{a, b})
 			}
 		}
 	}
 	return pairs
+}
+
+// endedBefore reports whether a put has replaced the claim's base by some time. That of its
+// own holder comes after the span.
+func (s Span) endedBefore(at int64, ops []*Op) bool {
+	return slices.ContainsFunc(ops, func(o *Op) bool {
+		return o.Verb == Claimed && (o.Took || o.Outcome == Unknown) && o.Base == s.Base && o.Call <= at
+	})
 }
 
 // Refusal is a put that was refused though its claim was held until it was sent.

@@ -11,11 +11,17 @@ func TestTwoHolders(t *testing.T) {
 		{Key: "b", Holder: "3", Granted: 2, From: 2, To: 9},
 		{Key: "a", Holder: "4", Granted: 9, From: 9, To: 12},
 	}
-	if pairs := TwoHolders(spans, never); len(pairs) != 1 || pairs[0][0].Holder != "1" || pairs[0][1].Holder != "2" {
+	if pairs := TwoHolders(spans, nil, never); len(pairs) != 1 || pairs[0][0].Holder != "1" || pairs[0][1].Holder != "2" {
 		t.Errorf("two hold a claim: %v", pairs)
 	}
-	if pairs := TwoHolders(spans, func(from, to int64) bool { return from <= 3 && to >= 3 }); len(pairs) != 0 {
+	if pairs := TwoHolders(spans, nil, func(from, to int64) bool { return from <= 3 && to >= 3 }); len(pairs) != 0 {
 		t.Errorf("two hold a claim that may have been lost: %v", pairs)
+	}
+	for call, ended := range map[int64]bool{5: true, 7: false} {
+		late := map[string][]*Op{"a": {{Verb: Claimed, Call: call, Took: true, Outcome: Done}, {Verb: Claimed, Call: 2, Base: "other", Took: true}}}
+		if pairs := TwoHolders(spans, late, never); (len(pairs) == 0) != ended {
+			t.Errorf("two hold a claim whose base was replaced at %d: %v", call, pairs)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (w *world) newHold(v *visit, token string) *hold {
 		panic(err)
 	}
 	h := &hold{world: w, visit: v, token: token, base: w.bucket.valueOf(write)}
-	h.span = history.Span{Key: v.key.name, Holder: v.id, Granted: w.history.Now()}
+	h.span = history.Span{Key: v.key.name, Holder: v.id, Base: h.base, Granted: w.history.Now()}
 	w.tell("caller %s may build %s on %q", v.id, v.key.name, h.base)
 	return h
 }
@@ -110,7 +110,7 @@ func (h *hold) ended(o *history.Op) {
 
 // judgeClaims judges who held claims, and what became of them.
 func (w *world) judgeClaims() {
-	for _, two := range history.TwoHolders(w.spans, w.disturbed) {
+	for _, two := range history.TwoHolders(w.spans, w.history.ByKey(), w.disturbed) {
 		w.blame(two[0].Key, "two hold the claim of %s: %s, and %s", two[0].Key, two[0], two[1])
 	}
 	for _, s := range w.dropped {
