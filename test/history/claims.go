@@ -14,7 +14,7 @@ import (
 type Span struct {
 	Key, Holder string
 	Base        string // the value that the claim is to replace
-	Granted     int64 // when the claim was granted
+	Granted     int64  // when the claim was granted
 	From, To    int64
 }
 
