@@ -204,6 +204,21 @@ func TestDrainWaits(t *testing.T) {
 	}
 }
 
+// A builder whose stream has broken keeps its claim for a moment, in which it is away: a node that
+// leaves must not take this one for where the builder is.
+func TestABrokenStreamIsAway(t *testing.T) {
+	b := startBuilds(t, &alone{})
+	request := Request{User: "ada", Writer: true, Waiter: "w", Stream: true}
+	v := attach(t, b, key, request)
+	until(t, v, Granted)
+	v.Detach(request, true)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := time.Now(); v.placeUntil.IsZero() || !v.attached(now).Away || v.attached(now).Claim == nil {
+		t.Errorf("it is named as %+v", v.attached(now))
+	}
+}
+
 // Rule 28: a node that leaves names its builder to the owner, and to a new one that asks,
 // until the owner knows it attached elsewhere.
 func TestDrainSpeaks(t *testing.T) {

@@ -52,7 +52,7 @@ type told struct {
 	Nonce uint64
 	Verdict
 	Ahead int `json:",omitempty"` // how many wait longer
-	// Elsewhere says that it is attached at another node too.
+	// Elsewhere tells a node that names a builder as away that another node has its connection.
 	Elsewhere bool `json:",omitempty"`
 }
 

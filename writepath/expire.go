@@ -78,8 +78,11 @@ func (p *Path) overExpired(ctx context.Context, k keys.Key, w store.Write, refus
 	case !was.expired:
 		return Result{}, was, refused
 	}
-	w.Conditions = p.store.Traits().Told(was.asAbsent())
-	put, err := p.store.Put(ctx, k.Place(), w)
+	traits := p.store.Traits()
+	put, err := p.demand(ctx, k, traits, traits.Told(was.asAbsent()), func(c store.Conditions) (store.Head, error) {
+		w.Conditions = c
+		return p.store.Put(ctx, k.Place(), w)
+	})
 	return Result{Head: put, Created: true}, was, err
 }
 

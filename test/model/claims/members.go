@@ -73,7 +73,7 @@ func (c *Config) leave(s *state, n Node, yield yield) {
 		if p.write.phase != 0 {
 			return
 		}
-		speaks := s.speaks(n)
+		speaks := s.namesABuilder(n)
 		if speaks && !c.LeaveBeforeThey {
 			if s.slow == 0 {
 				return
@@ -89,8 +89,8 @@ func (c *Config) leave(s *state, n Node, yield yield) {
 	}
 }
 
-// speaks reports whether n names a builder, who lives.
-func (s *state) speaks(n Node) bool {
+// namesABuilder reports whether n names one who lives.
+func (s *state) namesABuilder(n Node) bool {
 	for x, is := range s.nodes[n].attached {
 		if stage := s.callers[x].stage; is > waiter && (stage == building || stage == putting) {
 			return true
