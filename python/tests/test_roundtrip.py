@@ -125,6 +125,16 @@ def test_array_that_is_pickled(objects: larder.ObjectService, array: np.ndarray[
     assert objects.info("array").format == "pickle"
 
 
+def test_a_hard_mask_comes_back_soft(objects: larder.ObjectService) -> None:
+    """numpy's own pickling does that; docs/python.md says so."""
+    objects.put("masked", np.ma.masked_array([1.0, 2.0], [False, True], hard_mask=True))
+    got = objects.get("masked")
+    assert not got.hardmask
+    got.harden_mask()
+    got[1] = 9
+    assert got.sum() == 1.0
+
+
 @pytest.mark.parametrize("size", [1 << 10, 1 << 20], ids=["1KiB", "1MiB"])
 def test_pandas(objects: larder.ObjectService, size: int) -> None:
     data = frame_of(size)
