@@ -25,6 +25,9 @@ func (c *Cluster) memberlistConfig(t memberlist.Transport) *memberlist.Config {
 	cfg.ProbeInterval = 500 * time.Millisecond
 	cfg.ProbeTimeout = 250 * time.Millisecond
 	cfg.GossipInterval = 50 * time.Millisecond
+	// Who misses that a member is there learns of it when states are compared, up to
+	// 30 s later, and takes others for owners until then.
+	cfg.RetransmitMult = gossipRepeats
 	cfg.GossipToTheDeadTime = c.forget
 	cfg.PushPullInterval = 15 * time.Second
 	cfg.TCPTimeout = 5 * time.Second
