@@ -7,7 +7,7 @@ PYVENV := $(CURDIR)/python/.venv
 PYTHON ?= python3
 
 GOVULNCHECK_VERSION := v1.9.0
-MODULES := . helm/check image
+MODULES := . helm/check cmd/image
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -27,7 +27,7 @@ build-race:
 	go build -race -tags trace -o $(BIN)/race/node ./cmd/node
 
 cluster: build ## three nodes on loopback and one S3 between them, until Ctrl-C
-	NODE=$(BIN)/node scripts/cluster
+	NODE=$(BIN)/node test/scripts/cluster
 
 test: lint ## vet, lint, and all tests with the race detector
 	$(MAKE) -j3 --no-print-directory --output-sync=target test-go test-python test-more # beside each other: most of them wait
@@ -44,7 +44,7 @@ test-more: build ## the model, the mutations, the simulation, the chart and the 
 	go test -count=1 ./test/simulation # under the race detector synctest with many timers ends the process before Go 1.27: golang/go#76691
 	go test ./test/model/... # one goroutine, and many states
 	cd helm/check && LARDER_NODE=$(BIN)/node go test -count=1 -timeout 10m ./... # what they test is outside their modules, so Go would take old results for new
-	cd image && go test -count=1 -timeout 10m ./...
+	cd cmd/image && go test -count=1 -timeout 10m ./...
 
 # A round that failed is repeated with its own seed, which is printed.
 SEED ?= 0
@@ -76,7 +76,7 @@ audits: ## compare reads with S3's own answers while nodes are killed, stopped a
 	go test -v -count 1 -timeout 0 -run TestAudits ./test/chaos -seed $(SEED) -audits $(AUDITS)
 
 bench: ## measure Larder beside nginx, groupcache, the SDK…, with real nodes; tables in test/bench/results; ROWS='memory|peer' SHORT=1
-	ROWS='$(ROWS)' SHORT=$(SHORT) scripts/bench
+	ROWS='$(ROWS)' SHORT=$(SHORT) test/scripts/bench
 
 scale: ## what a unit of work costs among few nodes, keys, connections, bytes, researchers, and among many; tables in test/bench/results; ROWS='nodes|keys' SHORT=1
 	go test ./test/bench -run '^$$' -bench "Scale/^($(or $(ROWS),.*))\$$" -benchtime 1x -timeout 30m $(if $(SHORT),-short) -args -results $(CURDIR)/test/bench/results
@@ -89,7 +89,7 @@ lifecycle: ## three pods start without DNS, restart at new addresses, are scaled
 
 # Of this docs/kubernetes.md says what was seen.
 kubernetes: ## the chart in a Kubernetes that is built and started for it, under load; needs root; STEPS=restart,drain
-	scripts/kubernetes -steps '$(STEPS)'
+	test/scripts/kubernetes -steps '$(STEPS)'
 
 # LARDER_S3_ENDPOINT, LARDER_S3_BUCKET and the SDK's credentials name the server. Of the second, all must pass.
 s3-suite: ## what another S3 server does otherwise than S3, and whether the promises hold on it
@@ -101,10 +101,10 @@ clients: $(BIN)/clients/installed ## the programs and libraries that docs/client
 
 # docs/s3.md has what was seen of each, and which were not run.
 s3: ## what s3-suite tries, and the life of two nodes, on a server that is installed and started for it; SERVER=ceph|gofakes3|minio|moto|rclone|s3mock|s3proxy|s3rver|seaweedfs|swift|versitygw
-	scripts/s3-server $(SERVER)
+	test/scripts/s3-server $(SERVER)
 
 s3-policy: ## SERVER=ceph: nodes with the policy of docs/s3.md, and without each of its actions; SERVER=minio: where encryption is demanded
-	scripts/s3-server $(SERVER) policy
+	test/scripts/s3-server $(SERVER) policy
 
 test-python: build $(PYVENV)/bin/pytest ## the Python client: lint, types, tests against real nodes
 	cd python && $(PYVENV)/bin/ruff format --check . && $(PYVENV)/bin/ruff check . && $(PYVENV)/bin/mypy
@@ -136,7 +136,7 @@ chart: ## the chart's table of values from values.yaml, and the chart's tests
 	cd helm/check && go test -run TestValuesTable . -update && go test -count=1 ./...
 
 image: ## the container image as an OCI layout in bin/image, without a container engine; PLATFORMS=linux/amd64,linux/arm64
-	cd image && go run . --out $(BIN)/image --version $(VERSION) --commit $(COMMIT) --created $(CREATED) --platforms $(PLATFORMS)
+	cd cmd/image && go run . --out $(BIN)/image --version $(VERSION) --commit $(COMMIT) --created $(CREATED) --platforms $(PLATFORMS)
 
 vuln: ## known vulnerabilities in what the node calls; asks Go's vulnerability database, so it is no part of 'make test'
 	GOFLAGS= go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...

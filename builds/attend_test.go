@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"larder/chunks"
 	"larder/cluster"
 	"larder/fill"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"

@@ -9,9 +9,9 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/chunks"
 	"larder/cluster"
 	"larder/fill"
+	"larder/fill/chunks"
 	"larder/keys"
 	"larder/store"
 )

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"larder/chunks"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"

@@ -11,7 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/chunks"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"

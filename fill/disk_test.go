@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"larder/chunks"
+	"larder/fill/chunks"
+	"larder/fill/tier/disk"
 	"larder/heads"
 	"larder/keys"
 	"larder/test/testcluster"
-	"larder/tier/disk"
 )
 
 // someFiles are a directory of which the system has all in its page cache, or nothing.

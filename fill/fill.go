@@ -9,8 +9,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/budget"
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"

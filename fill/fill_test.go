@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 )

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/keys"
 	"larder/store"
 )

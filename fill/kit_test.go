@@ -17,8 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"larder/budget"
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"

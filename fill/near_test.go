@@ -12,13 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
+	"larder/fill/tier"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"
 	"larder/test/testcluster"
-	"larder/tier"
 )
 
 // beside is a ring of this node, which owns all, and another that comes next.

@@ -5,7 +5,7 @@ import (
 	"io"
 
 	"larder/budget"
-	"larder/chunks"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"larder/budget"
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 )

@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/keys"
 	"larder/store"
 )

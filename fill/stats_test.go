@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/keys"
 	"larder/store"
 )

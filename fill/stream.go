@@ -4,7 +4,7 @@ import (
 	"context"
 	"io"
 
-	"larder/chunks"
+	"larder/fill/chunks"
 )
 
 // maxAhead is how many chunks are fetched, at most, while one is being sent. A

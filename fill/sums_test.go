@@ -9,8 +9,8 @@ import (
 
 	"github.com/zeebo/xxh3"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/heads"
 )
 

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/heads"
 	"larder/keys"
 	"larder/store"

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/keys"
 	"larder/store"
 )

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"larder/chunks"
 	"larder/cluster"
+	"larder/fill/chunks"
 	"larder/keys"
 	"larder/store"
 )

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net/http"
 
-	"larder/auth"
 	"larder/fill"
+	"larder/httpapi/auth"
 	"larder/usage"
 )
 

@@ -15,10 +15,10 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/auth"
 	"larder/budget"
-	"larder/chunks"
 	"larder/fill"
+	"larder/fill/chunks"
+	"larder/httpapi/auth"
 	"larder/httpapi/overview"
 	"larder/keys"
 	"larder/store"

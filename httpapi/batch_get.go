@@ -18,9 +18,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"larder/auth"
 	"larder/budget"
 	"larder/fill"
+	"larder/httpapi/auth"
 	"larder/keys"
 )
 

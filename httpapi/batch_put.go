@@ -14,8 +14,8 @@ import (
 	"strings"
 	"sync"
 
-	"larder/auth"
-	"larder/chunks"
+	"larder/fill/chunks"
+	"larder/httpapi/auth"
 	"larder/keys"
 )
 

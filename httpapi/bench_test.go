@@ -14,11 +14,11 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/auth"
 	"larder/budget"
 	"larder/cluster"
 	"larder/fill"
 	"larder/heads"
+	"larder/httpapi/auth"
 	"larder/store"
 )
 

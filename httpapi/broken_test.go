@@ -4,9 +4,9 @@ import (
 	"context"
 	"slices"
 
-	"larder/auth"
-	"larder/chunks"
 	"larder/fill"
+	"larder/fill/chunks"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/store"
 	"larder/writepath"

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"larder/auth"
 	"larder/builds"
+	"larder/httpapi/auth"
 	"larder/keys"
 )
 

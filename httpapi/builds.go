@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"larder/auth"
 	"larder/builds"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/store"
 	"larder/writepath"

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/httpapi/overview"
 )
 

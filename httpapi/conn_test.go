@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 )
 
 // Every answer has an ID, those of net/http as well, and nothing is kept of a

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/usage"
 	"larder/writepath"

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/keys"
 )
 

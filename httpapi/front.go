@@ -11,7 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/keys"
 )
 

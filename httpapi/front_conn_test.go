@@ -13,9 +13,9 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/auth"
-	"larder/chunks"
 	"larder/fill"
+	"larder/fill/chunks"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/usage"
 )

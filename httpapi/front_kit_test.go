@@ -20,8 +20,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/chunks"
 	"larder/fill"
+	"larder/fill/chunks"
 	"larder/keys"
 	"larder/store"
 )

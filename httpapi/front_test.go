@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"larder/chunks"
 	"larder/fill"
+	"larder/fill/chunks"
 	"larder/keys"
 )
 

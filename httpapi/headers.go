@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"larder/chunks"
+	"larder/fill/chunks"
 	"larder/store"
 )
 

@@ -18,9 +18,9 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/auth"
 	"larder/budget"
-	"larder/chunks"
+	"larder/fill/chunks"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/store"
 	"larder/writepath"

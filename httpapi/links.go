@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/store"
 )

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/store"
 )

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"larder/auth"
 	"larder/budget"
 	"larder/builds"
-	"larder/chunks"
+	"larder/fill/chunks"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/store"
 	"larder/usage"

@@ -13,7 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"larder/budget"
-	"larder/chunks"
+	"larder/fill/chunks"
 	"larder/store"
 	"larder/writepath"
 )

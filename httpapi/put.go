@@ -11,7 +11,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/store"
 	"larder/writepath"
 )

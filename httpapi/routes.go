@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/keys"
 )
 

@@ -8,7 +8,7 @@ import (
 	"path"
 	"testing"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/keys"
 )
 

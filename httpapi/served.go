@@ -8,7 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/chunks"
+	"larder/fill/chunks"
 )
 
 // Served is what there is to say of a request that was answered.

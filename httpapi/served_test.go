@@ -13,8 +13,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"larder/auth"
-	"larder/chunks"
+	"larder/fill/chunks"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/store"
 	"larder/test/testcluster"

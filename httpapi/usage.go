@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
-	"larder/auth"
 	"larder/fill"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/store"
 	"larder/usage"

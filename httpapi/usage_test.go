@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/usage"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/httpapi/why"
 	"larder/keys"
 	"larder/store"

@@ -9,7 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"larder/entries"
+	"larder/usage/entries"
 )
 
 // Policy is what one org may use, and how long it keeps things. Zero is no limit.

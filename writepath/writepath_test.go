@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"larder/chunks"
 	"larder/cluster"
 	"larder/fill"
+	"larder/fill/chunks"
 	"larder/store"
 	"larder/test/testcluster"
 )

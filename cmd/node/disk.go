@@ -8,7 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"larder/tier/disk"
+	"larder/fill/tier/disk"
 )
 
 // checkDisk checks the flags of the disk.

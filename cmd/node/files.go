@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"larder/auth"
 	"larder/cluster"
+	"larder/httpapi/auth"
 	"larder/keys"
 	"larder/usage"
 )

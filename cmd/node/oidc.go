@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	"larder/auth"
-	"larder/auth/issuer"
+	"larder/httpapi/auth"
+	"larder/httpapi/auth/issuer"
 	"larder/keys"
 )
 

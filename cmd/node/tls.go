@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 )
 
 // keyPair is the certificate of the researchers' port with its key, as the files hold

@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/keys"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"larder/auth"
+	"larder/httpapi/auth"
 	"larder/test/testcluster"
 )
 

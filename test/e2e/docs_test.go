@@ -160,7 +160,7 @@ func TestDebuggingNamesWhatThereIs(t *testing.T) {
 	page, metrics := readDoc(t, "docs/debugging.md"), readDoc(t, "docs/metrics.md")
 	lines := regexp.MustCompile("`\"([^`]+)\"`").FindAllStringSubmatch(page, -1)
 	for _, m := range lines {
-		if !slices.ContainsFunc([]string{"cmd/node", "auth", "builds", "chunks", "cluster", "peer", "fill", "heads", "usage", "writepath", "httpapi", "admin", "store", "store/embedded"},
+		if !slices.ContainsFunc([]string{"cmd/node", "httpapi/auth", "builds", "fill/chunks", "cluster", "peer", "fill", "heads", "usage", "writepath", "httpapi", "httpapi/admin", "store", "store/embedded"},
 			func(folder string) bool { return defines(t, folder+"/[a-z]*.go", m[1]) }) {
 			t.Errorf("no log line says %q", m[1])
 		}
@@ -199,7 +199,7 @@ func TestReadmeNamesTheFolders(t *testing.T) {
 			t.Errorf("README names the folder %s, which is not there", name)
 		}
 	}
-	for _, pattern := range []string{"../../*/*.go", "../../httpapi/*/*.go", "../../test/*/*.go", "../../tier/*/*.go"} {
+	for _, pattern := range []string{"../../*/*.go", "../../cmd/*/*.go", "../../fill/*/*.go", "../../fill/tier/*/*.go", "../../httpapi/*/*.go", "../../test/*/*.go", "../../usage/*/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"larder/test/testcluster"
 )
 
-// admin runs what LARDER_S3_ADMIN names; see scripts/s3-admin.
+// admin runs what LARDER_S3_ADMIN names; see test/scripts/s3-admin.
 func admin(t *testing.T, stdin []byte, command string) []string {
 	t.Helper()
 	return strings.Split(strings.TrimSpace(string(run(t, stdin, nil, "bash", "-c", os.Getenv("LARDER_S3_ADMIN")+" "+command))), "\n")

@@ -3,6 +3,6 @@
 // manager, scheduler, two kubelets and kube-proxies, etcd, containerd and CoreDNS are
 // built from the modules that parts/go.mod names; each node is a set of namespaces of
 // one machine. The test process and the S3 are on a third machine beside the nodes. The tests
-// need root and what scripts/kubernetes builds, so they are behind the build tag
+// need root and what test/scripts/kubernetes builds, so they are behind the build tag
 // kubernetes: make kubernetes.
 package kubernetes

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	home   = flag.String("home", "", "where scripts/kubernetes put what it built")
+	home   = flag.String("home", "", "where test/scripts/kubernetes put what it built")
 	source = flag.String("source", "", "the root of Larder's sources")
 	only   = flag.String("steps", "", "the steps after the installation that are done, comma-separated; empty is all of them")
 )

@@ -158,10 +158,10 @@ func ofMembers() []mutation {
 func beyond() []mutation {
 	return []mutation{
 		{"–", "bytes are not compared with their digest", []overlay.Change{
-			{"chunks/verify.go", "	if bytes.Equal(want, got) {", "	if bytes.Equal(want, got) || true {"},
+			{"fill/chunks/verify.go", "	if bytes.Equal(want, got) {", "	if bytes.Equal(want, got) || true {"},
 		}},
 		{"–", "bytes in memory are taken for those of another head", []overlay.Change{
-			{"chunks/chunk.go", "keys.Chunk(c.key, c.version, c.n)", "keys.Chunk(c.key, keys.Version{}, c.n)"},
+			{"fill/chunks/chunk.go", "keys.Chunk(c.key, c.version, c.n)", "keys.Chunk(c.key, keys.Version{}, c.n)"},
 		}},
 		{"–", "of many, what was replaced meanwhile is removed", []overlay.Change{
 			{dropBatch, "if x.out.Err = err; !takes || err != nil {", "if _ = err; !takes && false {"},

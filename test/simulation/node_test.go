@@ -10,13 +10,13 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"larder/auth"
 	"larder/budget"
 	"larder/builds"
 	"larder/cluster"
 	"larder/fill"
 	"larder/heads"
 	"larder/httpapi"
+	"larder/httpapi/auth"
 	"larder/writepath"
 )
 
