@@ -7,9 +7,10 @@ import (
 	"sync"
 )
 
-// Ack is one member's answer to a Fanout; Err is nil if it acknowledged.
+// Ack is one member's answer to a Fanout; Err is nil if it acknowledged, with a text.
 type Ack struct {
 	Member Member
+	Text   string
 	Err    error
 }
 
@@ -19,7 +20,10 @@ type Ack struct {
 // touch the others. A message may arrive twice.
 func (c *Cluster) Fanout(ctx context.Context, members []Member, route, text string) []Ack {
 	acks := make([]Ack, len(members))
-	tell := func(i int) { acks[i] = Ack{Member: members[i], Err: c.tell(ctx, members[i], route, text)} }
+	tell := func(i int) {
+		said, err := c.tell(ctx, members[i], route, text)
+		acks[i] = Ack{Member: members[i], Text: said, Err: err}
+	}
 	var wg sync.WaitGroup
 	for i := range members {
 		if i == len(members)-1 {
@@ -43,13 +47,13 @@ func (r *Refused) Error() string {
 	return fmt.Sprintf("answered %d %s: %s", r.Status, http.StatusText(r.Status), r.Detail)
 }
 
-func (c *Cluster) tell(ctx context.Context, m Member, route, text string) error {
+func (c *Cluster) tell(ctx context.Context, m Member, route, text string) (said string, err error) {
 	a, err := c.Ask(ctx, m, Question{Route: route, Text: text})
 	if err != nil {
-		return fmt.Errorf("%s: %w", route, err)
+		return "", fmt.Errorf("%s: %w", route, err)
 	}
 	if a.Status/100 != 2 {
-		return fmt.Errorf("%s: %s %w", route, m.Name, &Refused{Status: a.Status, Detail: string(a.Text)})
+		return "", fmt.Errorf("%s: %s %w", route, m.Name, &Refused{Status: a.Status, Detail: string(a.Text)})
 	}
-	return nil
+	return string(a.Text), nil
 }

@@ -43,6 +43,7 @@ type node struct {
 	heard  []string // the texts with which others asked it to settle
 	onLook func()   // called when the owner is looked up
 	breaks bool     // the test breaks what must hold
+	mute   bool     // it never vouches, as older releases do not
 }
 
 var _ Cluster = (*node)(nil)
@@ -136,22 +137,27 @@ func (n *node) Departed(time.Duration) []cluster.Departure {
 
 func (n *node) Fanout(ctx context.Context, members []cluster.Member, route, text string) (acks []cluster.Ack) {
 	for _, m := range members {
-		acks = append(acks, cluster.Ack{Member: m, Err: n.tell(ctx, m.ID, route, text)})
+		said, err := n.tell(ctx, m.ID, route, text)
+		acks = append(acks, cluster.Ack{Member: m, Text: said, Err: err})
 	}
 	return acks
 }
 
-func (n *node) tell(ctx context.Context, id, route, text string) error {
+func (n *node) tell(ctx context.Context, id, route, text string) (said string, err error) {
+	if n.isMute() && text != settleBack {
+		text = ""
+	}
 	n.net.mu.Lock()
 	other := n.net.nodes[id]
 	n.net.mu.Unlock()
 	if other == nil {
-		return errors.New("out of reach")
+		return "", errors.New("out of reach")
 	}
-	if a := other.ask(ctx, n.id, route, text); a.Status/100 != 2 {
-		return &cluster.Refused{Status: a.Status, Detail: string(a.Text)}
+	a := other.ask(ctx, n.id, route, text)
+	if a.Status/100 != 2 {
+		return "", &cluster.Refused{Status: a.Status, Detail: string(a.Text)}
 	}
-	return nil
+	return string(a.Text), nil
 }
 
 // ask is a question of a member.
@@ -163,7 +169,17 @@ func (n *node) ask(ctx context.Context, from, route, text string) cluster.Answer
 		n.heard = append(n.heard, text)
 		n.mu.Unlock()
 	}
-	return routes[route](ctx, cluster.Asked{From: from, Text: text})
+	answer := routes[route](ctx, cluster.Asked{From: from, Text: text})
+	if n.isMute() {
+		answer.Text = nil
+	}
+	return answer
+}
+
+func (n *node) isMute() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.mute
 }
 
 // owns has a node hold a live head as the owner.

@@ -26,6 +26,7 @@ type packed struct {
 	modified       uint32 // in seconds since 1970
 	used           int32  // last, in ticks since the table was made
 	owned, unusual bool   // unusual: version, names and time are in other
+	resting        bool   // trusted again once all members are settled
 }
 
 // by is what many heads have in common.
@@ -159,7 +160,7 @@ func (s *entries) shrink() {
 }
 
 // forget ends the lease of an entry.
-func (p *packed) forget() { p.until, p.owned = ended, false }
+func (p *packed) forget() { p.until, p.owned, p.resting = ended, false, false }
 
 // unpack is the entry that was packed, but for when it was used.
 func (s *entries) unpack(p *packed) entry {

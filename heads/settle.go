@@ -37,12 +37,15 @@ type Cluster interface {
 // none until the ring last changed. They are newcomers, the other half of a cluster
 // that was cut in two, or a node that was taken for dead and is not.
 //
-// Two nodes may have written while neither told the other. So each forgets its
-// heads, and trusts the store as an owner again only when every unsettled member has
+// Two nodes may have written while neither told the other. So each trusts no
+// head, and trusts the store as an owner again only when every unsettled member has
 // said, with this node in its ring, that its uploads until then are over:
 //
 //	here:   joins, owns k now, is told v1 by the store and would keep it
 //	member: owned k until now; its upload of v2, begun before, completes
+//
+// What it trusted as owner rests meanwhile. It is trusted again if all of them vouch
+// (vouching), as one does that has just started, and is forgotten otherwise.
 //
 // A node that is back without knowing that it was gone sees no change of its
 // ring; being asked to settle tells it.
@@ -51,6 +54,7 @@ type settling struct {
 	met    map[string]bool // the members, by ID, when the ring last changed
 	serial uint64
 	kick   chan struct{} // holds a token when there is something to do
+	vouching
 }
 
 // member is an unsettled one.
@@ -73,9 +77,10 @@ func (t *Table) Unsettled(id string) bool {
 // RingChanged takes in that the members have changed. When it returns, nothing is
 // trusted any more that an unsettled member could have made untrue.
 //
-// Rule 15: new members are unsettled. As long as there are any, everything is
-// forgotten and nothing trusted as owner; otherwise what is owned no longer is
-// forgotten. Lookups under way are not kept.
+// Rule 15: new members are unsettled. As long as there are any, nothing is trusted as
+// owner, what was so trusted rests, and all else is forgotten, as is always what is owned
+// no longer. If one goes without having settled, what rests is forgotten. Lookups under
+// way are not kept.
 func (t *Table) RingChanged() {
 	s := &t.settling
 	s.mu.Lock()
@@ -91,9 +96,11 @@ func (t *Table) RingChanged() {
 			unsettled[m.ID] = s.meet(m, false)
 		}
 	}
+	known := len(unsettled)
 	maps.DeleteFunc(unsettled, func(id string, _ member) bool { return !now[id] })
+	s.ringChanged(s.met, now)
 	s.met = now
-	t.forgetFor(unsettled)
+	t.forgetFor(unsettled, len(unsettled) == known)
 }
 
 // meet is a member that has to be settled with. The caller holds mu.
@@ -103,12 +110,15 @@ func (s *settling) meet(m cluster.Member, back bool) member {
 }
 
 // forgetFor replaces the unsettled members, and forgets what they could have made
-// untrue. Lookups and writes that began before are not kept. The caller holds
-// settling's mu.
-func (t *Table) forgetFor(unsettled map[string]member) {
+// untrue. What is owned rests, if whoever this is about has vouched, and is trusted again
+// once no member is unsettled. Lookups and writes that began before are not kept. The
+// caller holds settling's mu.
+func (t *Table) forgetFor(unsettled map[string]member, vouched bool) {
 	began := time.Now()
 	if len(unsettled) > 0 {
 		t.unsettled.Store(&unsettled) // before any lookup can begin anew
+	} else if vouched {
+		t.trace(Event{Kind: Resumed})
 	}
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -116,13 +126,17 @@ func (t *Table) forgetFor(unsettled map[string]member) {
 		s.gen++
 		s.changed++
 		for _, p := range s.entries.byKey {
-			if len(unsettled) > 0 || p.owned && !t.mayOwn(p.hash) {
+			owns := p.owned && t.owns(p.hash)
+			switch {
+			case p.owned && !owns, p.resting && !vouched, len(unsettled) > 0 && !(owns && vouched):
 				p.forget()
+			default:
+				p.resting = len(unsettled) > 0
 			}
 		}
 		s.mu.Unlock()
 	}
-	t.trace(Event{Kind: Changed, Asked: began, Unsettled: len(unsettled)})
+	t.trace(Event{Kind: Changed, Asked: began, Unsettled: len(unsettled), Vouched: vouched})
 	t.unsettled.Store(&unsettled) // after no lookup and no write from before can be kept
 	if len(unsettled) > 0 {
 		select {
@@ -153,22 +167,23 @@ func (t *Table) settle(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, m := range *t.unsettled.Load() {
 		wg.Go(func() {
-			text := ""
-			if m.back {
-				text = settleBack
+			text := settleBack
+			if !m.back {
+				text = t.vouch(m.ID)
 			}
-			if ack := t.cluster.Fanout(ctx, []cluster.Member{m.Member}, settleRoute, text)[0]; ack.Err != nil {
+			ack := t.cluster.Fanout(ctx, []cluster.Member{m.Member}, settleRoute, text)[0]
+			if ack.Err != nil {
 				t.log.Debug().Err(ack.Err).Str("peer", m.Name).Msg("not settled yet")
 				return
 			}
-			t.settled(m)
+			t.settled(m, ack.Text)
 		})
 	}
 	wg.Wait()
 }
 
-// settled takes a member off the list, unless it has been met again.
-func (t *Table) settled(m member) {
+// settled takes a member off the list, unless it has been met again. vouch is what it said.
+func (t *Table) settled(m member, vouch string) {
 	t.settling.mu.Lock()
 	defer t.settling.mu.Unlock()
 	unsettled := maps.Clone(*t.unsettled.Load())
@@ -176,7 +191,7 @@ func (t *Table) settled(m member) {
 		return
 	}
 	delete(unsettled, m.ID)
-	t.forgetFor(unsettled)
+	t.forgetFor(unsettled, t.settling.believes(vouch))
 	if len(unsettled) == 0 {
 		t.log.Debug().Msg("settled with all members")
 	}
@@ -185,14 +200,14 @@ func (t *Table) settled(m member) {
 // handleSettle answers a member to which this node is unsettled.
 //
 // Rule 16: it answers once the asker is in this node's ring and the uploads that are
-// marked are over; those that are marked later know of the asker.
+// marked are over; those that are marked later know of the asker. It vouches, if it can.
 func (t *Table) handleSettle(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	m, ok := t.cluster.Member(asked.From)
 	if !ok {
 		return refusal(http.StatusConflict, "not a member here yet")
 	}
 	if asked.Text != settleBack {
-		t.wasAway(m)
+		t.wasAway(m, asked.Text)
 	}
 	for _, uploaded := range t.uploads() {
 		select {
@@ -201,22 +216,22 @@ func (t *Table) handleSettle(ctx context.Context, asked cluster.Asked) cluster.A
 			return refusal(http.StatusServiceUnavailable, "uploads are not over yet")
 		}
 	}
-	return cluster.Answer{Status: http.StatusNoContent}
+	return cluster.Answer{Status: http.StatusOK, Text: []byte(t.vouch(m.ID))}
 }
 
 // wasAway notes that a member, which this node does not ask to settle, asks it to.
 //
 // Rule 17: if this node knew it, this node was away without knowing. It forgets all
-// heads, takes the asker for unsettled, and asks it in return.
-func (t *Table) wasAway(m cluster.Member) {
-	if t.forgetAll(m) && t.cfg.WasAway != nil {
+// heads, unless the asker vouches, takes it for unsettled, and asks it in return.
+func (t *Table) wasAway(m cluster.Member, vouch string) {
+	if t.askedBy(m, vouch) && t.cfg.WasAway != nil {
 		t.cfg.WasAway()
 	}
 }
 
-// forgetAll forgets all heads, takes the asker for unsettled, and reports whether this
-// node knew it, and so was away.
-func (t *Table) forgetAll(m cluster.Member) (knew bool) {
+// askedBy forgets what the asker could have made untrue, takes it for unsettled, and
+// reports whether this node knew it, and so was away.
+func (t *Table) askedBy(m cluster.Member, vouch string) (knew bool) {
 	t.settling.mu.Lock()
 	defer t.settling.mu.Unlock()
 	unsettled := maps.Clone(*t.unsettled.Load())
@@ -224,7 +239,7 @@ func (t *Table) forgetAll(m cluster.Member) (knew bool) {
 	if !there {
 		unsettled[m.ID] = t.settling.meet(m, true)
 	}
-	t.forgetFor(unsettled)
+	t.forgetFor(unsettled, t.settling.believes(vouch))
 	return !there
 }
 

@@ -128,7 +128,7 @@ func TestWhoGoesIsWaitedForNoMore(t *testing.T) {
 			t.Error("still waits")
 		}
 		a.sees("a", "b")
-		a.settled(was)
+		a.settled(was, "")
 		if a.Settled() {
 			t.Error("settled by an answer from before")
 		}
@@ -170,7 +170,7 @@ func TestWhoIsAskedInReturn(t *testing.T) {
 	in(t, func(t *testing.T, net *network) {
 		a, _ := pair(t, net)
 		a.owns(t, "v1")
-		if got := a.ask(t.Context(), "b", settleRoute, settleBack); got.Status != http.StatusNoContent {
+		if got := a.ask(t.Context(), "b", settleRoute, settleBack); got.Status != http.StatusOK {
 			t.Errorf("status %d", got.Status)
 		}
 		a.want(t, "v1")

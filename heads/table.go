@@ -188,7 +188,7 @@ func (t *Table) Get(k keys.Key) (is Known, live bool, now Moment) {
 // live returns the entry of k if its lease runs. The caller holds mu.
 func (s *shard) live(k keys.Key, now time.Time) (entry, bool) {
 	p := s.entries.get(k)
-	if p == nil || s.entries.since(now) >= p.until {
+	if p == nil || p.resting || s.entries.since(now) >= p.until {
 		return entry{}, false
 	}
 	p.used = s.entries.ticks(now)
@@ -239,12 +239,15 @@ func (t *Table) keep(k keys.Key, asked Moment, e entry) bool {
 	return true
 }
 
+// owns reports whether this node is the owner of the key of this hash.
+func (t *Table) owns(hash uint64) bool {
+	_, self := t.cluster.Owner(hash)
+	return self
+}
+
 // mayOwn reports whether this node may trust the store's answer as the owner of the key
 // of this hash: not while there are unsettled members.
-func (t *Table) mayOwn(hash uint64) bool {
-	_, self := t.cluster.Owner(hash)
-	return self && t.Settled()
-}
+func (t *Table) mayOwn(hash uint64) bool { return t.owns(hash) && t.Settled() }
 
 // barred reports whether no head of k that was asked for at that moment may be
 // trusted. The caller holds mu.

@@ -24,6 +24,7 @@ const (
 	Undone    EventKind = "undone"    // the write has ended, and did not happen
 	Retired   EventKind = "retired"   // the node leaves: every head is forgotten, none kept
 	Changed   EventKind = "changed"   // the members changed, or settled: Unsettled are left
+	Resumed   EventKind = "resumed"   // what rested is about to be trusted again
 )
 
 // Event is one change of what a node knows, or of what it trusts.
@@ -36,7 +37,8 @@ type Event struct {
 	// Asked is when it was judged whether Known may be trusted: as the question was sent,
 	// the reader came, or the members began to change.
 	Asked, Until time.Time
-	Unsettled    int // members that are left
+	Unsettled    int  // members that are left
+	Vouched      bool // what is owned rests until there are none
 }
 
 // trace hands an event to whoever listens, where the change is made and under the

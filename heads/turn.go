@@ -189,6 +189,9 @@ func (w *Turn) begin(s *shard) {
 // one that did before is in the ring already; so the owner is looked up again after it. A
 // process that was stopped since the revocation begins anew.
 func (w *Turn) Upload(revoked time.Time) error {
+	if wrote := &w.table.settling.wrote; !wrote.Load() {
+		wrote.Store(true) // before the owner is looked up (vouching)
+	}
 	if !w.mark(revoked) {
 		return ErrNotOwner // another node is writing k: it has revoked it here
 	}

@@ -58,9 +58,11 @@ type Mutations struct {
 
 	// Of the members.
 	KeepWhenMemberComes    bool // rule 15: does not forget its heads when an unsettled member comes
+	TrustUnvouched         bool // rule 15: trusts heads that rested, although the member did not vouch
 	AskUnsettled           bool // rule 15: asks an owner that is unsettled for its head
 	KeepAcrossSettling     bool // rule 16: keeps an answer that it asked for before it had settled
 	SettleWhileUploading   bool // rule 16: answers who settles before its uploads are over
+	VouchAfterWriting      bool // rule 16: vouches although it wrote before the asker was in its ring
 	KeepWhenAsked          bool // rule 17: does not forget its heads when it is asked to settle
 	LeaveWithoutForgetting bool // rule 18: leaves with its heads
 	ShareWhileLeaving      bool // rule 18: lets readers join lookups after it has forgotten its heads

@@ -106,16 +106,36 @@ func (c *Config) takeIn(s *state, n Node) {
 			p.untold |= m.bit()
 		}
 	}
+	unheard := p.pending &^ p.view
 	p.pending &= p.view
 	p.back &= p.pending
 	p.untold &= p.pending
+	switch {
+	case p.known&^p.view&^n.bit() != 0:
+		p.wrote, p.always = true, 0
+	case p.wrote:
+		p.always &= p.view
+	default:
+		p.always = p.view &^ n.bit()
+	}
 	p.known, p.changed = p.view, false
-	c.forget(p, n, c.KeepWhenMemberComes)
+	c.forget(p, n, unheard == 0)
+}
+
+// vouches says that what m sent to S3 since its start can have made nothing untrue
+// that n holds: n was in its ring, and so were no others than those whom n knows, too,
+// and who speak for themselves.
+func (c *Config) vouches(m, n *node, asker Node) bool {
+	if c.VouchAfterWriting {
+		return true
+	}
+	return m.always.has(asker) && m.known&^m.view == 0 && m.view&^n.known == 0
 }
 
 // settle is n asking m, unsettled with it, to settle. A member that asks first
 // makes m forget too, and ask in return. m answers when n is in its ring and
-// its uploads are over; then n trusts again as owner, if m was the last.
+// its uploads are over; then n trusts again as owner, if m was the last. Each vouches
+// for itself, if it can.
 func (c *Config) settle(s *state, n, m Node, yield yield) {
 	p, other := &s.nodes[n], &s.nodes[m]
 	if !p.pending.has(m) || !p.view.has(m) || other.mode != running || !other.view.has(n) {
@@ -130,7 +150,7 @@ func (c *Config) settle(s *state, n, m Node, yield yield) {
 				q.pending |= n.bit()
 				q.back |= n.bit()
 			}
-			c.forget(q, m, false)
+			c.forget(q, m, c.vouches(p, q, m))
 		}
 		yield(event{kind: evAskToSettle, n: n, m: m}, next, "")
 	}
@@ -142,17 +162,25 @@ func (c *Config) settle(s *state, n, m Node, yield yield) {
 	q.back &^= m.bit()
 	q.untold &^= m.bit()
 	if !c.KeepAcrossSettling {
-		c.forget(q, n, c.KeepWhenMemberComes)
+		c.forget(q, n, c.vouches(other, p, n) || c.TrustUnvouched)
 	}
 	yield(event{kind: evSettled, n: n, m: m}, next, "")
 }
 
-// forget makes a node forget its heads if there are unsettled members, and else those
-// that it owned and owns no longer. Lookups under way are not kept.
-func (c *Config) forget(p *node, n Node, keep bool) {
+// forget makes a node forget the heads that it owned and owns no longer, and if there
+// are unsettled members all others, but that those which it owns rest until there are
+// none, as long as all vouch. Lookups under way are not kept.
+func (c *Config) forget(p *node, n Node, vouched bool) {
 	kept := p.head
 	p.drop()
-	if keep || p.pending == 0 && (!kept.owned || c.mayOwn(p, n)) {
+	switch owns := kept.owned && p.view.owner() == n; {
+	case p.pending != 0 && c.KeepWhenMemberComes:
+		p.head = kept
+	case p.pending != 0 && owns && vouched:
+		kept.rests = true
+		p.head = kept
+	case p.pending == 0 && (!kept.owned || owns && (vouched || !kept.rests)):
+		kept.rests = false
 		p.head = kept
 	}
 	p.write.disturbed = p.write.phase != idle

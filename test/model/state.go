@@ -28,6 +28,8 @@ type node struct {
 	pending members // the unsettled members
 	back    members // those of them who asked first
 	untold  members // those of them who hold another to be the owner, and do not know that they were away
+	wrote   bool    // it has uploaded, or lost a member: always grows no more
+	always  members // those who were in its ring at each upload that it sent
 	head    head    // what it knows of the key
 	lookups [2]lookup
 	write   write
@@ -48,11 +50,12 @@ const (
 type head struct {
 	known   bool
 	owned   bool
+	rests   bool // until all are settled
 	version uint8
 	ticks   uint8
 }
 
-func (h head) live() bool { return h.known && (h.owned || h.ticks > 0) }
+func (h head) live() bool { return h.known && !h.rests && (h.owned || h.ticks > 0) }
 
 // lookup is an answer on its way to those who wait for it.
 type lookup struct {
@@ -99,6 +102,7 @@ func start(c Config) state {
 			s.nodes[n].view = n.bit()
 		}
 		s.nodes[n].known = s.nodes[n].view
+		s.nodes[n].always = s.nodes[n].view &^ n.bit()
 	}
 	c.tidy(&s)
 	return s
@@ -162,7 +166,7 @@ func (c *Config) tidy(s *state) {
 				p.untold &^= m.bit()
 			}
 		}
-		if !p.head.live() {
+		if !p.head.live() && !p.head.rests {
 			p.head = head{}
 		}
 		for i := range p.lookups {

@@ -69,6 +69,7 @@ func (c *Config) proceed(s *state, n Node, yield yield) {
 		return
 	}
 	q.write.phase = uploading
+	q.wrote = true
 	yield(event{kind: evUpload, n: n, lease: p.view&^p.write.told != 0}, next, "")
 }
 

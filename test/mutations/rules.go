@@ -17,6 +17,7 @@ const (
 	table   = "heads/table.go"
 	turn    = "heads/turn.go"
 	settle  = "heads/settle.go"
+	vouch   = "heads/vouch.go"
 	revoked = "heads/revoked.go"
 	resolve = "fill/resolve.go"
 
@@ -32,7 +33,7 @@ func mutations() []mutation {
 func ofReads() []mutation {
 	return []mutation{
 		{"1", "a lease that has ended is trusted", []overlay.Change{
-			{table, "if p == nil || s.entries.since(now) >= p.until {\n		return entry{}", "if p == nil || p.until == ended {\n		return entry{}"},
+			{table, "p.resting || s.entries.since(now) >= p.until {\n		return entry{}", "p.resting || p.until == ended {\n		return entry{}"},
 		}},
 		{"2", "what the store says past the owner is kept", []overlay.Change{{
 			resolve, "reading the store\")\n		return f.fromStore(ctx, k, w, fl.user, false)",
@@ -52,7 +53,7 @@ func ofReads() []mutation {
 			{table, "e.used, e.until = time.Now(), e.within(e.until)", "e.used = time.Now()"},
 		}},
 		{"5", "an owner trusts the store while members are unsettled", []overlay.Change{
-			{table, "return self && t.Settled()", "return self"},
+			{table, "return t.owns(hash) && t.Settled()", "return t.owns(hash)"},
 		}},
 		{"5", "an owner trusts the store twice as long", []overlay.Change{
 			{table, "until: asked.At.Add(t.cfg.Revalidate)", "until: asked.At.Add(2 * t.cfg.Revalidate)"},
@@ -125,7 +126,20 @@ func ofMembers() []mutation {
 			{settle, "		if !s.met[m.ID] {", "		if !s.met[m.ID] && false {"},
 		}},
 		{"15", "heads are kept when a member comes", []overlay.Change{
-			{settle, "if len(unsettled) > 0 || p.owned &&", "if p.owned &&"},
+			{settle, ", len(unsettled) > 0 && !(owns && vouched):", ":"},
+			{settle, "p.resting = len(unsettled) > 0", "p.resting = false"},
+		}},
+		{"15", "what rests is trusted again though somebody did not vouch", []overlay.Change{
+			{settle, "p.resting && !vouched, len(unsettled) > 0 && !(owns && vouched):", "len(unsettled) > 0 && !owns:"},
+		}},
+		{"16", "it vouches though it wrote while the asker was no member", []overlay.Change{
+			{vouch, "if !v.wrote.Load() {", "if true {"},
+		}},
+		{"16", "it vouches though it has lost a member", []overlay.Change{
+			{vouch, "if s.lost || !s.always[to] {", "if !s.always[to] {"},
+		}},
+		{"16", "it is believed though it was with others", []overlay.Change{
+			{vouch, "		if !s.met[id] {", "		if id == \"\" {"},
 		}},
 		{"15", "lookups under way are kept when the ring changes", []overlay.Change{
 			{settle, "		s.gen++\n		s.changed++\n", "		s.changed++\n"},
@@ -137,7 +151,7 @@ func ofMembers() []mutation {
 			{settle, "if !ok {\n		return refusal(http.StatusConflict", "if !ok && false {\n		return refusal(http.StatusConflict"},
 		}},
 		{"17", "who was away does not forget", []overlay.Change{
-			{settle, "		t.wasAway(m)\n", "		_ = m\n"},
+			{settle, "		t.wasAway(m, asked.Text)\n", "		_ = m\n"},
 		}},
 		{"17", "who was away does not settle in return", []overlay.Change{
 			{settle, "unsettled[m.ID] = t.settling.meet(m, true)", "_ = t.settling.meet(m, true)"},

@@ -118,6 +118,8 @@ type lease struct{ by, to, head string }
 // node is what one node knows.
 type node struct {
 	head      string // what it trusts; empty is nothing
+	rests     string // what it trusted as owner before it had unsettled members
+	resumed   bool   // it trusts that again, if it is the owner still: an answer shows it
 	owned     bool
 	from      string    // the owner that granted it
 	asked     time.Time // when it asked for that
@@ -140,7 +142,7 @@ type node struct {
 func (n *node) live(at time.Time) bool { return n.head != "" && at.Before(n.until) }
 
 // drop is what a drop does.
-func (n *node) drop(at time.Time) { n.head, n.dropped = "", at }
+func (n *node) drop(at time.Time) { n.head, n.rests, n.dropped = "", "", at }
 
 // named is a head as the checker compares them. What has expired and was not removed is
 // in the store.
@@ -172,6 +174,8 @@ func (c *checker) take(e *Event) string {
 		return n.revoked(e)
 	case heads.Changed:
 		n.dropLookups(e)
+	case heads.Resumed:
+		n.resumed = true
 	case heads.Retired:
 		n.drop(e.At)
 		n.retired = true
@@ -192,8 +196,14 @@ func (n *node) dropLookups(e *Event) {
 	if e.Asked.After(n.dropped) {
 		n.dropped = e.Asked
 	}
+	if !e.Vouched {
+		n.rests = ""
+	}
 	if e.Unsettled > 0 && !n.asked.After(e.Asked) {
-		n.head = ""
+		if n.head != "" && n.owned && e.Vouched {
+			n.rests = n.head
+		}
+		n.head, n.resumed = "", false
 	}
 }
 
@@ -212,6 +222,9 @@ func (n *node) revoked(e *Event) string {
 // trusts takes in what a node trusts, grants or answers.
 func (c *checker) trusts(n *node, e *Event) string {
 	is := named(e.Known)
+	if n.head == "" && n.resumed && n.rests == is {
+		n.head = n.rests
+	}
 	switch {
 	case n.writing:
 		return "rules 7 and 9: the key is being written there"

@@ -168,6 +168,31 @@ func TestCheck(t *testing.T) {
 			s.do("A", heads.Changed, func(e *Event) { e.Unsettled = 1 })
 			s.keep("A", "absent", 0)
 		}, "rule 5"},
+		"what rested is answered once all are settled": {func(s *script) {
+			s.keep("A", "absent", 0)
+			s.do("A", heads.Changed, func(e *Event) { e.Unsettled, e.Vouched = 1, true })
+			s.do("A", heads.Resumed, nil)
+			s.do("A", heads.Changed, func(e *Event) { e.Vouched = true })
+			s.hit("A", "absent")
+		}, ""},
+		"what rests is answered": {func(s *script) {
+			s.keep("A", "absent", 0)
+			s.do("A", heads.Changed, func(e *Event) { e.Unsettled, e.Vouched = 1, true })
+			s.hit("A", "absent")
+		}, "rule 1"},
+		"what rested is answered though one did not vouch": {func(s *script) {
+			s.keep("A", "absent", 0)
+			s.do("A", heads.Changed, func(e *Event) { e.Unsettled, e.Vouched = 1, true })
+			s.do("A", heads.Changed, nil)
+			s.hit("A", "absent")
+		}, "rule 1"},
+		"what rested is answered though it was dropped": {func(s *script) {
+			s.keep("A", "absent", 0)
+			s.do("A", heads.Changed, func(e *Event) { e.Unsettled, e.Vouched = 1, true })
+			s.do("A", heads.Dropped, nil)
+			s.do("A", heads.Resumed, nil)
+			s.hit("A", "absent")
+		}, "rule 1"},
 		"published although the members changed": {func(s *script) {
 			s.do("A", heads.Began, nil)
 			s.do("A", heads.Marked, nil)
