@@ -44,6 +44,9 @@ type Mutations struct {
 	// Of the writer.
 	TrustWhileWriting   bool // rule 9: trusts its own head while it writes
 	NoWaitForSilent     bool // rule 10: uploads without waiting for a member that does not acknowledge
+	ForgetGrants        bool // rule 10: tells nobody although a lease may run that it has granted
+	CalmBeforeTakingIn  bool // rule 10: tells nobody although its ring has changed, and it has not taken that in
+	CalmAtOnce          bool // rule 10: tells nobody although another may have granted a lease before it settled
 	NoMarginForDrift    bool // rule 10: waits for a lease and not a tick more
 	NoWaitForDeparted   bool // rule 10: does not wait for the lease of a member that it saw die
 	UploadBeforeRevoked bool // rule 10: uploads while the revocation is under way

@@ -76,6 +76,7 @@ func TestCourtesies(t *testing.T) {
 		{"revocation acknowledged during the own upload", joins, Mutations{AckWhileUploading: true}},
 		{"a busy member taken for silent", joins, Mutations{BusyIsSilent: true}},
 		{"an unsettled member is asked for heads", returns, Mutations{AskUnsettled: true}},
+		{"nobody is told right after a change", Config{Writes: 2, Lookups: 1, Leaving: A}, Mutations{CalmAtOnce: true}},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			m.with.Mutations = m.leave
@@ -137,6 +138,8 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		{"a lease counts from the arrival", least, Mutations{LeaseFromArrival: true}},
 		{"a lease for who is no member", Config{Writes: 1, Lookups: 1, Pausing: C, Pauses: 1, Returns: 1}, Mutations{GrantToAnyone: true}},
 		{"no wait for a silent member", least, Mutations{NoWaitForSilent: true}},
+		{"nobody told though a lease was granted", least, Mutations{ForgetGrants: true}},
+		{"nobody told in a ring that is not taken in", Config{Writes: 1, Lookups: 1, Pausing: A, Pauses: 1, Returns: 3, Late: true}, Mutations{CalmBeforeTakingIn: true}},
 		{"no margin for drift", Config{Writes: 1, Lookups: 1, Drifts: 1}, Mutations{NoMarginForDrift: true}},
 		{"no wait for a member that died lately", Config{Writes: 1, Lookups: 1, Pausing: C, Pauses: 1, Returns: 2}, Mutations{NoWaitForDeparted: true}},
 		{"upload before the revocation is complete", least, Mutations{UploadBeforeRevoked: true}},

@@ -184,6 +184,7 @@ func (c *Config) forget(p *node, n Node, vouched bool) {
 		p.head = kept
 	}
 	p.write.disturbed = p.write.phase != idle
+	p.restive = waitTicks
 }
 
 // tick is the passing of time. slow is a node whose clock misses the tick for
@@ -204,6 +205,8 @@ func (c *Config) tick(s *state, slow Node, yield yield) {
 	for n := A; n <= C; n++ {
 		p := &next.nodes[n]
 		less(&p.write.wait)
+		less(&p.granted)
+		less(&p.restive)
 		for m := range p.holds {
 			less(&p.holds[m])
 		}

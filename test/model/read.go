@@ -32,6 +32,9 @@ func (c *Config) read(s *state, n Node, yield yield) {
 	}
 	next = *s
 	if l, ok := c.askOwner(s, owner, n); ok && c.begin(&next, n, l) {
+		if l.lease {
+			next.nodes[owner].granted = waitTicks
+		}
 		yield(event{kind: evAskOwner, n: n, m: owner, v: l.version, lease: l.lease}, next, "")
 	}
 }

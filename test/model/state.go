@@ -30,6 +30,8 @@ type node struct {
 	untold  members // those of them who hold another to be the owner, and do not know that they were away
 	wrote   bool    // it has uploaded, or lost a member: always grows no more
 	always  members // those who were in its ring at each upload that it sent
+	granted uint8   // ticks for which a lease may run that it has granted
+	restive uint8   // ticks for which a lease may run that another owner has granted, before it settled
 	head    head    // what it knows of the key
 	lookups [2]lookup
 	write   write
@@ -83,6 +85,7 @@ type write struct {
 	phase     phase
 	told      members // who has acknowledged
 	wait      uint8   // ticks until every lease granted before has ended
+	free      bool    // no lease may run that it has granted
 	gaveWay   bool    // another owner has revoked the key
 	disturbed bool    // the ring changed since it began, or the node settled
 	unsure    bool    // an upload that was given up could still happen when it began
@@ -168,6 +171,9 @@ func (c *Config) tidy(s *state) {
 		}
 		if !p.head.live() && !p.head.rests {
 			p.head = head{}
+		}
+		if p.write.phase == idle && (s.writes == 0 || p.view.owner() != n) { // it becomes the owner by a change, which makes it restive
+			p.granted, p.restive = 0, 0
 		}
 		for i := range p.lookups {
 			l := &p.lookups[i]

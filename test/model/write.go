@@ -30,6 +30,7 @@ func (c *Config) take(s *state, n Node, yield yield) {
 		q.head = trusted
 	}
 	q.write = write{phase: revoking, told: n.bit(), wait: waitTicks, unsure: q.marked && !c.MarkEndsWithWrite}
+	q.write.free = q.granted == 0 || c.ForgetGrants
 	if c.NoMarginForDrift {
 		q.write.wait = leaseTicks
 	}
@@ -77,6 +78,9 @@ func (c *Config) proceed(s *state, n Node, yield yield) {
 // can hold has run out, and the same of those that died lately. One that is
 // uploading the key itself says so, and is waited for.
 func (c *Config) revoked(s *state, p *node) bool {
+	if p.write.free && c.isCalm(p) {
+		return true
+	}
 	untold := p.view &^ p.write.told
 	if untold != 0 && p.write.wait > 0 && !c.NoWaitForSilent {
 		return false
@@ -91,6 +95,12 @@ func (c *Config) revoked(s *state, p *node) bool {
 		}
 	}
 	return true
+}
+
+// isCalm reports whether every other member has taken the node for one for as long as a
+// lease: then the leases on what it owns are those that it has granted.
+func (c *Config) isCalm(p *node) bool {
+	return (!p.changed || c.CalmBeforeTakingIn) && (p.restive == 0 && p.pending == 0 || c.CalmAtOnce)
 }
 
 // upload is S3 applying an upload that was sent, or one that was given up. The
