@@ -19,12 +19,12 @@ func scenarios() []scenario {
 		{"uploads are given up", Config{Writes: 3, Lookups: 2, Unknown: 2, Drifts: 1}},
 		{"the owner is paused", Config{Writes: 3, Lookups: 2, Unknown: 1, Drifts: 1, Pausing: A, Pauses: 2}},
 		{"another is paused", Config{Writes: 3, Lookups: 2, Unknown: 1, Drifts: 1, Pausing: C, Pauses: 2}},
-		{"the owner is paused and taken for dead", Config{Writes: 2, Lookups: 1, Pausing: A, Pauses: 1, Returns: 2}},
+		{"the owner is paused and taken for dead", Config{Writes: 1, Lookups: 1, Pausing: A, Pauses: 1, Returns: 2}},
 		{"another is paused and taken for dead", Config{Writes: 2, Lookups: 1, Drifts: 1, Pausing: C, Pauses: 1, Returns: 2}},
 		{"the owner dies", Config{Writes: 3, Lookups: 2, Drifts: 1, Crashing: A}},
 		{"another dies", Config{Writes: 3, Lookups: 2, Drifts: 1, Crashing: C}},
 		{"the owner dies while another is paused", Config{Writes: 3, Lookups: 2, Crashing: A, Pausing: B, Pauses: 1}},
-		{"a new owner joins", Config{Writes: 2, Lookups: 1, Joining: A}},
+		{"a new owner joins", Config{Writes: 2, Joining: A}},
 		{"a new owner joins, and a clock drifts", Config{Writes: 1, Lookups: 1, Drifts: 1, Joining: A}},
 		{"another joins", Config{Writes: 1, Lookups: 1, Drifts: 1, Joining: C}},
 		{"another joins, taken in late", Config{Writes: 1, Lookups: 1, Joining: C, Late: true}},
@@ -47,6 +47,8 @@ func large() bool { return os.Getenv("LARDER_MODEL") == "large" }
 func larger() []scenario {
 	return []scenario{
 		{"another is paused and taken for dead, more writes", Config{Writes: 3, Lookups: 1, Drifts: 1, Pausing: C, Pauses: 1, Returns: 2}},
+		{"the owner is paused and taken for dead, more writes", Config{Writes: 2, Lookups: 1, Pausing: A, Pauses: 1, Returns: 2}},
+		{"a new owner joins, two writes", Config{Writes: 2, Lookups: 1, Joining: A}},
 		{"the owner is paused and taken for dead, two lookups", Config{Writes: 2, Lookups: 2, Pausing: A, Pauses: 1, Returns: 2}},
 		{"a new owner joins, more writes", Config{Writes: 3, Lookups: 1, Drifts: 1, Joining: A}},
 		{"another joins while the owner is taken for dead", Config{Writes: 1, Lookups: 1, Joining: C, Pausing: A, Pauses: 1, Returns: 2}},
