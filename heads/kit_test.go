@@ -39,6 +39,7 @@ type node struct {
 
 	mu     sync.Mutex // guards the fields below
 	view   []string
+	saw    uint64 // how often that has changed
 	gone   []cluster.Departure
 	heard  []string // the texts with which others asked it to settle
 	onLook func()   // called when the owner is looked up
@@ -93,11 +94,18 @@ func pair(t *testing.T, net *network) (a, b *node) {
 func (n *node) sees(ids ...string) {
 	n.mu.Lock()
 	n.view = ids
+	n.saw++
 	n.mu.Unlock()
 	n.RingChanged()
 }
 
 func memberOf(id string) cluster.Member { return cluster.Member{Name: id, ID: id} }
+
+func (n *node) Changes() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.saw
+}
 
 func (n *node) Self() cluster.Member { return memberOf(n.id) }
 

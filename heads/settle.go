@@ -25,6 +25,8 @@ type Cluster interface {
 	// Members are those that a revocation reaches, Member one of them by its ID.
 	Members() []cluster.Member
 	Member(id string) (m cluster.Member, ok bool)
+	// Changes is how often the ring has changed.
+	Changes() uint64
 	// Owner is the member that the ring gives a hash to, and whether it is this node.
 	Owner(hash uint64) (m cluster.Member, self bool)
 	// Departed are those that were seen dead within that time.
@@ -50,10 +52,11 @@ type Cluster interface {
 // A node that is back without knowing that it was gone sees no change of its
 // ring; being asked to settle tells it.
 type settling struct {
-	mu     sync.Mutex      // guards all below, and the replacing of Table.unsettled
-	met    map[string]bool // the members, by ID, when the ring last changed
-	serial uint64
-	kick   chan struct{} // holds a token when there is something to do
+	mu      sync.Mutex      // guards all below, and the replacing of Table.unsettled
+	met     map[string]bool // the members, by ID, when the ring last changed
+	changes uint64          // how often it had changed then
+	serial  uint64
+	kick    chan struct{} // holds a token when there is something to do
 	vouching
 }
 
@@ -85,6 +88,7 @@ func (t *Table) RingChanged() {
 	s := &t.settling
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.changes = t.cluster.Changes() // before the members, which may be from after it
 	unsettled := maps.Clone(*t.unsettled.Load())
 	now := map[string]bool{t.cluster.Self().ID: true}
 	for _, m := range t.cluster.Members() {
@@ -136,6 +140,7 @@ func (t *Table) forgetFor(unsettled map[string]member, vouched bool) {
 		}
 		s.mu.Unlock()
 	}
+	t.calm.Store(&calm{changes: t.settling.changes, since: time.Now()})
 	t.trace(Event{Kind: Changed, Asked: began, Unsettled: len(unsettled), Vouched: vouched})
 	t.unsettled.Store(&unsettled) // after no lookup and no write from before can be kept
 	if len(unsettled) > 0 {

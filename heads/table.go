@@ -51,6 +51,7 @@ type Table struct {
 	// unsettled are the unsettled members, by ID. The map is never changed, but
 	// replaced by another, under settling's mu.
 	unsettled atomic.Pointer[map[string]member]
+	calm      atomic.Pointer[calm]
 	writing   sync.WaitGroup // writers that hold a turn or wait for one
 	counts    counts
 	log       zerolog.Logger
@@ -84,6 +85,7 @@ type shard struct {
 	// unknown are the keys whose write ended without a known outcome, each until the
 	// store can no longer complete it.
 	unknown map[keys.Key]time.Time
+	grants  grants
 }
 
 // entry is a head under a lease. One whose lease has ended, or that was dropped,
@@ -109,6 +111,7 @@ func New(cfg Config, c Cluster) *Table {
 	}
 	t.invariants = t.log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Minute})
 	t.unsettled.Store(&map[string]member{})
+	t.calm.Store(&calm{since: time.Now()})
 	began := base{time.Now()}
 	for i := range t.shards {
 		t.shards[i] = shard{
@@ -116,6 +119,7 @@ func New(cfg Config, c Cluster) *Table {
 			entries: newEntries(began),
 			queues:  map[keys.Key]*queue{},
 			unknown: map[keys.Key]time.Time{},
+			grants:  newGrants(),
 		}
 	}
 	return t
@@ -335,6 +339,7 @@ func (t *Table) Grant(k keys.Key, to string) (Known, time.Duration) {
 		return Known{}, 0
 	}
 	lease := min(t.cfg.Lease, e.until.Sub(now))
+	s.grants.note(k, now, Outlasts(t.cfg.Lease))
 	t.counts.granted.Add(1)
 	t.trace(Event{Kind: Granted, Key: k, Peer: to, Known: e.Known, Asked: now, Until: now.Add(lease)})
 	return e.Known, lease

@@ -47,6 +47,7 @@ type Turn struct {
 	key       keys.Key
 	queue     *queue
 	abandoned func() bool
+	granted   bool      // a lease may run that this node has granted
 	asked     time.Time // when the store was, or just before
 	changed   uint64    // the shard's, at the begin
 }
@@ -179,6 +180,7 @@ func (w *Turn) begin(s *shard) {
 	s.drop(w.key)
 	w.queue.writing = true
 	w.Began, w.changed = now, s.changed
+	w.granted = s.grants.mayRun(w.key, now, Outlasts(w.table.cfg.Lease))
 	w.table.trace(Event{Kind: Began, Key: w.key})
 }
 

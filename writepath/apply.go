@@ -56,10 +56,11 @@ func (p *Path) inTurn(ctx context.Context, k keys.Key, o op) (Result, error) {
 		return Result{}, err
 	}
 	defer room.Cancel()
-	if err := p.revoke(ctx, k, turn.Began); err != nil {
+	revoked, err := p.endLeases(ctx, k, turn)
+	if err != nil {
 		return Result{}, err
 	}
-	if err := turn.Upload(time.Now()); err != nil {
+	if err := turn.Upload(revoked); err != nil {
 		return Result{}, err
 	}
 	if marked = p.cfg.Claims.Mark(k, o.claim()); !marked {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -106,8 +107,8 @@ func (p *Path) dropBatch(ctx context.Context, d Drop, all []*doomed, abandoned f
 	if len(batch) == 0 {
 		return taken
 	}
-	busy, err := p.revokeAll(ctx, batch)
-	marked := p.markAll(batch, busy, err)
+	busy, at, err := p.revokeAll(ctx, batch)
+	marked := p.markAll(batch, busy, at, err)
 	for _, x := range batch {
 		if busy[x.key.Place()] && err == nil {
 			taken = append(taken, x)
@@ -119,7 +120,10 @@ func (p *Path) dropBatch(ctx context.Context, d Drop, all []*doomed, abandoned f
 
 // revokeAll is revoke for the keys of a batch, with one question to each member. busy
 // are the places of those that a member is writing itself.
-func (p *Path) revokeAll(ctx context.Context, batch []*doomed) (busy map[string]bool, err error) {
+func (p *Path) revokeAll(ctx context.Context, batch []*doomed) (busy map[string]bool, at time.Time, err error) {
+	if at = time.Now(); !slices.ContainsFunc(batch, func(x *doomed) bool { return x.turn.MayBeLeased() }) {
+		return nil, at, nil
+	}
 	ks := make([]keys.Key, len(batch))
 	began := batch[0].turn.Began
 	for i, x := range batch {
@@ -154,13 +158,12 @@ func (p *Path) revokeAll(ctx context.Context, batch []*doomed) (busy map[string]
 		asking.Wait()
 		return acks
 	})
-	return busy, err
+	return busy, time.Now(), err
 }
 
 // markAll marks the keys of a batch that nobody else writes, after their revocation,
 // and returns them.
-func (p *Path) markAll(batch []*doomed, busy map[string]bool, revoked error) (marked []*doomed) {
-	at := time.Now()
+func (p *Path) markAll(batch []*doomed, busy map[string]bool, at time.Time, revoked error) (marked []*doomed) {
 	for _, x := range batch {
 		if x.out.Err = revoked; revoked != nil || busy[x.key.Place()] {
 			continue

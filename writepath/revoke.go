@@ -20,9 +20,15 @@ const (
 	tellAgain = 250 * time.Millisecond
 )
 
-// withDrift is how long a lease is waited out: another node's clock may run
-// slower than this one's by one part in a hundred, and a little for rounding.
-func withDrift(lease time.Duration) time.Duration { return lease + lease/100 + 10*time.Millisecond }
+// endLeases returns when no other node can hold a lease on k that was granted before the
+// turn began, and the time at which that was so.
+func (p *Path) endLeases(ctx context.Context, k keys.Key, turn *heads.Turn) (at time.Time, err error) {
+	if at = time.Now(); !turn.MayBeLeased() {
+		return at, nil
+	}
+	err = p.revoke(ctx, k, turn.Began)
+	return time.Now(), err
+}
 
 // revoke returns when no other node can hold a lease on k that was granted
 // before began.
@@ -44,7 +50,7 @@ func (p *Path) revoke(ctx context.Context, k keys.Key, began time.Time) error {
 // revoked is revoke with a way to tell members. What is logged names one key.
 func (p *Path) revoked(ctx context.Context, k keys.Key, began time.Time, ask teller) error {
 	defer func() { p.cfg.Waited(time.Since(began)) }()
-	lease := withDrift(p.cfg.Lease)
+	lease := heads.Outlasts(p.cfg.Lease)
 	expired := began.Add(lease)
 	told := map[string]bool{p.cluster.Self().ID: true}
 	hung := map[string]bool{}

@@ -3,6 +3,7 @@ package writepath
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"larder/cluster"
 	"larder/keys"
+	"larder/test/testcluster"
 )
 
 // members are a cluster in a bubble of its own time, which answers as the test says.
@@ -154,4 +156,39 @@ func TestARevocationThatGoesOn(t *testing.T) {
 			t.Errorf("out of patience: %v", err)
 		}
 	})
+}
+
+// Rule 10: nobody is told of a write of what nobody may hold a lease on, and everybody once
+// somebody has read it.
+func TestNobodyIsToldOfWhatNobodyHolds(t *testing.T) {
+	nodes := startCluster(t, 3, 2*time.Second)
+	owner := nodes[0]
+	k := keyOwnedBy(t, owner)
+	testcluster.Soon(t, func() error {
+		before := owner.path.Stats().Acknowledged
+		mustPut(t, owner, k, "v1")
+		if told := owner.path.Stats().Acknowledged - before; told > 0 {
+			return fmt.Errorf("%d members were told", told)
+		}
+		return nil
+	})
+	owner.cluster.setDeaf("node-1", "node-2")
+	mustPut(t, owner, k, "v2")
+	if s := owner.path.Stats(); s.Silent > 0 {
+		t.Errorf("asked members: %+v", s)
+	}
+	for i, n := range nodes {
+		if got := get(t, n, k); got != "v2" {
+			t.Errorf("node %d answers %q", i, got)
+		}
+	}
+	mustPut(t, owner, k, "v3")
+	if s := owner.path.Stats(); s.SilentWaitedOut != 2 {
+		t.Errorf("not waited for members that hold a lease: %+v", s)
+	}
+	for i, n := range nodes {
+		if got := get(t, n, k); got != "v3" {
+			t.Errorf("node %d answers %q", i, got)
+		}
+	}
 }

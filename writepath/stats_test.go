@@ -42,6 +42,7 @@ func TestRevocationsAreCounted(t *testing.T) {
 	}
 
 	owner.cluster.setDeaf()
+	get(t, nodes[2], k) // under a lease
 	owner.cluster.setGone(cluster.Departure{Member: cluster.Member{ID: "dead"}, At: time.Now()})
 	mustPut(t, owner, k, "v3")
 	if s := owner.path.Stats(); s.SilentWaitedOut != 1 || s.DepartedWaitedOut != 1 {

@@ -18,6 +18,8 @@ const (
 	turn    = "heads/turn.go"
 	settle  = "heads/settle.go"
 	vouch   = "heads/vouch.go"
+	granted = "heads/granted.go"
+	granted = "heads/granted.go"
 	revoked = "heads/revoked.go"
 	resolve = "fill/resolve.go"
 
@@ -91,8 +93,26 @@ func ofWrites() []mutation {
 		{"10", "no wait for who died lately", []overlay.Change{
 			{"writepath/revoke.go", "range p.cluster.Departed(lease) {", "range p.cluster.Departed(lease)[:0] {"},
 		}},
+		{"10", "nobody is told though a lease was granted", []overlay.Change{
+			{granted, "return w.granted || !t.Settled()", "return !t.Settled()"},
+		}},
+		{"10", "nobody is told though it has just settled", []overlay.Change{
+			{granted, " || time.Since(c.since) < Outlasts(t.cfg.Lease)", ""},
+		}},
+		{"10", "nobody is told in a ring that is not taken in", []overlay.Change{
+			{granted, " || c.changes != t.cluster.Changes()", ""},
+		}},
+		{"10", "nobody is told though a lease was granted", []overlay.Change{
+			{granted, "return w.granted || !t.Settled()", "return !t.Settled()"},
+		}},
+		{"10", "nobody is told though it has just settled", []overlay.Change{
+			{granted, " || time.Since(c.since) < Outlasts(t.cfg.Lease)", ""},
+		}},
+		{"10", "nobody is told in a ring that is not taken in", []overlay.Change{
+			{granted, " || c.changes != t.cluster.Changes()", ""},
+		}},
 		{"10", "no time for clocks that drift", []overlay.Change{
-			{"writepath/revoke.go", "return lease + lease/100 + 10*time.Millisecond", "return lease"},
+			{granted, "return lease + lease/100 + 10*time.Millisecond", "return lease"},
 		}},
 		{"10", "a revocation does not drop the head", []overlay.Change{
 			{turn, "	s.drop(k)\n	t.trace(", "	t.trace("},
