@@ -19,7 +19,6 @@ const (
 	settle  = "heads/settle.go"
 	vouch   = "heads/vouch.go"
 	granted = "heads/granted.go"
-	granted = "heads/granted.go"
 	revoked = "heads/revoked.go"
 	resolve = "fill/resolve.go"
 
@@ -92,15 +91,6 @@ func ofWrites() []mutation {
 		}},
 		{"10", "no wait for who died lately", []overlay.Change{
 			{"writepath/revoke.go", "range p.cluster.Departed(lease) {", "range p.cluster.Departed(lease)[:0] {"},
-		}},
-		{"10", "nobody is told though a lease was granted", []overlay.Change{
-			{granted, "return w.granted || !t.Settled()", "return !t.Settled()"},
-		}},
-		{"10", "nobody is told though it has just settled", []overlay.Change{
-			{granted, " || time.Since(c.since) < Outlasts(t.cfg.Lease)", ""},
-		}},
-		{"10", "nobody is told in a ring that is not taken in", []overlay.Change{
-			{granted, " || c.changes != t.cluster.Changes()", ""},
 		}},
 		{"10", "nobody is told though a lease was granted", []overlay.Change{
 			{granted, "return w.granted || !t.Settled()", "return !t.Settled()"},
