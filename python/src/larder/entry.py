@@ -21,7 +21,7 @@ from larder.codedigest import code_digest
 from larder.definitions import MAIN
 from larder.describe import META, info_of
 from larder.differences import about_environment, code_differs, code_statement, settings_differences
-from larder.environment import Environment, env, is_initialised, use
+from larder.environment import Environment, env, is_initialised, to_carry, use
 from larder.errors import (
     BadRequest,
     Conflict,
@@ -154,7 +154,12 @@ class Entry:
     # A function of a notebook travels to other processes as a copy, and this with it.
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_carried": carried.pack(env()) if is_initialised() else self._carried, "_warned": set()}
+        environment, is_unsure = to_carry()
+        if environment is None:
+            return {**self.__dict__, "_warned": set()}
+        if is_unsure:
+            self._warn("carried", carried.doubt(self.title, environment))
+        return {**self.__dict__, "_carried": carried.pack(environment), "_warned": set()}
 
     def environment(self) -> Environment:
         """The current environment; in a process that has none, the one in which this was pickled."""
