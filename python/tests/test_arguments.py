@@ -128,8 +128,8 @@ REFUSED += [local(1), Renamed(1, "a", lock=threading.Lock())]
 
 @pytest.mark.parametrize("value", REFUSED)
 def test_refused(value: Any) -> None:
-    with pytest.raises(larder.ArgumentError, match="the argument 'x' of f"):
-        fingerprint(value, "the argument 'x' of f")
+    with pytest.raises(larder.ArgumentError, match="f's argument 'x'"):
+        fingerprint(value, "f's argument 'x'")
 
 
 def test_functions_of_libraries_have_names() -> None:

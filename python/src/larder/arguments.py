@@ -72,7 +72,7 @@ class Arguments:
         """The arguments as text: ``ticker='SAP', window=20``. Raises ArgumentError."""
         parts, digests = [], []
         for name, value in self._named(bound):
-            path = f"the argument {name.lstrip('*')!r} of {self._title}"
+            path = f"{self._title}'s argument {name.lstrip('*')!r}"
             text = plain_text(value)
             if text is None or _size(text) > _MAX_VALUE:
                 text = "#" + fingerprint(value, path)

@@ -20,7 +20,8 @@ import uuid
 import zoneinfo
 from collections import Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Iterable, Mapping, Set
-from datetime import date, time, timedelta, timezone
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
@@ -38,7 +39,9 @@ from larder.importable import is_importable
 from larder.items import arrow_item, polars_items, sparse_entries
 
 _MAX_DEPTH = 100
-_FUNCTIONS = (types.FunctionType, type(functools.lru_cache(len)))
+_MAX_PATH = 80  # characters of an error about too deep a value
+_CACHED = type(functools.lru_cache(len))
+_FUNCTIONS = (types.FunctionType, _CACHED)
 _SCALARS = (bool, int, float, Decimal, str, bytes, date, timedelta)
 
 
@@ -60,7 +63,7 @@ def plain_scalar(value: Any) -> Any:
 
 def _encode(value: Any, path: str, depth: int) -> bytes:
     if depth > _MAX_DEPTH:
-        raise ArgumentError(f"{path} is nested more than {_MAX_DEPTH} deep, or holds itself")
+        raise ArgumentError(f"{path[:_MAX_PATH]}… is nested more than {_MAX_DEPTH} deep, or holds itself")
     value = plain_scalar(value)
     if callable(getattr(type(value), "larder_key", None)):
         return _tagged("key", _name(type(value)), _encode(value.larder_key(), f"{path}.larder_key()", depth + 1))
@@ -118,9 +121,15 @@ def _scalar(value: Any, path: str, depth: int) -> bytes | None:
     if value is not None and not isinstance(value, _SCALARS):
         return None
     try:
-        return envhash.canonical(value, path)
+        encoded = envhash.canonical(value, path)
     except SettingError:
         return _odd_scalar(value, path)
+    return _in_zone(value, encoded) if isinstance(value, datetime) and value.tzname() not in (None, "UTC") else encoded
+
+
+def _in_zone(value: datetime, encoded: bytes) -> bytes:
+    """A moment that is read from another clock than that of UTC: its hour and its day are others there."""
+    return _tagged("moment", encoded, repr(value.utcoffset()), str(value.tzname()))
 
 
 def _odd_scalar(value: Any, path: str) -> bytes:
@@ -295,6 +304,8 @@ def _sparse(value: Any, path: str, depth: int) -> bytes | None:
 
 def _code(value: Any, path: str, depth: int) -> bytes | None:
     """Functions by their code, and what they carry; classes and builtin functions by name."""
+    if isinstance(value, _CACHED):
+        return _tagged("cached", _encode(value.__wrapped__, path, depth + 1))
     match value:
         case functools.partial():
             encoded = _tagged("partial", *_items((value.func, value.args, value.keywords), path, depth))
@@ -302,8 +313,7 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
         case types.MethodType():
             return _tagged("method", *_items((value.__func__, value.__self__), path, depth))
         case types.FunctionType():
-            cells = [cell.cell_contents for cell in value.__closure__ or () if not _empty(cell)]
-            carried = (value.__defaults__, value.__kwdefaults__, [c for c in cells if c is not value])
+            carried = (value.__defaults__, value.__kwdefaults__, _cells(value))
             return _tagged("function", code_digest(value), *_items(carried, f"{path}, or what it carries,", depth), *_globals_of(value))
         case types.BuiltinFunctionType() if not isinstance(value.__self__, (type, types.ModuleType, type(None))):
             return _tagged("method", value.__name__, _encode(value.__self__, f"{path}.__self__", depth + 1))
@@ -349,11 +359,14 @@ def _is_named(value: Any) -> bool:
         return False
 
 
-def _empty(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is None
-    except ValueError:
-        return True
+def _cells(function: types.FunctionType) -> dict[str, Any]:
+    """The variables around a function that it reads, by name, but for itself and those that are not set yet."""
+    found = dict[str, Any]()
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):
+            if cell.cell_contents is not function:
+                found[name] = cell.cell_contents
+    return found
 
 
 def _fields(value: Any, path: str, depth: int) -> bytes | None:
