@@ -10,7 +10,6 @@ process.
 from __future__ import annotations
 
 import dataclasses
-import dis
 import enum
 import functools
 import re
@@ -20,7 +19,6 @@ import uuid
 import zoneinfo
 from collections import Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Iterable, Mapping, Set
-from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -37,12 +35,12 @@ from larder.definitions import MAIN
 from larder.errors import ArgumentError, SettingError
 from larder.importable import is_importable
 from larder.items import arrow_item, polars_items, sparse_entries
+from larder.reads import SCALARS, encoded_constants, global_names, variables
 
 _MAX_DEPTH = 100
 _MAX_PATH = 80  # characters of an error about too deep a value
 _CACHED = type(functools.lru_cache(len))
 _FUNCTIONS = (types.FunctionType, _CACHED)
-_SCALARS = (bool, int, float, Decimal, str, bytes, date, timedelta)
 
 
 def fingerprint(value: Any, path: str) -> str:
@@ -118,7 +116,7 @@ def _settled(value: Any) -> list[bytes]:
 
 
 def _scalar(value: Any, path: str, depth: int) -> bytes | None:
-    if value is not None and not isinstance(value, _SCALARS):
+    if value is not None and not isinstance(value, SCALARS):
         return None
     try:
         encoded = envhash.canonical(value, path)
@@ -313,7 +311,7 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
         case types.MethodType():
             return _tagged("method", *_items((value.__func__, value.__self__), path, depth))
         case types.FunctionType():
-            carried = (value.__defaults__, value.__kwdefaults__, _cells(value))
+            carried = (value.__defaults__, value.__kwdefaults__, variables(value))
             return _tagged("function", code_digest(value), *_items(carried, f"{path}, or what it carries,", depth), *_globals_of(value))
         case types.BuiltinFunctionType() if not isinstance(value.__self__, (type, types.ModuleType, type(None))):
             return _tagged("method", value.__name__, _encode(value.__self__, f"{path}.__self__", depth + 1))
@@ -331,15 +329,8 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
 
 def _globals_of(function: types.FunctionType, seen: set[types.FunctionType] | None = None) -> list[bytes]:
     """What a function reads of its module: constants, which cannot change in place, and that it does not set itself; and functions."""
-    names, written, codes = set[str](), set[str](), [function.__code__]
-    while codes:
-        code = codes.pop()
-        names.update(code.co_names)
-        written.update(i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"))
-        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    read = {name: function.__globals__[name] for name in sorted((names - written) & function.__globals__.keys())}
-    constants = {name: v for name, v in read.items() if v is None or isinstance(v, (*_SCALARS, tuple, frozenset))}
-    found = [_tagged("global", name, *encoded) for name, v in constants.items() if (encoded := _settled(v))]
+    read = {name: function.__globals__[name] for name in global_names(function) if name in function.__globals__}
+    found = [_tagged("global", name, encoded) for name, encoded in encoded_constants(read)]
     seen = {function} if seen is None else seen
     for name, v in read.items():
         helper = own_function(v) if isinstance(v, _FUNCTIONS) else None
@@ -357,16 +348,6 @@ def _is_named(value: Any) -> bool:
         return is_importable(value)
     except PicklingError:  # its module was reloaded
         return False
-
-
-def _cells(function: types.FunctionType) -> dict[str, Any]:
-    """The variables around a function that it reads, by name, but for itself and those that are not set yet."""
-    found = dict[str, Any]()
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):
-            if cell.cell_contents is not function:
-                found[name] = cell.cell_contents
-    return found
 
 
 def _fields(value: Any, path: str, depth: int) -> bytes | None:
