@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,15 @@ def test_functions_of_libraries_have_names() -> None:
     digests = {fingerprint(f, "f") for f in (np.sum, np.mean, np.add, len, max, functools.reduce, os.path.join)}
     assert len(digests) == 7
     assert fingerprint(np.sum, "f") == fingerprint(np.sum, "f")
+
+
+class Nameless(tzinfo):
+    """A zone without a name."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        return timedelta(hours=1)
+
+
+def test_a_zone_without_a_name() -> None:
+    there, other = (datetime(2022, 1, 1, tzinfo=Nameless()) for _ in range(2))  # type: ignore[abstract]
+    assert fingerprint(there, "t") == fingerprint(other, "t") != fingerprint(there.astimezone(UTC), "t")

@@ -19,6 +19,7 @@ import uuid
 import zoneinfo
 from collections import Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Iterable, Mapping, Set
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -122,12 +123,19 @@ def _scalar(value: Any, path: str, depth: int) -> bytes | None:
         encoded = envhash.canonical(value, path)
     except SettingError:
         return _odd_scalar(value, path)
-    return _in_zone(value, encoded) if isinstance(value, datetime) and value.tzname() not in (None, "UTC") else encoded
+    if not isinstance(value, datetime) or value.utcoffset() is None or (zone := _zone(value)) == "UTC":
+        return encoded
+    return _tagged("moment", encoded, repr(value.utcoffset()), zone)  # its hour and its day are others than in UTC
 
 
-def _in_zone(value: datetime, encoded: bytes) -> bytes:
-    """A moment that is read from another clock than that of UTC: its hour and its day are others there."""
-    return _tagged("moment", encoded, repr(value.utcoffset()), str(value.tzname()))
+def _zone(value: datetime) -> str:
+    """The name of a moment's zone as zoneinfo and pytz have it, or of its clock."""
+    for name in (getattr(value.tzinfo, "key", None), getattr(value.tzinfo, "zone", None)):
+        if isinstance(name, str):
+            return name
+    with suppress(NotImplementedError):
+        return str(value.tzname())
+    return ""
 
 
 def _odd_scalar(value: Any, path: str) -> bytes:
