@@ -155,7 +155,7 @@ def plain_text(value: Any, depth: int = 0) -> str | None:
     if kind is date:
         return str(value.isoformat())
     if kind is datetime:
-        return str(value.isoformat()) if value.tzinfo is None else None  # one moment has a digest in all zones
+        return str(value.isoformat()) if value.tzinfo is None else None  # a zone is more than its text
     if kind in (list, tuple, set, frozenset, dict) and len(value) <= _MAX_ITEMS and depth < _MAX_DEPTH:
         return _container_text(value, depth + 1)
     return None
