@@ -40,8 +40,10 @@ def test_a_variable_of_the_module_that_changes(env: larder.Environment, unique: 
         assert [cached(), cached()] == [10, 10]
         monkeypatch.setattr(f"{__name__}.COSTS", 0.5)
         assert [cached(), cached(), quiet()] == [10, 10, 10]
-        assert [cached.refresh(), cached()] == [50, 50]
-    assert len(texts) == 1
+        monkeypatch.setattr(f"{__name__}.COSTS", 0.9)
+        assert [cached(), cached()] == [10, 10]
+        assert [cached.refresh(), cached()] == [90, 90]
+    assert len(texts) == 2
     assert "was made with another value of COSTS, which " in texts[0]
 
 

@@ -268,7 +268,7 @@ class Entry:
         elif self.options.code != "ignore" and (names := self.reads.differences(stated := headers.get(META + "reads", ""))):
             made = f"{slot.key!r}, which {_authorship(info_of(slot.key, headers))}, was made with another value of {names}"
             text = f"{made}, which {self.title} reads beside its arguments: make that an argument, or refresh() replaces what is there"
-            yield ("reads", stated), text
+            yield ("reads", stated, self.reads.statement()), text
         other = bool(env_hash) and env_hash != slot.env_hash and self.options.service == OBJECTS
         if other and slot.environment is not None:
             info = info_of(slot.key, headers)
