@@ -139,6 +139,25 @@ def test_functions_of_libraries_have_names() -> None:
     assert fingerprint(np.sum, "f") == fingerprint(np.sum, "f")
 
 
+@pytest.mark.parametrize("text", ["sum {!r}", "sum {!s}"])
+def test_a_name_of_an_array_whose_text_leaves_items_out(env: larder.Environment, text: str) -> None:
+    @larder.object_service_cache(lambda a: text.format(a))
+    def total(a: np.ndarray[Any, Any]) -> float:
+        return float(a.sum())
+
+    assert total.key(np.arange(3)).startswith("sum ")
+    with pytest.raises(larder.ArgumentError, match="uses the text of 'a', in which"):
+        total.key(np.zeros(5000))
+
+
+def test_a_name_with_dots_of_its_own(env: larder.Environment) -> None:
+    @larder.object_service_cache(lambda a: f"total ... {a.size}")
+    def total(a: np.ndarray[Any, Any]) -> float:
+        return float(a.sum())
+
+    assert total.key(np.zeros(5000)) == "total ... 5000_2022-01-30"
+
+
 class Nameless(tzinfo):
     """A zone without a name."""
 

@@ -181,6 +181,7 @@ class Entry:
                 text = self._arguments.name_by(self.name, bound)
             if not isinstance(text, str) or not text:
                 raise BadRequest(f"the name function of {self.title} returned {text!r}; a name is text that is not empty")
+            self._arguments.check_whole(text, bound)
         else:
             arguments = self._arguments.text(bound)
             text = f"{self.name}({arguments})" if arguments else self.name
