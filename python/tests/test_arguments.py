@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import numpy as np
@@ -128,11 +129,42 @@ REFUSED += [local(1), Renamed(1, "a", lock=threading.Lock())]
 
 @pytest.mark.parametrize("value", REFUSED)
 def test_refused(value: Any) -> None:
-    with pytest.raises(larder.ArgumentError, match="the argument 'x' of f"):
-        fingerprint(value, "the argument 'x' of f")
+    with pytest.raises(larder.ArgumentError, match="f's argument 'x'"):
+        fingerprint(value, "f's argument 'x'")
 
 
 def test_functions_of_libraries_have_names() -> None:
     digests = {fingerprint(f, "f") for f in (np.sum, np.mean, np.add, len, max, functools.reduce, os.path.join)}
     assert len(digests) == 7
     assert fingerprint(np.sum, "f") == fingerprint(np.sum, "f")
+
+
+@pytest.mark.parametrize("text", ["sum {!r}", "sum {!s}"])
+def test_a_name_of_an_array_whose_text_leaves_items_out(env: larder.Environment, text: str) -> None:
+    @larder.object_service_cache(lambda a: text.format(a))
+    def total(a: np.ndarray[Any, Any]) -> float:
+        return float(a.sum())
+
+    assert total.key(np.arange(3)).startswith("sum ")
+    with pytest.raises(larder.ArgumentError, match="uses the text of 'a', in which"):
+        total.key(np.zeros(5000))
+
+
+def test_a_name_with_dots_of_its_own(env: larder.Environment) -> None:
+    @larder.object_service_cache(lambda a: f"total ... {a.size}")
+    def total(a: np.ndarray[Any, Any]) -> float:
+        return float(a.sum())
+
+    assert total.key(np.zeros(5000)) == "total ... 5000_2022-01-30"
+
+
+class Nameless(tzinfo):
+    """A zone without a name."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        return timedelta(hours=1)
+
+
+def test_a_zone_without_a_name() -> None:
+    there, other = (datetime(2022, 1, 1, tzinfo=Nameless()) for _ in range(2))  # type: ignore[abstract]
+    assert fingerprint(there, "t") == fingerprint(other, "t") != fingerprint(there.astimezone(UTC), "t")

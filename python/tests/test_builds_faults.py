@@ -244,6 +244,23 @@ def test_what_a_terminal_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.text == "\r\x1b[K"
 
 
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (80, "ada has been building 'AAPL REINV|2022-01-30T00…' for 14 s; 40%: loading prices"),
+        (72, "ada has been building 'AAPL REINV|2022-…' for 14 s; 40%: loading prices"),
+        (36, "ada has been building 'AAPL REINV…'"),
+    ],
+)
+def test_how_long_it_takes_is_shown_before_the_whole_key(monkeypatch: pytest.MonkeyPatch, columns: int, line: str) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := _Terminal())
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(watch, "_SHOWN_AFTER", 0.0)
+    shown = watch.Watch("AAPL REINV|2022-01-30T00:00:00+00:00||1329835d1124b35955d3ce55b3de1912", shown=None)
+    shown.update({"builder": "ada", "elapsed": 14, "progress": 0.4, "message": "loading prices"})
+    assert terminal.text == f"\r\x1b[K{line}"
+
+
 def test_what_the_log_says(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "larder")
     monkeypatch.setattr(watch, "_SHOWN_AFTER", 0.0)

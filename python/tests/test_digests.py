@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
+from zoneinfo import ZoneInfo
 
 import attrs
 import numpy as np
@@ -50,6 +51,10 @@ class Keyed:
 
     def larder_key(self) -> int:
         return self.n
+
+
+def holding(a: Any, b: Any) -> Any:
+    return lambda: (a, b)
 
 
 def adder(n: int) -> Callable[[int], int]:
@@ -231,6 +236,7 @@ ORDERED = [collections.OrderedDict([("a", 1), ("b", 2)]), collections.OrderedDic
 HOLIDAYS = [pd.offsets.CustomBusinessDay(holidays=[f"2020-01-0{n}"]) for n in (1, 2)]
 WINDOWS: list[Any] = [enum.Enum("Window", {"SHORT": n}, module="settings", qualname="Window") for n in (20, 30)]
 
+NEW_YEAR = datetime(2020, 1, 1, tzinfo=UTC)
 FRAME = pd.DataFrame({"x": [1.0, 2.0], "t": ["a", "b"]}, index=pd.date_range("2020-01-01", periods=2, tz="UTC"))
 
 # Values of one group are one argument; those of different groups are different ones.
@@ -249,7 +255,9 @@ GROUPS: list[list[Any]] = [
     ["x" * 1000],
     [date(2020, 1, 1)],
     [datetime(2020, 1, 1)],
-    [datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))],
+    [NEW_YEAR, NEW_YEAR.replace(tzinfo=ZoneInfo("UTC")), pd.Timestamp(NEW_YEAR)],
+    *([NEW_YEAR.astimezone(ZoneInfo(z)), pd.Timestamp(NEW_YEAR).tz_convert(z)] for z in ("Europe/London", "Africa/Abidjan")),
+    [datetime(2020, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))],
     ["2020-01-01"],
     [timedelta(seconds=1)],
     [Side.BUY],
@@ -293,6 +301,8 @@ GROUPS: list[list[Any]] = [
     [pd.Interval(0, 1)],
     [adder(1), adder(1)],
     [adder(2)],
+    *([holding(*held), holding(*held)] for held in ((None, 1), (1, None), (None, None))),
+    *([functools.cache(adder(n)), functools.lru_cache(adder(n))] for n in (1, 2)),
     [lambda x: x * 2],
     [functools.partial(max, 1)],
     [functools.partial(max, 2)],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -254,3 +256,19 @@ def test_threads_of_a_build_that_see_another_environment(client: larder.Client, 
     assert objects.keys(unique) == [f"{unique} contexts_2022-01-31"]
     assert threads() == ["2022-01-30"] * 2  # of the process, as they see it
     assert objects[f"{unique} threads_2022-01-30"] == ["2022-01-30"] * 2
+
+
+def test_an_environment_does_not_keep_those_before_it() -> None:
+    kept = [weakref.ref(larder.init("2022-01-30", n=n)) for n in range(5)]
+    gc.collect()
+    assert [made() is not None for made in kept[1:]] == [False, False, True, True]
+
+
+def test_blocks_in_blocks() -> None:
+    larder.init("2022-01-30")
+    with larder.init("2022-02-01"):
+        with larder.init("2022-02-02"):
+            larder.init("2022-02-03")
+            larder.init("2022-02-04")
+        assert asof() == "2022-02-01"
+    assert asof() == "2022-01-30"

@@ -186,7 +186,7 @@ def test_methods(env: larder.Environment) -> None:
     assert str(inspect.signature(one.fit)) == "(d: 'str') -> 'str'"
     assert one.fit.__name__ == "fit"  # type: ignore[attr-defined]
     assert [Deal(2).value(), Deal(3).value(), Deal(2).value(times=2)] == [4, 6, 4]
-    with pytest.warns(larder.LarderWarning, match="argument 'self' of tests.test_forms.Model.unkeyed"):
+    with pytest.warns(larder.LarderWarning, match="tests.test_forms.Model.unkeyed's argument 'self' is"):
         assert one.unkeyed() == 1
 
 

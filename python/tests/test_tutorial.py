@@ -48,7 +48,7 @@ def test_tutorial(cluster: list[Node], tmp_path: Path) -> None:
 
 def test_tutorial_names_the_cluster_of_make() -> None:
     assert URL in (ROOT / "docs" / "tutorial.md").read_text()
-    assert 'http() { echo "127.0.0.1:$((8080 + offset + $1))"; }' in (ROOT / "scripts" / "cluster").read_text()
+    assert 'http() { echo "127.0.0.1:$((8080 + offset + $1))"; }' in (ROOT / "test" / "scripts" / "cluster").read_text()
 
 
 @pytest.mark.parametrize("text", ["README.md", "../docs/python.md"])

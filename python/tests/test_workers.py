@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import pickle
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import pytest
 
 import larder
+from larder import carried, environment
 from tests.conftest import Node
 
 SCRIPT = """
@@ -164,3 +170,45 @@ def test_session_of_a_call_without_a_key(node: Node, monkeypatch: pytest.MonkeyP
         assert asyncio.run(later_there(object())) == "2022-01-30"
     assert there.bypass(object()) == "2022-01-30"
     assert asyncio.run(later_there.bypass(object())) == "2022-01-30"
+
+
+def in_thread(function: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def test_pickled_by_another_thread(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by dask, joblib and pools: it takes the environment that the process has then, with a word if it had others."""
+    monkeypatch.setenv("LARDER_URL", node.url)
+    monkeypatch.setattr(environment._Process, "first", None)
+    monkeypatch.setattr(environment._Process, "had_others", False)
+    larder.init("2022-01-30")
+
+    @larder.object_service_cache("carried by another thread")
+    def local() -> str:
+        return str(larder.env().asofdate)
+
+    taken: list[str] = []
+
+    def pack(environment: larder.Environment) -> bytes:
+        taken.append(str(environment.asofdate))
+        return b""
+
+    monkeypatch.setattr(carried, "pack", pack)
+    older = contextvars.copy_context()  # in which the loop of dask's client goes on
+
+    def pickle_there() -> None:
+        in_thread(lambda: older.run(cloudpickle.dumps, local))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pickle_there()
+        larder.init("2022-01-31")
+        cloudpickle.dumps(local)  # here it is sure
+    with pytest.warns(larder.LarderWarning, match="local goes to a worker with the environment of 2022-01-31"):
+        pickle_there()
+    with larder.use(larder.Environment("2022-02-01", larder.env().client, {})), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pickle_there()  # as was said
+        cloudpickle.dumps(local)
+    assert taken == ["2022-01-30", "2022-01-31", "2022-01-31", "2022-01-31", "2022-02-01"]

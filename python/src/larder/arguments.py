@@ -17,6 +17,7 @@ from larder.fingerprint import fingerprint, plain_scalar
 
 _MAX_VALUE = 60  # bytes of one value in a key
 _MAX_ITEMS, _MAX_DEPTH = 20, 3  # of a container that is shown as text
+_ELIDED = "..."  # in the text of large arrays and tables
 _MAX_ALL = 200  # bytes of all of them; a key has at most 512 bytes
 
 _ANYTHING = inspect.Signature(
@@ -72,7 +73,7 @@ class Arguments:
         """The arguments as text: ``ticker='SAP', window=20``. Raises ArgumentError."""
         parts, digests = [], []
         for name, value in self._named(bound):
-            path = f"the argument {name.lstrip('*')!r} of {self._title}"
+            path = f"{self._title}'s argument {name.lstrip('*')!r}"
             text = plain_text(value)
             if text is None or _size(text) > _MAX_VALUE:
                 text = "#" + fingerprint(value, path)
@@ -112,6 +113,17 @@ class Arguments:
         count = sum(p.kind is not inspect.Parameter.KEYWORD_ONLY for p in wanted.values())
         self._check_left_out(bound, set(list(bound.arguments)[count:]) - set(keywords))
         return function(*bound.args[:count], **keywords)
+
+    def check_whole(self, text: str, bound: inspect.BoundArguments) -> None:
+        """A name does not hold the text of an array without some of its items, or results of other arrays would be returned."""
+        if _ELIDED not in text:
+            return
+        for name, value in bound.arguments.items():
+            if hasattr(value, "shape") and any(_ELIDED in shown and shown in text for shown in (str(value), repr(value))):
+                raise ArgumentError(
+                    f"the name function of {self._title} uses the text of {name!r}, in which {_ELIDED} stands for items that are left out: "
+                    "give a name that is text, so that arrays are told by their content, or let the name say what tells them apart"
+                )
 
     def _check_left_out(self, bound: inspect.BoundArguments, names: set[str]) -> None:
         """An argument that the name leaves out has its default, or results of other arguments would be returned."""
@@ -155,7 +167,7 @@ def plain_text(value: Any, depth: int = 0) -> str | None:
     if kind is date:
         return str(value.isoformat())
     if kind is datetime:
-        return str(value.isoformat()) if value.tzinfo is None else None  # one moment has a digest in all zones
+        return str(value.isoformat()) if value.tzinfo is None else None  # a zone is more than its text
     if kind in (list, tuple, set, frozenset, dict) and len(value) <= _MAX_ITEMS and depth < _MAX_DEPTH:
         return _container_text(value, depth + 1)
     return None

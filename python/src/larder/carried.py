@@ -24,6 +24,15 @@ def pack(environment: Environment) -> bytes:
         return b""
 
 
+def doubt(title: str, environment: Environment) -> str:
+    """What somebody is told whose process has had several environments, of which another may be meant."""
+    return (
+        f"{title} goes to a worker with the environment of {environment.env_date}, and this process has had others: it is pickled in "
+        "another thread than it was submitted in, maybe after larder.init was called again, and what a thread, a task or larder.use "
+        "has for itself is not seen there. If several are in use at once, give each call its date, and call larder.init in the worker"
+    )
+
+
 @functools.lru_cache(maxsize=16)  # so that the tasks of a process share connections
 def unpack(packed: bytes) -> Environment:
     """What was packed in another process."""

@@ -13,7 +13,8 @@ from typing import Any, overload
 from larder.calls import OPERATIONS, Calls, CoroutineCalls, FunctionCalls
 from larder.client import OBJECTS, STRATEGIES
 from larder.decorated import Decorator, NameOrFunction, P, R
-from larder.entry import Entry, Name, Options, title_of
+from larder.definitions import title_of
+from larder.entry import Entry, Name, Options
 from larder.errors import warn
 from larder.service import check_wait, expires_in_field, seconds_of, seconds_stale
 

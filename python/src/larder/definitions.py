@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from larder.codedigest import constant, plain_digest
@@ -122,3 +122,11 @@ def _code(name: str, value: Any) -> Iterator[str]:
     for function in (value, *(getattr(value, part, None) for part in ("__func__", "fget", "fset", "fdel", "func", "__wrapped__"))):
         if isinstance(function, types.FunctionType):
             yield f"code {name} {plain_digest(function)}"
+
+
+def title_of(function: Callable[..., Any]) -> str:
+    """The name of a function: with its module, unless that is the script or notebook itself."""
+    name = getattr(function, "__qualname__", "") or getattr(function, "__name__", "")
+    module = getattr(function, "__module__", None)
+    name = name.replace("<locals>.", "")
+    return name if not name or module is None or module in MAIN else f"{module}.{name}"

@@ -18,10 +18,10 @@ from larder.aside import is_cancelled
 from larder.claims import Claim
 from larder.client import OBJECTS, STRATEGIES, Client
 from larder.codedigest import code_digest
-from larder.definitions import MAIN
+from larder.definitions import title_of
 from larder.describe import META, info_of
 from larder.differences import about_environment, code_differs, code_statement, settings_differences
-from larder.environment import Environment, env, is_initialised, use
+from larder.environment import Environment, env, is_initialised, to_carry, use
 from larder.errors import (
     BadRequest,
     Conflict,
@@ -40,6 +40,7 @@ from larder.listing import Entry as Listed
 from larder.listing import Info, Keys
 from larder.many import check_age
 from larder.nearest import Here, explain
+from larder.reads import Reads
 from larder.service import expires_in_field
 from larder.strategies import check_built
 
@@ -128,14 +129,6 @@ def is_interrupt(error: BaseException) -> bool:
     return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)) or is_cancelled(error)
 
 
-def title_of(function: Callable[..., Any]) -> str:
-    """The name of a function: with its module, unless that is the script or notebook itself."""
-    name = getattr(function, "__qualname__", "") or getattr(function, "__name__", "")
-    module = getattr(function, "__module__", None)
-    name = name.replace("<locals>.", "")
-    return name if not name or module is None or module in MAIN else f"{module}.{name}"
-
-
 class Entry:
     """The results of one function, by its arguments."""
 
@@ -146,6 +139,7 @@ class Entry:
         self.name: Name = self.title if options.name is None else options.name
         self.code = code_digest(function)
         self.stated_code = code_statement(self.code)
+        self.reads = Reads(function)
         self.took: float | None = None  # seconds, when it was last built
         self._arguments = Arguments(function, self.title, options.ignore)
         self._carried = b""
@@ -154,7 +148,12 @@ class Entry:
     # A function of a notebook travels to other processes as a copy, and this with it.
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_carried": carried.pack(env()) if is_initialised() else self._carried, "_warned": set()}
+        environment, is_unsure = to_carry()
+        if environment is None:
+            return {**self.__dict__, "_warned": set()}
+        if is_unsure:
+            self._warn("carried", carried.doubt(self.title, environment))
+        return {**self.__dict__, "_carried": carried.pack(environment), "_warned": set()}
 
     def environment(self) -> Environment:
         """The current environment; in a process that has none, the one in which this was pickled."""
@@ -182,6 +181,7 @@ class Entry:
                 text = self._arguments.name_by(self.name, bound)
             if not isinstance(text, str) or not text:
                 raise BadRequest(f"the name function of {self.title} returned {text!r}; a name is text that is not empty")
+            self._arguments.check_whole(text, bound)
         else:
             arguments = self._arguments.text(bound)
             text = f"{self.name}({arguments})" if arguments else self.name
@@ -266,6 +266,10 @@ class Entry:
         if self.options.code == "warn" and code != self.stated_code and code_differs(code, self.code):
             by = _authorship(info_of(slot.key, headers))
             yield ("code", code), f"the code of {self.title} differs from what {by} as {slot.key!r}; refresh() replaces it"
+        elif self.options.code != "ignore" and (names := self.reads.differences(stated := headers.get(META + "reads", ""))):
+            made = f"{slot.key!r}, which {_authorship(info_of(slot.key, headers))}, was made with another value of {names}"
+            text = f"{made}, which {self.title} reads beside its arguments: make that an argument, or refresh() replaces what is there"
+            yield ("reads", stated, self.reads.statement()), text
         other = bool(env_hash) and env_hash != slot.env_hash and self.options.service == OBJECTS
         if other and slot.environment is not None:
             info = info_of(slot.key, headers)
@@ -322,7 +326,7 @@ class Entry:
                 raise _Changed(reason)
         if self.options.service == STRATEGIES:
             check_built(value, slot.key)
-        about = {"function": self.title[:_MAX_TITLE], "code": self.stated_code}
+        about = {"function": self.title[:_MAX_TITLE], "code": self.stated_code, "reads": self.reads.statement()}
         if slot.environment is not None:
             about |= about_environment(slot.environment, slot.env_hash)
         conditions = expires_in_field(self.options.expires_in)

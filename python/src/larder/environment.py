@@ -47,11 +47,14 @@ class Environment(MutableMapping[str, Any]):
         self._hash: tuple[object, Hash] | None = None  # of which version
         self.update(settings)
         self._before: _State | None = None
+        self._entered = False
 
     def __enter__(self) -> Self:
+        self._entered = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._entered = False
         if self._before is not None:
             self._before.restore()
 
@@ -163,6 +166,7 @@ class _Own(NamedTuple):
     environment: Environment | None  # None after de_init
     process: bool = False  # it was made as the process's
     block: bool = False  # it ends with a block of ``use``
+    thread: int = 0  # which made it
 
 
 class _Process:
@@ -170,6 +174,8 @@ class _Process:
 
     environment: Environment | None = None
     follows_cells = False
+    first: Environment | None = None  # that was current anywhere
+    had_others = False
 
 
 _own: ContextVar[_Own | None] = ContextVar("larder environment", default=None)
@@ -231,16 +237,28 @@ def _follow_cells() -> None:
 def _begin_cell(*_: object) -> None:
     own = _own.get()
     if own is None or own.process:
-        _own.set(_Own(_Process.environment, process=True))
+        _own.set(_Own(_Process.environment, process=True, thread=threading.get_ident()))
+
+
+def _own_of(environment: Environment | None, *, process: bool = False, block: bool) -> _Own:
+    """An environment as this thread's, of which is remembered whether it is not the process's only one."""
+    first = _Process.first
+    if first is None:
+        _Process.first = environment
+    elif environment is not None and environment is not first and not _Process.had_others:
+        _Process.had_others = (environment.env_date, environment.env_hash) != (first.env_date, first.env_hash)
+    return _Own(environment, process, block, threading.get_ident())
 
 
 def _set(environment: Environment | None) -> None:
     own = _own.get()
     block = own is not None and own.block
     main = not block and _is_main()
+    if own is not None and own.environment is not None and own.thread == threading.get_ident() and not own.environment._entered:
+        own.environment._before = None  # or each would keep all that were before it
     if environment is not None:
         environment._before = _State(own, _Process.environment, main)
-    _own.set(_Own(environment, main, block))
+    _own.set(_own_of(environment, process=main, block=block))
     if main:
         _Process.environment = environment
         _follow_cells()
@@ -254,7 +272,7 @@ def use(environment: Environment) -> Iterator[Environment]:
     """
     if not isinstance(environment, Environment):
         raise ConfigError(f"larder.use takes an environment, which larder.init returns, not {environment!r}")
-    token = _own.set(_Own(environment, block=True))
+    token = _own.set(_own_of(environment, block=True))
     try:
         yield environment
     finally:
@@ -340,6 +358,19 @@ def env() -> Environment:
             "another thread or task than the main one is not seen here"
         )
     return environment
+
+
+def to_carry() -> tuple[Environment | None, bool]:
+    """The environment that a function which is pickled here takes to a worker, and whether another may be meant.
+
+    dask, joblib and pools pickle in a thread of their own, maybe after ``larder.init`` was called again. Such a thread may
+    have inherited what was the process's environment when it began.
+    """
+    own, here = _own.get(), threading.get_ident()
+    if own is None or (own.process and own.thread != here):
+        return _Process.environment, _Process.had_others
+    is_old = own.process and own.environment is not _Process.environment
+    return own.environment, _Process.had_others and (is_old or own.thread != here)
 
 
 def is_initialised() -> bool:

@@ -10,7 +10,6 @@ process.
 from __future__ import annotations
 
 import dataclasses
-import dis
 import enum
 import functools
 import re
@@ -20,7 +19,8 @@ import uuid
 import zoneinfo
 from collections import Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Iterable, Mapping, Set
-from datetime import date, time, timedelta, timezone
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
@@ -36,10 +36,12 @@ from larder.definitions import MAIN
 from larder.errors import ArgumentError, SettingError
 from larder.importable import is_importable
 from larder.items import arrow_item, polars_items, sparse_entries
+from larder.reads import SCALARS, encoded_constants, global_names, variables
 
 _MAX_DEPTH = 100
-_FUNCTIONS = (types.FunctionType, type(functools.lru_cache(len)))
-_SCALARS = (bool, int, float, Decimal, str, bytes, date, timedelta)
+_MAX_PATH = 80  # characters of an error about too deep a value
+_CACHED = type(functools.lru_cache(len))
+_FUNCTIONS = (types.FunctionType, _CACHED)
 
 
 def fingerprint(value: Any, path: str) -> str:
@@ -60,7 +62,7 @@ def plain_scalar(value: Any) -> Any:
 
 def _encode(value: Any, path: str, depth: int) -> bytes:
     if depth > _MAX_DEPTH:
-        raise ArgumentError(f"{path} is nested more than {_MAX_DEPTH} deep, or holds itself")
+        raise ArgumentError(f"{path[:_MAX_PATH]}… is nested more than {_MAX_DEPTH} deep, or holds itself")
     value = plain_scalar(value)
     if callable(getattr(type(value), "larder_key", None)):
         return _tagged("key", _name(type(value)), _encode(value.larder_key(), f"{path}.larder_key()", depth + 1))
@@ -115,12 +117,25 @@ def _settled(value: Any) -> list[bytes]:
 
 
 def _scalar(value: Any, path: str, depth: int) -> bytes | None:
-    if value is not None and not isinstance(value, _SCALARS):
+    if value is not None and not isinstance(value, SCALARS):
         return None
     try:
-        return envhash.canonical(value, path)
+        encoded = envhash.canonical(value, path)
     except SettingError:
         return _odd_scalar(value, path)
+    if not isinstance(value, datetime) or value.utcoffset() is None or (zone := _zone(value)) == "UTC":
+        return encoded
+    return _tagged("moment", encoded, repr(value.utcoffset()), zone)  # its hour and its day are others than in UTC
+
+
+def _zone(value: datetime) -> str:
+    """The name of a moment's zone as zoneinfo and pytz have it, or of its clock."""
+    for name in (getattr(value.tzinfo, "key", None), getattr(value.tzinfo, "zone", None)):
+        if isinstance(name, str):
+            return name
+    with suppress(NotImplementedError):
+        return str(value.tzname())
+    return ""
 
 
 def _odd_scalar(value: Any, path: str) -> bytes:
@@ -295,6 +310,8 @@ def _sparse(value: Any, path: str, depth: int) -> bytes | None:
 
 def _code(value: Any, path: str, depth: int) -> bytes | None:
     """Functions by their code, and what they carry; classes and builtin functions by name."""
+    if isinstance(value, _CACHED):
+        return _tagged("cached", _encode(value.__wrapped__, path, depth + 1))
     match value:
         case functools.partial():
             encoded = _tagged("partial", *_items((value.func, value.args, value.keywords), path, depth))
@@ -302,8 +319,7 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
         case types.MethodType():
             return _tagged("method", *_items((value.__func__, value.__self__), path, depth))
         case types.FunctionType():
-            cells = [cell.cell_contents for cell in value.__closure__ or () if not _empty(cell)]
-            carried = (value.__defaults__, value.__kwdefaults__, [c for c in cells if c is not value])
+            carried = (value.__defaults__, value.__kwdefaults__, variables(value))
             return _tagged("function", code_digest(value), *_items(carried, f"{path}, or what it carries,", depth), *_globals_of(value))
         case types.BuiltinFunctionType() if not isinstance(value.__self__, (type, types.ModuleType, type(None))):
             return _tagged("method", value.__name__, _encode(value.__self__, f"{path}.__self__", depth + 1))
@@ -321,15 +337,8 @@ def _code(value: Any, path: str, depth: int) -> bytes | None:
 
 def _globals_of(function: types.FunctionType, seen: set[types.FunctionType] | None = None) -> list[bytes]:
     """What a function reads of its module: constants, which cannot change in place, and that it does not set itself; and functions."""
-    names, written, codes = set[str](), set[str](), [function.__code__]
-    while codes:
-        code = codes.pop()
-        names.update(code.co_names)
-        written.update(i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"))
-        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    read = {name: function.__globals__[name] for name in sorted((names - written) & function.__globals__.keys())}
-    constants = {name: v for name, v in read.items() if v is None or isinstance(v, (*_SCALARS, tuple, frozenset))}
-    found = [_tagged("global", name, *encoded) for name, v in constants.items() if (encoded := _settled(v))]
+    read = {name: function.__globals__[name] for name in global_names(function) if name in function.__globals__}
+    found = [_tagged("global", name, encoded) for name, encoded in encoded_constants(read)]
     seen = {function} if seen is None else seen
     for name, v in read.items():
         helper = own_function(v) if isinstance(v, _FUNCTIONS) else None
@@ -347,13 +356,6 @@ def _is_named(value: Any) -> bool:
         return is_importable(value)
     except PicklingError:  # its module was reloaded
         return False
-
-
-def _empty(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is None
-    except ValueError:
-        return True
 
 
 def _fields(value: Any, path: str, depth: int) -> bytes | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 _SHOWN_AFTER = 1.0  # seconds
 _LOGGED_EACH = 60.0
+_KEY_LEFT = 10  # characters that a narrow terminal shows of a key
 
 _log = logging.getLogger("larder")
 
@@ -67,7 +68,7 @@ class Watch:
             self._show_in_cell(text)
         elif self._shown is not False and sys.stderr is not None and sys.stderr.isatty():
             self._line = True
-            sys.stderr.write(f"\r\x1b[K{text[: _width()]}")
+            sys.stderr.write(f"\r\x1b[K{_fitted(text, self._key, _width())}")
             sys.stderr.flush()
         elif now > self._logged + _LOGGED_EACH or not self._logged:
             self._logged = now
@@ -99,6 +100,14 @@ class _Text:
 
     def __repr__(self) -> str:
         return self._text
+
+
+def _fitted(text: str, key: str, width: int) -> str:
+    """A line that a terminal has room for. The key gives way first: who looks at the line knows it, and not how long it takes."""
+    left = max(_KEY_LEFT, len(key) - (len(text) - width) - 1)
+    if left + 1 < len(key):
+        text = text.replace(repr(key), repr(key[:left] + "…"), 1)
+    return text[:width]
 
 
 def _width() -> int:
