@@ -130,12 +130,14 @@ func (t *Table) forgetFor(unsettled map[string]member, vouched bool) {
 		s.gen++
 		s.changed++
 		for _, p := range s.entries.byKey {
-			owns := p.owned && t.owns(p.hash)
-			switch {
-			case p.owned && !owns, p.resting && !vouched, len(unsettled) > 0 && !(owns && vouched):
+			switch owns := p.owned && t.owns(p.hash); {
+			case p.owned && !owns:
 				p.forget()
-			default:
+			case len(unsettled) == 0 && !p.resting: // trusted still
+			case owns && vouched:
 				p.resting = len(unsettled) > 0
+			default:
+				p.forget()
 			}
 		}
 		s.mu.Unlock()

@@ -55,7 +55,7 @@ func TestWhatRests(t *testing.T) {
 			net.add(t, "c", "a", "b", "c", "d")
 			a.sees("a", "b", "c")
 		}, ""},
-		"one that goes before it has settled": {func(t *testing.T, net *network, a *node) {
+		"one that goes before it has settled": {func(_ *testing.T, _ *network, a *node) {
 			a.sees("a", "b", "c")
 			a.sees("a", "b")
 		}, ""},

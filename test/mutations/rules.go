@@ -136,11 +136,10 @@ func ofMembers() []mutation {
 			{settle, "		if !s.met[m.ID] {", "		if !s.met[m.ID] && false {"},
 		}},
 		{"15", "heads are kept when a member comes", []overlay.Change{
-			{settle, ", len(unsettled) > 0 && !(owns && vouched):", ":"},
-			{settle, "p.resting = len(unsettled) > 0", "p.resting = false"},
+			{settle, "case len(unsettled) == 0 && !p.resting:", "case !p.resting:"},
 		}},
 		{"15", "what rests is trusted again though somebody did not vouch", []overlay.Change{
-			{settle, "p.resting && !vouched, len(unsettled) > 0 && !(owns && vouched):", "len(unsettled) > 0 && !owns:"},
+			{settle, "case owns && vouched:", "case owns:"},
 		}},
 		{"16", "it vouches though it wrote while the asker was no member", []overlay.Change{
 			{vouch, "if !v.wrote.Load() {", "if true {"},
