@@ -1,5 +1,7 @@
 package cluster
 
+import "time"
+
 // Share is a member and the part of all hashes that the ring gives it.
 type Share struct {
 	Member
@@ -28,6 +30,10 @@ func (c *Cluster) Part() float64 {
 	}
 	return r.parts()[r.self]
 }
+
+// Woke returns when this process last ran again after it was stopped for more than a
+// second, or had no time to run; zero if it never was.
+func (c *Cluster) Woke() time.Time { return c.port.Woke() }
 
 // Changes returns how often the ring has changed since the node started.
 func (c *Cluster) Changes() uint64 { return c.ring.Load().version - 1 }

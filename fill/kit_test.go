@@ -134,6 +134,8 @@ func (a *alone) Departed(time.Duration) []cluster.Departure { return nil }
 
 func (a *alone) Changes() uint64 { return 0 }
 
+func (a *alone) Woke() time.Time { return time.Time{} }
+
 func (a *alone) Fanout(context.Context, []cluster.Member, string, string) []cluster.Ack { return nil }
 
 // anyStore and anyRing are what a Filler reads from. A test may put others in their

@@ -48,6 +48,10 @@ func (g *grants) turn(at time.Time, outlasts time.Duration) {
 	}
 }
 
+// stopDoubted is how long after a stop a node may have been taken for dead without having
+// been asked to settle.
+const stopDoubted = 30 * time.Second
+
 // calm is since when a node has been in a ring, and settled with all in it.
 type calm struct {
 	changes uint64 // the ring, by how often it had changed
@@ -59,9 +63,12 @@ type calm struct {
 //
 // If every member has taken this node for one for as long as a lease, the leases on what
 // it owns are those that it has granted itself: each has said so as it settled, and one
-// that has lost this node since asks it to settle when it is back.
+// that has lost this node since asks it to settle when it is back. A process that was
+// stopped may have been lost, and not been asked yet: to tell the others, and to wait for
+// who does not take it for a member, gives them the time for that.
 func (w *Turn) MayBeLeased() bool {
 	t := w.table
 	c := t.calm.Load()
-	return w.granted || !t.Settled() || c.changes != t.cluster.Changes() || time.Since(c.since) < Outlasts(t.cfg.Lease)
+	return w.granted || !t.Settled() || c.changes != t.cluster.Changes() ||
+		time.Since(c.since) < Outlasts(t.cfg.Lease) || time.Since(t.cluster.Woke()) < stopDoubted
 }

@@ -71,6 +71,16 @@ func TestMayBeLeased(t *testing.T) {
 		if a.mayBeLeased(t) {
 			t.Error("it has settled for as long as a lease")
 		}
+		a.mu.Lock()
+		a.woke = time.Now()
+		a.mu.Unlock()
+		if !a.mayBeLeased(t) {
+			t.Error("it was stopped, and may have been taken for dead")
+		}
+		time.Sleep(stopDoubted)
+		if a.mayBeLeased(t) {
+			t.Error("it was stopped long ago, and nobody has asked it to settle")
+		}
 		go func() { _ = b.ask(t.Context(), "a", settleRoute, "") }()
 		_ = a.ask(t.Context(), "b", settleRoute, "") // it was taken for dead
 		time.Sleep(time.Second)

@@ -40,6 +40,7 @@ type node struct {
 	mu     sync.Mutex // guards the fields below
 	view   []string
 	saw    uint64 // how often that has changed
+	woke   time.Time
 	gone   []cluster.Departure
 	heard  []string // the texts with which others asked it to settle
 	onLook func()   // called when the owner is looked up
@@ -100,6 +101,12 @@ func (n *node) sees(ids ...string) {
 }
 
 func memberOf(id string) cluster.Member { return cluster.Member{Name: id, ID: id} }
+
+func (n *node) Woke() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.woke
+}
 
 func (n *node) Changes() uint64 {
 	n.mu.Lock()

@@ -25,8 +25,10 @@ type Cluster interface {
 	// Members are those that a revocation reaches, Member one of them by its ID.
 	Members() []cluster.Member
 	Member(id string) (m cluster.Member, ok bool)
-	// Changes is how often the ring has changed.
+	// Changes is how often the ring has changed, and Woke when this process last ran again
+	// after it was stopped for longer than a second.
 	Changes() uint64
+	Woke() time.Time
 	// Owner is the member that the ring gives a hash to, and whether it is this node.
 	Owner(hash uint64) (m cluster.Member, self bool)
 	// Departed are those that were seen dead within that time.

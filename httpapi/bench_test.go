@@ -102,6 +102,7 @@ func (ringOfOne) Self() cluster.Member                                          
 func (ringOfOne) Members() []cluster.Member                                              { return nil }
 func (ringOfOne) Member(string) (m cluster.Member, ok bool)                              { return m, false }
 func (ringOfOne) Departed(time.Duration) []cluster.Departure                             { return nil }
+func (ringOfOne) Woke() time.Time                                                        { return time.Time{} }
 func (ringOfOne) Changes() uint64                                                        { return 0 }
 func (ringOfOne) Fanout(context.Context, []cluster.Member, string, string) []cluster.Ack { return nil }
 

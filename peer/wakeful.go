@@ -54,6 +54,10 @@ func (w *wakeful) look(now time.Time) time.Time {
 	return w.woke
 }
 
+// Woke is when this process last ran again after it was stopped for more than a second;
+// zero if it never was.
+func (p *Port) Woke() time.Time { return p.wakeful.look(time.Now()) }
+
 // stoppedSince reports whether the process was stopped after t.
 func (w *wakeful) stoppedSince(t time.Time) bool { return w.look(time.Now()).After(t) }
 

@@ -96,7 +96,10 @@ func ofWrites() []mutation {
 			{granted, "return w.granted || !t.Settled()", "return !t.Settled()"},
 		}},
 		{"10", "nobody is told though it has just settled", []overlay.Change{
-			{granted, " || time.Since(c.since) < Outlasts(t.cfg.Lease)", ""},
+			{granted, "time.Since(c.since) < Outlasts(t.cfg.Lease) || ", ""},
+		}},
+		{"10", "nobody is told though it was stopped", []overlay.Change{
+			{granted, " || time.Since(t.cluster.Woke()) < stopDoubted", ""},
 		}},
 		{"10", "nobody is told in a ring that is not taken in", []overlay.Change{
 			{granted, " || c.changes != t.cluster.Changes()", ""},
