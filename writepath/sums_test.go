@@ -70,7 +70,7 @@ func TestLargeObjectsLeaveTheirDigests(t *testing.T) {
 }
 
 // The owner hears of chunks from the node that they were written through, and
-// keeps them: they need not be read.
+// keeps them: they need not be read. A chunk for which it has no time is read.
 func TestWrittenChunksAreKept(t *testing.T) {
 	nodes := startCluster(t, 2, time.Minute)
 	body := noise(6 << 20)
@@ -78,8 +78,8 @@ func TestWrittenChunksAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := nodes[0].fill.Stats().Own.Chunks + nodes[1].fill.Stats().Own.Chunks
-	if held != int64(len(body)/testChunk) {
-		t.Errorf("%d chunks of %d are in memory", held, len(body)/testChunk)
+	if all := int64(len(body) / testChunk); held < all*9/10 || held > all {
+		t.Errorf("%d chunks of %d are in memory", held, all)
 	}
 }
 
