@@ -57,6 +57,7 @@ type settling struct {
 	mu      sync.Mutex      // guards all below, and the replacing of Table.unsettled
 	met     map[string]bool // the members, by ID, when the ring last changed
 	changes uint64          // how often it had changed then
+	since   time.Time       // just before that
 	serial  uint64
 	kick    chan struct{} // holds a token when there is something to do
 	vouching
@@ -90,6 +91,7 @@ func (t *Table) RingChanged() {
 	s := &t.settling
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.loseDeparted(t.cluster)
 	s.changes = t.cluster.Changes() // before the members, which may be from after it
 	unsettled := maps.Clone(*t.unsettled.Load())
 	now := map[string]bool{t.cluster.Self().ID: true}
@@ -107,6 +109,20 @@ func (t *Table) RingChanged() {
 	s.ringChanged(s.met, now)
 	s.met = now
 	t.forgetFor(unsettled, len(unsettled) == known)
+}
+
+// loseDeparted takes for members no more those that were seen dead since the ring last
+// changed: one that is back already may have been taken for dead for long. The caller
+// holds mu.
+func (s *settling) loseDeparted(c Cluster) {
+	now := time.Now()
+	for _, d := range c.Departed(rememberDead) {
+		if !d.At.Before(s.since) && s.met[d.Member.ID] {
+			delete(s.met, d.Member.ID)
+			s.lost = true
+		}
+	}
+	s.since = now
 }
 
 // meet is a member that has to be settled with. The caller holds mu.
@@ -208,15 +224,16 @@ func (t *Table) settled(m member, vouch string) {
 
 // handleSettle answers a member to which this node is unsettled.
 //
-// Rule 16: it answers once the asker is in this node's ring and the uploads that are
-// marked are over; those that are marked later know of the asker. It vouches, if it can.
+// Rule 16: it answers once the asker is in this node's ring, which it has taken in if the
+// asker does not ask in return, and the uploads that are marked are over; those that are
+// marked later know of the asker. It vouches, if it can.
 func (t *Table) handleSettle(ctx context.Context, asked cluster.Asked) cluster.Answer {
 	m, ok := t.cluster.Member(asked.From)
 	if !ok {
 		return refusal(http.StatusConflict, "not a member here yet")
 	}
-	if asked.Text != settleBack {
-		t.wasAway(m, asked.Text)
+	if asked.Text != settleBack && !t.wasAway(m, asked.Text) {
+		return refusal(http.StatusConflict, "not taken in as a member yet")
 	}
 	for _, uploaded := range t.uploads() {
 		select {
@@ -228,28 +245,35 @@ func (t *Table) handleSettle(ctx context.Context, asked cluster.Asked) cluster.A
 	return cluster.Answer{Status: http.StatusOK, Text: []byte(t.vouch(m.ID))}
 }
 
-// wasAway notes that a member, which this node does not ask to settle, asks it to.
+// wasAway takes in that a member asks this node to settle. It reports whether this node has
+// taken in that it is one; if not, nothing is done.
 //
-// Rule 17: if this node knew it, this node was away without knowing. It forgets all
-// heads, unless the asker vouches, takes it for unsettled, and asks it in return.
-func (t *Table) wasAway(m cluster.Member, vouch string) {
-	if t.askedBy(m, vouch) && t.cfg.WasAway != nil {
+// Rule 17: if this node does not ask the asker, and that does not vouch, this node was away
+// without knowing. It forgets all heads, takes the asker for unsettled, and asks it in return.
+func (t *Table) wasAway(m cluster.Member, vouch string) (isMember bool) {
+	isMember, away := t.askedBy(m, vouch)
+	if away && t.cfg.WasAway != nil {
 		t.cfg.WasAway()
 	}
+	return isMember
 }
 
-// askedBy forgets what the asker could have made untrue, takes it for unsettled, and
-// reports whether this node knew it, and so was away.
-func (t *Table) askedBy(m cluster.Member, vouch string) (knew bool) {
-	t.settling.mu.Lock()
-	defer t.settling.mu.Unlock()
+// askedBy forgets what the asker could have made untrue, and takes it for unsettled: nothing
+// of that if it vouches, since it has lost nobody then. away says that it was not unsettled.
+func (t *Table) askedBy(m cluster.Member, vouch string) (isMember, away bool) {
+	s := &t.settling
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isMember = s.met[m.ID]; !isMember || s.believes(vouch) {
+		return isMember, false
+	}
 	unsettled := maps.Clone(*t.unsettled.Load())
 	_, there := unsettled[m.ID]
 	if !there {
-		unsettled[m.ID] = t.settling.meet(m, true)
+		unsettled[m.ID] = s.meet(m, true)
 	}
-	t.forgetFor(unsettled, t.settling.believes(vouch))
-	return !there
+	t.forgetFor(unsettled, false)
+	return true, !there
 }
 
 // pause waits, or until ctx ends.

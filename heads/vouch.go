@@ -1,6 +1,7 @@
 package heads
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -35,25 +36,16 @@ func (v *vouching) ringChanged(was, now map[string]bool) {
 	}
 }
 
-// vouch is what this node tells a member: the members of its ring, by ID, if that
-// was in it at every upload, and so was nobody who is there no more; else nothing.
+// vouch is what this node tells a member: the members of its ring, by ID, if it can vouch to
+// that one; else nothing. It cannot in a ring that it has not taken in.
 func (t *Table) vouch(to string) string {
 	s := &t.settling
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ring []string
-	for _, m := range t.cluster.Members() {
-		ring = append(ring, m.ID)
-	}
-	for id := range s.met {
-		if id != t.cluster.Self().ID && !slices.Contains(ring, id) {
-			return ""
-		}
-	}
-	if s.lost || !s.always[to] {
+	if s.lost || !s.always[to] || s.changes != t.cluster.Changes() {
 		return ""
 	}
-	return strings.Join(ring, ",")
+	return strings.Join(slices.Collect(maps.Keys(s.met)), ",")
 }
 
 // believes reports whether a member vouches, and was together with nobody but members of

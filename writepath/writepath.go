@@ -92,8 +92,8 @@ type Config struct {
 	MaxObject int64
 	// Usage limits what an org may have, and counts it; nil does neither.
 	Usage *usage.Usage
-	// Waited hears how long each write waited until no other node could hold a
-	// lease on its key. It may be nil.
+	// Waited hears how long a write waited until no other node could hold a lease on its
+	// key, if one may have had one. It may be nil.
 	Waited func(d time.Duration)
 	// Expiry is the index of objects that expire; nil for one of its own.
 	Expiry *expiry.Index

@@ -26,7 +26,7 @@ func newMetrics() *Metrics {
 	})
 	m.waited = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "larder_revocation_wait_seconds", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
-		Help: "Time that a write waited until no other node could hold a lease on its key.",
+		Help: "Time that a write which had to tell other nodes waited until none could hold a lease on its key.",
 	})
 	m.registry.MustRegister(m.freed, m.waited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -132,8 +132,8 @@ func (c *Config) vouches(m, n *node, asker Node) bool {
 	return m.always.has(asker) && m.known&^m.view == 0 && m.view&^n.known == 0
 }
 
-// settle is n asking m, unsettled with it, to settle. A member that asks first
-// makes m forget too, and ask in return. m answers when n is in its ring and
+// settle is n asking m, unsettled with it, to settle. A member that asks first, and does
+// not vouch, makes m forget too, and ask in return. m answers when n is in its ring and
 // its uploads are over; then n trusts again as owner, if m was the last. Each vouches
 // for itself, if it can.
 func (c *Config) settle(s *state, n, m Node, yield yield) {
@@ -141,16 +141,19 @@ func (c *Config) settle(s *state, n, m Node, yield yield) {
 	if !p.pending.has(m) || !p.view.has(m) || other.mode != running || !other.view.has(n) {
 		return
 	}
+	if !p.back.has(m) && !other.known.has(n) {
+		return
+	}
 	next := *s
 	if !p.back.has(m) {
 		q := &next.nodes[m]
 		next.nodes[n].untold &^= m.bit()
-		if !c.KeepWhenAsked {
+		if !c.KeepWhenAsked && !c.vouches(p, q, m) {
 			if !q.pending.has(n) {
 				q.pending |= n.bit()
 				q.back |= n.bit()
 			}
-			c.forget(q, m, c.vouches(p, q, m))
+			c.forget(q, m, false)
 		}
 		yield(event{kind: evAskToSettle, n: n, m: m}, next, "")
 	}

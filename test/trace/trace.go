@@ -274,7 +274,7 @@ func (c *checker) kept(n *node, e *Event, is string) string {
 	case c.Agreed(e.At) && e.At.Before(e.Until) && !c.store.holds(is, e.At, e.At):
 		return fmt.Sprintf("the store cannot hold %q any more: %s", is, c.store)
 	}
-	n.head, n.owned, n.asked, n.until, n.from = is, e.Owned, e.Asked, e.Until, from
+	n.head, n.rests, n.owned, n.asked, n.until, n.from = is, "", e.Owned, e.Asked, e.Until, from
 	return ""
 }
 
