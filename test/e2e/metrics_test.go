@@ -244,8 +244,10 @@ func TestMetricsTellOfAMemberThatHangs(t *testing.T) {
 	for keys.Heaviest(members, k.Hash()) == 2 { // the one that hangs owns another key
 		k.Name += "k"
 	}
+	do(t, http.MethodPut, object(c.Nodes[0], k.Name), []byte("v1")).want(t, http.StatusCreated)
+	do(t, http.MethodGet, object(c.Nodes[2], k.Name), nil).want(t, http.StatusOK) // under a lease
 	c.Nodes[2].Pause()
-	do(t, http.MethodPut, object(c.Nodes[0], k.Name), []byte("v")).want(t, http.StatusCreated)
+	do(t, http.MethodPut, object(c.Nodes[0], k.Name), []byte("v2")).want(t, http.StatusOK)
 	c.Nodes[2].Resume()
 	waitedOut, waits := 0.0, uint64(0)
 	for _, n := range c.Nodes[:2] {
