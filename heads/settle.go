@@ -216,7 +216,7 @@ func (t *Table) settled(m member, vouch string) {
 		return
 	}
 	delete(unsettled, m.ID)
-	t.forgetFor(unsettled, t.settling.believes(vouch))
+	t.forgetFor(unsettled, t.settling.believes(vouch) && !t.diedBefore(m.Member))
 	if len(unsettled) == 0 {
 		t.log.Debug().Msg("settled with all members")
 	}

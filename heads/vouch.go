@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"larder/cluster"
 )
 
 // vouching is what a node can say of its past to a member that it has to settle with.
@@ -46,6 +48,12 @@ func (t *Table) vouch(to string) string {
 		return ""
 	}
 	return strings.Join(slices.Collect(maps.Keys(s.met)), ",")
+}
+
+// diedBefore reports whether an earlier start of a member was seen dead lately. It may have
+// gone on alone, and written, and no later start knows of that.
+func (t *Table) diedBefore(m cluster.Member) bool {
+	return slices.ContainsFunc(t.cluster.Departed(rememberDead), func(d cluster.Departure) bool { return d.Member.Name == m.Name })
 }
 
 // believes reports whether a member vouches, and was together with nobody but members of

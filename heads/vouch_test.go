@@ -3,6 +3,8 @@ package heads
 import (
 	"testing"
 	"time"
+
+	"larder/cluster"
 )
 
 // Rules 15 and 16: what a node trusted as owner rests when a member comes, and is trusted
@@ -58,6 +60,13 @@ func TestWhatRests(t *testing.T) {
 		"one that goes before it has settled": {func(_ *testing.T, _ *network, a *node) {
 			a.sees("a", "b", "c")
 			a.sees("a", "b")
+		}, ""},
+		"one whose earlier start was seen dead": {func(t *testing.T, net *network, a *node) {
+			a.mu.Lock()
+			a.gone = append(a.gone, cluster.Departure{Member: cluster.Member{Name: "c", ID: "c before"}, At: time.Now()})
+			a.mu.Unlock()
+			net.add(t, "c", "a", "b", "c")
+			a.sees("a", "b", "c")
 		}, ""},
 		"one of an older release": {func(t *testing.T, net *network, a *node) {
 			c := net.add(t, "c", "a", "b", "c")

@@ -159,6 +159,9 @@ func ofMembers() []mutation {
 		{"16", "it vouches though it has lost a member", []overlay.Change{
 			{vouch, "if s.lost || !s.always[to]", "if !s.always[to]"},
 		}},
+		{"16", "it is believed though an earlier start was seen dead", []overlay.Change{
+			{settle, "t.settling.believes(vouch) && !t.diedBefore(m.Member)", "t.settling.believes(vouch)"},
+		}},
 		{"16", "it is believed though it was with others", []overlay.Change{
 			{vouch, "		if !s.met[id] {", "		if id == \"\" {"},
 		}},
