@@ -33,6 +33,7 @@ func (s *bench) put(b *testing.B, nodes int, delay time.Duration) {
 		return addr
 	}})
 	p.sdk = sdk(addr)
+	time.Sleep(6 * time.Second) // for as long as a lease after a change every write tells all members
 	for _, size := range []struct {
 		what   string
 		size   int64
