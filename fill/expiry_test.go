@@ -3,6 +3,7 @@ package fill
 import (
 	"encoding/json"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,6 +57,58 @@ func TestAnAnswerThatComesTooLate(t *testing.T) {
 	putUntil(t, k, moment)
 	st.interfere(nil, func() { time.Sleep(time.Until(moment)) }) // as long as a slow store takes
 	wantExpired(t, f, k)
+}
+
+// While the store's answer is on its way the object may be replaced, and then its moment
+// come: the key was never absent.
+func TestReplacedBeforeItsMoment(t *testing.T) {
+	for _, o := range []Options{{}, {Lazy: true}, {Fresh: true}} {
+		f, st, _ := newFiller(t, nil)
+		k := newKey(t)
+		moment := time.Now().Add(2 * time.Second).Truncate(time.Second)
+		putUntil(t, k, moment)
+		var once sync.Once
+		st.interfere(nil, func() {
+			once.Do(func() {
+				put(t, k, "new")
+				time.Sleep(time.Until(moment))
+			})
+		})
+		got, err := f.Open(t.Context(), k, o)
+		if err != nil {
+			t.Errorf("opened with %+v: %v", o, err)
+			continue
+		}
+		if got.Head.Size != int64(len("new")) {
+			t.Errorf("opened with %+v: %d bytes", o, got.Head.Size)
+		}
+		got.Close()
+	}
+}
+
+// An object may be replaced, and then its moment come, between its head and its bytes.
+func TestBytesAfterTheMoment(t *testing.T) {
+	asker, _, _, _, _ := newPair(t)
+	k := newKey(t)
+	moment := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	putUntil(t, k, moment)
+	found := asker.Gather(t.Context(), []keys.Key{k})[0]
+	o, err := asker.Open(t.Context(), k, Options{Lazy: true, Found: found})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	put(t, k, "new")
+	time.Sleep(time.Until(moment.Add(answerWithin)))
+	if p, err := o.Part(t.Context(), 0, 1); !errors.Is(err, store.ErrPrecondition) {
+		if err == nil {
+			p.Close()
+		}
+		t.Errorf("bytes after the moment: %v", err)
+	}
+	if got, _ := readAll(t, asker, k, found); got != "new" {
+		t.Errorf("with a head that was found before the moment: %q", got)
+	}
 }
 
 // What the owner says is left counts, and no moment, since clocks differ.

@@ -123,9 +123,9 @@ type Options struct {
 
 // Open finds the newest version of a key, and its first chunk unless o says
 // otherwise. Absence is store.ErrNotFound; budget.ErrBusy says that there is no memory
-// for the chunk; store.ErrPrecondition that the version was rewritten between its
-// head and its bytes, also if Part or Send return it: Open with Fresh then gets
-// the new one. The Object stays readable while its version is in
+// for the chunk; store.ErrPrecondition that the version was rewritten, or that its moment
+// came, between its head and its bytes, also if Part or Send return it: Open with Fresh
+// then gets the new one. The Object stays readable while its version is in
 // memory or in the store.
 func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, error) {
 	obj := &Object{filler: f, key: k, user: o.User, cut: o.Cut}
@@ -152,9 +152,9 @@ func (f *Filler) Open(ctx context.Context, k keys.Key, o Options) (*Object, erro
 	if from := obj.first.Source; obj.Source != chunks.S3 || from == chunks.Disk || owner.Self && from != chunks.Memory {
 		obj.Source = obj.first.Source
 	}
-	if err = notLate(k, obj.known); err != nil {
+	if late(obj.known) {
 		obj.Close()
-		return nil, err
+		return nil, lateError(k)
 	}
 	return obj, nil
 }
@@ -178,7 +178,7 @@ func (f *Filler) Ready(k keys.Key, user string) (r Ready, ok bool) {
 	}
 	owner := f.ownerOf(k)
 	if r.Data, ok = f.chunks.AtHand(user, first, owner); !ok {
-		if r.Data, ok = f.chunks.FromOwner(first, owner); !ok || notLate(k, is) != nil {
+		if r.Data, ok = f.chunks.FromOwner(first, owner); !ok || late(is) {
 			r.Close()
 			return Ready{}, false
 		}
@@ -199,7 +199,7 @@ func (f *Filler) isInMemory(k keys.Key) bool {
 // head is not live.
 func (f *Filler) live(k keys.Key) (is heads.Known, first chunks.Chunk, ok bool) {
 	is, live, _ := f.heads.Get(k)
-	if !live || is.Absent || is.Head.Size > f.size || notLate(k, is) != nil {
+	if !live || is.Absent || is.Head.Size > f.size || late(is) {
 		return heads.Known{}, chunks.Chunk{}, false
 	}
 	return is, f.chunks.Of(k, is.Head, 0), true
@@ -210,22 +210,21 @@ func (f *Filler) live(k keys.Key) (is heads.Known, first chunks.Chunk, ok bool) 
 // is early.
 const answerWithin = 500 * time.Millisecond
 
-// notLate is an error if an answer with the object would come too long after its moment.
-func notLate(k keys.Key, is heads.Known) error {
-	if is.IsOver(time.Now().Add(-answerWithin)) {
-		return fmt.Errorf("get %s: %w", k, store.Expired{At: is.Head.Expires})
-	}
-	return nil
+// late reports whether an answer with the object would come too long after its moment.
+// That the key is absent would be wrong too: the object may have been replaced before that
+// moment. So it has to be looked up anew.
+func late(is heads.Known) bool { return is.IsOver(time.Now().Add(-answerWithin)) }
+
+// lateError says to open a key anew.
+func lateError(k keys.Key) error {
+	return fmt.Errorf("get %s: its moment came before it could be answered: %w", k, store.ErrPrecondition)
 }
 
 // StatHere is Stat if nothing has to be asked, as ok reports.
 func (f *Filler) StatHere(k keys.Key) (h store.Head, ok bool, err error) {
 	is, live, _ := f.heads.Get(k)
-	if !live {
+	if !live || late(is) {
 		return store.Head{}, false, nil
-	}
-	if err := notLate(k, is); err != nil {
-		return store.Head{}, true, err
 	}
 	return is.Head, true, absence(k, is)
 }
@@ -256,9 +255,10 @@ func (f *Filler) find(ctx context.Context, k keys.Key, w want, o Options, owner 
 	if err != nil {
 		return a, err
 	}
-	if err = notLate(k, a.Known); err != nil {
+	if late(a.Known) {
 		a.first.Close()
-		return answer{}, err
+		o.Found = Found{}
+		return f.find(ctx, k, w, o, owner)
 	}
 	return a, absence(k, a.Known)
 }

@@ -108,8 +108,8 @@ func (o *Object) Part(ctx context.Context, off, end int64) (*Part, error) {
 		return p, nil
 	}
 	source, err := p.stream.ready(ctx)
-	if err == nil {
-		err = notLate(o.key, o.known)
+	if err == nil && late(o.known) {
+		err = lateError(o.key)
 	}
 	if err != nil {
 		p.Close()

@@ -220,14 +220,26 @@ func (f *Filler) fresh(ctx context.Context, k keys.Key, w want, user string, own
 	return a, err
 }
 
-// fromStore asks the store: for the head, and in the same request for the first
+// fromStore asks the store, once more if the object's moment came meanwhile: it may have
+// been replaced before that, so only who asks after its moment knows that nothing is there.
+func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string, near bool) (answer, error) {
+	for {
+		asked := time.Now()
+		a, err := f.askStore(ctx, k, w, user, near)
+		if err != nil || !a.Expired.After(asked) {
+			return a, err
+		}
+	}
+}
+
+// askStore asks the store: for the head, and in the same request for the first
 // chunk if that is wanted. Absence is an answer, and what has expired is absent.
 //
 // A node that may hold the first chunk asks for the head alone, and compares more than
 // the ETag: a read under the condition of an ETag, If-None-Match, would be answered 304
 // for other bytes of the same MD5 too. If a member near may hold it, the chunk is left to
 // the caller.
-func (f *Filler) fromStore(ctx context.Context, k keys.Key, w want, user string, near bool) (a answer, err error) {
+func (f *Filler) askStore(ctx context.Context, k keys.Key, w want, user string, near bool) (a answer, err error) {
 	a.Source = chunks.S3
 	mayHold := w == withBytes && f.mayHoldFirst(k)
 	if w == headOnly || mayHold || near {
