@@ -162,6 +162,19 @@ func TestTheWalk(t *testing.T) {
 		}
 	})
 
+	t.Run("waits until the node has met its cluster", func(t *testing.T) {
+		k := keyOwnedBy(t, a)
+		expired(t, k)
+		a.cluster.away.Store(true)
+		if removed := walk(t, a); removed != 0 || !isThere(t, k) {
+			t.Errorf("%d removed by a node that has met nobody", removed)
+		}
+		a.cluster.away.Store(false)
+		if removed := walk(t, a); removed != 1 || isThere(t, k) {
+			t.Errorf("%d removed once it has, there: %v", removed, isThere(t, k))
+		}
+	})
+
 	t.Run("waits for those who read", func(t *testing.T) {
 		k := keyOwnedBy(t, a)
 		h, err := testStore.Put(t.Context(), k.Place(), store.Write{

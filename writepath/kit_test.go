@@ -123,6 +123,7 @@ type watched struct {
 	gone []cluster.Departure
 	owns atomic.Bool // it holds this node to be the owner of every key
 	lost atomic.Bool // answers of other members do not arrive
+	away atomic.Bool // it has not met the cluster
 }
 
 // Ask is the cluster's, unless the test has the answer be lost.
@@ -141,6 +142,9 @@ func (w *watched) Owner(hash uint64) (cluster.Member, bool) {
 	}
 	return w.Cluster.Owner(hash)
 }
+
+// Joined is the cluster's, unless the test has this node look for it still.
+func (w *watched) Joined() bool { return !w.away.Load() && w.Cluster.Joined() }
 
 // Departed adds members that the test declares dead.
 func (w *watched) Departed(within time.Duration) []cluster.Departure {

@@ -108,9 +108,10 @@ func (p *Path) expire(ctx context.Context) {
 
 // expireOnce removes the objects whose moment has come and whose keys this node owns.
 // One that cannot be removed does not keep the others. Nothing is removed while
-// somebody else may own the same keys.
+// somebody else may own the same keys: a node that looks for its cluster still is alone
+// in its ring, and owns them all.
 func (p *Path) expireOnce(ctx context.Context) (removed int64, err error) {
-	if !p.heads.Settled() {
+	if !p.cluster.Joined() || !p.heads.Settled() {
 		return 0, nil
 	}
 	before := p.counts.expired.Load()

@@ -57,6 +57,7 @@ type Memory interface {
 type Cluster interface {
 	Owner(hash uint64) (m cluster.Member, self bool)
 	Self() cluster.Member
+	Joined() bool
 	Members() []cluster.Member
 	Departed(within time.Duration) []cluster.Departure
 	Asker(id string) (m cluster.Member, ok bool)

@@ -213,6 +213,12 @@ func beyond() []mutation {
 		{"–", "what was written anew is removed as expired", []overlay.Change{
 			{"writepath/expire.go", "return h.Write == write && heads.Of(", "return true || h.Write == write && heads.Of("},
 		}},
+		{"–", "a node that has met nobody yet removes what has expired", []overlay.Change{
+			{"writepath/sweep.go", "if !p.cluster.Joined() || !p.heads.Settled() {", "if !p.heads.Settled() {"},
+		}},
+		{"–", "what was replaced before its moment is absent after it", []overlay.Change{
+			{resolve, "err != nil || !a.Expired.After(asked)", "err != nil || !a.Expired.After(asked) || true"},
+		}},
 		{"–", "If-None-Match: * is not told to S3", []overlay.Change{
 			{"writepath/apply.go", "return store.Conditions{IfAbsent: true}, before{known: true}, nil", "return store.Conditions{}, before{known: true}, nil"},
 		}},
