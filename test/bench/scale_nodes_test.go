@@ -62,7 +62,7 @@ func nodesScale(b *testing.B, s *bench) {
 		{startTime, "ms of wall"}, {startCost, "ms of processor"},
 		{idleCost, "ms of processor a minute"}, {idleBytes, "KB a minute"}, {idleS3, "a minute"},
 		{memoryEach, "MiB"}, {heapEach, "MiB"},
-		{ownGet, "µs"}, {turnGet, "µs"}, {otherGet, "µs"}, {batchGet, "µs"}, {putCost, "µs"}, {toldCost, "µs"}, {putBytes, "KB"}, {putS3, "requests"}, {reportCost, "ms"}, {reportS3, "requests"},
+		{ownGet, "µs"}, {turnGet, "µs"}, {otherGet, "µs"}, {batchGet, "µs"}, {putCost, "µs"}, {putBytes, "KB"}, {putS3, "requests"}, {reportCost, "ms"}, {reportS3, "requests"},
 		{backTime, "ms of wall"}, {backCost, "ms of processor"}, {backHeads, "requests"},
 	})
 	for _, g := range clusters {
@@ -88,7 +88,6 @@ const (
 	otherGet   = "GET of 1 KiB through another node, all nodes together"
 	batchGet   = "the same, 300 of them in a batch, for each"
 	putCost    = "PUT of 1 KiB at any node, all nodes together"
-	toldCost   = "the same, by each node that is told"
 	putBytes   = "the same, written by all nodes"
 	putS3      = "the same, requests to S3"
 	reportCost = "GET /v1/usage, all nodes together"
@@ -154,7 +153,6 @@ func (g *grownCluster) puts() {
 	nodes, s3, wall := g.spent(g.store)
 	cost := 1e6 * nodes / grownPuts
 	g.of.note(putCost, cost)
-	g.of.note(toldCost, cost/(g.all-1))
 	g.of.note(putBytes, (used(g.b, g.nodes, written)-before)/grownPuts/1e3)
 	g.of.note(putS3, float64(g.S3Requests("put")-requests)/grownPuts)
 	g.of.note(s3Put, 1e6*s3/grownPuts)
