@@ -165,7 +165,7 @@ func objectKinds() []kind {
 			advice: "nothing was written: the store does not allow this node to write; an operator has to give the node the right to, " +
 				"or --s3-sse if the bucket demands encryption"},
 		{err: store.ErrUnexpected, status: 502, name: "store-unexpected", title: "Unexpected answer of the store", hide: true,
-			advice: "the store refuses what the node asks; an operator must look at the store's configuration"},
+			advice: "the store refuses what the node asks, or gives something else than was written; trying again will not help: an operator finds in the log which it is"},
 		{err: context.DeadlineExceeded, status: 504, name: "timeout", title: "Out of time", hide: true, advice: "this took too long; try again"},
 		{err: context.Canceled, status: 503, name: "cancelled", title: "Cancelled", hide: true, advice: "the request was given up; try again"},
 	}
