@@ -141,6 +141,8 @@ func (t *table) judge(now time.Time, st *state, p *party, h store.Head, err erro
 			t.counts.joined++
 		}
 		t.decide(st, p, Verdict{Kind: Built, ETag: h.Version})
+	case errors.Is(err, store.ErrUnexpected):
+		t.decide(st, p, Verdict{Kind: Barred, Error: err.Error()})
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		t.decide(st, p, Verdict{Kind: Troubled, Error: err.Error()})
 	case st.failure != nil && p.hears(st.failure):

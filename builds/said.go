@@ -78,6 +78,7 @@ const (
 	Unstored Kind = "unstored"
 	Refused  Kind = "refused" // may not build, and nobody who may does
 	Troubled Kind = "trouble" // the owner could not find out what is there
+	Barred   Kind = "barred"  // the same, and asking again will not help
 	Lost     Kind = "lost"    // of a builder: the claim
 	Moved    Kind = "moved"   // the node leaves; nothing is given up
 )
@@ -88,7 +89,7 @@ type Verdict struct {
 	Claim   *Claim `json:",omitempty"` // of Granted
 	ETag    string `json:",omitempty"` // of Built: the version
 	Builder string `json:",omitempty"` // of Failed and Unstored
-	Error   string `json:",omitempty"` // the same, and of Troubled
+	Error   string `json:",omitempty"` // the same, and of Troubled and Barred
 	// Left is for how long a failure is remembered, in seconds.
 	Left float64 `json:",omitempty"`
 }

@@ -61,11 +61,13 @@ func TestOlderValue(t *testing.T) {
 
 // A look that fails is told, and grants nothing.
 func TestLookFails(t *testing.T) {
-	b := newBench(t)
-	b.sayOnly("A", who("w1"))
-	b.tbl.looks = nil
-	b.tbl.looked(b.now, key, store.Head{}, store.ErrUnavailable)
-	b.want("A", "w1", Troubled)
+	for err, told := range map[error]Kind{store.ErrUnavailable: Troubled, store.ErrUnexpected: Barred} {
+		b := newBench(t)
+		b.sayOnly("A", who("w1"))
+		b.tbl.looks = nil
+		b.tbl.looked(b.now, key, store.Head{}, err)
+		b.want("A", "w1", told)
+	}
 }
 
 // Only readers wait: they hear so. A reader waits for who builds.

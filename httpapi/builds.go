@@ -215,6 +215,8 @@ func refusedBuild(s builds.State) error {
 		return fmt.Errorf("%w: it may wait for others, and nobody who may write is left", auth.ErrRole)
 	case builds.Lost:
 		return builds.ErrLost
+	case builds.Barred:
+		return fmt.Errorf("%w: %s", store.ErrUnexpected, s.Error)
 	default:
 		return fmt.Errorf("%w: %s", store.ErrUnavailable, s.Error)
 	}

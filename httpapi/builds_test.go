@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"larder/builds"
+	"larder/httpapi/auth"
+	"larder/store"
 )
 
 func TestPreferredWait(t *testing.T) {
@@ -43,6 +47,18 @@ func TestBadBuildBody(t *testing.T) {
 		c := &call{Request: httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)), w: &recorder{ResponseWriter: httptest.NewRecorder()}}
 		if _, err := readBuild(c); !errors.Is(err, errBody) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {
 			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+}
+
+// Why nobody may build is the problem that a read would have.
+func TestWhyNobodyMayBuild(t *testing.T) {
+	for kind, want := range map[builds.Kind]error{
+		builds.Troubled: store.ErrUnavailable, builds.Barred: store.ErrUnexpected, builds.Refused: auth.ErrRole,
+		builds.Lost: builds.ErrLost, builds.Failed: errBuildFailed, builds.Unstored: errBuildUnstored,
+	} {
+		if err := refusedBuild(builds.State{Verdict: builds.Verdict{Kind: kind}}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", kind, err, want)
 		}
 	}
 }
