@@ -14,7 +14,7 @@ const (
 	// startLimit bounds a start: the race detector and two busy cores are slow.
 	startLimit = 60 * time.Second
 	startTries = 5
-	lookLimit  = 5 * time.Second // one question to an admin port
+	lookLimit  = 30 * time.Second // one question to an admin port, beside much else
 )
 
 // Node is one node of a cluster.
